@@ -1,0 +1,201 @@
+"""A decoded module: the nouns of the spec's chapter on structure (2.5), as plain data.
+
+It is what the binary decoder and the text parser make, the validator judges, and the printer, the
+encoder, the interpreter and the translator read. It knows no bytes and no text, but it keeps each
+instruction's code offset, because a boundary is named by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from chiwawa.opcodes import Op
+from chiwawa_runtime.types import (
+    FuncType,
+    GlobalType,
+    MemoryType,
+    RefType,
+    TableType,
+    ValType,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemArg:
+    """Spec 2.4.7: ``align`` is the exponent, ``offset`` is in bytes, unsigned."""
+
+    align: int
+    offset: int
+    memidx: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BrTable:
+    """The label vector of br_table, and its default."""
+
+    labels: tuple[int, ...]
+    default: int
+
+
+#: Nothing, one result, or a type index (spec 2.4.8).
+BlockType = None | ValType | int
+
+
+class Instr(NamedTuple):
+    """One instruction. ``imm`` has one entry for each kind in ``op.immediates``, in that order:
+
+    ``localidx globalidx funcidx tableidx typeidx memidx elemidx dataidx labelidx``: int;
+    ``memarg``: MemArg; ``blocktype``: BlockType; ``labels``: BrTable;
+    ``i32 i64``: int, unsigned; ``f32 f64``: int, the IEEE bits;
+    ``reftype``: RefType (of ref.null: the nullable type); ``valtypes``: tuple of ValType.
+
+    ``offset`` is the code offset: bytes from the start of the function's body (its vector of
+    locals) to the opcode. In a constant expression it counts from the expression's start.
+    """
+
+    op: Op
+    imm: tuple[object, ...]
+    offset: int
+
+
+#: Instructions in the binary's flat order, with ``else`` and ``end``, and the last ``end``.
+Expr = list[Instr]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeUse:
+    """An imported function's type, by index."""
+
+    typeidx: int
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    module: str
+    name: str
+    desc: TypeUse | TableType | MemoryType | GlobalType
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """``kind`` is ``func``, ``table``, ``memory`` or ``global``."""
+
+    name: str
+    kind: str
+    index: int
+
+
+@dataclass(slots=True)
+class Func:
+    """A function defined here. ``locals`` are those beyond its parameters."""
+
+    typeidx: int
+    locals: tuple[ValType, ...]
+    body: Expr
+
+
+@dataclass(slots=True)
+class Global:
+    type: GlobalType
+    init: Expr
+
+
+@dataclass(slots=True)
+class Elem:
+    """``mode`` is ``passive``, ``active`` or ``declarative``; only an active one has a table and an
+    offset. ``init`` has one constant expression for each element."""
+
+    type: RefType
+    init: list[Expr]
+    mode: str
+    tableidx: int = 0
+    offset: Expr = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Data:
+    """``mode`` is ``passive`` or ``active``. ``at`` is where ``init`` starts in the module's binary,
+    where it came from one."""
+
+    init: bytes
+    mode: str
+    memidx: int = 0
+    offset: Expr = field(default_factory=list)
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A custom section. ``after`` is the id of the known section that it follows (0: it is first)."""
+
+    name: str
+    data: bytes
+    after: int
+
+
+@dataclass(slots=True)
+class Names:
+    """The name section (spec 7.4.1, with the extended names), all by index."""
+
+    module: str | None = None
+    funcs: dict[int, str] = field(default_factory=dict)
+    locals: dict[int, dict[int, str]] = field(default_factory=dict)
+    labels: dict[int, dict[int, str]] = field(default_factory=dict)
+    types: dict[int, str] = field(default_factory=dict)
+    tables: dict[int, str] = field(default_factory=dict)
+    mems: dict[int, str] = field(default_factory=dict)
+    globals: dict[int, str] = field(default_factory=dict)
+    elems: dict[int, str] = field(default_factory=dict)
+    datas: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Module:
+    """A module. Each list holds what is defined here; an index space is the imports of that kind,
+    then the list. ``binary`` is the module's bytes, which its identity is the hash of: the decoder
+    keeps what it read, the text parser what the encoder wrote."""
+
+    types: list[FuncType] = field(default_factory=list)
+    imports: list[Import] = field(default_factory=list)
+    funcs: list[Func] = field(default_factory=list)
+    tables: list[TableType] = field(default_factory=list)
+    mems: list[MemoryType] = field(default_factory=list)
+    globals: list[Global] = field(default_factory=list)
+    exports: list[Export] = field(default_factory=list)
+    start: int | None = None
+    elems: list[Elem] = field(default_factory=list)
+    datas: list[Data] = field(default_factory=list)
+    #: The data count section's number, where there is such a section.
+    data_count: int | None = None
+    customs: list[Custom] = field(default_factory=list)
+    names: Names = field(default_factory=Names)
+    binary: bytes = b""
+
+    def imported(self, kind: type) -> Iterator[Import]:
+        """The imports whose ``desc`` is a ``kind``, in order."""
+        return (i for i in self.imports if isinstance(i.desc, kind))
+
+    def func_typeidxs(self) -> list[int]:
+        """The function index space, as type indices."""
+        return [
+            *(i.desc.typeidx for i in self.imports if isinstance(i.desc, TypeUse)),
+            *(f.typeidx for f in self.funcs),
+        ]
+
+    def func_types(self) -> list[FuncType]:
+        """The function index space, as types."""
+        return [self.types[i] for i in self.func_typeidxs()]
+
+    def table_types(self) -> list[TableType]:
+        return [*(i.desc for i in self.imports if isinstance(i.desc, TableType)), *self.tables]
+
+    def memory_types(self) -> list[MemoryType]:
+        return [*(i.desc for i in self.imports if isinstance(i.desc, MemoryType)), *self.mems]
+
+    def global_types(self) -> list[GlobalType]:
+        return [
+            *(i.desc for i in self.imports if isinstance(i.desc, GlobalType)),
+            *(g.type for g in self.globals),
+        ]

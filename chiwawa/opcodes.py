@@ -1,0 +1,312 @@
+"""THE table: every instruction, one row, in the order of the spec's index of instructions.
+
+Decoder, encoder, text parser, printer, validator, interpreter and translator all read it; nothing
+else lists the instructions. A row says:
+
+- ``name``: the spec's. Where one word is two instructions, the second carries its immediate
+  (``select t*``); ``mnemonic`` is the word of the text format.
+- ``code``: its bytes. After the prefix 0xFC the second number is an unsigned LEB128.
+- ``immediates``: their kinds, in the binary's order (see ``chiwawa.module.Instr``).
+- ``signature``: what it pops and pushes, or None where that depends on immediates or context, and
+  a rule of the validator's says it. ``addr`` is the address type of the memory it names.
+- ``meaning``: one Python expression or assignment, or None for what both paths do by a rule of
+  their own. Both compile this very text.
+- ``effects``: letters. ``r`` reads state that something else can write (memory, tables, globals),
+  ``w`` writes such state, ``t`` can trap. No letter: the result depends on the operands alone.
+- ``width``: the bytes that a load or store touches. ``high``: a bound that the result never passes,
+  where the type's own is not the tightest.
+
+The names in a meaning
+    ``a b c``       operands, the deepest first
+    ``value``       the immediate constant, as a value
+    ``offset``      of the memarg
+    ``memory``      the bytes of the memory named (bytearray);  ``mem``, ``mem2``  the ``Memory``
+    ``table``, ``table2``, ``glob``, ``elem``, ``data``, ``func``   what the immediate names
+    anything else   a name of ``chiwawa_runtime.numerics`` or a builtin
+
+Integers are unsigned; f32 is a float that f32 can hold. A condition may be a bool: it is normalised
+where a value leaves the program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
+
+#: The address type of the memory that the instruction names, in a signature.
+ADDR = "addr"
+_TYPES: dict[str, ValType | str] = {
+    "i32": I32,
+    "i64": I64,
+    "f32": F32,
+    "f64": F64,
+    "v128": V128,
+    "funcref": FUNCREF,
+    "externref": EXTERNREF,
+    ADDR: ADDR,
+}
+
+
+@dataclass(frozen=True)
+class Op:
+    """A row. Compared and hashed by identity: there is one object for each instruction."""
+
+    name: str
+    code: tuple[int, ...]
+    immediates: tuple[str, ...]
+    signature: str | None
+    meaning: str | None
+    effects: str = ""
+    width: int = 0
+    high: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    @cached_property
+    def mnemonic(self) -> str:
+        return self.name.split()[0]
+
+    @cached_property
+    def params(self) -> tuple[ValType | str, ...]:
+        """The types that it pops, the deepest first. Only where there is a signature."""
+        assert self.signature is not None
+        return tuple(_TYPES[t] for t in self.signature.partition("->")[0].split())
+
+    @cached_property
+    def results(self) -> tuple[ValType | str, ...]:
+        """The types that it pushes. Only where there is a signature."""
+        assert self.signature is not None
+        return tuple(_TYPES[t] for t in self.signature.partition("->")[2].split())
+
+
+# fmt: off
+TABLE: tuple[Op, ...] = (
+    # Control instructions (spec 2.4.8). None has a meaning: `lower` works out where they lead.
+    Op("unreachable", (0x00,), (), None, None, "t"),
+    Op("nop", (0x01,), (), "->", None),
+    Op("block", (0x02,), ("blocktype",), None, None),
+    Op("loop", (0x03,), ("blocktype",), None, None),
+    Op("if", (0x04,), ("blocktype",), None, None),
+    Op("else", (0x05,), (), None, None),
+    Op("end", (0x0B,), (), None, None),
+    Op("br", (0x0C,), ("labelidx",), None, None),
+    Op("br_if", (0x0D,), ("labelidx",), None, None),
+    Op("br_table", (0x0E,), ("labels",), None, None),
+    Op("return", (0x0F,), (), None, None),
+    Op("call", (0x10,), ("funcidx",), None, None, "rwt"),
+    Op("call_indirect", (0x11,), ("typeidx", "tableidx"), None, None, "rwt"),
+    # Parametric instructions (spec 2.4.4).
+    Op("drop", (0x1A,), (), None, None),
+    Op("select", (0x1B,), (), None, "a if c else b"),
+    Op("select t*", (0x1C,), ("valtypes",), None, "a if c else b"),
+    # Variable instructions (spec 2.4.5). Locals belong to a frame, which each path has in its way.
+    Op("local.get", (0x20,), ("localidx",), None, None),
+    Op("local.set", (0x21,), ("localidx",), None, None),
+    Op("local.tee", (0x22,), ("localidx",), None, None),
+    Op("global.get", (0x23,), ("globalidx",), None, "glob.value", "r"),
+    Op("global.set", (0x24,), ("globalidx",), None, "glob.value = a", "w"),
+    # Table instructions (spec 2.4.6).
+    Op("table.get", (0x25,), ("tableidx",), None, "table.get(a)", "rt"),
+    Op("table.set", (0x26,), ("tableidx",), None, "table.set(a, b)", "wt"),
+    # Memory instructions (spec 2.4.7).
+    Op("i32.load", (0x28,), ("memarg",), "addr -> i32", "load_u32(memory, a + offset)[0]", "rt", 4),
+    Op("i64.load", (0x29,), ("memarg",), "addr -> i64", "load_u64(memory, a + offset)[0]", "rt", 8),
+    Op("f32.load", (0x2A,), ("memarg",), "addr -> f32", "f32_load(memory, a + offset)", "rt", 4),
+    Op("f64.load", (0x2B,), ("memarg",), "addr -> f64", "f64_load(memory, a + offset)[0]", "rt", 8),
+    Op("i32.load8_s", (0x2C,), ("memarg",), "addr -> i32", "load_s8(memory, a + offset)[0] & 0xFFFFFFFF", "rt", 1),
+    Op("i32.load8_u", (0x2D,), ("memarg",), "addr -> i32", "memory[a + offset]", "rt", 1, 0xFF),
+    Op("i32.load16_s", (0x2E,), ("memarg",), "addr -> i32", "load_s16(memory, a + offset)[0] & 0xFFFFFFFF", "rt", 2),
+    Op("i32.load16_u", (0x2F,), ("memarg",), "addr -> i32", "load_u16(memory, a + offset)[0]", "rt", 2, 0xFFFF),
+    Op("i64.load8_s", (0x30,), ("memarg",), "addr -> i64", "load_s8(memory, a + offset)[0] & 0xFFFFFFFFFFFFFFFF", "rt", 1),
+    Op("i64.load8_u", (0x31,), ("memarg",), "addr -> i64", "memory[a + offset]", "rt", 1, 0xFF),
+    Op("i64.load16_s", (0x32,), ("memarg",), "addr -> i64", "load_s16(memory, a + offset)[0] & 0xFFFFFFFFFFFFFFFF", "rt", 2),
+    Op("i64.load16_u", (0x33,), ("memarg",), "addr -> i64", "load_u16(memory, a + offset)[0]", "rt", 2, 0xFFFF),
+    Op("i64.load32_s", (0x34,), ("memarg",), "addr -> i64", "load_s32(memory, a + offset)[0] & 0xFFFFFFFFFFFFFFFF", "rt", 4),
+    Op("i64.load32_u", (0x35,), ("memarg",), "addr -> i64", "load_u32(memory, a + offset)[0]", "rt", 4, 0xFFFFFFFF),
+    Op("i32.store", (0x36,), ("memarg",), "addr i32 ->", "store_u32(memory, a + offset, b)", "wt", 4),
+    Op("i64.store", (0x37,), ("memarg",), "addr i64 ->", "store_u64(memory, a + offset, b)", "wt", 8),
+    Op("f32.store", (0x38,), ("memarg",), "addr f32 ->", "f32_store(memory, a + offset, b)", "wt", 4),
+    Op("f64.store", (0x39,), ("memarg",), "addr f64 ->", "f64_store(memory, a + offset, b)", "wt", 8),
+    Op("i32.store8", (0x3A,), ("memarg",), "addr i32 ->", "memory[a + offset] = b & 0xFF", "wt", 1),
+    Op("i32.store16", (0x3B,), ("memarg",), "addr i32 ->", "store_u16(memory, a + offset, b & 0xFFFF)", "wt", 2),
+    Op("i64.store8", (0x3C,), ("memarg",), "addr i64 ->", "memory[a + offset] = b & 0xFF", "wt", 1),
+    Op("i64.store16", (0x3D,), ("memarg",), "addr i64 ->", "store_u16(memory, a + offset, b & 0xFFFF)", "wt", 2),
+    Op("i64.store32", (0x3E,), ("memarg",), "addr i64 ->", "store_u32(memory, a + offset, b & 0xFFFFFFFF)", "wt", 4),
+    Op("memory.size", (0x3F,), ("memidx",), "-> addr", "mem.size()", "r"),
+    Op("memory.grow", (0x40,), ("memidx",), "addr -> addr", "mem.grow(a)", "rw"),
+    # Numeric instructions (spec 2.4.1): constants.
+    Op("i32.const", (0x41,), ("i32",), "-> i32", "value"),
+    Op("i64.const", (0x42,), ("i64",), "-> i64", "value"),
+    Op("f32.const", (0x43,), ("f32",), "-> f32", "value"),
+    Op("f64.const", (0x44,), ("f64",), "-> f64", "value"),
+    # Comparisons.
+    Op("i32.eqz", (0x45,), (), "i32 -> i32", "not a", high=1),
+    Op("i32.eq", (0x46,), (), "i32 i32 -> i32", "a == b", high=1),
+    Op("i32.ne", (0x47,), (), "i32 i32 -> i32", "a != b", high=1),
+    Op("i32.lt_s", (0x48,), (), "i32 i32 -> i32", "(a ^ 0x80000000) < (b ^ 0x80000000)", high=1),
+    Op("i32.lt_u", (0x49,), (), "i32 i32 -> i32", "a < b", high=1),
+    Op("i32.gt_s", (0x4A,), (), "i32 i32 -> i32", "(a ^ 0x80000000) > (b ^ 0x80000000)", high=1),
+    Op("i32.gt_u", (0x4B,), (), "i32 i32 -> i32", "a > b", high=1),
+    Op("i32.le_s", (0x4C,), (), "i32 i32 -> i32", "(a ^ 0x80000000) <= (b ^ 0x80000000)", high=1),
+    Op("i32.le_u", (0x4D,), (), "i32 i32 -> i32", "a <= b", high=1),
+    Op("i32.ge_s", (0x4E,), (), "i32 i32 -> i32", "(a ^ 0x80000000) >= (b ^ 0x80000000)", high=1),
+    Op("i32.ge_u", (0x4F,), (), "i32 i32 -> i32", "a >= b", high=1),
+    Op("i64.eqz", (0x50,), (), "i64 -> i32", "not a", high=1),
+    Op("i64.eq", (0x51,), (), "i64 i64 -> i32", "a == b", high=1),
+    Op("i64.ne", (0x52,), (), "i64 i64 -> i32", "a != b", high=1),
+    Op("i64.lt_s", (0x53,), (), "i64 i64 -> i32", "(a ^ 0x8000000000000000) < (b ^ 0x8000000000000000)", high=1),
+    Op("i64.lt_u", (0x54,), (), "i64 i64 -> i32", "a < b", high=1),
+    Op("i64.gt_s", (0x55,), (), "i64 i64 -> i32", "(a ^ 0x8000000000000000) > (b ^ 0x8000000000000000)", high=1),
+    Op("i64.gt_u", (0x56,), (), "i64 i64 -> i32", "a > b", high=1),
+    Op("i64.le_s", (0x57,), (), "i64 i64 -> i32", "(a ^ 0x8000000000000000) <= (b ^ 0x8000000000000000)", high=1),
+    Op("i64.le_u", (0x58,), (), "i64 i64 -> i32", "a <= b", high=1),
+    Op("i64.ge_s", (0x59,), (), "i64 i64 -> i32", "(a ^ 0x8000000000000000) >= (b ^ 0x8000000000000000)", high=1),
+    Op("i64.ge_u", (0x5A,), (), "i64 i64 -> i32", "a >= b", high=1),
+    Op("f32.eq", (0x5B,), (), "f32 f32 -> i32", "a == b", high=1),
+    Op("f32.ne", (0x5C,), (), "f32 f32 -> i32", "a != b", high=1),
+    Op("f32.lt", (0x5D,), (), "f32 f32 -> i32", "a < b", high=1),
+    Op("f32.gt", (0x5E,), (), "f32 f32 -> i32", "a > b", high=1),
+    Op("f32.le", (0x5F,), (), "f32 f32 -> i32", "a <= b", high=1),
+    Op("f32.ge", (0x60,), (), "f32 f32 -> i32", "a >= b", high=1),
+    Op("f64.eq", (0x61,), (), "f64 f64 -> i32", "a == b", high=1),
+    Op("f64.ne", (0x62,), (), "f64 f64 -> i32", "a != b", high=1),
+    Op("f64.lt", (0x63,), (), "f64 f64 -> i32", "a < b", high=1),
+    Op("f64.gt", (0x64,), (), "f64 f64 -> i32", "a > b", high=1),
+    Op("f64.le", (0x65,), (), "f64 f64 -> i32", "a <= b", high=1),
+    Op("f64.ge", (0x66,), (), "f64 f64 -> i32", "a >= b", high=1),
+    # Integer arithmetic.
+    Op("i32.clz", (0x67,), (), "i32 -> i32", "32 - a.bit_length()", high=32),
+    Op("i32.ctz", (0x68,), (), "i32 -> i32", "(a & -a).bit_length() - 1 if a else 32", high=32),
+    Op("i32.popcnt", (0x69,), (), "i32 -> i32", "a.bit_count()", high=32),
+    Op("i32.add", (0x6A,), (), "i32 i32 -> i32", "(a + b) & 0xFFFFFFFF"),
+    Op("i32.sub", (0x6B,), (), "i32 i32 -> i32", "(a - b) & 0xFFFFFFFF"),
+    Op("i32.mul", (0x6C,), (), "i32 i32 -> i32", "(a * b) & 0xFFFFFFFF"),
+    Op("i32.div_s", (0x6D,), (), "i32 i32 -> i32", "i32_div_s(a, b)", "t"),
+    Op("i32.div_u", (0x6E,), (), "i32 i32 -> i32", "a // b", "t"),
+    Op("i32.rem_s", (0x6F,), (), "i32 i32 -> i32", "i32_rem_s(a, b)", "t"),
+    Op("i32.rem_u", (0x70,), (), "i32 i32 -> i32", "a % b", "t"),
+    Op("i32.and", (0x71,), (), "i32 i32 -> i32", "a & b"),
+    Op("i32.or", (0x72,), (), "i32 i32 -> i32", "a | b"),
+    Op("i32.xor", (0x73,), (), "i32 i32 -> i32", "a ^ b"),
+    Op("i32.shl", (0x74,), (), "i32 i32 -> i32", "(a << (b & 31)) & 0xFFFFFFFF"),
+    Op("i32.shr_s", (0x75,), (), "i32 i32 -> i32", "(((a ^ 0x80000000) - 0x80000000) >> (b & 31)) & 0xFFFFFFFF"),
+    Op("i32.shr_u", (0x76,), (), "i32 i32 -> i32", "a >> (b & 31)"),
+    Op("i32.rotl", (0x77,), (), "i32 i32 -> i32", "((a << (b & 31)) | (a >> (32 - (b & 31)))) & 0xFFFFFFFF"),
+    Op("i32.rotr", (0x78,), (), "i32 i32 -> i32", "((a >> (b & 31)) | (a << (32 - (b & 31)))) & 0xFFFFFFFF"),
+    Op("i64.clz", (0x79,), (), "i64 -> i64", "64 - a.bit_length()", high=64),
+    Op("i64.ctz", (0x7A,), (), "i64 -> i64", "(a & -a).bit_length() - 1 if a else 64", high=64),
+    Op("i64.popcnt", (0x7B,), (), "i64 -> i64", "a.bit_count()", high=64),
+    Op("i64.add", (0x7C,), (), "i64 i64 -> i64", "(a + b) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.sub", (0x7D,), (), "i64 i64 -> i64", "(a - b) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.mul", (0x7E,), (), "i64 i64 -> i64", "(a * b) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.div_s", (0x7F,), (), "i64 i64 -> i64", "i64_div_s(a, b)", "t"),
+    Op("i64.div_u", (0x80,), (), "i64 i64 -> i64", "a // b", "t"),
+    Op("i64.rem_s", (0x81,), (), "i64 i64 -> i64", "i64_rem_s(a, b)", "t"),
+    Op("i64.rem_u", (0x82,), (), "i64 i64 -> i64", "a % b", "t"),
+    Op("i64.and", (0x83,), (), "i64 i64 -> i64", "a & b"),
+    Op("i64.or", (0x84,), (), "i64 i64 -> i64", "a | b"),
+    Op("i64.xor", (0x85,), (), "i64 i64 -> i64", "a ^ b"),
+    Op("i64.shl", (0x86,), (), "i64 i64 -> i64", "(a << (b & 63)) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.shr_s", (0x87,), (), "i64 i64 -> i64", "(((a ^ 0x8000000000000000) - 0x8000000000000000) >> (b & 63)) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.shr_u", (0x88,), (), "i64 i64 -> i64", "a >> (b & 63)"),
+    Op("i64.rotl", (0x89,), (), "i64 i64 -> i64", "((a << (b & 63)) | (a >> (64 - (b & 63)))) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.rotr", (0x8A,), (), "i64 i64 -> i64", "((a >> (b & 63)) | (a << (64 - (b & 63)))) & 0xFFFFFFFFFFFFFFFF"),
+    # Floating-point arithmetic.
+    Op("f32.abs", (0x8B,), (), "f32 -> f32", "abs(a)"),
+    Op("f32.neg", (0x8C,), (), "f32 -> f32", "-a"),
+    Op("f32.ceil", (0x8D,), (), "f32 -> f32", "float_ceil(a)"),
+    Op("f32.floor", (0x8E,), (), "f32 -> f32", "float_floor(a)"),
+    Op("f32.trunc", (0x8F,), (), "f32 -> f32", "float_trunc(a)"),
+    Op("f32.nearest", (0x90,), (), "f32 -> f32", "float_nearest(a)"),
+    Op("f32.sqrt", (0x91,), (), "f32 -> f32", "f32_round(float_sqrt(a))"),
+    Op("f32.add", (0x92,), (), "f32 f32 -> f32", "f32_round(a + b)"),
+    Op("f32.sub", (0x93,), (), "f32 f32 -> f32", "f32_round(a - b)"),
+    Op("f32.mul", (0x94,), (), "f32 f32 -> f32", "f32_round(a * b)"),
+    Op("f32.div", (0x95,), (), "f32 f32 -> f32", "f32_round(float_div(a, b))"),
+    Op("f32.min", (0x96,), (), "f32 f32 -> f32", "float_min(a, b)"),
+    Op("f32.max", (0x97,), (), "f32 f32 -> f32", "float_max(a, b)"),
+    Op("f32.copysign", (0x98,), (), "f32 f32 -> f32", "float_copysign(a, b)"),
+    Op("f64.abs", (0x99,), (), "f64 -> f64", "abs(a)"),
+    Op("f64.neg", (0x9A,), (), "f64 -> f64", "-a"),
+    Op("f64.ceil", (0x9B,), (), "f64 -> f64", "float_ceil(a)"),
+    Op("f64.floor", (0x9C,), (), "f64 -> f64", "float_floor(a)"),
+    Op("f64.trunc", (0x9D,), (), "f64 -> f64", "float_trunc(a)"),
+    Op("f64.nearest", (0x9E,), (), "f64 -> f64", "float_nearest(a)"),
+    Op("f64.sqrt", (0x9F,), (), "f64 -> f64", "float_sqrt(a)"),
+    Op("f64.add", (0xA0,), (), "f64 f64 -> f64", "a + b"),
+    Op("f64.sub", (0xA1,), (), "f64 f64 -> f64", "a - b"),
+    Op("f64.mul", (0xA2,), (), "f64 f64 -> f64", "a * b"),
+    Op("f64.div", (0xA3,), (), "f64 f64 -> f64", "float_div(a, b)"),
+    Op("f64.min", (0xA4,), (), "f64 f64 -> f64", "float_min(a, b)"),
+    Op("f64.max", (0xA5,), (), "f64 f64 -> f64", "float_max(a, b)"),
+    Op("f64.copysign", (0xA6,), (), "f64 f64 -> f64", "float_copysign(a, b)"),
+    # Conversions.
+    Op("i32.wrap_i64", (0xA7,), (), "i64 -> i32", "a & 0xFFFFFFFF"),
+    Op("i32.trunc_f32_s", (0xA8,), (), "f32 -> i32", "i32_trunc_s(a)", "t"),
+    Op("i32.trunc_f32_u", (0xA9,), (), "f32 -> i32", "i32_trunc_u(a)", "t"),
+    Op("i32.trunc_f64_s", (0xAA,), (), "f64 -> i32", "i32_trunc_s(a)", "t"),
+    Op("i32.trunc_f64_u", (0xAB,), (), "f64 -> i32", "i32_trunc_u(a)", "t"),
+    Op("i64.extend_i32_s", (0xAC,), (), "i32 -> i64", "((a ^ 0x80000000) - 0x80000000) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.extend_i32_u", (0xAD,), (), "i32 -> i64", "a", high=0xFFFFFFFF),
+    Op("i64.trunc_f32_s", (0xAE,), (), "f32 -> i64", "i64_trunc_s(a)", "t"),
+    Op("i64.trunc_f32_u", (0xAF,), (), "f32 -> i64", "i64_trunc_u(a)", "t"),
+    Op("i64.trunc_f64_s", (0xB0,), (), "f64 -> i64", "i64_trunc_s(a)", "t"),
+    Op("i64.trunc_f64_u", (0xB1,), (), "f64 -> i64", "i64_trunc_u(a)", "t"),
+    Op("f32.convert_i32_s", (0xB2,), (), "i32 -> f32", "f32_round((a ^ 0x80000000) - 0x80000000)"),
+    Op("f32.convert_i32_u", (0xB3,), (), "i32 -> f32", "f32_round(a)"),
+    Op("f32.convert_i64_s", (0xB4,), (), "i64 -> f32", "f32_convert((a ^ 0x8000000000000000) - 0x8000000000000000)"),
+    Op("f32.convert_i64_u", (0xB5,), (), "i64 -> f32", "f32_convert(a)"),
+    Op("f32.demote_f64", (0xB6,), (), "f64 -> f32", "f32_round(a)"),
+    Op("f64.convert_i32_s", (0xB7,), (), "i32 -> f64", "float((a ^ 0x80000000) - 0x80000000)"),
+    Op("f64.convert_i32_u", (0xB8,), (), "i32 -> f64", "float(a)"),
+    Op("f64.convert_i64_s", (0xB9,), (), "i64 -> f64", "float((a ^ 0x8000000000000000) - 0x8000000000000000)"),
+    Op("f64.convert_i64_u", (0xBA,), (), "i64 -> f64", "float(a)"),
+    # The multiplication quiets a signalling NaN and changes nothing else.
+    Op("f64.promote_f32", (0xBB,), (), "f32 -> f64", "a * 1.0"),
+    Op("i32.reinterpret_f32", (0xBC,), (), "f32 -> i32", "f32_bits(a)"),
+    Op("i64.reinterpret_f64", (0xBD,), (), "f64 -> i64", "f64_bits(a)"),
+    Op("f32.reinterpret_i32", (0xBE,), (), "i32 -> f32", "f32_from_bits(a)"),
+    Op("f64.reinterpret_i64", (0xBF,), (), "i64 -> f64", "f64_from_bits(a)"),
+    Op("i32.extend8_s", (0xC0,), (), "i32 -> i32", "(((a & 0xFF) ^ 0x80) - 0x80) & 0xFFFFFFFF"),
+    Op("i32.extend16_s", (0xC1,), (), "i32 -> i32", "(((a & 0xFFFF) ^ 0x8000) - 0x8000) & 0xFFFFFFFF"),
+    Op("i64.extend8_s", (0xC2,), (), "i64 -> i64", "(((a & 0xFF) ^ 0x80) - 0x80) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.extend16_s", (0xC3,), (), "i64 -> i64", "(((a & 0xFFFF) ^ 0x8000) - 0x8000) & 0xFFFFFFFFFFFFFFFF"),
+    Op("i64.extend32_s", (0xC4,), (), "i64 -> i64", "(((a & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000) & 0xFFFFFFFFFFFFFFFF"),
+    # Reference instructions (spec 2.4.3).
+    Op("ref.null", (0xD0,), ("reftype",), None, "None"),
+    Op("ref.is_null", (0xD1,), (), None, "a is None", high=1),
+    Op("ref.func", (0xD2,), ("funcidx",), None, "func"),
+    # Saturating truncations.
+    Op("i32.trunc_sat_f32_s", (0xFC, 0), (), "f32 -> i32", "i32_trunc_sat_s(a)"),
+    Op("i32.trunc_sat_f32_u", (0xFC, 1), (), "f32 -> i32", "i32_trunc_sat_u(a)"),
+    Op("i32.trunc_sat_f64_s", (0xFC, 2), (), "f64 -> i32", "i32_trunc_sat_s(a)"),
+    Op("i32.trunc_sat_f64_u", (0xFC, 3), (), "f64 -> i32", "i32_trunc_sat_u(a)"),
+    Op("i64.trunc_sat_f32_s", (0xFC, 4), (), "f32 -> i64", "i64_trunc_sat_s(a)"),
+    Op("i64.trunc_sat_f32_u", (0xFC, 5), (), "f32 -> i64", "i64_trunc_sat_u(a)"),
+    Op("i64.trunc_sat_f64_s", (0xFC, 6), (), "f64 -> i64", "i64_trunc_sat_s(a)"),
+    Op("i64.trunc_sat_f64_u", (0xFC, 7), (), "f64 -> i64", "i64_trunc_sat_u(a)"),
+    # Bulk memory and tables.
+    Op("memory.init", (0xFC, 8), ("dataidx", "memidx"), "addr i32 i32 ->", "mem.init(data, a, b, c)", "rwt"),
+    Op("data.drop", (0xFC, 9), ("dataidx",), "->", "data.drop()", "w"),
+    Op("memory.copy", (0xFC, 10), ("memidx", "memidx"), "addr addr addr ->", "mem.copy(mem2, a, b, c)", "rwt"),
+    Op("memory.fill", (0xFC, 11), ("memidx",), "addr i32 addr ->", "mem.fill(a, b, c)", "wt"),
+    Op("table.init", (0xFC, 12), ("elemidx", "tableidx"), "i32 i32 i32 ->", "table.init(elem, a, b, c)", "rwt"),
+    Op("elem.drop", (0xFC, 13), ("elemidx",), "->", "elem.drop()", "w"),
+    Op("table.copy", (0xFC, 14), ("tableidx", "tableidx"), "i32 i32 i32 ->", "table.copy(table2, a, b, c)", "rwt"),
+    Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.grow(b, a)", "rw"),
+    Op("table.size", (0xFC, 16), ("tableidx",), "-> i32", "table.size()", "r"),
+    Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.fill(a, b, c)", "wt"),
+)
+# fmt: on
+
+BY_CODE: dict[tuple[int, ...], Op] = {op.code: op for op in TABLE}
+BY_NAME: dict[str, Op] = {op.name: op for op in TABLE}

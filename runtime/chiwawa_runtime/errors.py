@@ -1,0 +1,140 @@
+"""Every error that chiwawa raises on purpose, in one tree.
+
+::
+
+    ChiwawaError
+    ├── BadInput                what a user gave cannot be used; the command line exits 2
+    │   ├── MalformedError      not the binary or the text format
+    │   ├── InvalidError        well-formed, but does not validate
+    │   ├── UnlinkableError     an import is missing or has another type
+    │   ├── UnsupportedError    right Wasm or WASI, but not built yet: the message names it
+    │   └── CheckpointError     a checkpoint is refused, or cannot be taken
+    ├── Trap                    the program did what Wasm forbids; the command line exits 134
+    │   └── Exhaustion          the call stack is exhausted
+    ├── HostError               a host function raised; ``__cause__`` is what it raised
+    └── WasiExit                the program asked to end, with a status
+
+The core of each message uses the words of the spec's test suite, so that a message can be compared
+with an assertion by ``startswith``. Where it happened is in fields, added once, at the boundary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ChiwawaError(Exception):
+    """The root: catch it to catch everything that chiwawa raises on purpose."""
+
+
+class BadInput(ChiwawaError):
+    """What was given cannot be used. ``message`` is the core; ``str()`` adds where."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class MalformedError(BadInput):
+    """Not the binary format (``offset``: bytes from the file's start) or not the text format
+    (``line`` and ``column`` count from 1; ``excerpt`` is that line of source)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        offset: int | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        excerpt: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
+
+    def __str__(self) -> str:
+        if self.offset is not None:
+            return f"{self.message} (at byte 0x{self.offset:x})"
+        if self.line is None:
+            return self.message
+        text = f"{self.message} (line {self.line}, column {self.column})"
+        if self.excerpt is not None and self.column is not None:
+            # A tab must stay a tab in the margin, or the caret stands elsewhere.
+            margin = "".join(c if c == "\t" else " " for c in self.excerpt[: self.column - 1])
+            text += f"\n  {self.excerpt}\n  {margin}^"
+        return text
+
+
+class InvalidError(BadInput):
+    """A module breaks a rule of validation. ``function`` is a function index and ``offset`` the
+    code offset within its body, where the rule broken is one about an instruction."""
+
+    def __init__(
+        self, message: str, *, function: int | None = None, offset: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.function = function
+        self.offset = offset
+
+    def __str__(self) -> str:
+        if self.function is None:
+            return self.message
+        if self.offset is None:
+            return f"{self.message} (function {self.function})"
+        return f"{self.message} (function {self.function}, code offset 0x{self.offset:x})"
+
+
+class UnlinkableError(BadInput):
+    """An import is missing ("unknown import") or has another type ("incompatible import type")."""
+
+
+class UnsupportedError(BadInput):
+    """A part of Wasm or WASI that is not built yet; the message names it."""
+
+
+class CheckpointError(BadInput):
+    """A checkpoint was refused, or this state cannot be written to one; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One line of a Wasm backtrace: a function (by index and, where known, name) and the code
+    offset, in bytes from the start of its body, of the instruction that it is at."""
+
+    function: int
+    offset: int
+    name: str | None = None
+
+    def __str__(self) -> str:
+        label = f"${self.name}" if self.name else f"func[{self.function}]"
+        return f"{label} (function {self.function}, code offset 0x{self.offset:x})"
+
+
+class Trap(ChiwawaError):
+    """The program trapped. ``backtrace`` has the youngest frame first; the driver fills it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.backtrace: tuple[Location, ...] = ()
+
+
+class Exhaustion(Trap):
+    """The call stack is exhausted."""
+
+    def __init__(self, message: str = "call stack exhausted") -> None:
+        super().__init__(message)
+
+
+class HostError(ChiwawaError):
+    """A host function raised something of its own, which is ``__cause__``."""
+
+
+class WasiExit(ChiwawaError):
+    """The program called ``proc_exit``; ``code`` is its status, unsigned 32 bits."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit status {code}")
+        self.code = code

@@ -1,0 +1,60 @@
+"""Requests to stop at a safepoint, and the count of safepoints passed.
+
+Generated code and the interpreter both test ``if poll:`` at each safepoint and know no more than
+that. ``poll`` is the list of pending requests itself, empty nearly always, so the test costs a few
+nanoseconds; where safepoints are to be counted it is an object that counts whenever it is tested,
+which gives both paths the same numbers because they test at the same boundaries.
+"""
+
+from __future__ import annotations
+
+
+class Interrupted(Exception):
+    """Raised by a host function that was waiting when a request came. The call has had no effect;
+    the program stays at the boundary before it and makes it again when it goes on."""
+
+
+class Counter:
+    """A ``poll`` that counts. ``count`` is how many safepoints have been passed since the start."""
+
+    __slots__ = ("count", "pending", "target")
+
+    def __init__(self, pending: list[str], count: int, target: int | None) -> None:
+        self.pending = pending
+        self.count = count
+        self.target = target
+
+    def __bool__(self) -> bool:
+        self.count += 1
+        if self.count == self.target:
+            self.pending.append("count")
+        return bool(self.pending)
+
+
+class Requests:
+    """What a run has been asked for. ``ask`` may be called from any thread or signal handler."""
+
+    __slots__ = ("counter", "pending")
+
+    def __init__(self) -> None:
+        self.pending: list[str] = []
+        self.counter: Counter | None = None
+
+    def ask(self, reason: str = "api") -> None:
+        """Ask the run to stop at its next safepoint."""
+        self.pending.append(reason)
+
+    def count_from(self, passed: int, target: int | None) -> None:
+        """Count safepoints from here on; stop at the one that makes the number ``target``."""
+        self.counter = Counter(self.pending, passed, target)
+
+    @property
+    def poll(self) -> list[str] | Counter:
+        return self.pending if self.counter is None else self.counter
+
+    def take(self) -> list[str]:
+        """The pending reasons, which are pending no longer."""
+        reasons = self.pending[:]
+        # What arrives meanwhile, from another thread, stays.
+        del self.pending[: len(reasons)]
+        return reasons

@@ -1,0 +1,119 @@
+"""Functions as values: what a table holds, an import gives and an export hands out (spec 4.2).
+
+A ``Function`` belongs to one instance, or to the host. Memories, tables and globals have modules of
+their own. Nothing here knows how Wasm functions run: an engine sets ``enter`` and ``direct``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chiwawa_runtime.errors import ChiwawaError, HostError
+from chiwawa_runtime.numerics import f32_round
+from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.types import F32, F64, I32, I64, FuncType, RefType, ValType
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.instance import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class HostFunction:
+    """A Python function that a program may import.
+
+    ``call`` gets i32 and i64 as unsigned ints, f32 and f64 as floats, references as they are; with
+    ``with_instance`` the importing ``Instance`` comes first. It returns None, one value, or a
+    sequence of values, as ``type`` has results; ints may be signed or unsigned. What it raises
+    reaches the caller as the cause of a ``HostError``.
+    """
+
+    type: FuncType
+    call: Callable[..., Any]
+    name: str = "host"
+    with_instance: bool = False
+
+
+class Function:
+    """A function instance. ``direct`` is the Python callable for a call that cannot be suspended
+    (None where there is none); ``enter`` a generator function that any caller may delegate to."""
+
+    __slots__ = ("direct", "enter", "host", "index", "instance", "name", "type")
+
+    def __init__(
+        self,
+        type_: FuncType,
+        *,
+        instance: Instance | None,
+        index: int,
+        name: str | None,
+        host: HostFunction | None = None,
+    ) -> None:
+        self.type = type_
+        self.instance = instance
+        self.index = index
+        self.name = name
+        self.host = host
+        self.direct: Callable[..., Any] | None = None
+        self.enter: Callable[..., Generator[None, None, Any]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<function {self.name or self.index} {self.type}>"
+
+
+def coerce(value: Any, valtype: ValType) -> Any:
+    """``value`` as a program holds it; a TypeError or ValueError where it is no such value."""
+    if valtype is I32 or valtype is I64:
+        if not isinstance(value, int):
+            raise TypeError(f"{valtype} wants an int, not {type(value).__name__}")
+        if not -(1 << (valtype.bits - 1)) <= value < 1 << valtype.bits:
+            raise ValueError(f"{value} is out of range for {valtype}")
+        return int(value) & ((1 << valtype.bits) - 1)
+    if valtype is F64 or valtype is F32:
+        if not isinstance(value, int | float):
+            raise TypeError(f"{valtype} wants a float, not {type(value).__name__}")
+        value = float(value)
+        if valtype is F32 and value == value:
+            return f32_round(value)
+        return value
+    if isinstance(valtype, RefType) and valtype.heap == "func":
+        if value is not None and not isinstance(value, Function):
+            raise TypeError(f"{valtype} wants a function or None, not {type(value).__name__}")
+        return value
+    return value
+
+
+def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
+    """What a host function returned, in the form that generated code expects."""
+    if not results:
+        if value is not None:
+            raise TypeError(f"it has no results, but returned {value!r}")
+        return None
+    if len(results) == 1:
+        if isinstance(value, tuple | list) and len(value) == 1:
+            value = value[0]
+        return coerce(value, results[0])
+    values = tuple(value)
+    if len(values) != len(results):
+        raise TypeError(f"it has {len(results)} results, but returned {len(values)}")
+    return tuple(map(coerce, values, results))
+
+
+def bind_host(host: HostFunction, instance: Instance | None) -> Callable[..., Any]:
+    """A callable for ``host`` as ``instance`` imports it: plain ints in, checked values out."""
+    call, results, name = host.call, host.type.results, host.name
+    ints = tuple(t is I32 or t is I64 for t in host.type.params)
+    first = (instance,) if host.with_instance else ()
+
+    def call_host(*args: Any) -> Any:
+        try:
+            # A comparison's result may still be a bool here.
+            plain = [int(a) if i else a for a, i in zip(args, ints, strict=True)]
+            return coerce_results(call(*first, *plain), results)
+        except (ChiwawaError, Interrupted):
+            raise
+        except Exception as error:
+            raise HostError(f"host function {name}: {type(error).__name__}: {error}") from error
+
+    return call_host

@@ -1,4 +1,4 @@
-"""LEB128 integers, which the Wasm binary format and the checkpoint file are written in (spec 5.2.2).
+"""LEB128 integers, which Wasm binaries and checkpoint files are written in (spec 5.2.2).
 
 What is written has the fewest bytes; what is read may be padded up to the width of its type, as
 the spec allows. This module knows nothing but bytes.
@@ -59,7 +59,7 @@ def decode_u(data: bytes | bytearray, pos: int, bits: int) -> tuple[int, int]:
 
 
 def decode_s(data: bytes | bytearray, pos: int, bits: int) -> tuple[int, int]:
-    """The signed LEB128 of at most ``bits`` bits at ``pos``, as a signed int, and the position after
+    """The signed LEB128 of at most ``bits`` bits at ``pos``, a signed int, and the position after
     it. Raises as ``decode_u`` does."""
     start = pos
     value = shift = 0

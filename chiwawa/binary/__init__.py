@@ -1,0 +1,6 @@
+"""The binary format (spec 5): ``decode`` and ``encode``."""
+
+from chiwawa.binary.decode import decode
+from chiwawa.binary.encode import encode
+
+__all__ = ["decode", "encode"]

@@ -1,0 +1,76 @@
+"""From bytes to a module (spec 5.5): magic, version, and the order and sizes of sections."""
+
+from __future__ import annotations
+
+from chiwawa.binary.names import NAME, read_names
+from chiwawa.binary.reader import Reader
+from chiwawa.binary.sections import SECTIONS, Parts
+from chiwawa.module import Custom, Func, Module
+
+MAGIC = b"\0asm"
+VERSION = b"\x01\0\0\0"
+_ORDER = {section: position for position, section in enumerate(SECTIONS, 1)}
+_CUSTOM = 0
+_TAGS = 13
+
+
+def decode(data: bytes) -> Module:
+    """The module that ``data`` is the binary of. It is well-formed, not yet validated.
+
+    ``Module.binary`` is ``data``; code offsets and ``Data.at`` refer to it. A broken name section
+    is ignored. Raises MalformedError, with ``offset`` in bytes, and UnsupportedError for what later
+    versions of Wasm added.
+    """
+    r = Reader(data)
+    _preamble(r)
+    parts = Parts(Module(binary=data))
+    module = parts.module
+    last = 0
+    named = False
+    while r.pos < len(data):
+        start = r.pos
+        section = r.byte()
+        if section == _TAGS:
+            raise r.unsupported("exception handling: the tag section", start)
+        if section > _TAGS:
+            raise r.malformed("malformed section id", start)
+        size_at = r.pos
+        end = r.length() + r.pos
+        if section == _CUSTOM:
+            name = r.name()
+            payload = r.take(end - r.pos)
+            module.customs.append(Custom(name, payload, last))
+            if name == NAME and not named:
+                module.names = read_names(payload)
+                named = True
+            continue
+        if last and _ORDER[section] <= _ORDER[last]:
+            raise r.malformed("unexpected content after last section", start)
+        last = section
+        SECTIONS[section](r, parts)
+        if r.pos != end:
+            raise r.malformed("section size mismatch", size_at)
+    _join(r, parts)
+    return module
+
+
+def _preamble(r: Reader) -> None:
+    if r.take(4) != MAGIC:
+        raise r.malformed("magic header not detected", 0)
+    if r.take(4) != VERSION:
+        raise r.malformed("unknown binary version", 4)
+
+
+def _join(r: Reader, parts: Parts) -> None:
+    """What two sections say together (spec 5.5.16)."""
+    module = parts.module
+    if len(parts.typeidxs) != len(parts.codes):
+        raise r.malformed("function and code section have inconsistent lengths")
+    if module.data_count is not None and module.data_count != len(module.datas):
+        raise r.malformed("data count and data section have inconsistent lengths")
+    if module.data_count is None and parts.exprs.data_use is not None:
+        raise r.malformed("data count section required", parts.exprs.data_use)
+    module.funcs = [
+        Func(typeidx, local_types, body)
+        for typeidx, (local_types, body) in zip(parts.typeidxs, parts.codes, strict=True)
+    ]

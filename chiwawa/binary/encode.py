@@ -1,0 +1,245 @@
+"""From a module to bytes (spec 5.5): canonical, every integer in its fewest bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from chiwawa.binary.decode import MAGIC, VERSION
+from chiwawa.binary.names import NAME, write_name, write_names
+from chiwawa.binary.sections import EXTERN_KINDS, SECTIONS
+from chiwawa.binary.types import (
+    write_functype,
+    write_globaltype,
+    write_memorytype,
+    write_tabletype,
+    write_valtype,
+    write_valtypes,
+)
+from chiwawa.module import (
+    BrTable,
+    Data,
+    Elem,
+    Export,
+    Expr,
+    Func,
+    Import,
+    MemArg,
+    Module,
+    TypeUse,
+)
+from chiwawa.opcodes import BY_NAME, TABLE, Op
+from chiwawa_runtime.leb import encode_s, encode_u
+from chiwawa_runtime.types import FUNCREF, GlobalType, MemoryType, TableType, ValType
+
+
+def encode(module: Module) -> bytes:
+    """The binary of ``module``, whose ``binary``, code offsets and ``Data.at`` play no part.
+
+    An empty section is written only where a custom section is said to follow it. Names are written
+    from ``module.names`` unless a custom section ``name`` is there already. A data count section
+    is written where there was one or an instruction needs it. Raises UnsupportedError for types
+    that Wasm 2.0 cannot write.
+    """
+    contents = _contents(module)
+    customs: dict[int, list[bytes]] = {}
+    for custom in module.customs:
+        section = _section(0, write_name(custom.name) + custom.data)
+        customs.setdefault(custom.after, []).append(section)
+    out = [MAGIC, VERSION, *customs.get(0, ())]
+    for section_id in SECTIONS:
+        body = contents[section_id]
+        if body is None and section_id in customs and section_id not in _NOT_VECTORS:
+            body = encode_u(0)
+        if body is not None:
+            out.append(_section(section_id, body))
+        out.extend(customs.get(section_id, ()))
+    if all(custom.name != NAME for custom in module.customs):
+        names = write_names(module.names)
+        if names:
+            out.append(_section(0, write_name(NAME) + names))
+    return b"".join(out)
+
+
+#: The start and data count sections hold one number: there is no empty one.
+_NOT_VECTORS = (8, 12)
+
+
+def _section(section_id: int, body: bytes) -> bytes:
+    return bytes((section_id,)) + encode_u(len(body)) + body
+
+
+def _contents(module: Module) -> dict[int, bytes | None]:
+    """Each known section's contents, by id; None where there is nothing in it."""
+    count = module.data_count is not None or _uses_data_indices(module)
+    return {
+        1: _vec(map(write_functype, module.types)),
+        2: _vec(map(_import, module.imports)),
+        3: _vec(encode_u(func.typeidx) for func in module.funcs),
+        4: _vec(map(write_tabletype, module.tables)),
+        5: _vec(map(write_memorytype, module.mems)),
+        6: _vec(write_globaltype(g.type) + write_expr(g.init) for g in module.globals),
+        7: _vec(map(_export, module.exports)),
+        8: None if module.start is None else encode_u(module.start),
+        9: _vec(map(_elem, module.elems)),
+        12: encode_u(len(module.datas)) if count else None,
+        10: _vec(map(_code, module.funcs)),
+        11: _vec(map(_data, module.datas)),
+    }
+
+
+def _vec(items: Iterable[bytes]) -> bytes | None:
+    written = list(items)
+    return encode_u(len(written)) + b"".join(written) if written else None
+
+
+def _uses_data_indices(module: Module) -> bool:
+    return any("dataidx" in instr.op.immediates for f in module.funcs for instr in f.body)
+
+
+def _import(item: Import) -> bytes:
+    desc = item.desc
+    match desc:
+        case TypeUse():
+            tail = b"\x00" + encode_u(desc.typeidx)
+        case TableType():
+            tail = b"\x01" + write_tabletype(desc)
+        case MemoryType():
+            tail = b"\x02" + write_memorytype(desc)
+        case GlobalType():
+            tail = b"\x03" + write_globaltype(desc)
+    return write_name(item.module) + write_name(item.name) + tail
+
+
+def _export(item: Export) -> bytes:
+    kind = bytes((EXTERN_KINDS.index(item.kind),))
+    return write_name(item.name) + kind + encode_u(item.index)
+
+
+def _code(func: Func) -> bytes:
+    """Spec 5.5.13, with neighbouring locals of one type in one group."""
+    groups: list[tuple[int, ValType]] = []
+    for local_type in func.locals:
+        if groups and groups[-1][1] == local_type:
+            groups[-1] = (groups[-1][0] + 1, local_type)
+        else:
+            groups.append((1, local_type))
+    declared = b"".join(encode_u(count) + write_valtype(t) for count, t in groups)
+    body = encode_u(len(groups)) + declared + write_expr(func.body)
+    return encode_u(len(body)) + body
+
+
+_REF_FUNC = BY_NAME["ref.func"]
+
+
+def _elem(elem: Elem) -> bytes:
+    """Spec 5.5.12, in the shortest of its forms."""
+    flags = {"active": 0, "passive": 1, "declarative": 3}[elem.mode]
+    short = elem.type == FUNCREF and all(
+        len(init) == 2 and init[0].op is _REF_FUNC for init in elem.init
+    )
+    if not short:
+        flags |= 4
+    head = b""
+    if elem.mode == "active":
+        if elem.tableidx or elem.type != FUNCREF:
+            flags |= 2
+            head = encode_u(elem.tableidx)
+        head += write_expr(elem.offset)
+    if flags & 3:
+        head += b"\x00" if short else write_valtype(elem.type)
+    if short:
+        items = [encode_u(cast(int, init[0].imm[0])) for init in elem.init]
+    else:
+        items = [write_expr(init) for init in elem.init]
+    return encode_u(flags) + head + encode_u(len(items)) + b"".join(items)
+
+
+def _data(data: Data) -> bytes:
+    """Spec 5.5.14, in the shortest of its forms."""
+    if data.mode == "passive":
+        head = b"\x01"
+    elif data.memidx:
+        head = b"\x02" + encode_u(data.memidx) + write_expr(data.offset)
+    else:
+        head = b"\x00" + write_expr(data.offset)
+    return head + encode_u(len(data.init)) + data.init
+
+
+def _memarg(value: object) -> bytes:
+    memarg = cast(MemArg, value)
+    if memarg.memidx:
+        return encode_u(memarg.align | 0x40) + encode_u(memarg.memidx) + encode_u(memarg.offset)
+    return encode_u(memarg.align) + encode_u(memarg.offset)
+
+
+def _blocktype(value: object) -> bytes:
+    if value is None:
+        return b"\x40"
+    if isinstance(value, int):
+        return encode_s(value)
+    return write_valtype(cast(ValType, value))
+
+
+def _labels(value: object) -> bytes:
+    table = cast(BrTable, value)
+    labels = b"".join(map(encode_u, table.labels))
+    return encode_u(len(table.labels)) + labels + encode_u(table.default)
+
+
+def _index(value: object) -> bytes:
+    return encode_u(cast(int, value))
+
+
+def _signed(bits: int) -> Callable[[object], bytes]:
+    half = 1 << bits - 1
+    return lambda value: encode_s((cast(int, value) ^ half) - half)
+
+
+def _float(size: int) -> Callable[[object], bytes]:
+    return lambda value: cast(int, value).to_bytes(size, "little")
+
+
+_IMMEDIATES: dict[str, Callable[[object], bytes]] = {
+    "localidx": _index,
+    "globalidx": _index,
+    "funcidx": _index,
+    "tableidx": _index,
+    "typeidx": _index,
+    "memidx": _index,
+    "elemidx": _index,
+    "dataidx": _index,
+    "labelidx": _index,
+    "memarg": _memarg,
+    "blocktype": _blocktype,
+    "labels": _labels,
+    "i32": _signed(32),
+    "i64": _signed(64),
+    "f32": _float(4),
+    "f64": _float(8),
+    "reftype": lambda value: write_valtype(cast(ValType, value)),
+    "valtypes": lambda value: write_valtypes(cast("tuple[ValType, ...]", value)),
+}
+
+
+def _opcode(op: Op) -> bytes:
+    return bytes(op.code[:1]) + b"".join(map(encode_u, op.code[1:]))
+
+
+#: By the row's identity: its bytes, and what writes its immediates.
+_WRITERS: dict[int, tuple[bytes, tuple[Callable[[object], bytes], ...]]] = {
+    id(op): (_opcode(op), tuple(_IMMEDIATES[kind] for kind in op.immediates)) for op in TABLE
+}
+
+
+def write_expr(body: Expr) -> bytes:
+    """Spec 5.4.9."""
+    out: list[bytes] = []
+    append = out.append
+    writers = _WRITERS
+    for op, imm, _ in body:
+        opcode, immediates = writers[id(op)]
+        append(opcode)
+        for write, value in zip(immediates, imm, strict=True):
+            append(write(value))
+    return b"".join(out)

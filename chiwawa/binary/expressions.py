@@ -1,0 +1,255 @@
+"""Expressions in the binary format, read (spec 5.4): the one loop that must be fast.
+
+An expression is read flat, with a list of the open blocks beside it, so that neither its nesting
+nor its length can exhaust anything. Most instructions have no immediate or a single short one, and
+never leave the loop; one tuple serves every instruction with the same short immediate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chiwawa.binary.reader import Reader
+from chiwawa.binary.types import read_heaptype, read_valtype
+from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg
+from chiwawa.opcodes import BY_CODE, TABLE, Op
+from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.leb import decode_s, decode_u
+
+#: How the loop reads what follows an opcode.
+_NONE, _INDEX, _MEMARG, _I32, _I64, _BLOCK, _END, _ELSE, _OTHER, _PREFIX, _ILLEGAL = range(11)
+_KINDS: dict[tuple[str, ...], int] = {
+    (): _NONE,
+    ("labelidx",): _INDEX,
+    ("funcidx",): _INDEX,
+    ("localidx",): _INDEX,
+    ("globalidx",): _INDEX,
+    ("tableidx",): _INDEX,
+    ("memidx",): _INDEX,
+    ("memarg",): _MEMARG,
+    ("i32",): _I32,
+    ("i64",): _I64,
+    ("blocktype",): _BLOCK,
+}
+_SMALL = tuple((i,) for i in range(128))
+_SMALL_I32 = tuple((i if i < 64 else i + 0xFFFFFF80,) for i in range(128))
+_SMALL_I64 = tuple((i if i < 64 else i + 0xFFFFFFFFFFFFFF80,) for i in range(128))
+_NO_IMMEDIATE: tuple[object, ...] = ()
+
+_LATER = {
+    0x06: "exception handling: the instruction try",
+    0x07: "exception handling: the instruction catch",
+    0x08: "exception handling: the instruction throw",
+    0x09: "exception handling: the instruction rethrow",
+    0x0A: "exception handling: the instruction throw_ref",
+    0x12: "tail calls: the instruction return_call",
+    0x13: "tail calls: the instruction return_call_indirect",
+    0x14: "typed function references: the instruction call_ref",
+    0x15: "tail calls: the instruction return_call_ref",
+    0x18: "exception handling: the instruction delegate",
+    0x19: "exception handling: the instruction catch_all",
+    0x1F: "exception handling: the instruction try_table",
+    0xD3: "garbage collection: the instruction ref.eq",
+    0xD4: "typed function references: the instruction ref.as_non_null",
+    0xD5: "typed function references: the instruction br_on_null",
+    0xD6: "typed function references: the instruction br_on_non_null",
+}
+_LATER_PREFIXES = {0xFB: "garbage collection", 0xFD: "SIMD", 0xFE: "threads"}
+
+
+def _plans() -> tuple[tuple[int, Op], ...]:
+    """For each first byte: how to read on, and the instruction, where the byte says which."""
+    plans = [(_ILLEGAL, TABLE[0])] * 256
+    for op in TABLE:
+        if len(op.code) == 1:
+            plans[op.code[0]] = (_KINDS.get(op.immediates, _OTHER), op)
+        else:
+            plans[op.code[0]] = (_PREFIX, op)
+    plans[0x05] = (_ELSE, BY_CODE[0x05,])
+    plans[0x0B] = (_END, BY_CODE[0x0B,])
+    return tuple(plans)
+
+
+_PLANS = _plans()
+_IF = BY_CODE[0x04,]
+
+
+def _read_labels(r: Reader) -> BrTable:
+    """Spec 5.4.1, br_table."""
+    return BrTable(tuple(r.vec(Reader.u32)), r.u32())
+
+
+def _read_float(size: int) -> Callable[[Reader], int]:
+    """Spec 5.2.3: the bits, as an unsigned int."""
+    return lambda r: int.from_bytes(r.take(size), "little")
+
+
+#: The immediates that the loop leaves to a function. Each kind has one entry here or in ``_KINDS``.
+_IMMEDIATES: dict[str, Callable[[Reader], object]] = {
+    "typeidx": Reader.u32,
+    "tableidx": Reader.u32,
+    "memidx": Reader.u32,
+    "elemidx": Reader.u32,
+    "dataidx": Reader.u32,
+    "labels": _read_labels,
+    "valtypes": lambda r: tuple(r.vec(read_valtype)),
+    "reftype": read_heaptype,
+    "f32": _read_float(4),
+    "f64": _read_float(8),
+}
+
+
+def _read_blocktype(r: Reader) -> BlockType:
+    """Spec 5.4.1."""
+    start = r.pos
+    byte = r.peek()
+    if byte == 0x40:
+        r.pos += 1
+        return None
+    if 0x40 < byte < 0x80:
+        return read_valtype(r)
+    index = r.s33()
+    if index < 0:
+        raise r.malformed("malformed block type", start)
+    return index
+
+
+class ExprReader:
+    """Reads expressions of one module. ``data_use`` is the byte offset of the first instruction
+    that names a data segment, which only a module with a data count section may have."""
+
+    __slots__ = ("_blocktypes", "_memargs", "data_use")
+
+    def __init__(self) -> None:
+        self._memargs: dict[tuple[int, int, int], tuple[MemArg]] = {}
+        self._blocktypes: dict[int, tuple[BlockType]] = {}
+        self.data_use: int | None = None
+
+    def read(self, r: Reader, base: int) -> Expr:
+        """The expression at ``r``, up to and with its last ``end``; code offsets count from
+        ``base``, a position."""
+        data = r.data
+        pos = r.pos
+        body: Expr = []
+        append = body.append
+        new = tuple.__new__
+        plans = _PLANS
+        small = _SMALL
+        imm: tuple[object, ...]
+        #: For each open block, whether an ``else`` may still come.
+        blocks: list[bool] = []
+        try:
+            while True:
+                at = pos
+                kind, op = plans[data[pos]]
+                pos += 1
+                if kind == _NONE:
+                    imm = _NO_IMMEDIATE
+                elif kind == _INDEX:
+                    value = data[pos]
+                    if value < 0x80:
+                        pos += 1
+                        imm = small[value]
+                    else:
+                        value, pos = decode_u(data, pos, 32)
+                        imm = (value,)
+                elif kind == _I32:
+                    value = data[pos]
+                    if value < 0x80:
+                        pos += 1
+                        imm = _SMALL_I32[value]
+                    else:
+                        value, pos = decode_s(data, pos, 32)
+                        imm = (value & 0xFFFFFFFF,)
+                elif kind == _MEMARG:
+                    imm, pos = self._memarg(data, pos)
+                elif kind == _END:
+                    append(new(Instr, (op, _NO_IMMEDIATE, at - base)))
+                    if not blocks:
+                        r.pos = pos
+                        return body
+                    blocks.pop()
+                    continue
+                elif kind == _BLOCK:
+                    byte = data[pos]
+                    cached = self._blocktypes.get(byte)
+                    if cached is None:
+                        r.pos = pos
+                        imm = (_read_blocktype(r),)
+                        pos = r.pos
+                        if byte < 0x80:
+                            self._blocktypes[byte] = imm
+                    else:
+                        pos += 1
+                        imm = cached
+                    blocks.append(op is _IF)
+                elif kind == _I64:
+                    value = data[pos]
+                    if value < 0x80:
+                        pos += 1
+                        imm = _SMALL_I64[value]
+                    else:
+                        value, pos = decode_s(data, pos, 64)
+                        imm = (value & 0xFFFFFFFFFFFFFFFF,)
+                elif kind == _ELSE:
+                    if not blocks or not blocks[-1]:
+                        raise r.malformed("END opcode expected", at)
+                    blocks[-1] = False
+                    imm = _NO_IMMEDIATE
+                else:
+                    r.pos = pos
+                    op, imm = self._other(r, kind, op, at)
+                    pos = r.pos
+                append(new(Instr, (op, imm, at - base)))
+        except IndexError:
+            raise r.malformed("unexpected end of section or function", len(data)) from None
+
+    def _memarg(self, data: bytes, pos: int) -> tuple[tuple[MemArg], int]:
+        """Spec 5.4.6, with the memory index of Wasm 3.0, which bit 6 of the alignment announces,
+        and 64-bit offsets: validation bounds both."""
+        start = pos
+        flags = data[pos]
+        if flags < 0x80:
+            pos += 1
+        else:
+            flags, pos = decode_u(data, pos, 32)
+            if flags >= 0x80:
+                raise Reader(data).malformed("malformed memop flags", start)
+        memidx = 0
+        if flags & 0x40:
+            memidx, pos = decode_u(data, pos, 32)
+        offset = data[pos]
+        if offset < 0x80:
+            pos += 1
+        else:
+            offset, pos = decode_u(data, pos, 64)
+        key = (flags & 0x3F, offset, memidx)
+        imm = self._memargs.get(key)
+        if imm is None:
+            imm = self._memargs[key] = (MemArg(*key),)
+        return imm, pos
+
+    def _other(self, r: Reader, kind: int, op: Op, at: int) -> tuple[Op, tuple[object, ...]]:
+        """The instruction at ``at``, whose first byte is read."""
+        if kind == _ILLEGAL:
+            raise _refusal(r, at)
+        if kind == _PREFIX:
+            number = r.u32()
+            known = BY_CODE.get((r.data[at], number))
+            if known is None:
+                raise r.malformed(f"illegal opcode {r.data[at]:02x} {number:02x}", at)
+            op = known
+            if self.data_use is None and "dataidx" in op.immediates:
+                self.data_use = at
+        return op, tuple([_IMMEDIATES[k](r) for k in op.immediates])
+
+
+def _refusal(r: Reader, at: int) -> BadInput:
+    """The error for the opcode at ``at``, which no instruction of ours has."""
+    code = r.data[at]
+    if code in _LATER:
+        return r.unsupported(_LATER[code], at)
+    if code in _LATER_PREFIXES:
+        feature = _LATER_PREFIXES[code]
+        return r.unsupported(f"{feature}: the instruction {code:02x} {r.u32():02x}", at)
+    return r.malformed(f"illegal opcode {code:02x}", at)

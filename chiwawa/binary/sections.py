@@ -1,0 +1,233 @@
+"""The known sections of a module, read (spec 5.5.4 to 5.5.15).
+
+Each function reads the contents of one section into a ``Parts``; ``decode`` brings them into order
+and compares their sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chiwawa.binary.expressions import ExprReader
+from chiwawa.binary.reader import Reader
+from chiwawa.binary.types import (
+    read_functype,
+    read_globaltype,
+    read_memorytype,
+    read_reftype,
+    read_tabletype,
+    read_valtype,
+)
+from chiwawa.module import (
+    Data,
+    Elem,
+    Export,
+    Expr,
+    Global,
+    Import,
+    Instr,
+    Module,
+    TypeUse,
+)
+from chiwawa.opcodes import BY_NAME
+from chiwawa_runtime.leb import encode_u
+from chiwawa_runtime.types import FUNCREF, ValType
+
+#: The most locals of one function, and of all functions whose declarations differ. A few bytes can
+#: declare four thousand million, so there must be a bound; engines share the first.
+MAX_LOCALS = 50_000
+MAX_LOCALS_IN_ALL = 5_000_000
+
+EXTERN_KINDS = ("func", "table", "memory", "global")
+_TAG = 4
+
+
+@dataclass(slots=True)
+class Parts:
+    """A module being read, and what is not yet in it: functions come in two sections."""
+
+    module: Module
+    exprs: ExprReader = field(default_factory=ExprReader)
+    typeidxs: list[int] = field(default_factory=list)
+    codes: list[tuple[tuple[ValType, ...], Expr]] = field(default_factory=list)
+    locals_seen: dict[bytes, tuple[ValType, ...]] = field(default_factory=dict)
+    locals_in_all: int = 0
+
+    def const(self, r: Reader) -> Expr:
+        """A constant expression; its code offsets count from its start."""
+        return self.exprs.read(r, r.pos)
+
+
+def _types(r: Reader, parts: Parts) -> None:
+    parts.module.types = r.vec(read_functype)
+
+
+def _imports(r: Reader, parts: Parts) -> None:
+    parts.module.imports = r.vec(_import)
+
+
+def _import(r: Reader) -> Import:
+    module = r.name()
+    name = r.name()
+    start = r.pos
+    kind = r.byte()
+    if kind == 0:
+        return Import(module, name, TypeUse(r.u32()))
+    if kind == 1:
+        return Import(module, name, read_tabletype(r))
+    if kind == 2:
+        return Import(module, name, read_memorytype(r))
+    if kind == 3:
+        return Import(module, name, read_globaltype(r))
+    if kind == _TAG:
+        raise r.unsupported("exception handling: an imported tag", start)
+    raise r.malformed("malformed import kind", start)
+
+
+def _functions(r: Reader, parts: Parts) -> None:
+    parts.typeidxs = r.vec(Reader.u32)
+
+
+def _tables(r: Reader, parts: Parts) -> None:
+    parts.module.tables = r.vec(read_tabletype)
+
+
+def _memories(r: Reader, parts: Parts) -> None:
+    parts.module.mems = r.vec(read_memorytype)
+
+
+def _globals(r: Reader, parts: Parts) -> None:
+    parts.module.globals = [Global(read_globaltype(r), parts.const(r)) for _ in range(r.length())]
+
+
+def _exports(r: Reader, parts: Parts) -> None:
+    parts.module.exports = r.vec(_export)
+
+
+def _export(r: Reader) -> Export:
+    name = r.name()
+    start = r.pos
+    kind = r.byte()
+    if kind == _TAG:
+        raise r.unsupported("exception handling: an exported tag", start)
+    if kind >= len(EXTERN_KINDS):
+        raise r.malformed("malformed export kind", start)
+    return Export(name, EXTERN_KINDS[kind], r.u32())
+
+
+def _start(r: Reader, parts: Parts) -> None:
+    parts.module.start = r.u32()
+
+
+def _elems(r: Reader, parts: Parts) -> None:
+    parts.module.elems = [_elem(r, parts) for _ in range(r.length())]
+
+
+def _elem(r: Reader, parts: Parts) -> Elem:
+    """Spec 5.5.12. Bit 0: not active; bit 1: an explicit table, or declarative; bit 2: expressions
+    instead of function indices."""
+    start = r.pos
+    flags = r.u32()
+    if flags > 7:
+        raise r.malformed("malformed elements segment kind", start)
+    mode = "active" if not flags & 1 else "declarative" if flags & 2 else "passive"
+    tableidx = 0
+    offset: Expr = []
+    if mode == "active":
+        if flags & 2:
+            tableidx = r.u32()
+        offset = parts.const(r)
+    element = FUNCREF
+    if flags & 3:
+        if flags & 4:
+            element = read_reftype(r)
+        else:
+            kind_at = r.pos
+            if r.byte() != 0:
+                raise r.malformed("malformed element kind", kind_at)
+    if flags & 4:
+        init = [parts.const(r) for _ in range(r.length())]
+    else:
+        init = [ref_func(r.u32()) for _ in range(r.length())]
+    return Elem(element, init, mode, tableidx, offset)
+
+
+_REF_FUNC = BY_NAME["ref.func"]
+_END = BY_NAME["end"]
+
+
+def ref_func(funcidx: int) -> Expr:
+    """The constant expression that a function index in an element segment is short for."""
+    return [Instr(_REF_FUNC, (funcidx,), 0), Instr(_END, (), 1 + len(encode_u(funcidx)))]
+
+
+def _data_count(r: Reader, parts: Parts) -> None:
+    parts.module.data_count = r.u32()
+
+
+def _code(r: Reader, parts: Parts) -> None:
+    for _ in range(r.length()):
+        start = r.pos
+        size = r.length()
+        base = r.pos
+        local_types = _locals(r, parts)
+        parts.codes.append((local_types, parts.exprs.read(r, base)))
+        if r.pos != base + size:
+            raise r.malformed("section size mismatch", start)
+
+
+def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:
+    """Spec 5.5.13. Equal declarations share one tuple, and count once."""
+    start = r.pos
+    groups = r.vec(lambda r: (r.u32(), read_valtype(r)))
+    if not groups:
+        return ()
+    key = r.data[start : r.pos]
+    known = parts.locals_seen.get(key)
+    if known is not None:
+        return known
+    total = sum(count for count, _ in groups)
+    parts.locals_in_all += total
+    if total > MAX_LOCALS or parts.locals_in_all > MAX_LOCALS_IN_ALL:
+        raise r.malformed("too many locals", start)
+    local_types = tuple(t for count, t in groups for _ in range(count))
+    parts.locals_seen[key] = local_types
+    return local_types
+
+
+def _datas(r: Reader, parts: Parts) -> None:
+    parts.module.datas = [_data(r, parts) for _ in range(r.length())]
+
+
+def _data(r: Reader, parts: Parts) -> Data:
+    """Spec 5.5.14."""
+    start = r.pos
+    flags = r.u32()
+    if flags > 2:
+        raise r.malformed("malformed data segment kind", start)
+    if flags == 1:
+        mode, memidx, offset = "passive", 0, []
+    else:
+        memidx = r.u32() if flags else 0
+        mode, offset = "active", parts.const(r)
+    size = r.u32()
+    at = r.pos
+    return Data(r.take(size), mode, memidx, offset, at)
+
+
+#: By section id, in the order in which sections must come.
+SECTIONS: dict[int, Callable[[Reader, Parts], None]] = {
+    1: _types,
+    2: _imports,
+    3: _functions,
+    4: _tables,
+    5: _memories,
+    6: _globals,
+    7: _exports,
+    8: _start,
+    9: _elems,
+    12: _data_count,
+    10: _code,
+    11: _datas,
+}

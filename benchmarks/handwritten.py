@@ -104,6 +104,9 @@ def energy(steps: int) -> float:
 
 
 # fmt: off
+START = (
+    0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19,
+)
 K = (
     0x428A2F98, 0x71374491, 0xB5C0FBCF, 0xE9B5DBA5, 0x3956C25B, 0x59F111F1, 0x923F82A4, 0xAB1C5ED5,
     0xD807AA98, 0x12835B01, 0x243185BE, 0x550C7DC3, 0x72BE5D74, 0x80DEB1FE, 0x9BDC06A7, 0xC19BF174,
@@ -136,11 +139,7 @@ def compress(state: list[int], block: bytes) -> list[int]:
 
 
 def digest(blocks: int) -> int:
-    # fmt: off
-    state = [
-        0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19,
-    ]
-    # fmt: on
+    state = list(START)
     first = 0
     for _ in range(blocks):
         state = compress(state, bytes((first + i) & 0xFF for i in range(64)))
@@ -324,6 +323,7 @@ def escape(points: int) -> int:
     f = array("f", [0.0])
     seed = 7
     total = 0
+    bits = memoryview(f).cast("B").cast("I")
     for _ in range(points):
         seed = (seed * 1664525 + 1013904223) & M32
         f[0] = (seed >> 8) * (3.0 / 16777216.0)
@@ -351,7 +351,8 @@ def escape(points: int) -> int:
             f[0] = f[0] + cx
             x = f[0]
             steps += 1
-        total += steps
+        f[0] = x
+        total = (total * 31 + (bits[0] ^ steps)) & M32
     return total
 
 

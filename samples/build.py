@@ -59,7 +59,7 @@ def only_names(binary: bytes) -> bytes:
 
 
 def parts(binary: bytes, at: int) -> list[tuple[int, int, int]]:
-    """Of the sections (or subsections) from ``at`` on: where the id, the content and the next are."""
+    """Of each (sub)section from ``at`` on: where its id, its content and the next one are."""
     found = []
     while at < len(binary):
         size, content = uleb(binary, at + 1)

@@ -2,7 +2,8 @@
 #define EXPORT(name) __attribute__((export_name(name)))
 #define ROUNDS 50
 
-/* How many steps `points` pseudo-random points take to escape, 50 for those that do not. */
+/* Takes `points` pseudo-random points until they escape, or for 50 steps. The sum is made of their
+ * numbers of steps and of the bits of where they end, which tells whether anything was not rounded. */
 EXPORT("escape") unsigned escape(unsigned points) {
     unsigned seed = 7, sum = 0;
     while (points--) {
@@ -19,7 +20,9 @@ EXPORT("escape") unsigned escape(unsigned points) {
             x = xx - yy + cx;
             steps++;
         }
-        sum += steps;
+        unsigned bits;
+        __builtin_memcpy(&bits, &x, 4);
+        sum = sum * 31 + (bits ^ (unsigned)steps);
     }
     return sum;
 }

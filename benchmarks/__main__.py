@@ -1,0 +1,103 @@
+"""``python -m benchmarks [--only NAME…] [--runs N] [--quick] [--pypy PATH] [--json]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from benchmarks import table
+from benchmarks.engines import ENGINES
+from benchmarks.measure import Cell, Column, measure
+from benchmarks.samples import compute_samples
+
+#: How long one run is to take, in seconds. The slow peers get longer: a size must be large enough
+#: that what does not grow with it vanishes.
+SECONDS = {
+    "handwritten": 0.4,
+    "aot": 0.4,
+    "interp": 0.5,
+    "pywasm": 1.0,
+    "ppci": 0.6,
+    "wasmtime": 0.1,
+}
+
+
+def main() -> None:
+    options = parse()
+    samples = compute_samples()
+    if unknown := [name for name in options.only if name not in samples]:
+        raise SystemExit(f"no such sample: {', '.join(unknown)} (there are {', '.join(samples)})")
+    chosen = [samples[name] for name in options.only or samples]
+    columns = columns_for(options)
+    rows = {}
+    for number, sample in enumerate(chosen, 1):
+        progress(f"[{number}/{len(chosen)}] {sample.name}")
+        rows[sample.name] = measure(sample, columns, options.runs)
+    progress("")
+    if options.json:
+        print(json.dumps(as_json(columns, rows), indent=1))
+    else:
+        print(table.render(columns, rows))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these samples")
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
+    parser.add_argument("--runs", type=int, default=5, help="how many medians are taken of")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the time, one run")
+    parser.add_argument("--pypy", metavar="PATH", help="measure this PyPy too")
+    parser.add_argument("--json", action="store_true", help="everything measured, as JSON")
+    options = parser.parse_args()
+    if options.quick:
+        options.runs = 1
+    return options
+
+
+def columns_for(options: argparse.Namespace) -> list[Column]:
+    share = 0.25 if options.quick else 1.0
+    columns = [
+        Column(engine, engine, sys.executable, SECONDS[engine] * share)
+        for engine in options.engines
+    ]
+    if options.pypy:
+        columns += [
+            Column(f"pypy {engine}", engine, options.pypy, SECONDS[engine] * share)
+            for engine in options.engines
+            if engine != "wasmtime"
+        ]
+    return columns
+
+
+def progress(text: str) -> None:
+    """A line that the next one overwrites, where someone is watching."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def as_json(columns: list[Column], rows: dict[str, dict[str, Cell]]) -> dict[str, object]:
+    return {
+        "header": table.header(columns),
+        "samples": {
+            name: {
+                title: {
+                    "failure": cell.failure,
+                    "prepare_seconds": cell.prepare,
+                    "size": cell.size,
+                    "seconds": cell.seconds,
+                    "seconds_per_unit": cell.unit,
+                }
+                for title, cell in row.items()
+            }
+            for name, row in rows.items()
+        },
+        "geometric_means": {
+            title: table.geometric_mean([table.ratio(row, a, b) for row in rows.values()])
+            for title, a, b in table.ratios_of(columns)
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What runs a sample: each engine is one function that makes a sample ready to be called.
+
+An engine is used in a process of its own (see ``worker``), so it may change the interpreter's
+settings as its documentation asks, and it imports what it needs only when it is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from benchmarks.samples import Sample
+
+#: Called with a size, runs the sample; the result is as the engine gives it.
+Ready = Callable[[int], object]
+
+
+def handwritten(sample: Sample) -> Ready:
+    from benchmarks.handwritten import HANDWRITTEN
+
+    return HANDWRITTEN[sample.name]
+
+
+def aot(sample: Sample) -> Ready:
+    return _chiwawa(sample, "aot")
+
+
+def interp(sample: Sample) -> Ready:
+    return _chiwawa(sample, "interp")
+
+
+def _chiwawa(sample: Sample, path: str) -> Ready:
+    import chiwawa
+
+    instance = chiwawa.instantiate(chiwawa.load(sample.file), {}, path=path)
+    return lambda size: instance.invoke(sample.export, [size])
+
+
+def pywasm(sample: Sample) -> Ready:
+    import pywasm
+
+    runtime = pywasm.core.Runtime()
+    module = runtime.instance_from_file(str(sample.file))
+    return lambda size: runtime.invocate(module, sample.export, [size])
+
+
+def ppci(sample: Sample) -> Ready:
+    from ppci.wasm import Module, instantiate
+
+    # Its Python functions call one another without a stack of their own.
+    sys.setrecursionlimit(20_000)
+    instance = instantiate(Module(sample.file.read_bytes()), {}, target="python")
+    return instance.exports[sample.export]  # type: ignore[no-any-return]
+
+
+def wasmtime(sample: Sample) -> Ready:
+    import wasmtime
+
+    store = wasmtime.Store()
+    module = wasmtime.Module.from_file(store.engine, str(sample.file))
+    function = wasmtime.Instance(store, module, []).exports(store)[sample.export]
+    assert isinstance(function, wasmtime.Func)
+    return lambda size: function(store, size)
+
+
+ENGINES: dict[str, Callable[[Sample], Ready]] = {
+    "handwritten": handwritten,
+    "aot": aot,
+    "interp": interp,
+    "pywasm": pywasm,
+    "ppci": ppci,
+    "wasmtime": wasmtime,
+}
+#: The package whose version matters; where it is None there is none but Python's own.
+PACKAGES: dict[str, str | None] = {
+    "handwritten": None,
+    "aot": "chiwawa",
+    "interp": "chiwawa",
+    "pywasm": "pywasm",
+    "ppci": "ppci",
+    "wasmtime": "wasmtime",
+}

@@ -1,0 +1,143 @@
+"""The measurements as text: a header that says where, a table of times, a table of ratios."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from benchmarks.engines import PACKAGES
+from benchmarks.measure import Cell, Column
+
+#: Title, the column divided, the column that it is divided by. Bigger is better for the first
+#: only where the title says "times faster".
+RATIOS = (
+    ("aot / handwritten", "aot", "handwritten"),
+    ("interp / aot", "interp", "aot"),
+    ("pywasm / aot", "pywasm", "aot"),
+    ("ppci / aot", "ppci", "aot"),
+    ("pywasm / interp", "pywasm", "interp"),
+)
+Row = dict[str, Cell]
+
+
+def header(columns: list[Column]) -> list[str]:
+    """The machine, and for each column its Python and the version of its package."""
+    lines = [f"{processor()}, {os.cpu_count()} logical processors, {platform.platform()}"]
+    for python in dict.fromkeys(column.python for column in columns):
+        titles = [c for c in columns if c.python == python]
+        lines.append(f"{version_of(python)}: {', '.join(map(described, titles))}")
+    return lines
+
+
+def described(column: Column) -> str:
+    package = PACKAGES[column.engine]
+    if package is None or package == "chiwawa":
+        return column.title
+    try:
+        return f"{column.title} ({package} {importlib.metadata.version(package)})"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{column.title} (not installed)"
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(x.split(":", 1)[1].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def version_of(python: str) -> str:
+    code = (
+        "import platform, sys; v = getattr(sys, 'pypy_version_info', None); "
+        "print(platform.python_implementation(), platform.python_version(), "
+        "'(%d.%d.%d)' % v[:3] if v else '')"
+    )
+    return subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def ratio(row: Row, above: str, below: str) -> float | None:
+    """How many times longer a unit of work takes in one column than in another."""
+    if above not in row or below not in row:
+        return None
+    a, b = row[above].unit, row[below].unit
+    return None if a is None or b is None else a / b
+
+
+def geometric_mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return math.exp(sum(map(math.log, known)) / len(known)) if known else None
+
+
+def ratios_of(columns: list[Column]) -> list[tuple[str, str, str]]:
+    """The ratios that these columns allow, for each Python that has them."""
+    titles = {column.title for column in columns}
+    pypy = [(f"pypy: {t}", f"pypy {a}", f"pypy {b}") for t, a, b in RATIOS]
+    return [r for r in (*RATIOS, *pypy) if r[1] in titles and r[2] in titles]
+
+
+def render(columns: list[Column], rows: dict[str, Row]) -> str:
+    """Both tables and the failures, as Markdown."""
+    titles = [column.title for column in columns]
+    ratios = ratios_of(columns)
+    times = [
+        ["sample", *titles],
+        *([name, *(time_text(row[t].unit) for t in titles)] for name, row in rows.items()),
+    ]
+    quotients = [["sample", *(title for title, _, _ in ratios)]]
+    for name, row in rows.items():
+        quotients.append([name, *(ratio_text(ratio(row, a, b)) for _, a, b in ratios)])
+    means = [geometric_mean([ratio(row, a, b) for row in rows.values()]) for _, a, b in ratios]
+    quotients.append(["geometric mean", *map(ratio_text, means)])
+    failures = [
+        f"- {name}, {title} fails: {cell.failure}"
+        for name, row in rows.items()
+        for title, cell in row.items()
+        if cell.failure is not None
+    ]
+    return "\n".join(
+        [
+            *(f"{line}  " for line in header(columns)),
+            "",
+            "Time for one unit of work (median):",
+            "",
+            *grid(times),
+            "",
+            "Ratios:",
+            "",
+            *grid(quotients),
+            *(["", *failures] if failures else []),
+        ]
+    )
+
+
+def grid(rows: list[list[str]]) -> list[str]:
+    """A Markdown table, its columns aligned; the first is left, the others are right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+
+    def line(cells: list[str]) -> str:
+        first = cells[0].ljust(widths[0])
+        rest = [c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)]
+        return f"| {' | '.join([first, *rest])} |"
+
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (w - 1) + ":" for w in widths[1:])]
+    return [line(rows[0]), line(rule), *map(line, rows[1:])]
+
+
+def time_text(seconds: float | None) -> str:
+    if seconds is None:
+        return "fails"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def ratio_text(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"

@@ -1,0 +1,377 @@
+"""The rules of the instructions that have no signature, in the table's order (spec 3.3), and the
+checks of what the immediates of the others name.
+
+A rule pops and pushes on a ``Body``; what it raises gets its place from ``check_expr``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chiwawa.module import BlockType, MemArg
+from chiwawa.opcodes import Op
+from chiwawa.validate.body import Body, Check, Rule, build_plans
+from chiwawa.validate.context import Context, matches
+from chiwawa_runtime.errors import InvalidError
+from chiwawa_runtime.types import FUNCREF, I32, FuncType, NumType, RefType, ValType
+
+Imm = tuple[Any, ...]
+
+
+def _blocktype(v: Body, blocktype: BlockType) -> FuncType:
+    """Spec 3.2.2."""
+    if blocktype is None:
+        return FuncType((), ())
+    if isinstance(blocktype, int):
+        return v.context.type(blocktype)
+    return FuncType((), (blocktype,))
+
+
+# Control instructions.
+
+
+def unreachable(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.stop()
+
+
+def block(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    blocktype = _blocktype(v, imm[0])
+    v.pop_all(blocktype.params)
+    v.enter("block", blocktype)
+
+
+def loop(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    blocktype = _blocktype(v, imm[0])
+    v.pop_all(blocktype.params)
+    v.enter("loop", blocktype)
+
+
+def if_(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    blocktype = _blocktype(v, imm[0])
+    v.pop(I32)
+    v.pop_all(blocktype.params)
+    v.enter("if", blocktype)
+
+
+def else_(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8: the second half of an ``if``."""
+    v.enter("else", v.leave().type)
+
+
+def end(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8. An ``if`` without ``else`` has an empty one, which must fit its type."""
+    closed = v.leave()
+    if closed.op == "if" and closed.type.params != closed.type.results:
+        raise InvalidError(f"type mismatch: if without else has type {closed.type}")
+    v.push_all(closed.type.results)
+
+
+def br(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.pop_all(v.label(imm[0]))
+    v.stop()
+
+
+def br_if(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    label = v.label(imm[0])
+    v.pop(I32)
+    v.pop_all(label)
+    v.push_all(label)
+
+
+def br_table(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8. Labels of one type are checked once: a table can be long."""
+    table = imm[0]
+    v.pop(I32)
+    default = v.label(table.default)
+    labels = [v.label(depth) for depth in dict.fromkeys(table.labels)]
+    for label in {id(label): label for label in labels}.values():
+        if len(label) != len(default):
+            raise InvalidError(
+                f"type mismatch: a label takes {len(label)} operands, the default {len(default)}"
+            )
+        # An operand of unknown type stays unknown, so that it can be of a different type for each.
+        v.stack.extend(reversed(v.pop_all(label)))
+    v.pop_all(default)
+    v.stop()
+
+
+def return_(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.pop_all(v.blocks[0].type.results)
+    v.stop()
+
+
+def call(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    functype = v.context.func(imm[0])
+    v.pop_all(functype.params)
+    v.push_all(functype.results)
+
+
+def call_indirect(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    table = v.context.table(imm[1])
+    if not matches(table.element, FUNCREF):
+        raise InvalidError(f"type mismatch: call_indirect through a table of {table.element}")
+    functype = v.context.type(imm[0])
+    v.pop(table.limits.address)
+    v.pop_all(functype.params)
+    v.push_all(functype.results)
+
+
+# Parametric instructions.
+
+
+def drop(v: Body, imm: Imm) -> None:
+    """Spec 3.3.4."""
+    v.pop_any()
+
+
+def select(v: Body, imm: Imm) -> None:
+    """Spec 3.3.4, without a type: of numbers and vectors only."""
+    v.pop(I32)
+    second = v.pop_any()
+    first = v.pop_any(second or "an operand")
+    for operand in (first, second):
+        if isinstance(operand, RefType):
+            raise InvalidError(f"type mismatch: select without a type of {operand}")
+    if first is None:
+        v.push(second)
+    elif second is None or matches(second, first):
+        v.push(first)
+    else:
+        raise InvalidError(f"type mismatch: select of {first} and {second}")
+
+
+def select_t(v: Body, imm: Imm) -> None:
+    """Spec 3.3.4, with a type."""
+    valtypes: tuple[ValType, ...] = imm[0]
+    if len(valtypes) != 1:
+        raise InvalidError("invalid result arity")
+    v.pop(I32)
+    v.pop(valtypes[0])
+    v.pop(valtypes[0])
+    v.push(valtypes[0])
+
+
+# Variable instructions.
+
+
+def _local(v: Body, index: int) -> ValType:
+    if index >= len(v.locals):
+        raise InvalidError(f"unknown local {index}")
+    return v.locals[index]
+
+
+def local_get(v: Body, imm: Imm) -> None:
+    """Spec 3.3.5."""
+    v.stack.append(_local(v, imm[0]))
+
+
+def local_set(v: Body, imm: Imm) -> None:
+    """Spec 3.3.5."""
+    v.pop(_local(v, imm[0]))
+
+
+def local_tee(v: Body, imm: Imm) -> None:
+    """Spec 3.3.5."""
+    valtype = _local(v, imm[0])
+    v.pop(valtype)
+    v.push(valtype)
+
+
+def global_get(v: Body, imm: Imm) -> None:
+    """Spec 3.3.5."""
+    v.push(v.context.globaltype(imm[0]).type)
+
+
+def global_set(v: Body, imm: Imm) -> None:
+    """Spec 3.3.5."""
+    globaltype = v.context.globaltype(imm[0])
+    if not globaltype.mutable:
+        raise InvalidError(f"immutable global {imm[0]}")
+    v.pop(globaltype.type)
+
+
+# Table instructions.
+
+
+def table_get(v: Body, imm: Imm) -> None:
+    """Spec 3.3.6."""
+    table = v.context.table(imm[0])
+    v.pop(table.limits.address)
+    v.push(table.element)
+
+
+def table_set(v: Body, imm: Imm) -> None:
+    """Spec 3.3.6."""
+    table = v.context.table(imm[0])
+    v.pop(table.element)
+    v.pop(table.limits.address)
+
+
+# Reference instructions.
+
+
+def ref_null(v: Body, imm: Imm) -> None:
+    """Spec 3.3.3."""
+    v.push(imm[0])
+
+
+def ref_is_null(v: Body, imm: Imm) -> None:
+    """Spec 3.3.3."""
+    operand = v.pop_any("a reference")
+    if operand is not None and not isinstance(operand, RefType):
+        raise InvalidError(f"type mismatch: expected a reference, found {operand}")
+    v.push(I32)
+
+
+def ref_func(v: Body, imm: Imm) -> None:
+    """Spec 3.3.3."""
+    v.context.func(imm[0])
+    if imm[0] not in v.context.refs:
+        raise InvalidError(f"undeclared function reference {imm[0]}")
+    v.push(FUNCREF)
+
+
+# Bulk table instructions.
+
+
+def table_grow(v: Body, imm: Imm) -> None:
+    """Spec 3.3.6."""
+    table = v.context.table(imm[0])
+    v.pop(table.limits.address)
+    v.pop(table.element)
+    v.push(table.limits.address)
+
+
+def table_fill(v: Body, imm: Imm) -> None:
+    """Spec 3.3.6."""
+    table = v.context.table(imm[0])
+    v.pop(table.limits.address)
+    v.pop(table.element)
+    v.pop(table.limits.address)
+
+
+RULES: dict[str, Rule] = {
+    "unreachable": unreachable,
+    "block": block,
+    "loop": loop,
+    "if": if_,
+    "else": else_,
+    "end": end,
+    "br": br,
+    "br_if": br_if,
+    "br_table": br_table,
+    "return": return_,
+    "call": call,
+    "call_indirect": call_indirect,
+    "drop": drop,
+    "select": select,
+    "select t*": select_t,
+    "local.get": local_get,
+    "local.set": local_set,
+    "local.tee": local_tee,
+    "global.get": global_get,
+    "global.set": global_set,
+    "table.get": table_get,
+    "table.set": table_set,
+    "ref.null": ref_null,
+    "ref.is_null": ref_is_null,
+    "ref.func": ref_func,
+    "table.grow": table_grow,
+    "table.fill": table_fill,
+}
+
+
+# What the immediates of an instruction with a signature name.
+
+
+def memarg(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.7: loads and stores."""
+    arg: MemArg = imm[0]
+    address = c.memory(arg.memidx).limits.address
+    if 1 << arg.align > op.width:
+        raise InvalidError("alignment must not be larger than natural")
+    if arg.offset >> address.bits:
+        raise InvalidError("offset out of range")
+    return address
+
+
+def memidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.7: memory.size, memory.grow, memory.fill."""
+    return c.memory(imm[0]).limits.address
+
+
+def memidx_memidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.7: memory.copy."""
+    address = c.memory(imm[0]).limits.address
+    if c.memory(imm[1]).limits.address != address:
+        raise InvalidError("type mismatch: memories with addresses of different types")
+    return address
+
+
+def dataidx_memidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.7: memory.init."""
+    address = c.memory(imm[1]).limits.address
+    c.data(imm[0])
+    return address
+
+
+def dataidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.7: data.drop."""
+    c.data(imm[0])
+    return I32
+
+
+def elemidx_tableidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.6: table.init."""
+    table = c.table(imm[1])
+    elem = c.elem(imm[0])
+    if not matches(elem, table.element):
+        raise InvalidError(f"type mismatch: elements of {elem} for a table of {table.element}")
+    return table.limits.address
+
+
+def elemidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.6: elem.drop."""
+    c.elem(imm[0])
+    return I32
+
+
+def tableidx_tableidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.6: table.copy."""
+    target = c.table(imm[0])
+    source = c.table(imm[1])
+    if not matches(source.element, target.element):
+        raise InvalidError(
+            f"type mismatch: a table of {source.element} into one of {target.element}"
+        )
+    return target.limits.address
+
+
+def tableidx(c: Context, op: Op, imm: Imm) -> NumType:
+    """Spec 3.3.6: table.size."""
+    return c.table(imm[0]).limits.address
+
+
+#: By immediates. A constant's needs no check.
+CHECKS: dict[tuple[str, ...], Check] = {
+    ("memarg",): memarg,
+    ("memidx",): memidx,
+    ("dataidx", "memidx"): dataidx_memidx,
+    ("dataidx",): dataidx,
+    ("memidx", "memidx"): memidx_memidx,
+    ("elemidx", "tableidx"): elemidx_tableidx,
+    ("elemidx",): elemidx,
+    ("tableidx", "tableidx"): tableidx_tableidx,
+    ("tableidx",): tableidx,
+}
+
+PLANS = build_plans(RULES, CHECKS)

@@ -35,7 +35,7 @@ def decode(data: bytes) -> Module:
         if section > _TAGS:
             raise r.malformed("malformed section id", start)
         size_at = r.pos
-        end = r.length() + r.pos
+        end = r.end = r.length() + r.pos
         if section == _CUSTOM:
             name = r.name()
             payload = r.take(end - r.pos)

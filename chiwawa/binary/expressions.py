@@ -245,7 +245,10 @@ class ExprReader:
 
 
 def _refusal(r: Reader, at: int) -> BadInput:
-    """The error for the opcode at ``at``, which no instruction of ours has."""
+    """The error for the opcode at ``at``, which no instruction of ours has. Beyond the
+    end of its section or body, what looks like one is none."""
+    if at >= r.end:
+        return r.malformed("unexpected end of section or function", r.end)
     code = r.data[at]
     if code in _LATER:
         return r.unsupported(_LATER[code], at)

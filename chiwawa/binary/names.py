@@ -37,7 +37,7 @@ def _read_subsections(r: Reader) -> Names:
             setattr(names, _MAPS[kind], _read_map(r))
         elif kind in _NESTED:
             nested = {}
-            for _ in range(r.length()):
+            for _ in range(r.u32()):
                 index = r.u32()
                 nested[index] = _read_map(r)
             setattr(names, _NESTED[kind], nested)
@@ -50,7 +50,7 @@ def _read_subsections(r: Reader) -> Names:
 
 def _read_map(r: Reader) -> dict[int, str]:
     names = {}
-    for _ in range(r.length()):
+    for _ in range(r.u32()):
         index = r.u32()
         names[index] = r.name()
     return names

@@ -16,17 +16,19 @@ T = TypeVar("T")
 
 
 class Reader:
-    """``data`` is the whole of what is read, ``pos`` the next byte, counted from its start.
+    """``data`` is the whole of what is read, ``pos`` the next byte, counted from its start, and
+    ``end`` where the section or body that is being read should end.
 
-    A section or a function's body is no fence: like the spec's own decoder, a reader runs on to the
-    end of ``data`` and compares sizes afterwards, which decides what an error is called.
+    That is no fence: like the spec's own decoder, a reader runs on to the end of ``data`` and
+    compares sizes afterwards, which decides what an error is called.
     """
 
-    __slots__ = ("data", "pos")
+    __slots__ = ("data", "end", "pos")
 
-    def __init__(self, data: bytes, pos: int = 0) -> None:
+    def __init__(self, data: bytes) -> None:
         self.data = data
-        self.pos = pos
+        self.pos = 0
+        self.end = len(data)
 
     def malformed(self, message: str, pos: int | None = None) -> MalformedError:
         """The error to raise, at ``pos`` or at the next byte."""
@@ -62,8 +64,7 @@ class Reader:
         return value
 
     def length(self) -> int:
-        """A u32 that counts bytes, or things of at least one byte, that are still to come: nothing
-        is ever allocated for more than the input can hold."""
+        """A u32 that counts bytes still to come."""
         start = self.pos
         value = self.u32()
         if value > len(self.data) - self.pos:
@@ -88,5 +89,5 @@ class Reader:
             raise self.malformed("malformed UTF-8 encoding", start + error.start) from None
 
     def vec(self, item: Callable[[Reader], T]) -> list[T]:
-        """Spec 5.1.3. An ``item`` takes at least one byte."""
-        return [item(self) for _ in range(self.length())]
+        """Spec 5.1.3. An ``item`` takes at least one byte, so that the input bounds the list."""
+        return [item(self) for _ in range(self.u32())]

@@ -98,7 +98,7 @@ def _memories(r: Reader, parts: Parts) -> None:
 
 
 def _globals(r: Reader, parts: Parts) -> None:
-    parts.module.globals = [Global(read_globaltype(r), parts.const(r)) for _ in range(r.length())]
+    parts.module.globals = [Global(read_globaltype(r), parts.const(r)) for _ in range(r.u32())]
 
 
 def _exports(r: Reader, parts: Parts) -> None:
@@ -121,7 +121,7 @@ def _start(r: Reader, parts: Parts) -> None:
 
 
 def _elems(r: Reader, parts: Parts) -> None:
-    parts.module.elems = [_elem(r, parts) for _ in range(r.length())]
+    parts.module.elems = [_elem(r, parts) for _ in range(r.u32())]
 
 
 def _elem(r: Reader, parts: Parts) -> Elem:
@@ -147,9 +147,9 @@ def _elem(r: Reader, parts: Parts) -> Elem:
             if r.byte() != 0:
                 raise r.malformed("malformed element kind", kind_at)
     if flags & 4:
-        init = [parts.const(r) for _ in range(r.length())]
+        init = [parts.const(r) for _ in range(r.u32())]
     else:
-        init = [ref_func(r.u32()) for _ in range(r.length())]
+        init = [ref_func(r.u32()) for _ in range(r.u32())]
     return Elem(element, init, mode, tableidx, offset)
 
 
@@ -167,13 +167,14 @@ def _data_count(r: Reader, parts: Parts) -> None:
 
 
 def _code(r: Reader, parts: Parts) -> None:
-    for _ in range(r.length()):
+    for _ in range(r.u32()):
         start = r.pos
         size = r.length()
         base = r.pos
+        r.end = base + size
         local_types = _locals(r, parts)
         parts.codes.append((local_types, parts.exprs.read(r, base)))
-        if r.pos != base + size:
+        if r.pos != r.end:
             raise r.malformed("section size mismatch", start)
 
 
@@ -197,7 +198,7 @@ def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:
 
 
 def _datas(r: Reader, parts: Parts) -> None:
-    parts.module.datas = [_data(r, parts) for _ in range(r.length())]
+    parts.module.datas = [_data(r, parts) for _ in range(r.u32())]
 
 
 def _data(r: Reader, parts: Parts) -> Data:

@@ -49,7 +49,8 @@ def validate(module: Module) -> None:
     context = build_context(module)
     for table in context.tables:
         _limits(table.limits, MAX_TABLE, "table size must be at most 2^32-1 elements")
-    _memories(context)
+    for memory in context.mems:
+        _memory(memory)
     # A constant expression sees the imported globals only.
     imported = [cast(GlobalType, i.desc) for i in module.imported(GlobalType)]
     constants = replace(context, globals=imported)
@@ -65,6 +66,7 @@ def validate(module: Module) -> None:
     first = len(context.funcs) - len(module.funcs)
     for index, func in enumerate(module.funcs, first):
         _func(context, func, index)
+    _memory_count(context)
 
 
 def _functype(functype: FuncType) -> None:
@@ -81,15 +83,14 @@ def _limits(limits: Limits, bound: int, message: str) -> None:
         raise InvalidError("size minimum must not be greater than maximum")
 
 
-def _memories(context: Context) -> None:
-    """Spec 3.2.5, and of 3.4.10 that there is at most one."""
-    for memory in context.mems:
-        _memory(memory)
+def _memory_count(context: Context) -> None:
+    """Spec 3.4.10. It comes last there, and here: a fault in the code is told first."""
     if len(context.mems) > MAX_MEMORIES:
         raise InvalidError("multiple memories")
 
 
 def _memory(memory: MemoryType) -> None:
+    """Spec 3.2.5."""
     bound = MAX_PAGES[memory.limits.address.bits]
     message = "memory size must be at most 65536 pages (4GiB)"
     if memory.limits.address != I32:

@@ -1,0 +1,177 @@
+"""A position in a checkpoint's bytes, and the primitives of the binary format (spec 5.2) read
+there, each in its only canonical form. Whatever is wrong is a CheckpointError with the offset."""
+
+from __future__ import annotations
+
+from chiwawa_runtime.checkpoint.layout import REF_CARRIED, REF_FUNC, REF_NULL
+from chiwawa_runtime.errors import CheckpointError, MalformedError
+from chiwawa_runtime.leb import decode_s, decode_u, encode_s, encode_u
+from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.snapshot import Carried, FuncIdx, Ref, Value
+from chiwawa_runtime.types import (
+    F32,
+    F64,
+    I64,
+    V128,
+    VALTYPE_BY_CODE,
+    Limits,
+    NumType,
+    RefType,
+    ValType,
+    VecType,
+)
+
+
+class Cursor:
+    """Reads ``data`` from ``pos`` to ``end``, and never beyond. ``base`` is the offset in the file
+    of ``data[0]``."""
+
+    __slots__ = ("base", "data", "end", "pos")
+
+    def __init__(self, data: bytes, pos: int, end: int, base: int = 0) -> None:
+        self.data = data
+        self.pos = pos
+        self.end = end
+        self.base = base
+
+    def error(self, message: str) -> CheckpointError:
+        """What is wrong here, as an exception to raise."""
+        return malformed(message, self.base + self.pos)
+
+    def finish(self) -> None:
+        """Nothing may be left."""
+        if self.pos != self.end:
+            raise self.error("section size mismatch")
+
+    def byte(self) -> int:
+        if self.pos >= self.end:
+            raise self.error("unexpected end of section")
+        self.pos += 1
+        return self.data[self.pos - 1]
+
+    def expect(self, constant: bytes, what: str) -> None:
+        if self.take(len(constant)) != constant:
+            self.pos -= len(constant)
+            raise self.error(f"{what} expected")
+
+    def take(self, size: int) -> bytes:
+        start = self.skip(size)
+        return self.data[start : start + size]
+
+    def skip(self, size: int) -> int:
+        """Pass over ``size`` bytes: where they start."""
+        if size > self.end - self.pos:
+            raise self.error("unexpected end of section")
+        self.pos += size
+        return self.pos - size
+
+    def u(self, bits: int) -> int:
+        start = self.pos
+        if start < self.end and self.data[start] < 128:
+            self.pos += 1
+            return self.data[start]
+        if start + 1 < self.end and 0 < self.data[start + 1] < 128:
+            self.pos += 2
+            return self.data[start] & 127 | self.data[start + 1] << 7
+        try:
+            value, pos = decode_u(self.data, start, bits)
+        except MalformedError as error:
+            raise self.error(error.message) from error
+        self._passed(pos, len(encode_u(value)))
+        return value
+
+    def s(self, bits: int) -> int:
+        try:
+            value, pos = decode_s(self.data, self.pos, bits)
+        except MalformedError as error:
+            raise self.error(error.message) from error
+        self._passed(pos, len(encode_s(value)))
+        return value
+
+    def _passed(self, pos: int, shortest: int) -> None:
+        if pos > self.end:
+            raise self.error("unexpected end of section")
+        if pos - self.pos != shortest:
+            raise self.error("integer representation too long")
+        self.pos = pos
+
+    def count(self) -> int:
+        """The length of a vector, of which each element takes at least a byte."""
+        count = self.u(32)
+        if count > self.end - self.pos:
+            raise self.error("length out of bounds")
+        return count
+
+    def flag(self) -> bool:
+        value = self.byte()
+        if value > 1:
+            self.pos -= 1
+            raise self.error("a flag is neither 0 nor 1")
+        return value == 1
+
+    def name(self) -> str:
+        try:
+            return self.take(self.u(32)).decode()
+        except UnicodeDecodeError as error:
+            raise self.error("malformed UTF-8 encoding") from error
+
+    def limits(self) -> Limits:
+        """Spec 5.3.7, with bit 2 for 64-bit addresses."""
+        flags = self.byte()
+        if flags not in (0, 1, 4, 5):
+            self.pos -= 1
+            raise self.error("malformed limits flags")
+        bits = 64 if flags & 4 else 32
+        least = self.u(bits)
+        most = self.u(bits) if flags & 1 else None
+        return Limits(least, most, I64) if flags & 4 else Limits(least, most)
+
+    def valtype(self) -> ValType:
+        valtype = VALTYPE_BY_CODE.get(self.byte())
+        if valtype is None:
+            self.pos -= 1
+            raise self.error("malformed value type")
+        return valtype
+
+    def reftype(self) -> RefType:
+        valtype = self.valtype()
+        if not isinstance(valtype, RefType):
+            self.pos -= 1
+            raise self.error("malformed reference type")
+        return valtype
+
+    def number(self, valtype: NumType | VecType) -> int | float:
+        """The payload of a value that is no reference; ints are unsigned."""
+        if valtype == F32:
+            return f32_from_bits(int.from_bytes(self.take(4), "little"))
+        if valtype == F64:
+            return f64_from_bits(int.from_bytes(self.take(8), "little"))
+        if valtype == V128:
+            return int.from_bytes(self.take(16), "little")
+        return self.s(valtype.bits) & (1 << valtype.bits) - 1
+
+    def ref(self) -> Ref:
+        kind = self.byte()
+        if kind == REF_NULL:
+            return None
+        if kind == REF_FUNC:
+            return FuncIdx(self.u(32))
+        if kind == REF_CARRIED:
+            return Carried(self.name())
+        self.pos -= 1
+        raise self.error("malformed reference")
+
+    def value(self, valtype: ValType) -> Value:
+        return self.ref() if isinstance(valtype, RefType) else self.number(valtype)
+
+    def typed(self) -> tuple[tuple[ValType, Value], ...]:
+        """A vector of values, each after its type."""
+        found = []
+        for _ in range(self.count()):
+            valtype = self.valtype()
+            found.append((valtype, self.value(valtype)))
+        return tuple(found)
+
+
+def malformed(message: str, offset: int) -> CheckpointError:
+    return CheckpointError(f"malformed checkpoint: {message} (at byte 0x{offset:x})")

@@ -1,0 +1,179 @@
+"""What writer and reader of the checkpoint file share: names, numbers, and two rules.
+
+The rules are which bytes of a memory are stored (``segments``), and which sizes a snapshot may
+have (``check_shape``). The grammar, in the spec's notation (5.1.3), with ``custom(n)`` a custom
+section named n; docs/checkpoint-format.md explains each byte::
+
+    file      ::= header core coremodules coreinstances
+                  memorysec? globalsec? datasec?
+                  corestack chiwawa wasi? host? digest
+    core      ::= custom("core")          0x00 name
+    modules   ::= custom("coremodules")   vec(0x00 name)                     one, the same name
+    instances ::= custom("coreinstances") vec(0x00 0:u32 vec(memidx) vec(globalidx))        one
+    corestack ::= custom("corestack")     0x00 name vec(frame)                        "main"
+    frame     ::= 0x00 0:u32 funcidx:u32 codeoffset:u32 vec(value) vec(value)
+    value     ::= 0x7F s32 | 0x7E s64 | 0x7D byte^4 | 0x7C byte^8 | 0x01
+    chiwawa   ::= custom("chiwawa")       version:u32 hash:byte^32 granularity:byte
+                  (0x00 | 0x01 safepoints:u64) plan:vec(call) unformed:vec(typed)
+                  memories:vec(min:u64) globals:vec(mut:byte ref?) tables:vec(table)
+                  elems:vec(bool) datas:vec(bool)
+    call      ::= funcidx:u32 vec(typed)
+    typed     ::= 0x7F s32 | 0x7E s64 | 0x7D byte^4 | 0x7C byte^8 | 0x7B byte^16
+                | 0x70 ref | 0x6F ref
+    ref       ::= 0x00 | 0x01 funcidx:u32 | 0x02 name
+    table     ::= reftype limits vec(ref)
+    wasi      ::= custom("chiwawa.wasi")  byte*
+    host      ::= custom("chiwawa.host")  byte*
+    digest    ::= custom("chiwawa.digest") byte^32
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.types import F32, F64, I32, I64, PAGE, V128, Limits, NumType, VecType
+
+MAGIC = b"\0asm"
+HEADER = MAGIC + b"\x01\0\0\0"
+FORMAT_VERSION = 1
+THREAD_NAME = "main"
+GRANULARITIES = ("safepoint", "instruction")
+HASH_SIZE = 32
+
+CUSTOM, MEMORY, GLOBAL, DATA = 0, 5, 6, 11
+#: The sections in their order: an id and, for a custom section, a name; and whether it must be.
+ORDER: tuple[tuple[int, str, bool], ...] = (
+    (CUSTOM, "core", True),
+    (CUSTOM, "coremodules", True),
+    (CUSTOM, "coreinstances", True),
+    (MEMORY, "memory", False),
+    (GLOBAL, "global", False),
+    (DATA, "data", False),
+    (CUSTOM, "corestack", True),
+    (CUSTOM, "chiwawa", True),
+    (CUSTOM, "chiwawa.wasi", False),
+    (CUSTOM, "chiwawa.host", False),
+    (CUSTOM, "chiwawa.digest", True),
+)
+#: The last section up to its contents, and its whole length.
+DIGEST_PREFIX = b"\x00\x2f\x0echiwawa.digest"
+DIGEST_SIZE = len(DIGEST_PREFIX) + HASH_SIZE
+
+#: The constant instruction of a global's type (spec 5.4.7, 5.4.8).
+CONST_OPCODES: dict[NumType | VecType, bytes] = {
+    I32: b"\x41",
+    I64: b"\x42",
+    F32: b"\x43",
+    F64: b"\x44",
+    V128: b"\xfd\x0c",
+}
+#: A value that the convention has no form for; what it is stands in ``unformed``.
+MISSING = 0x01
+REF_NULL, REF_FUNC, REF_CARRIED = 0x00, 0x01, 0x02
+
+#: What all memories together may take when a file is read, if the reader says nothing else.
+MAX_MEMORY_BYTES = 4 << 30
+MAX_U32 = 0xFFFFFFFF
+MAX_U64 = 0xFFFFFFFFFFFFFFFF
+
+_BLOCK = 4096
+_ZERO_BLOCK = bytes(_BLOCK)
+_ZERO_PAGE = bytes(PAGE)
+# Half a block, a quarter, … one byte: to find where zeros end by bisection.
+_HALVES = tuple(bytes(_BLOCK >> i) for i in range(1, 13))
+#: Engines accept no module with more data segments.
+MAX_SEGMENTS = 100_000
+
+
+def segments(memories: Sequence[bytes | bytearray]) -> list[tuple[int, int, int]]:
+    """The stored parts of memories: (memory index, start, end), in order, none empty.
+
+    They are the maximal runs of consecutive blocks that are not all zero, less the zeros at both
+    ends of the run. A block has 4096 bytes, or the least power of two above for which there are
+    at most ``MAX_SEGMENTS`` runs. Each memory's size is a multiple of the page. Raises
+    CheckpointError where so many memories are used that there is no such block.
+    """
+    blocks = [_nonzero_blocks(data) for data in memories]
+    # A block of 2**36 bytes holds any memory: a coarser one changes nothing.
+    for shift in range(25):
+        found = [
+            (index, start, end)
+            for index, data in enumerate(memories)
+            for start, end in _runs(data, blocks[index], shift)
+        ]
+        if len(found) <= MAX_SEGMENTS:
+            return found
+    raise CheckpointError("too many memories")
+
+
+def _nonzero_blocks(data: bytes | bytearray) -> list[int]:
+    """The indices of the blocks that are not all zero."""
+    found = []
+    for page in range(0, len(data), PAGE):
+        if not data.startswith(_ZERO_PAGE, page):
+            found += [
+                at // _BLOCK
+                for at in range(page, page + PAGE, _BLOCK)
+                if not data.startswith(_ZERO_BLOCK, at)
+            ]
+    return found
+
+
+def _runs(data: bytes | bytearray, blocks: list[int], shift: int) -> Iterator[tuple[int, int]]:
+    """The runs, where a block of the rule is ``2**shift`` of those in ``blocks``."""
+    if not blocks:
+        return
+    first = last = blocks[0]
+    for block in blocks:
+        if (block >> shift) - (last >> shift) > 1:
+            yield _trimmed(data, first, last)
+            first = block
+        last = block
+    yield _trimmed(data, first, last)
+
+
+def _trimmed(data: bytes | bytearray, first: int, last: int) -> tuple[int, int]:
+    """From the first byte that is not zero in block ``first`` to the last such in ``last``."""
+    start = first * _BLOCK
+    end = (last + 1) * _BLOCK
+    for zeros in _HALVES:
+        if data.startswith(zeros, start):
+            start += len(zeros)
+        if data.startswith(zeros, end - len(zeros)):
+            end -= len(zeros)
+    return start, end
+
+
+def check_shape(snapshot: Snapshot) -> None:
+    """Raise CheckpointError where a name, a hash, a count or a size is not one that a program's
+    state can have. Values are judged one by one, as they are written or read."""
+    if len(snapshot.module_hash) != HASH_SIZE:
+        raise CheckpointError("the hash of the module is not 32 bytes")
+    if snapshot.granularity not in GRANULARITIES:
+        raise CheckpointError(f"unknown granularity {snapshot.granularity!r}")
+    if snapshot.safepoints is not None and not 0 <= snapshot.safepoints <= MAX_U64:
+        raise CheckpointError("the number of safepoints is out of range")
+    for index, memory in enumerate(snapshot.memories):
+        if len(memory.data) % PAGE:
+            raise CheckpointError(f"the size of memory {index} is not a multiple of the page")
+        wide = memory.type.limits.address == I64
+        size = len(memory.data) // PAGE
+        _check_limits(f"memory {index}", memory.type.limits, size, 1 << 48 if wide else 65536)
+    for index, table in enumerate(snapshot.tables):
+        wide = table.type.limits.address == I64
+        size = len(table.elements)
+        _check_limits(f"table {index}", table.type.limits, size, MAX_U64 if wide else MAX_U32)
+
+
+def _check_limits(what: str, limits: Limits, size: int, range_: int) -> None:
+    """Spec 3.2.1, and that the present size lies within the limits."""
+    if limits.max is not None and limits.min > limits.max:
+        raise CheckpointError(f"{what}: size minimum must not be greater than maximum")
+    if not 0 <= limits.min <= size:
+        raise CheckpointError(f"{what}: its size {size} is below its declared minimum {limits.min}")
+    if size > range_ or (limits.max is not None and limits.max > range_):
+        raise CheckpointError(f"{what}: its size must be at most {range_}")
+    if limits.max is not None and size > limits.max:
+        raise CheckpointError(f"{what}: its size {size} is above its declared maximum {limits.max}")

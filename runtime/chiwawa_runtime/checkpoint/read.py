@@ -1,0 +1,403 @@
+"""The bytes of a checkpoint file to a snapshot; ``layout`` has the grammar.
+
+Reading fails closed: the digest first, then every rule of the grammar by itself, since whoever can
+change a file can also make its digest anew. No count or size is believed before the bytes, or the
+allowance for memories, that it speaks of have been seen to be there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from chiwawa_runtime.checkpoint.cursor import Cursor, malformed
+from chiwawa_runtime.checkpoint.layout import (
+    CONST_OPCODES,
+    CUSTOM,
+    DIGEST_PREFIX,
+    DIGEST_SIZE,
+    FORMAT_VERSION,
+    GRANULARITIES,
+    HASH_SIZE,
+    HEADER,
+    MAGIC,
+    MAX_MEMORY_BYTES,
+    MAX_SEGMENTS,
+    MISSING,
+    ORDER,
+    THREAD_NAME,
+    check_shape,
+    segments,
+)
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.numerics import f64_load
+from chiwawa_runtime.snapshot import (
+    Frame,
+    GlobalImage,
+    MemoryImage,
+    PlannedCall,
+    Snapshot,
+    TableImage,
+    Value,
+)
+from chiwawa_runtime.types import (
+    F32,
+    F64,
+    I32,
+    I64,
+    PAGE,
+    V128,
+    GlobalType,
+    Limits,
+    MemoryType,
+    NumType,
+    RefType,
+    TableType,
+    ValType,
+)
+
+#: The values that the convention has a form for.
+_NUMBERS: dict[int, NumType] = {t.code: t for t in (I32, I64, F32, F64)}
+
+
+def decode(data: bytes, *, max_memory_bytes: int = MAX_MEMORY_BYTES) -> Snapshot:
+    """The snapshot that ``data`` is the checkpoint file of: ``encode(decode(data)) == data``.
+
+    Values are as ``encode`` takes them; each memory is a new ``bytearray``. Raises CheckpointError,
+    and nothing else, for whatever is not such a file, or whose memories take more than
+    ``max_memory_bytes`` together. Whether the snapshot fits a module is not judged here.
+    """
+    data = bytes(data)
+    try:
+        _check_digest(data)
+        return _snapshot(data, _locate(data), max_memory_bytes)
+    except (MemoryError, OverflowError) as error:
+        raise CheckpointError("not enough memory to read the checkpoint") from error
+
+
+def sections(data: bytes) -> list[tuple[str, int]]:
+    """The name and the length in bytes (with its own header) of each section of a checkpoint, in
+    order. Raises CheckpointError where they are not a checkpoint's; contents are not read."""
+    found = []
+    pos = len(HEADER)
+    for name, (_, end) in _locate(data).items():
+        found.append((name, end - pos))
+        pos = end
+    return found
+
+
+def _check_digest(data: bytes) -> None:
+    if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
+        raise CheckpointError("not a checkpoint: magic header not detected")
+    if data[: len(HEADER)] != HEADER[: len(data)]:
+        raise CheckpointError("not a checkpoint: unknown binary version")
+    if data[-DIGEST_SIZE : len(data) - HASH_SIZE] != DIGEST_PREFIX:
+        if b"\x04core" in data[:20]:
+            raise CheckpointError("damaged checkpoint: its end is missing or has changed")
+        raise CheckpointError("not a checkpoint: it does not end in the section chiwawa.digest")
+    # A view: the digest of a large file takes no copy of it.
+    with memoryview(data) as view, view[:-DIGEST_SIZE] as covered:
+        digest = hashlib.sha256(covered).digest()
+    if digest != data[-HASH_SIZE:]:
+        raise CheckpointError("damaged checkpoint: its digest does not match its contents")
+
+
+def _locate(data: bytes) -> dict[str, tuple[int, int]]:
+    """Where the contents of each section lie (of a custom section, after its name)."""
+    cursor = Cursor(data, 0, len(data))
+    cursor.expect(HEADER, "the header of a binary module")
+    found: dict[str, tuple[int, int]] = {}
+    order = iter(ORDER)
+    while cursor.pos < cursor.end:
+        start = cursor.pos
+        id_ = cursor.byte()
+        size = cursor.u(32)
+        end = cursor.skip(size) + size
+        body = Cursor(data, end - size, end)
+        name = body.name() if id_ == CUSTOM else None
+        for expected_id, expected, required in order:
+            if expected_id == id_ and name in (None, expected):
+                found[expected] = (body.pos, end)
+                break
+            if required:
+                raise malformed(f"section {expected} expected", start)
+        else:
+            raise malformed("unexpected content after last section", start)
+    missing = next((name for _, name, required in order if required), None)
+    if missing is not None:
+        raise cursor.error(f"section {missing} expected")
+    return found
+
+
+def _snapshot(data: bytes, where: dict[str, tuple[int, int]], allowance: int) -> Snapshot:
+    def open_(section: str) -> Cursor:
+        return Cursor(data, *where[section])
+
+    # Or the last bytes, which look like the section of the digest, are only a part of it.
+    if where["chiwawa.digest"][0] != len(data) - HASH_SIZE:
+        raise malformed("section chiwawa.digest expected", len(data) - DIGEST_SIZE)
+    name = _origin(open_("core"), open_("coremodules"))
+    limits = _memories(open_("memory")) if "memory" in where else []
+    globals_ = _globals(open_("global")) if "global" in where else []
+    _coreinstances(open_("coreinstances"), len(limits), len(globals_))
+
+    cursor = open_("chiwawa")
+    version = cursor.u(32)
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"unsupported checkpoint: its format version is {version}, "
+            f"this chiwawa reads version {FORMAT_VERSION}"
+        )
+    module_hash = cursor.take(HASH_SIZE)
+    granularity = GRANULARITIES[cursor.flag()]
+    safepoints = cursor.u(64) if cursor.flag() else None
+    plan = tuple(PlannedCall(cursor.u(32), cursor.typed()) for _ in range(cursor.count()))
+    unformed = cursor.typed()
+    declared = _declared(cursor, limits)
+    images = _global_images(cursor, globals_)
+    tables = _tables(cursor)
+    elems = tuple([cursor.flag() for _ in range(cursor.count())])
+    datas = tuple([cursor.flag() for _ in range(cursor.count())])
+    cursor.finish()
+
+    start, end = where["corestack"]
+    frames = _corestack(Cursor(data[start:end], 0, end - start, start), unformed)
+    stored = _segments(open_("data"), limits) if "data" in where else []
+    snapshot = Snapshot(
+        name,
+        module_hash,
+        granularity,
+        safepoints,
+        frames,
+        plan,
+        _fill(data, declared, limits, stored, allowance),
+        images,
+        tables,
+        elems,
+        datas,
+        data[slice(*where["chiwawa.wasi"])] if "chiwawa.wasi" in where else None,
+        data[slice(*where["chiwawa.host"])] if "chiwawa.host" in where else None,
+    )
+    check_shape(snapshot)
+    if segments([m.data for m in snapshot.memories]) != [(i, a, b) for i, a, b, _ in stored]:
+        raise malformed("the data segments are not the canonical ones", where["data"][0])
+    return snapshot
+
+
+def _origin(core: Cursor, modules: Cursor) -> str:
+    """The name of the module, which two sections say."""
+    core.expect(b"\0", "process information")
+    name = core.name()
+    core.finish()
+    modules.expect(b"\x01\0", "one module")
+    if modules.name() != name:
+        raise modules.error("the module's name is not the process's")
+    modules.finish()
+    return name
+
+
+def _coreinstances(cursor: Cursor, memories: int, globals_: int) -> None:
+    cursor.expect(b"\x01\0\0", "one instance of module 0")
+    for count in (memories, globals_):
+        if cursor.u(32) != count:
+            raise cursor.error("the instance has not all memories and globals")
+        for index in range(count):
+            if cursor.u(32) != index:
+                raise cursor.error("the instance's indices are not in order")
+    cursor.finish()
+
+
+def _memories(cursor: Cursor) -> list[Limits]:
+    """The present size as minimum, and the declared maximum."""
+    found = [cursor.limits() for _ in range(_some(cursor))]
+    cursor.finish()
+    return found
+
+
+def _some(cursor: Cursor) -> int:
+    """The length of a vector that is left out, with its section, where it is empty."""
+    count = cursor.count()
+    if not count:
+        raise cursor.error("an empty section")
+    return count
+
+
+def _globals(cursor: Cursor) -> list[tuple[ValType, int | float]]:
+    """Types and values; of a reference, 0, for its value stands in ``chiwawa``."""
+    found: list[tuple[ValType, int | float]] = []
+    for _ in range(_some(cursor)):
+        valtype = cursor.valtype()
+        cursor.expect(b"\0", "an immutable global")
+        value: int | float = 0
+        if isinstance(valtype, RefType):
+            cursor.expect(bytes((0xD0, cursor.data[cursor.pos - 2])), "ref.null of its type")
+        else:
+            cursor.expect(CONST_OPCODES[valtype], "a constant of its type")
+            value = cursor.number(valtype)
+        cursor.expect(b"\x0b", "END opcode")
+        found.append((valtype, value))
+    cursor.finish()
+    return found
+
+
+def _declared(cursor: Cursor, limits: list[Limits]) -> list[MemoryType]:
+    if cursor.count() != len(limits):
+        raise cursor.error("not as many memories as in the memory section")
+    return [MemoryType(Limits(cursor.u(64), present.max, present.address)) for present in limits]
+
+
+def _global_images(
+    cursor: Cursor, globals_: list[tuple[ValType, int | float]]
+) -> tuple[GlobalImage, ...]:
+    if cursor.count() != len(globals_):
+        raise cursor.error("not as many globals as in the global section")
+    found = []
+    for valtype, number in globals_:
+        type_ = GlobalType(valtype, cursor.flag())
+        found.append(GlobalImage(type_, cursor.ref() if isinstance(valtype, RefType) else number))
+    return tuple(found)
+
+
+def _tables(cursor: Cursor) -> tuple[TableImage, ...]:
+    found = []
+    for _ in range(cursor.count()):
+        element = cursor.reftype()
+        limits = cursor.limits()
+        elements = tuple([cursor.ref() for _ in range(cursor.count())])
+        found.append(TableImage(TableType(limits, element), elements))
+    return tuple(found)
+
+
+# Memories.
+
+
+def _segments(cursor: Cursor, limits: list[Limits]) -> list[tuple[int, int, int, int]]:
+    """Spec 5.5.14: (memory, start, end, where its bytes are in the file), in order and apart."""
+    found = []
+    count = _some(cursor)
+    if count > MAX_SEGMENTS:
+        raise cursor.error("too many data segments")
+    last = (0, 0)
+    for _ in range(count):
+        flag = cursor.byte()
+        index = cursor.u(32) if flag == 2 else 0
+        if flag != (2 if index else 0) or index >= len(limits):
+            raise cursor.error("an active data segment of a memory expected")
+        wide = limits[index].address == I64
+        cursor.expect(b"\x42" if wide else b"\x41", "a constant offset")
+        start = cursor.s(64 if wide else 32) & (0xFFFFFFFFFFFFFFFF if wide else 0xFFFFFFFF)
+        cursor.expect(b"\x0b", "END opcode")
+        size = cursor.u(32)
+        at = cursor.skip(size)
+        if (index, start) < last or start + size > limits[index].min * PAGE:
+            raise cursor.error("a data segment lies outside of its memory or its order")
+        last = (index, start + size)
+        found.append((index, start, start + size, at))
+    cursor.finish()
+    return found
+
+
+def _fill(
+    data: bytes,
+    declared: list[MemoryType],
+    limits: list[Limits],
+    stored: list[tuple[int, int, int, int]],
+    allowance: int,
+) -> tuple[MemoryImage, ...]:
+    """The memories, made of their segments and the zeros between them."""
+    total = sum(present.min for present in limits) * PAGE
+    if total > allowance:
+        raise CheckpointError(
+            f"the checkpoint's memories take {total} bytes, more than the {allowance} allowed"
+        )
+    pieces: list[list[bytes | memoryview]] = [[] for _ in limits]
+    ends = [0] * len(limits)
+    view = memoryview(data)
+    for index, start, end, at in stored:
+        pieces[index] += (bytes(start - ends[index]), view[at : at + end - start])
+        ends[index] = end
+    images = []
+    for index, type_ in enumerate(declared):
+        rest = bytes(limits[index].min * PAGE - ends[index])
+        images.append(MemoryImage(type_, bytearray().join((*pieces[index], rest))))
+    return tuple(images)
+
+
+# Frames.
+
+
+def _corestack(cursor: Cursor, unformed: tuple[tuple[ValType, Value], ...]) -> tuple[Frame, ...]:
+    """The frames, with ``unformed`` where the convention's form has a gap."""
+    cursor.expect(b"\0", "thread information")
+    if cursor.name() != THREAD_NAME:
+        raise cursor.error(f"the thread {THREAD_NAME} expected")
+    for valtype, _ in unformed:
+        if not isinstance(valtype, RefType) and valtype != V128:
+            raise cursor.error(f"a value of type {valtype} stands apart from its frame")
+    rest = iter(unformed)
+    frames = []
+    for _ in range(cursor.count()):
+        cursor.expect(b"\0\0", "a frame of instance 0")
+        function = cursor.u(32)
+        offset = cursor.u(32)
+        locals_ = _values(cursor, rest)
+        frames.append(Frame(function, offset, locals_, _values(cursor, rest)))
+    cursor.finish()
+    if next(rest, None) is not None:
+        raise cursor.error("more values stand apart from the frames than they have gaps")
+    return tuple(frames)
+
+
+def _values(
+    cursor: Cursor, rest: Iterator[tuple[ValType, Value]]
+) -> tuple[tuple[ValType, Value], ...]:
+    found: list[tuple[ValType, Value]] = []
+    data = cursor.data
+    count = cursor.count()
+    pos = cursor.pos
+    # This is the hot path of a deep stack: an integer or an f64 that lies well within the section
+    # is read here. The cursor reads all else, and says what is wrong.
+    safe = cursor.end - 11
+    for _ in range(count):
+        code = data[pos] if pos < safe else MISSING
+        if code == 0x7F or code == 0x7E:
+            byte = data[pos + 1]
+            value = byte & 127
+            at = pos + 2
+            shift = 7
+            while byte > 127 and shift < 70:
+                byte = data[at]
+                value |= (byte & 127) << shift
+                at += 1
+                shift += 7
+            if byte & 64:
+                value -= 1 << shift
+            short = 1 << shift - 8 if shift > 7 else 0
+            if byte < 128 and not -short <= value < short:
+                if code == 0x7E:
+                    if -0x8000000000000000 <= value < 0x8000000000000000:
+                        found.append((I64, value & 0xFFFFFFFFFFFFFFFF))
+                        pos = at
+                        continue
+                elif -0x80000000 <= value < 0x80000000:
+                    found.append((I32, value & 0xFFFFFFFF))
+                    pos = at
+                    continue
+        elif code == 0x7C:
+            found.append((F64, f64_load(data, pos + 1)[0]))
+            pos += 9
+            continue
+        cursor.pos = pos
+        code = cursor.byte()
+        if code == MISSING:
+            apart = next(rest, None)
+            if apart is None:
+                raise cursor.error("more gaps in the frames than values that stand apart")
+            found.append(apart)
+        elif code in _NUMBERS:
+            found.append((_NUMBERS[code], cursor.number(_NUMBERS[code])))
+        else:
+            raise malformed("malformed value", cursor.base + pos)
+        pos = cursor.pos
+    cursor.pos = pos
+    return tuple(found)

@@ -1,0 +1,94 @@
+"""A checkpoint's bytes on disk: written whole or not at all, and read from regular files only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+
+from chiwawa_runtime.errors import CheckpointError
+
+#: More than all memories, frames and tables of a 32-bit program take.
+MAX_FILE_BYTES = 8 << 30
+#: What a file system answers that cannot fsync a folder.
+_NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put ``data`` at ``path`` so that a crash at any moment leaves the old file or the new one.
+
+    A temporary file beside it (``.NAME.….tmp``, which a crash may leave behind) is flushed,
+    fsynced and renamed, then the folder is fsynced. The file is the user's alone (mode 0600), as a
+    program's memory may hold secrets. A link is followed. Raises CheckpointError, with nothing
+    left behind, where that cannot be done, or ``path`` is there and no regular file.
+    """
+    try:
+        target = os.path.realpath(path)
+        if os.path.lexists(target) and not stat.S_ISREG(os.stat(target).st_mode):
+            raise CheckpointError(f"cannot write {os.fspath(path)}: not a regular file")
+        folder, name = os.path.split(target)
+        descriptor, temporary = tempfile.mkstemp(".tmp", f".{name}.", folder)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
+        raise
+    try:
+        _fsync_folder(folder)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
+
+
+def read_file(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The bytes at ``path``. Raises CheckpointError where there is no such file, it cannot be read,
+    is no regular file, or has more than ``max_bytes``."""
+    shown = os.fspath(path)
+    try:
+        # Without O_NONBLOCK the open of a named pipe would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _binary())
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointError(f"cannot read {shown}: not a regular file")
+            if status.st_size > max_bytes:
+                raise CheckpointError(
+                    f"cannot read {shown}: its {status.st_size} bytes are more than the "
+                    f"{max_bytes} allowed"
+                )
+            return file.read(status.st_size)
+    except MemoryError as error:
+        raise CheckpointError(f"cannot read {shown}: not enough memory") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {shown}: {_reason(error)}") from error
+
+
+def _binary() -> int:
+    return getattr(os, "O_BINARY", 0)
+
+
+def _fsync_folder(folder: str) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,289 @@
+"""A snapshot to the bytes of a checkpoint file; ``layout`` has the grammar."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Sequence
+
+from chiwawa_runtime.checkpoint.layout import (
+    CONST_OPCODES,
+    CUSTOM,
+    DATA,
+    DIGEST_PREFIX,
+    FORMAT_VERSION,
+    GLOBAL,
+    GRANULARITIES,
+    HEADER,
+    MAX_U32,
+    MEMORY,
+    MISSING,
+    REF_CARRIED,
+    REF_FUNC,
+    REF_NULL,
+    THREAD_NAME,
+    check_shape,
+    segments,
+)
+from chiwawa_runtime.errors import CheckpointError, UnsupportedError
+from chiwawa_runtime.leb import encode_s, encode_u
+from chiwawa_runtime.numerics import f32_bits, f64_bits
+from chiwawa_runtime.snapshot import Carried, Frame, FuncIdx, GlobalImage, Snapshot, Value
+from chiwawa_runtime.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    PAGE,
+    V128,
+    Limits,
+    RefType,
+    ValType,
+    valtype_code,
+)
+
+#: Pieces of a file, in order.
+_Parts = list[bytes | bytearray | memoryview]
+_I32_SMALL = tuple(bytes((I32.code, i)) for i in range(64))
+_I64_SMALL = tuple(bytes((I64.code, i)) for i in range(64))
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """The checkpoint file of ``snapshot``.
+
+    i32 and i64 are unsigned ints or bools, v128 an unsigned int, f32 and f64 floats, references
+    ``Ref``. Raises CheckpointError for what the file cannot hold, and UnsupportedError for a type
+    of reference other than funcref and externref. The memories are not copied but for the result,
+    and no view of them outlives the call.
+    """
+    check_shape(snapshot)
+    name = _name(snapshot.module_name)
+    unformed: list[tuple[ValType, Value]] = []
+    stack = _corestack(snapshot.frames, unformed)
+    views = [memoryview(memory.data) for memory in snapshot.memories]
+    parts: _Parts = [HEADER]
+    try:
+        parts += _custom("core", b"\0" + name)
+        parts += _custom("coremodules", b"\x01\0" + name)
+        parts += _custom("coreinstances", _coreinstances(snapshot))
+        if snapshot.memories:
+            parts += _section(MEMORY, [_memories(snapshot)])
+        if snapshot.globals:
+            parts += _section(GLOBAL, [_globals(snapshot.globals)])
+        parts += _data(snapshot, views)
+        parts += _custom("corestack", stack)
+        parts += _custom("chiwawa", _chiwawa(snapshot, unformed))
+        if snapshot.wasi is not None:
+            parts += _custom("chiwawa.wasi", snapshot.wasi)
+        if snapshot.host is not None:
+            parts += _custom("chiwawa.host", snapshot.host)
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        parts += (DIGEST_PREFIX, digest.digest())
+        return b"".join(parts)
+    except MemoryError as error:
+        raise CheckpointError("not enough memory to write the checkpoint") from error
+    finally:
+        # A view left in a traceback would keep the program's memory from growing.
+        for part in parts:
+            if isinstance(part, memoryview):
+                part.release()
+        for view in views:
+            view.release()
+
+
+# Sections.
+
+
+def _section(id_: int, contents: Sequence[bytes | bytearray | memoryview]) -> _Parts:
+    size = sum(map(len, contents))
+    if size > MAX_U32:
+        raise CheckpointError("the state is too large: a section has at most 4 GiB")
+    return [bytes((id_,)) + encode_u(size), *contents]
+
+
+def _custom(name: str, payload: bytes | bytearray) -> _Parts:
+    return _section(CUSTOM, [_name(name), payload])
+
+
+def _coreinstances(snapshot: Snapshot) -> bytes:
+    out = bytearray(b"\x01\0\0")
+    for count in (len(snapshot.memories), len(snapshot.globals)):
+        out += encode_u(count)
+        out += b"".join(map(encode_u, range(count)))
+    return bytes(out)
+
+
+def _memories(snapshot: Snapshot) -> bytearray:
+    out = bytearray(encode_u(len(snapshot.memories)))
+    for memory in snapshot.memories:
+        declared = memory.type.limits
+        out += _limits(Limits(len(memory.data) // PAGE, declared.max, declared.address))
+    return out
+
+
+def _globals(globals_: Sequence[GlobalImage]) -> bytearray:
+    """Spec 5.5.9: all immutable, as the convention wants; the mutability stands in ``chiwawa``."""
+    out = bytearray(encode_u(len(globals_)))
+    for image in globals_:
+        valtype = image.type.type
+        out += bytes((_code(valtype), 0))
+        if isinstance(valtype, RefType):
+            out += bytes((0xD0, _code(valtype)))
+        else:
+            out += CONST_OPCODES[valtype]
+            out += _payload(valtype, image.value)
+        out.append(0x0B)
+    return out
+
+
+def _data(snapshot: Snapshot, views: Sequence[memoryview]) -> _Parts:
+    found = segments([memory.data for memory in snapshot.memories])
+    if not found:
+        return []
+    parts: _Parts = [encode_u(len(found))]
+    for index, start, end in found:
+        head = bytearray(b"\x02" + encode_u(index) if index else b"\x00")
+        if snapshot.memories[index].type.limits.address == I64:
+            head += b"\x42" + encode_s(start)
+        else:
+            head += b"\x41" + encode_s(start - (1 << 32) if start >> 31 else start)
+        head += b"\x0b" + encode_u(end - start)
+        parts += (head, views[index][start:end])
+    return _section(DATA, parts)
+
+
+def _corestack(frames: Sequence[Frame], unformed: list[tuple[ValType, Value]]) -> bytearray:
+    """The frames; what they hold that the convention has no form for is added to ``unformed``."""
+    out = bytearray(b"\0" + _name(THREAD_NAME) + encode_u(len(frames)))
+    try:
+        for frame in frames:
+            _frame(out, frame, unformed)
+    except TypeError as error:
+        raise CheckpointError("a frame holds a value that is not of its type") from error
+    return out
+
+
+def _frame(out: bytearray, frame: Frame, unformed: list[tuple[ValType, Value]]) -> None:
+    out += b"\0\0"
+    out += _u32("a function index", frame.function)
+    out += _u32("a code offset", frame.offset)
+    for values in (frame.locals, frame.stack):
+        out += encode_u(len(values))
+        for valtype, value in values:
+            # Most values are small: this is the hot path of a deep stack.
+            if valtype is I32 and 0 <= value < 64:  # type: ignore[operator]
+                out += _I32_SMALL[value]  # type: ignore[index]
+            elif valtype is I64 and 0 <= value < 64:  # type: ignore[operator]
+                out += _I64_SMALL[value]  # type: ignore[index]
+            elif isinstance(valtype, RefType) or valtype == V128:
+                out.append(MISSING)
+                unformed.append((valtype, value))
+            else:
+                out.append(valtype.code)
+                out += _payload(valtype, value)
+
+
+def _chiwawa(snapshot: Snapshot, unformed: Sequence[tuple[ValType, Value]]) -> bytearray:
+    out = bytearray(encode_u(FORMAT_VERSION))
+    out += snapshot.module_hash
+    out.append(GRANULARITIES.index(snapshot.granularity))
+    out += b"\0" if snapshot.safepoints is None else b"\x01" + encode_u(snapshot.safepoints)
+    out += encode_u(len(snapshot.plan))
+    for call in snapshot.plan:
+        out += _u32("a function index", call.function)
+        out += _typed(call.args)
+    out += _typed(unformed)
+    out += encode_u(len(snapshot.memories))
+    for memory in snapshot.memories:
+        out += encode_u(memory.type.limits.min)
+    out += encode_u(len(snapshot.globals))
+    for image in snapshot.globals:
+        out.append(image.type.mutable)
+        if isinstance(image.type.type, RefType):
+            out += _payload(image.type.type, image.value)
+    out += encode_u(len(snapshot.tables))
+    for table in snapshot.tables:
+        out.append(_code(table.type.element))
+        out += _limits(table.type.limits)
+        out += encode_u(len(table.elements))
+        element = table.type.element
+        out += b"".join([b"\0" if r is None else _payload(element, r) for r in table.elements])
+    for flags in (snapshot.dropped_elems, snapshot.dropped_datas):
+        out += encode_u(len(flags))
+        out += bytes(map(bool, flags))
+    return out
+
+
+# Values.
+
+
+def _typed(values: Sequence[tuple[ValType, Value]]) -> bytearray:
+    """A vector of values, each after its type."""
+    out = bytearray(encode_u(len(values)))
+    for valtype, value in values:
+        out.append(_code(valtype))
+        out += _payload(valtype, value)
+    return out
+
+
+def _code(valtype: ValType) -> int:
+    if isinstance(valtype, RefType) and valtype not in (FUNCREF, EXTERNREF):
+        raise UnsupportedError(f"a value of type {valtype} in a checkpoint")
+    return valtype_code(valtype)
+
+
+def _payload(valtype: ValType, value: Value) -> bytes:
+    """The bytes of a value, without its type."""
+    try:
+        if valtype == F32:
+            return f32_bits(value).to_bytes(4, "little")  # type: ignore[arg-type]
+        if valtype == F64:
+            return f64_bits(value).to_bytes(8, "little")  # type: ignore[arg-type]
+        if isinstance(valtype, RefType):
+            return _ref(value)
+        if not isinstance(value, int) or not 0 <= value < 1 << valtype.bits:
+            raise _misfit(valtype, value)
+        if valtype == V128:
+            return value.to_bytes(16, "little")
+        return encode_s(value - (value >> valtype.bits - 1 << valtype.bits))
+    except (TypeError, ValueError, ArithmeticError, struct.error) as error:
+        raise _misfit(valtype, value) from error
+
+
+def _ref(value: Value) -> bytes:
+    if value is None:
+        return bytes((REF_NULL,))
+    if isinstance(value, FuncIdx):
+        return bytes((REF_FUNC,)) + _u32("a function index", value.index)
+    if isinstance(value, Carried):
+        return bytes((REF_CARRIED,)) + _name(value.name)
+    raise CheckpointError(f"a reference to a host's {type(value).__name__} that is not carried")
+
+
+def _misfit(valtype: ValType, value: object) -> CheckpointError:
+    return CheckpointError(f"a value of Python type {type(value).__name__} is no {valtype}")
+
+
+def _limits(limits: Limits) -> bytes:
+    """Spec 5.3.7, with bit 2 for 64-bit addresses."""
+    flags = (limits.max is not None) | (limits.address == I64) << 2
+    parts: Iterable[int] = (limits.min,) if limits.max is None else (limits.min, limits.max)
+    return bytes((flags,)) + b"".join(map(encode_u, parts))
+
+
+def _u32(what: str, value: int) -> bytes:
+    if not 0 <= value <= MAX_U32:
+        raise CheckpointError(f"{what} is out of range: {value}")
+    return encode_u(value)
+
+
+def _name(text: str) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(f"malformed UTF-8 encoding in the name {text!r}") from error
+    return encode_u(len(data)) + data

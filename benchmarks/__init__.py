@@ -1,1 +1,1 @@
-"""How fast chiwawa is, next to its peers and to Python written by hand: ``python -m benchmarks``."""
+"""How fast chiwawa is, next to peers and to Python written by hand: ``python -m benchmarks``."""

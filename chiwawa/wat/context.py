@@ -1,0 +1,291 @@
+"""What a text module has named so far, and how its indices, types and type uses are read.
+
+Spec 6.1.4 (contexts), 6.4 (types) and 6.6.5 (type uses). Every reader takes a list of nodes and
+where to read in it, and returns what it read and where it stopped. It knows neither instructions
+nor the fields of a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from lark import Token
+
+from chiwawa.module import Module
+from chiwawa.wat.keywords import unexpected, unsupported
+from chiwawa.wat.numbers import parse_uint
+from chiwawa.wat.reader import Node, Nodes, keyword, misplaced
+from chiwawa.wat.strings import parse_id, parse_name, parse_string
+from chiwawa_runtime.errors import InvalidError, MalformedError
+from chiwawa_runtime.types import (
+    EXTERNREF,
+    FUNCREF,
+    VALTYPE_BY_NAME,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    RefType,
+    TableType,
+    ValType,
+)
+
+T = TypeVar("T")
+
+#: The index spaces, each with the word that errors call it by.
+SPACES = {
+    "type": "type",
+    "func": "function",
+    "table": "table",
+    "memory": "memory",
+    "global": "global",
+    "elem": "elem segment",
+    "data": "data segment",
+}
+_REFTYPES = {"func": FUNCREF, "extern": EXTERNREF}
+_U32 = 1 << 32
+
+
+@dataclass(slots=True)
+class Context:
+    """``ids`` maps names to indices in each space and ``counts`` says how large each is;
+    ``typeidxs`` has the first index of each type. ``defined`` is the space of the first definition,
+    after which no import may come."""
+
+    module: Module = field(default_factory=Module)
+    ids: dict[str, dict[str, int]] = field(default_factory=lambda: {s: {} for s in SPACES})
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPACES, 0))
+    typeidxs: dict[FuncType, int] = field(default_factory=dict)
+    defined: str | None = None
+
+    def typeidx(self, functype: FuncType) -> int:
+        """The index of this type; it is added at the end where the module has none."""
+        index = self.typeidxs.get(functype)
+        if index is None:
+            index = self.counts["type"]
+            self.add_type(functype)
+        return index
+
+    def add_type(self, functype: FuncType) -> None:
+        self.typeidxs.setdefault(functype, self.counts["type"])
+        self.module.types.append(functype)
+        self.counts["type"] += 1
+
+    def declare(self, space: str, name: Token | None) -> int:
+        """Take the next index of a space. MalformedError: "duplicate function $f" and the like."""
+        index = self.counts[space]
+        self.counts[space] = index + 1
+        if name is not None:
+            bind(self.ids[space], name, index, SPACES[space])
+        return index
+
+
+def lexeme(parse: Callable[[str], T], token: Token) -> T:
+    """``parse`` of a token's text, its error placed at the token."""
+    try:
+        return parse(token.value)
+    except MalformedError as error:
+        raise misplaced(error.message, token) from None
+
+
+def bind(ids: dict[str, int], token: Token, index: int, space: str) -> None:
+    name = lexeme(parse_id, token)
+    if name in ids:
+        raise misplaced(f"duplicate {space} {token}", token)
+    ids[name] = index
+
+
+def token_of(node: Node, kind: str) -> Token:
+    """The node as a token of this type. MalformedError: "unexpected token"."""
+    if isinstance(node, list) or node.type != kind:
+        raise unexpected(node)
+    return node
+
+
+def is_token(node: Node, kind: str) -> bool:
+    return not isinstance(node, list) and node.type == kind
+
+
+def end(items: Nodes, i: int) -> None:
+    """Nothing may follow."""
+    if items[i] is not items[-1]:
+        raise unexpected(items[i])
+
+
+def read_id(items: Nodes, i: int) -> tuple[Token | None, int]:
+    """An optional identifier."""
+    node = items[i]
+    if not isinstance(node, list) and node.type == "ID":
+        return node, i + 1
+    return None, i
+
+
+def read_u32(token: Token) -> int:
+    """A token that is an unsigned integer. MalformedError: "i32 constant out of range"."""
+    return _read_unsigned(token, 32)
+
+
+def _read_unsigned(token: Token, bits: int) -> int:
+    if token.type != "INT" or token.value[0] in "+-":
+        raise unexpected(token)
+    try:
+        return parse_uint(token.value, bits)
+    except MalformedError as error:
+        raise misplaced(error.message, token) from None
+
+
+def is_index(node: Node) -> bool:
+    return not isinstance(node, list) and (
+        node.type == "ID" or (node.type == "INT" and node.value[0] not in "+-")
+    )
+
+
+def resolve(ids: dict[str, int], node: Node, space: str) -> int:
+    """An index, by number (which may be out of bounds: that is invalid, not malformed) or by name.
+    MalformedError: "unknown local $x" and the like."""
+    if isinstance(node, list):
+        raise unexpected(node)
+    if node.type != "ID":
+        return read_u32(node)
+    value = node.value
+    index = ids.get(value[1:]) if value[1] != '"' else ids.get(lexeme(parse_id, node))
+    if index is None:
+        raise misplaced(f"unknown {space} {node}", node)
+    return index
+
+
+def read_index(context: Context, space: str, node: Node) -> int:
+    return resolve(context.ids[space], node, SPACES[space])
+
+
+def read_string(node: Node) -> bytes:
+    return lexeme(parse_string, token_of(node, "STRING"))
+
+
+def read_name(node: Node) -> str:
+    return lexeme(parse_name, token_of(node, "STRING"))
+
+
+# Types (spec 6.4).
+
+
+def read_valtype(node: Node) -> ValType:
+    if isinstance(node, list) or node.value == "v128":
+        return read_reftype(node)
+    valtype = VALTYPE_BY_NAME.get(node.value)
+    if valtype is None:
+        raise unexpected(node)
+    return valtype
+
+
+def read_reftype(node: Node) -> RefType:
+    """``funcref``, ``externref``, or what they abbreviate, ``(ref null func)``."""
+    if isinstance(node, list):
+        if keyword(node) != "ref":
+            raise unexpected(node)
+        null = is_token(node[2], "KEYWORD") and node[2] == "null"
+        reftype = read_heaptype(node[3] if null else node[2])
+        end(node, 4 if null else 3)
+        if not null:
+            raise unsupported(f"(ref {reftype.heap})", "typed function references")
+        return reftype
+    found = VALTYPE_BY_NAME.get(node.value)
+    if not isinstance(found, RefType):
+        raise unexpected(node)
+    return found
+
+
+def read_heaptype(node: Node) -> RefType:
+    """A heap type, as the nullable reference to it."""
+    if is_index(node):
+        raise unsupported(f"heap type {node}", "typed function references")
+    found = _REFTYPES.get(token_of(node, "KEYWORD").value)
+    if found is None:
+        raise unexpected(node)
+    return found
+
+
+def read_limits(items: Nodes, i: int, what: str) -> tuple[Limits, int]:
+    """Limits of a ``table`` or ``memory``. A number of 33 to 64 bits is well-formed (3.0 writes
+    64-bit sizes), so InvalidError: "table size", "memory size"."""
+    if is_token(items[i], "KEYWORD") and items[i] == "i64":
+        raise unsupported(f"{what} i64", "memory64")
+    if is_token(items[i], "KEYWORD") and items[i] == "i32":
+        i += 1
+    least = _read_unsigned(token_of(items[i], "INT"), 64)
+    i += 1
+    most = None
+    if is_token(items[i], "INT"):
+        most = _read_unsigned(token_of(items[i], "INT"), 64)
+        i += 1
+    if least >= _U32 or (most or 0) >= _U32:
+        limit = "65536 pages (4 GiB)" if what == "memory" else "2^32-1"
+        raise InvalidError(f"{what} size must be at most {limit}")
+    return Limits(least, most), i
+
+
+def read_tabletype(items: Nodes, i: int) -> tuple[TableType, int]:
+    limits, i = read_limits(items, i, "table")
+    return TableType(limits, read_reftype(items[i])), i + 1
+
+
+def read_memorytype(items: Nodes, i: int) -> tuple[MemoryType, int]:
+    limits, i = read_limits(items, i, "memory")
+    return MemoryType(limits), i
+
+
+def read_globaltype(items: Nodes, i: int) -> tuple[GlobalType, int]:
+    node = items[i]
+    if isinstance(node, list) and keyword(node) == "mut":
+        end(node, 3)
+        return GlobalType(read_valtype(node[2]), mutable=True), i + 1
+    return GlobalType(read_valtype(node), mutable=False), i + 1
+
+
+def read_declared(
+    items: Nodes, i: int, word: str, ids: dict[str, int] | None, first: int
+) -> tuple[list[ValType], int]:
+    """``(param …)*``, ``(result …)*`` or ``(local …)*``: the types, and where ``ids`` is given the
+    names, bound to indices from ``first``."""
+    types: list[ValType] = []
+    while isinstance(group := items[i], list) and keyword(group) == word:
+        i += 1
+        if ids is not None and is_token(group[2], "ID"):
+            bind(ids, token_of(group[2], "ID"), first + len(types), "local")
+            types.append(read_valtype(group[3]))
+            end(group, 4)
+        else:
+            types.extend([read_valtype(node) for node in group[2:-1]])
+    return types, i
+
+
+def read_functype(items: Nodes, i: int, ids: dict[str, int] | None) -> tuple[FuncType, int]:
+    """``(param …)* (result …)*``."""
+    params, i = read_declared(items, i, "param", ids, 0)
+    results, i = read_declared(items, i, "result", None, 0)
+    return FuncType(tuple(params), tuple(results)), i
+
+
+def read_typeuse(
+    context: Context, items: Nodes, i: int, ids: dict[str, int] | None = None
+) -> tuple[int | None, FuncType, int]:
+    """Spec 6.6.5: the explicit index, or None, and the type written out (of an index alone: the
+    type it names). MalformedError: "inline function type", "unknown type"."""
+    use = items[i]
+    if not (isinstance(use, list) and keyword(use) == "type"):
+        functype, i = read_functype(items, i, ids)
+        return None, functype, i
+    index = read_index(context, "type", use[2])
+    end(use, 3)
+    functype, after = read_functype(items, i + 1, ids)
+    if keyword(items[after]) in ("type", "param", "result"):
+        raise unexpected(items[after])
+    known = context.module.types[index] if index < context.counts["type"] else None
+    if after > i + 1:
+        if known is None:
+            raise misplaced(f"unknown type {use[2]}", use[2])
+        if functype != known:
+            raise misplaced("inline function type", items[i + 1])
+    return index, known or functype, after

@@ -1,0 +1,383 @@
+"""The fields of a text module (spec 6.6), with all their abbreviations.
+
+Two passes: the first declares, so that names can be used before their definitions; the second
+defines, in the order of the text, which is also the order in which types written inline are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chiwawa.module import (
+    Data,
+    Elem,
+    Export,
+    Expr,
+    Func,
+    Global,
+    Import,
+    Instr,
+    Module,
+    Names,
+    TypeUse,
+)
+from chiwawa.opcodes import BY_NAME
+from chiwawa.wat.context import (
+    Context,
+    end,
+    is_index,
+    is_token,
+    read_declared,
+    read_functype,
+    read_globaltype,
+    read_id,
+    read_index,
+    read_memorytype,
+    read_name,
+    read_reftype,
+    read_string,
+    read_tabletype,
+    read_typeuse,
+)
+from chiwawa.wat.instructions import Scope, read_instructions, read_offset
+from chiwawa.wat.keywords import unexpected, unsupported
+from chiwawa.wat.reader import Node, Nodes, keyword, misplaced
+from chiwawa_runtime.types import (
+    FUNCREF,
+    PAGE,
+    GlobalType,
+    Limits,
+    MemoryType,
+    RefType,
+    TableType,
+)
+
+_REF_FUNC = BY_NAME["ref.func"]
+_I32_CONST = BY_NAME["i32.const"]
+_END = Instr(BY_NAME["end"], (), 0)
+#: What can be imported, and so defined with an inline import.
+_IMPORTABLE = ("func", "table", "memory", "global")
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field and the index that it declares (-1: none). ``at`` is where, in ``items``, its
+    content starts: behind the name, or in the descriptor of an import."""
+
+    space: str
+    items: Nodes
+    at: int
+    index: int
+
+
+def read_fields(fields: Nodes, name: str | None = None) -> Module:
+    """A module from its fields. Its offsets are 0 and ``binary`` is empty; ``names`` is filled."""
+    context = Context()
+    module = context.module
+    module.names.module = name
+    for field in fields:
+        if keyword(field) == "type":
+            assert isinstance(field, list)
+            _define_type(context, field)
+    declared = [_declare(context, field) for field in fields if keyword(field) != "type"]
+    for each in declared:
+        _DEFINE[each.space](context, each)
+    _fill_names(module.names, context)
+    return module
+
+
+def _define_type(context: Context, items: Nodes) -> None:
+    token, i = read_id(items, 2)
+    context.declare("type", token)
+    context.counts["type"] -= 1
+    node = items[i]
+    if not isinstance(node, list) or keyword(node) != "func":
+        raise unexpected(node)
+    functype, after = read_functype(node, 2, {})
+    end(node, after)
+    end(items, i + 1)
+    context.add_type(functype)
+
+
+def _declare(context: Context, field: Node) -> _Field:
+    """The first pass over one field: its names, its indices, the order of imports."""
+    space = keyword(field)
+    if space is None or space not in _DEFINE:
+        raise unexpected(field)
+    assert isinstance(field, list)
+    if space == "import":
+        _may_import(context, field)
+        return _declare_import(context, field)
+    if space in ("export", "start"):
+        return _Field(space, field, 2, -1)
+    token, at = read_id(field, 2)
+    index = context.declare(space, token)
+    if space in _IMPORTABLE:
+        i = at
+        while keyword(field[i]) == "export":
+            i += 1
+        if keyword(field[i]) == "import":
+            _may_import(context, field)
+        else:
+            context.defined = context.defined or space
+            if space in ("table", "memory") and any(
+                keyword(node) == ("elem" if space == "table" else "data") for node in field[i:-1]
+            ):
+                context.declare("elem" if space == "table" else "data", None)
+    return _Field(space, field, at, index)
+
+
+def _may_import(context: Context, field: Node) -> None:
+    if context.defined is not None:
+        word = "function" if context.defined == "func" else context.defined
+        raise misplaced(f"import after {word}", field)
+
+
+def _declare_import(context: Context, items: Nodes) -> _Field:
+    descriptor = items[4] if len(items) > 5 else items[-1]
+    space = keyword(descriptor)
+    if space not in _IMPORTABLE:
+        raise unexpected(descriptor)
+    assert isinstance(descriptor, list)
+    end(items, 5)
+    token, _ = read_id(descriptor, 2)
+    return _Field("import", items, 2, context.declare(space, token))
+
+
+def _define_import(context: Context, field: _Field) -> None:
+    items = field.items
+    descriptor = items[4]
+    assert isinstance(descriptor, list)
+    _, i = read_id(descriptor, 2)
+    space = keyword(descriptor)
+    assert space is not None
+    names = read_name(items[2]), read_name(items[3])
+    _import(context, space, names, descriptor, i, field.index)
+
+
+def _import(
+    context: Context, space: str, names: tuple[str, str], items: Nodes, i: int, index: int
+) -> None:
+    desc: TypeUse | TableType | MemoryType | GlobalType
+    if space == "func":
+        ids: dict[str, int] = {}
+        typeidx, functype, i = read_typeuse(context, items, i, ids)
+        desc = TypeUse(context.typeidx(functype) if typeidx is None else typeidx)
+        _name_locals(context, index, ids)
+    elif space == "table":
+        desc, i = read_tabletype(items, i)
+    elif space == "memory":
+        desc, i = read_memorytype(items, i)
+    else:
+        desc, i = read_globaltype(items, i)
+    end(items, i)
+    context.module.imports.append(Import(*names, desc))
+
+
+def _inline(context: Context, field: _Field) -> tuple[int, bool]:
+    """Inline exports and an inline import: where the rest starts, and whether it was imported."""
+    items, i = field.items, field.at
+    while isinstance(node := items[i], list) and keyword(node) == "export":
+        end(node, 3)
+        context.module.exports.append(Export(read_name(node[2]), field.space, field.index))
+        i += 1
+    if isinstance(node, list) and keyword(node) == "import":
+        names = read_name(node[2]), read_name(node[3])
+        end(node, 4)
+        _import(context, field.space, names, items, i + 1, field.index)
+        return i, True
+    return i, False
+
+
+def _name_locals(context: Context, index: int, ids: dict[str, int]) -> None:
+    if ids:
+        context.module.names.locals[index] = {n: name for name, n in ids.items()}
+
+
+def _define_func(context: Context, field: _Field) -> None:
+    i, imported = _inline(context, field)
+    if imported:
+        return
+    items = field.items
+    scope = Scope(context)
+    typeidx, functype, i = read_typeuse(context, items, i, scope.locals)
+    if typeidx is None:
+        typeidx = context.typeidx(functype)
+    types, i = read_declared(items, i, "local", scope.locals, len(functype.params))
+    body = read_instructions(scope, items, i)
+    context.module.funcs.append(Func(typeidx, tuple(types), body))
+    _name_locals(context, field.index, scope.locals)
+    if scope.label_names:
+        context.module.names.labels[field.index] = scope.label_names
+
+
+def _define_table(context: Context, field: _Field) -> None:
+    i, imported = _inline(context, field)
+    if imported:
+        return
+    items = field.items
+    elements = items[i + 1] if not is_token(items[i], "INT") and items[i] is not items[-1] else None
+    if isinstance(elements, list) and keyword(elements) == "elem":
+        reftype = read_reftype(items[i])
+        init = _read_elements(context, elements, 2, reftype)
+        end(items, i + 2)
+        tabletype = TableType(Limits(len(init), len(init)), reftype)
+        context.module.elems.append(Elem(reftype, init, "active", field.index, _zero()))
+    else:
+        tabletype, i = read_tabletype(items, i)
+        if isinstance(items[i], list):
+            raise unsupported("table with an initializer", "typed function references")
+        end(items, i)
+    context.module.tables.append(tabletype)
+
+
+def _define_memory(context: Context, field: _Field) -> None:
+    i, imported = _inline(context, field)
+    if imported:
+        return
+    items = field.items
+    node = items[i]
+    if isinstance(node, list) and keyword(node) == "data":
+        init = b"".join([read_string(string) for string in node[2:-1]])
+        end(items, i + 1)
+        pages = -(-len(init) // PAGE)
+        memorytype = MemoryType(Limits(pages, pages))
+        context.module.datas.append(Data(init, "active", field.index, _zero()))
+    else:
+        memorytype, i = read_memorytype(items, i)
+        end(items, i)
+    context.module.mems.append(memorytype)
+
+
+def _zero() -> Expr:
+    return [Instr(_I32_CONST, (0,), 0), _END]
+
+
+def _define_global(context: Context, field: _Field) -> None:
+    i, imported = _inline(context, field)
+    if imported:
+        return
+    globaltype, i = read_globaltype(field.items, i)
+    init = read_instructions(Scope(context), field.items, i)
+    context.module.globals.append(Global(globaltype, init))
+
+
+def _define_export(context: Context, field: _Field) -> None:
+    items = field.items
+    name = read_name(items[2])
+    descriptor = items[3]
+    space = keyword(descriptor)
+    if not isinstance(descriptor, list) or space not in _IMPORTABLE:
+        raise unexpected(descriptor)
+    index = read_index(context, space, descriptor[2])
+    end(descriptor, 3)
+    end(items, 4)
+    context.module.exports.append(Export(name, space, index))
+
+
+def _define_start(context: Context, field: _Field) -> None:
+    if context.module.start is not None:
+        raise misplaced("multiple start sections", field.items)
+    context.module.start = read_index(context, "func", field.items[2])
+    end(field.items, 3)
+
+
+def _read_use(context: Context, items: Nodes, i: int, space: str) -> tuple[int | None, int]:
+    """``(table x)`` or ``(memory x)``, which may be left out."""
+    node = items[i]
+    if isinstance(node, list) and keyword(node) == space:
+        end(node, 3)
+        return read_index(context, space, node[2]), i + 1
+    return None, i
+
+
+def _define_elem(context: Context, field: _Field) -> None:
+    items, i = field.items, field.at
+    mode, table, offset = "passive", None, []
+    if is_token(items[i], "KEYWORD") and items[i] == "declare":
+        mode = "declarative"
+        i += 1
+    else:
+        table, i = _read_use(context, items, i, "table")
+        node = items[i]
+        # A parenthesis opens the offset of an active segment, but for a type in parentheses.
+        if isinstance(node, list) and (table is not None or keyword(node) != "ref"):
+            mode = "active"
+            offset = read_offset(Scope(context), node, "offset")
+            i += 1
+        elif table is not None:
+            raise unexpected(node)
+    reftype: RefType = FUNCREF
+    node = items[i]
+    if is_token(node, "KEYWORD") and node == "func":
+        init = _read_funcs(context, items, i + 1)
+    elif mode == "active" and table is None and (is_index(node) or node is items[-1]):
+        init = _read_funcs(context, items, i)
+    else:
+        reftype = read_reftype(node)
+        init = _read_items(context, items, i + 1)
+    context.module.elems.append(Elem(reftype, init, mode, table or 0, offset))
+
+
+def _read_elements(context: Context, items: Nodes, i: int, reftype: RefType) -> list[Expr]:
+    """The elements of an inline segment: functions by index, or expressions."""
+    if reftype == FUNCREF and is_index(items[i]):
+        return _read_funcs(context, items, i)
+    return _read_items(context, items, i)
+
+
+def _read_funcs(context: Context, items: Nodes, i: int) -> list[Expr]:
+    return [
+        [Instr(_REF_FUNC, (read_index(context, "func", node),), 0), _END] for node in items[i:-1]
+    ]
+
+
+def _read_items(context: Context, items: Nodes, i: int) -> list[Expr]:
+    init = []
+    for node in items[i:-1]:
+        if not isinstance(node, list):
+            raise unexpected(node)
+        init.append(read_offset(Scope(context), node, "item"))
+    return init
+
+
+def _define_data(context: Context, field: _Field) -> None:
+    items = field.items
+    memory, i = _read_use(context, items, field.at, "memory")
+    node = items[i]
+    mode, offset = "passive", []
+    if isinstance(node, list):
+        mode = "active"
+        offset = read_offset(Scope(context), node, "offset")
+        i += 1
+    elif memory is not None:
+        raise unexpected(node)
+    init = b"".join([read_string(string) for string in items[i:-1]])
+    context.module.datas.append(Data(init, mode, memory or 0, offset))
+
+
+def _fill_names(names: Names, context: Context) -> None:
+    for space, by_index in (
+        ("type", names.types),
+        ("func", names.funcs),
+        ("table", names.tables),
+        ("memory", names.mems),
+        ("global", names.globals),
+        ("elem", names.elems),
+        ("data", names.datas),
+    ):
+        by_index.update((index, name) for name, index in context.ids[space].items())
+
+
+_DEFINE: dict[str, Callable[[Context, _Field], None]] = {
+    "import": _define_import,
+    "func": _define_func,
+    "table": _define_table,
+    "memory": _define_memory,
+    "global": _define_global,
+    "export": _define_export,
+    "start": _define_start,
+    "elem": _define_elem,
+    "data": _define_data,
+}

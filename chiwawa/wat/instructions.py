@@ -1,0 +1,365 @@
+"""Instructions, flat and folded, to the binary's flat order (spec 6.5).
+
+The words and their immediates come from the table of opcodes; the kinds of immediates have one
+reader each. The walk keeps its own stack, so code may be nested as deep as memory allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lark import Token
+
+from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg
+from chiwawa.opcodes import BY_NAME, TABLE, Op
+from chiwawa.wat.context import (
+    Context,
+    is_index,
+    is_token,
+    lexeme,
+    read_declared,
+    read_heaptype,
+    read_id,
+    read_index,
+    read_typeuse,
+    resolve,
+)
+from chiwawa.wat.keywords import unexpected
+from chiwawa.wat.numbers import parse_float, parse_int, parse_uint
+from chiwawa.wat.reader import Node, Nodes, keyword, misplaced
+from chiwawa.wat.strings import parse_id
+from chiwawa_runtime.errors import InvalidError, MalformedError
+
+
+@dataclass(slots=True)
+class Scope:
+    """Where code stands: its module, its locals by name, and the labels around it, the innermost
+    last, each a name or None. ``label_names`` has the names of all blocks, by order of opening."""
+
+    context: Context
+    locals: dict[str, int] = field(default_factory=dict)
+    labels: list[str | None] = field(default_factory=list)
+    label_names: dict[int, str] = field(default_factory=dict)
+    blocks: int = 0
+
+
+#: Reads the immediates of an instruction that start at an index of the list.
+Reader = Callable[[Scope, Nodes, int], tuple[tuple[object, ...], int]]
+
+_BLOCK, _LOOP, _IF, _ELSE, _END = (BY_NAME[n] for n in ("block", "loop", "if", "else", "end"))
+_STRUCTURED = frozenset((_BLOCK, _LOOP, _IF))
+#: Kinds whose index may be left out, to mean 0.
+_OPTIONAL = frozenset(("memidx", "tableidx"))
+_SPACE_OF = {
+    "funcidx": "func",
+    "globalidx": "global",
+    "tableidx": "table",
+    "typeidx": "type",
+    "memidx": "memory",
+    "elemidx": "elem",
+    "dataidx": "data",
+}
+
+
+def _local(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    return (resolve(scope.locals, items[i], "local"),), i + 1
+
+
+def _label(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    return (_resolve_label(scope, items[i]),), i + 1
+
+
+def _resolve_label(scope: Scope, node: Node) -> int:
+    if not is_token(node, "ID"):
+        return resolve({}, node, "label")
+    assert isinstance(node, Token)
+    name = lexeme(parse_id, node)
+    for depth, label in enumerate(reversed(scope.labels)):
+        if label == name:
+            return depth
+    raise misplaced(f"unknown label {node}", node)
+
+
+def _labels(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    labels = [_resolve_label(scope, items[i])]
+    i += 1
+    while is_index(items[i]):
+        labels.append(_resolve_label(scope, items[i]))
+        i += 1
+    return (BrTable(tuple(labels[:-1]), labels[-1]),), i
+
+
+def _index_reader(kinds: tuple[str, ...]) -> Reader:
+    """Indices of these kinds. The binary has the source first where text has the memory or table
+    first (``table.init $table $elem``), and those may be left out, all or none."""
+    spaces = [_SPACE_OF[kind] for kind in kinds]
+    order = [*range(len(kinds))]
+    if kinds[-1] in _OPTIONAL and kinds[0] not in _OPTIONAL:
+        order.reverse()
+    required = [n for n in order if kinds[n] not in _OPTIONAL]
+
+    def read(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+        count = 0
+        while count < len(kinds) and is_index(items[i + count]):
+            count += 1
+        if count == len(kinds):
+            given = order
+        elif count == len(required):
+            given = required
+        else:
+            raise unexpected(items[i + count])
+        imm: list[object] = [0] * len(kinds)
+        for n in given:
+            imm[n] = read_index(scope.context, spaces[n], items[i])
+            i += 1
+        return tuple(imm), i
+
+    return read
+
+
+def _call_indirect(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    table = 0
+    if is_index(items[i]):
+        table = read_index(scope.context, "table", items[i])
+        i += 1
+    index, functype, i = read_typeuse(scope.context, items, i)
+    return (scope.context.typeidx(functype) if index is None else index, table), i
+
+
+def _memarg_reader(op: Op) -> Reader:
+    """Spec 6.5.6: ``memidx? offset=n? align=n?``, where the alignment is in bytes."""
+    natural = op.width.bit_length() - 1
+    default = (MemArg(natural, 0),)
+
+    def read(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+        memory = 0
+        if is_index(items[i]):
+            memory = read_index(scope.context, "memory", items[i])
+            i += 1
+        node = items[i]
+        offset, align = 0, natural
+        if not isinstance(node, list) and node.value.startswith("offset="):
+            offset = _number_after(node, "offset=", 64)
+            if offset >> 32:
+                raise InvalidError("offset out of range")
+            i += 1
+            node = items[i]
+        elif memory == 0 and (isinstance(node, list) or not node.value.startswith("align=")):
+            return default, i
+        if not isinstance(node, list) and node.value.startswith("align="):
+            size = _number_after(node, "align=", 64)
+            if size == 0 or size & (size - 1):
+                raise misplaced("alignment must be a power of 2", node)
+            align = size.bit_length() - 1
+            i += 1
+        return (MemArg(align, offset, memory),), i
+
+    return read
+
+
+def _number_after(token: Token, prefix: str, bits: int) -> int:
+    """The unsigned number after ``offset=`` or ``align=``, which share a token with it."""
+    try:
+        return parse_uint(token.value[len(prefix) :], bits)
+    except MalformedError as error:
+        raise misplaced(error.message, token) from None
+    except (ValueError, IndexError):
+        raise misplaced(f"unknown operator {token}", token) from None
+
+
+def _const_reader(parse: Callable[[str, int], int], bits: int, lexemes: tuple[str, ...]) -> Reader:
+    def read(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+        node = items[i]
+        if isinstance(node, list) or node.type not in lexemes:
+            raise unexpected(node)
+        try:
+            return (parse(node.value, bits),), i + 1
+        except MalformedError as error:
+            raise misplaced(error.message, node) from None
+
+    return read
+
+
+def _heaptype(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    return (read_heaptype(items[i]),), i + 1
+
+
+_READERS: dict[tuple[str, ...], Reader] = {
+    ("localidx",): _local,
+    ("labelidx",): _label,
+    ("labels",): _labels,
+    ("typeidx", "tableidx"): _call_indirect,
+    ("reftype",): _heaptype,
+    ("i32",): _const_reader(parse_int, 32, ("INT",)),
+    ("i64",): _const_reader(parse_int, 64, ("INT",)),
+    ("f32",): _const_reader(parse_float, 32, ("INT", "FLOAT")),
+    ("f64",): _const_reader(parse_float, 64, ("INT", "FLOAT")),
+}
+
+
+def _reader(op: Op) -> Reader | None:
+    if not op.immediates or op in _STRUCTURED:
+        return None
+    if op.immediates == ("memarg",):
+        return _memarg_reader(op)
+    return _READERS.get(op.immediates) or _index_reader(op.immediates)
+
+
+def _select(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    """Nothing, or the types of the ``select`` that carries them."""
+    types, after = read_declared(items, i, "result", None, 0)
+    return ((tuple(types),) if after > i else ()), after
+
+
+_SELECT = BY_NAME["select"]
+_SELECT_TYPED = BY_NAME["select t*"]
+_END_INSTR = Instr(_END, (), 0)
+_ELSE_INSTR = Instr(_ELSE, (), 0)
+#: By word: its row, its reader where it has immediates, and itself where it has none.
+_WORDS: dict[str, tuple[Op, Reader | None, Instr]] = {
+    op.mnemonic: (op, _select if op is _SELECT else _reader(op), Instr(op, (), 0))
+    for op in TABLE
+    if op is not _SELECT_TYPED
+}
+
+# What a list being walked holds: a function's code or an arm of ``if``, the body of a folded block,
+# the operands of a folded instruction, or a folded ``if`` before, between and after its arms.
+_CODE, _BODY, _OPERANDS, _BEFORE_THEN, _AFTER_THEN, _AFTER_ELSE = range(6)
+
+
+def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
+    """All that is left of a list, as an expression with its final ``end`` (all offsets are 0)."""
+    code: Expr = []
+    emit = code.append
+    labels = scope.labels
+    # The list being walked: ``held`` is its own instruction, emitted at its end (of ``if``, before
+    # the first arm), and ``floor`` is the number of labels that it began with.
+    holds, held, floor = _CODE, _END_INSTR, len(labels)
+    outer: list[tuple[Nodes, int, int, Instr, int]] = []
+    if_labels: list[str | None] = []
+    # For each flat block opened in the lists being walked: whether ``else`` may come.
+    flat: list[bool] = []
+    while True:
+        item = items[i]
+        i += 1
+        if type(item) is list:
+            head = item[1]
+            word = head.value if type(head) is not list and head.type == "KEYWORD" else ""  # type: ignore[union-attr]
+            if holds >= _BEFORE_THEN and word in ("then", "else"):
+                holds = _begin_arm(scope, word, item, holds)
+                if holds == _AFTER_THEN:
+                    emit(held)
+                    _open(scope, if_labels.pop())
+                else:
+                    emit(_ELSE_INSTR)
+                outer.append((items, i, holds, held, floor))
+                items, i, holds, held, floor = item, 2, _CODE, _END_INSTR, len(labels)
+                continue
+            known = _WORDS.get(word)
+            if known is None or holds >= _AFTER_THEN:
+                raise unexpected(item)
+            outer.append((items, i, holds, held, floor))
+            op, reader, held = known
+            items, i, holds = item, 2, _OPERANDS
+            if reader is not None:
+                imm, i = reader(scope, items, i)
+                held = Instr(_SELECT_TYPED if op is _SELECT and imm else op, imm, 0)
+            elif op in _STRUCTURED:
+                label, held, i = _read_header(scope, op, items, i)
+                if op is _IF:
+                    if_labels.append(label)
+                    holds = _BEFORE_THEN
+                else:
+                    emit(held)
+                    _open(scope, label)
+                    holds, held = _BODY, _END_INSTR
+                floor = len(labels)
+            elif op is _ELSE or op is _END:
+                raise unexpected(item)
+        elif item.type == "KEYWORD":  # type: ignore[union-attr]
+            known = _WORDS.get(item.value)  # type: ignore[union-attr]
+            if known is None or holds > _BODY:
+                raise unexpected(item)
+            op, reader, instr = known
+            if reader is not None:
+                imm, i = reader(scope, items, i)
+                emit(Instr(_SELECT_TYPED if op is _SELECT and imm else op, imm, 0))
+            elif op in _STRUCTURED:
+                label, instr, i = _read_header(scope, op, items, i)
+                emit(instr)
+                _open(scope, label)
+                flat.append(op is _IF)
+            elif op is _END or op is _ELSE:
+                if len(labels) == floor or (op is _ELSE and not flat[-1]):
+                    raise unexpected(item)
+                i = _check_label(scope, items, i)
+                emit(instr)
+                if op is _END:
+                    labels.pop()
+                    flat.pop()
+                else:
+                    flat[-1] = False
+            else:
+                emit(instr)
+        elif item.type == "RPAR":  # type: ignore[union-attr]
+            if len(labels) != floor and holds <= _BODY:
+                raise unexpected(item)
+            if holds == _BEFORE_THEN:
+                raise unexpected(item)
+            if holds != _CODE:
+                emit(held if holds <= _OPERANDS else _END_INSTR)
+                if holds != _OPERANDS:
+                    labels.pop()
+            if not outer:
+                emit(_END_INSTR)
+                return code
+            items, i, holds, held, floor = outer.pop()
+        else:
+            raise unexpected(item)
+
+
+def _begin_arm(scope: Scope, word: str, item: Node, holds: int) -> int:
+    """What the list of an ``if`` holds after this arm."""
+    if word == "then" and holds == _BEFORE_THEN:
+        return _AFTER_THEN
+    if word == "else" and holds == _AFTER_THEN:
+        return _AFTER_ELSE
+    raise unexpected(item)
+
+
+def _read_header(scope: Scope, op: Op, items: Nodes, i: int) -> tuple[str | None, Instr, int]:
+    """A block's label and type (spec 6.5.3). A type with neither parameters nor more than one
+    result is written without an index."""
+    token, i = read_id(items, i)
+    index, functype, i = read_typeuse(scope.context, items, i)
+    blocktype: BlockType = index
+    if index is None:
+        if functype.params or len(functype.results) > 1:
+            blocktype = scope.context.typeidx(functype)
+        else:
+            blocktype = functype.results[0] if functype.results else None
+    label = None if token is None else lexeme(parse_id, token)
+    return label, Instr(op, (blocktype,), 0), i
+
+
+def _open(scope: Scope, label: str | None) -> None:
+    if label is not None:
+        scope.label_names[scope.blocks] = label
+    scope.blocks += 1
+    scope.labels.append(label)
+
+
+def _check_label(scope: Scope, items: Nodes, i: int) -> int:
+    """The label that ``else`` and ``end`` may repeat. MalformedError: "mismatching label"."""
+    token, after = read_id(items, i)
+    if token is not None and lexeme(parse_id, token) != scope.labels[-1]:
+        raise misplaced(f"mismatching label {token}", token)
+    return after
+
+
+def read_offset(scope: Scope, node: Nodes, word: str) -> Expr:
+    """``(offset …)`` or ``(item …)``, whichever ``word`` says, or one folded instruction."""
+    if keyword(node) == word:
+        return read_instructions(scope, node, 2)
+    return read_instructions(scope, [node[0], node, node[-1]], 1)

@@ -1,0 +1,68 @@
+"""A module in the text format (spec 6.6.1), from text to ``chiwawa.module.Module``.
+
+What comes out has no code offsets and no binary: those are the encoder's to give.
+"""
+
+from __future__ import annotations
+
+from chiwawa.module import Module
+from chiwawa.wat.context import lexeme, read_id, read_string
+from chiwawa.wat.fields import read_fields
+from chiwawa.wat.reader import Nodes, is_word, keyword, located, read
+from chiwawa.wat.strings import parse_id
+from chiwawa_runtime.errors import MalformedError
+
+
+def parse_module(text: str) -> Module:
+    """The module that ``text`` spells out: ``(module …)``, or its fields alone. All code offsets
+    are 0, ``binary`` is empty, and ``names`` has every identifier.
+
+    Raises MalformedError with line, column and excerpt; UnsupportedError, which names a construct
+    of a later Wasm; InvalidError for a size or memory offset past 32 bits, which no Module of
+    32-bit memories can say. ``(module binary …)`` has no fields: see ``parse_source``.
+    """
+    module = parse_source(text)
+    if isinstance(module, bytes):
+        raise MalformedError("unexpected token: the module is given as binary")
+    return module
+
+
+def parse_source(text: str) -> Module | bytes:
+    """Like ``parse_module``; of ``(module binary "…")`` the bytes, neither decoded nor judged."""
+    try:
+        nodes = read(text)
+        if len(nodes) == 1 and keyword(nodes[0]) == "module":
+            assert isinstance(nodes[0], list)
+            return read_module(nodes[0])
+        return read_fields(nodes)
+    except MalformedError as error:
+        raise located(text, error) from None
+
+
+def read_module(items: Nodes) -> Module | bytes:
+    """``(module $id? …)``, in any of its three forms. Errors have a line and a column, but no
+    excerpt; those within a quoted module are counted in the quotation and have one."""
+    token, i = read_id(items, 2)
+    name = None if token is None else lexeme(parse_id, token)
+    if is_word(items[i], "binary"):
+        return read_bytes(items, i + 1)
+    if is_word(items[i], "quote"):
+        return parse_quoted(read_bytes(items, i + 1), name)
+    return read_fields(items[i:-1], name)
+
+
+def read_bytes(items: Nodes, i: int) -> bytes:
+    """The strings that are left of a list, joined."""
+    return b"".join([read_string(node) for node in items[i:-1]])
+
+
+def parse_quoted(quoted: bytes, name: str | None = None) -> Module | bytes:
+    """The text of ``(module quote …)``. MalformedError: "malformed UTF-8 encoding" and the rest."""
+    try:
+        text = quoted.decode()
+    except UnicodeDecodeError:
+        raise MalformedError("malformed UTF-8 encoding") from None
+    module = parse_source(text)
+    if isinstance(module, Module) and name is not None:
+        module.names.module = name
+    return module

@@ -14,11 +14,11 @@ from benchmarks.samples import compute_samples
 #: How long one run is to take, in seconds. The slow peers get longer: a size must be large enough
 #: that what does not grow with it vanishes.
 SECONDS = {
-    "handwritten": 0.4,
-    "aot": 0.4,
-    "interp": 0.5,
+    "handwritten": 0.3,
+    "aot": 0.3,
+    "interp": 0.3,
     "pywasm": 1.0,
-    "ppci": 0.6,
+    "ppci": 0.5,
     "wasmtime": 0.1,
 }
 

@@ -32,9 +32,10 @@ def main(engine: str, name: str) -> None:
             size = int(line)
             gc.collect()
             signal.alarm(LIMIT)
-            began = time.perf_counter()
+            # The processor's time, of all threads: what else the machine does counts less.
+            began = time.process_time()
             value = ready(size)
-            seconds = time.perf_counter() - began
+            seconds = time.process_time() - began
             signal.alarm(0)
             say(lines, {"seconds": seconds, "result": sample.normalised(value)})
     except Exception as error:

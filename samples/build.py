@@ -24,9 +24,9 @@ KERNEL_FLAGS = (
 
 def assemble(source: Path) -> bytes:
     """The binary of a ``.wat`` file."""
-    import chiwawa
+    from chiwawa.source import load
 
-    return chiwawa.load(source).binary
+    return load(source).binary
 
 
 def compile_c(source: Path) -> bytes:

@@ -1,5 +1,6 @@
 """The text format (spec 6) and scripts: ``parse_module``, ``print_module``, ``parse_script``."""
 
 from chiwawa.wat.parser import parse_module, parse_source
+from chiwawa.wat.printer import format_instr, print_module
 
-__all__ = ["parse_module", "parse_source"]
+__all__ = ["format_instr", "parse_module", "parse_source", "print_module"]

@@ -167,7 +167,13 @@ def format_float(value: int, bits: int) -> str:
         text = repr(number)
     else:
         number = struct.unpack("<f", magnitude.to_bytes(4, "little"))[0]
-        text = next(
-            t for t in (f"{number:.{p}g}" for p in range(1, 18)) if parse_float(t, 32) == magnitude
-        )
+        text = next(t for t in (f"{number:.{p}g}" for p in range(1, 10)) if _reads_as(t, magnitude))
     return sign + text.removesuffix(".0")
+
+
+def _reads_as(text: str, bits: int) -> bool:
+    """Whether a decimal is the f32 of these bits; one cut short may round past the greatest."""
+    try:
+        return parse_float(text, 32) == bits
+    except MalformedError:
+        return False

@@ -72,7 +72,7 @@ def read(text: str) -> Nodes:
     try:
         nodes: Nodes = _parser().parse(text)  # type: ignore[assignment]
     except UnexpectedCharacters as error:
-        raise located(text, _no_token(text, error.pos_in_stream)) from None
+        raise located(text, _no_token(text, error.pos_in_stream or 0)) from None
     except UnexpectedToken as error:
         raise located(text, _misread(text, error)) from None
     except MalformedError as error:

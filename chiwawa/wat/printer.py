@@ -1,0 +1,337 @@
+"""A module as text, in the flat form, one instruction a line (spec 6).
+
+What is printed parses back to a module with the same binary, but for custom sections, which the
+text format has no words for, and a data count section that no instruction needs. Names come from
+the name section where they are identifiers without quotes and nothing else in their space has the
+same one; all else is called by index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from chiwawa.module import (
+    BlockType,
+    BrTable,
+    Data,
+    Elem,
+    Expr,
+    Func,
+    Instr,
+    MemArg,
+    Module,
+    TypeUse,
+)
+from chiwawa.opcodes import BY_NAME, Op
+from chiwawa.wat.numbers import format_float, format_int
+from chiwawa.wat.strings import format_name, format_string, is_bare_id
+from chiwawa_runtime.types import (
+    FUNCREF,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    RefType,
+    TableType,
+    ValType,
+)
+
+#: How to call what an immediate of this kind and index names.
+Call = Callable[[str, int], str]
+#: Index space to names by index, as identifiers.
+_Ids = dict[str, dict[int, str]]
+
+_BLOCKS = frozenset(BY_NAME[n] for n in ("block", "loop", "if"))
+_ELSE, _END, _REF_FUNC = BY_NAME["else"], BY_NAME["end"], BY_NAME["ref.func"]
+_CALL_INDIRECT = ("typeidx", "tableidx")
+#: Immediates that the text format has in another order than the binary, or leaves out when zero.
+_SOURCE_LAST = frozenset((("dataidx", "memidx"), ("elemidx", "tableidx")))
+_DEFAULT_ZERO = frozenset(
+    (("memidx",), ("tableidx",), ("memidx", "memidx"), ("tableidx", "tableidx"))
+)
+#: Deeper code is indented no further: the text would grow with the square of its depth.
+_DEEPEST = 40
+_DATA_LINE = 48
+
+
+def format_instr(module: Module, instr: Instr, function: int | None = None) -> str:
+    """One instruction as a line of text, without indentation. Names are those of the name section;
+    ``function`` is the function index that it stands in, for the names of locals."""
+    names = module.names
+    spaces = {
+        "typeidx": names.types,
+        "funcidx": names.funcs,
+        "tableidx": names.tables,
+        "memidx": names.mems,
+        "globalidx": names.globals,
+        "elemidx": names.elems,
+        "dataidx": names.datas,
+        "localidx": {} if function is None else names.locals.get(function, {}),
+        "labelidx": {},
+    }
+
+    def call(kind: str, index: int) -> str:
+        name = spaces[kind].get(index)
+        return str(index) if name is None or not is_bare_id(name) else f"${name}"
+
+    return _instr(instr.op, instr.imm, call)
+
+
+def _instr(op: Op, imm: tuple[object, ...], call: Call) -> str:
+    if not imm:
+        return op.mnemonic
+    kinds = op.immediates
+    if len(kinds) == 1 and kinds not in _DEFAULT_ZERO:
+        kind = kinds[0]
+        value = imm[0]
+        format_immediate = _IMMEDIATES.get(kind)
+        if format_immediate is None:
+            return f"{op.mnemonic} {call(kind, cast(int, value))}"
+        return f"{op.mnemonic}{format_immediate(op, value, call)}"
+    indices = cast("tuple[int, ...]", imm)
+    if kinds == _CALL_INDIRECT:
+        table = f" {call('tableidx', indices[1])}" if indices[1] else ""
+        return f"{op.mnemonic}{table} (type {call('typeidx', indices[0])})"
+    if kinds in _DEFAULT_ZERO and not any(indices):
+        return op.mnemonic
+    pairs = [*zip(kinds, indices, strict=True)]
+    if kinds in _SOURCE_LAST:
+        pairs = [*reversed(pairs)] if indices[1] else pairs[:1]
+    return " ".join([op.mnemonic, *(call(kind, index) for kind, index in pairs)])
+
+
+def _memarg(op: Op, value: object, call: Call) -> str:
+    memarg = cast(MemArg, value)
+    text = f" {call('memidx', memarg.memidx)}" if memarg.memidx else ""
+    if memarg.offset:
+        text += f" offset={memarg.offset}"
+    if 1 << memarg.align != op.width:
+        text += f" align={1 << memarg.align}"
+    return text
+
+
+def _blocktype(op: Op, value: object, call: Call) -> str:
+    blocktype = cast(BlockType, value)
+    if blocktype is None:
+        return ""
+    if isinstance(blocktype, int):
+        return f" (type {call('typeidx', blocktype)})"
+    return f" (result {blocktype})"
+
+
+def _labels(op: Op, value: object, call: Call) -> str:
+    table = cast(BrTable, value)
+    return "".join([f" {call('labelidx', label)}" for label in (*table.labels, table.default)])
+
+
+_IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
+    "memarg": _memarg,
+    "blocktype": _blocktype,
+    "labels": _labels,
+    "i32": lambda op, value, call: f" {format_int(cast(int, value), 32)}",
+    "i64": lambda op, value, call: f" {format_int(cast(int, value), 64)}",
+    "f32": lambda op, value, call: f" {format_float(cast(int, value), 32)}",
+    "f64": lambda op, value, call: f" {format_float(cast(int, value), 64)}",
+    "reftype": lambda op, value, call: f" {cast(RefType, value).heap}",
+    "valtypes": lambda op, value, call: _group("result", cast("tuple[ValType, ...]", value), True),
+}
+
+
+def print_module(module: Module) -> str:
+    """The whole module, ending in a newline. The same module gives the same text."""
+    ids: _Ids = {
+        "typeidx": _identifiers(module.names.types),
+        "funcidx": _identifiers(module.names.funcs),
+        "tableidx": _identifiers(module.names.tables),
+        "memidx": _identifiers(module.names.mems),
+        "globalidx": _identifiers(module.names.globals),
+        "elemidx": _identifiers(module.names.elems),
+        "dataidx": _identifiers(module.names.datas),
+    }
+    name = module.names.module
+    head = f"(module ${name}" if name is not None and is_bare_id(name) else "(module"
+    lines = [head]
+    lines.extend(f"  {line}" for line in _fields(module, ids))
+    if len(lines) == 1:
+        return head + ")\n"
+    lines[-1] += ")"
+    return "\n".join(lines) + "\n"
+
+
+def _identifiers(names: dict[int, str]) -> dict[int, str]:
+    """The names that can be written, the first of equal ones alone."""
+    seen: set[str] = set()
+    ids = {}
+    for index in sorted(names):
+        name = names[index]
+        if name not in seen and is_bare_id(name):
+            seen.add(name)
+            ids[index] = f"${name}"
+    return ids
+
+
+def _caller(ids: _Ids) -> Call:
+    def call(kind: str, index: int) -> str:
+        return ids[kind].get(index) or str(index)
+
+    return call
+
+
+def _fields(module: Module, ids: _Ids) -> Iterator[str]:
+    call = _caller(ids)
+    for index, functype in enumerate(module.types):
+        yield f"(type{_define(ids, 'typeidx', index)} (func{_signature(functype)}))"
+    counts = dict.fromkeys(("funcidx", "tableidx", "memidx", "globalidx"), 0)
+    for item in module.imports:
+        desc = item.desc
+        kind = _KIND_OF[type(desc)]
+        index = counts[kind]
+        counts[kind] += 1
+        content = f" (type {call('typeidx', desc.typeidx)})" if isinstance(desc, TypeUse) else ""
+        if isinstance(desc, TypeUse) and desc.typeidx < len(module.types):
+            names = module.names.locals.get(index, {})
+            content += _signature(module.types[desc.typeidx], _identifiers(names))
+        elif not isinstance(desc, TypeUse):
+            content = f" {desc}"
+        names_text = f"{format_name(item.module)} {format_name(item.name)}"
+        yield f"(import {names_text} ({_WORD_OF[kind]}{_define(ids, kind, index)}{content}))"
+    for index, func in enumerate(module.funcs, counts["funcidx"]):
+        yield from _func(module, ids, index, func)
+    for index, table in enumerate(module.tables, counts["tableidx"]):
+        yield f"(table{_define(ids, 'tableidx', index)} {table})"
+    for index, memory in enumerate(module.mems, counts["memidx"]):
+        yield f"(memory{_define(ids, 'memidx', index)} {memory})"
+    for index, glob in enumerate(module.globals, counts["globalidx"]):
+        yield f"(global{_define(ids, 'globalidx', index)} {glob.type} {_expr(glob.init, call)})"
+    for export in module.exports:
+        what = f"({export.kind} {call(_EXPORT_KINDS[export.kind], export.index)})"
+        yield f"(export {format_name(export.name)} {what})"
+    if module.start is not None:
+        yield f"(start {call('funcidx', module.start)})"
+    for index, elem in enumerate(module.elems):
+        yield f"(elem{_define(ids, 'elemidx', index)}{_elem(elem, call)})"
+    for index, data in enumerate(module.datas):
+        yield f"(data{_define(ids, 'dataidx', index)}{_data(data, call)})"
+
+
+_KIND_OF: dict[type, str] = {
+    TypeUse: "funcidx",
+    TableType: "tableidx",
+    MemoryType: "memidx",
+    GlobalType: "globalidx",
+}
+_EXPORT_KINDS = {
+    "func": "funcidx",
+    "table": "tableidx",
+    "memory": "memidx",
+    "global": "globalidx",
+}
+_WORD_OF = {kind: word for word, kind in _EXPORT_KINDS.items()}
+
+
+def _define(ids: _Ids, kind: str, index: int) -> str:
+    name = ids[kind].get(index)
+    return f" (;{index};)" if name is None else f" {name} (;{index};)"
+
+
+def _group(word: str, types: tuple[ValType, ...], even_empty: bool = False) -> str:
+    return f" ({' '.join([word, *map(str, types)])})" if types or even_empty else ""
+
+
+def _declared(word: str, types: tuple[ValType, ...], first: int, names: dict[int, str]) -> str:
+    """``(param …)`` or ``(local …)``: a named one stands alone, others share a group."""
+    text = ""
+    together: list[ValType] = []
+    for index, valtype in enumerate(types, first):
+        if index not in names:
+            together.append(valtype)
+            continue
+        text += f"{_group(word, tuple(together))} ({word} {names[index]} {valtype})"
+        together = []
+    return text + _group(word, tuple(together))
+
+
+def _signature(functype: FuncType, names: dict[int, str] | None = None) -> str:
+    params = _declared("param", functype.params, 0, names or {})
+    return params + _group("result", functype.results)
+
+
+def _func(module: Module, ids: _Ids, index: int, func: Func) -> Iterator[str]:
+    names = _identifiers(module.names.locals.get(index, {}))
+    head = f"(func{_define(ids, 'funcidx', index)} (type {_caller(ids)('typeidx', func.typeidx)})"
+    params = 0
+    if func.typeidx < len(module.types):
+        functype = module.types[func.typeidx]
+        params = len(functype.params)
+        head += _signature(functype, names)
+    lines = [head]
+    local_lines = _declared("local", func.locals, params, names).strip()
+    if local_lines:
+        lines.append(f"  {local_lines}")
+    lines.extend(_body(func.body, ids | {"localidx": names}, module.names.labels.get(index, {})))
+    lines[-1] += ")"
+    yield from lines
+
+
+def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
+    """A function's instructions, indented, without its final ``end``."""
+    labels: list[str] = []
+    blocks = 0
+
+    def call(kind: str, index: int) -> str:
+        if kind != "labelidx":
+            return ids[kind].get(index) or str(index)
+        if index < len(labels) and (name := labels[-1 - index]):
+            # An inner block of the same name hides this one.
+            return name if name not in labels[len(labels) - index :] else str(index)
+        return str(index)
+
+    margins = ["  " * (depth + 1) for depth in range(_DEEPEST + 1)]
+    depth = 0
+    for at in range(len(body) - 1):
+        op, imm, _ = body[at]
+        if op in _BLOCKS:
+            name = label_names.get(blocks, "")
+            label = f"${name}" if name and is_bare_id(name) else ""
+            head = f"{op.mnemonic} {label}" if label else op.mnemonic
+            yield f"{margins[min(depth, _DEEPEST)]}{head}{_blocktype(op, imm[0], call)}"
+            blocks += 1
+            labels.append(label)
+            depth += 1
+        elif op is _END or op is _ELSE:
+            yield margins[min(depth - 1, _DEEPEST)] + op.mnemonic
+            if op is _END:
+                labels.pop()
+                depth -= 1
+        else:
+            yield margins[min(depth, _DEEPEST)] + _instr(op, imm, call)
+
+
+def _expr(expr: Expr, call: Call, word: str = "") -> str:
+    """A constant expression: folded instructions, in ``(word …)`` where there is not just one."""
+    text = " ".join([f"({_instr(op, imm, call)})" for op, imm, _ in expr[:-1]])
+    return f"({word} {text})" if word and len(expr) != 2 else text
+
+
+def _elem(elem: Elem, call: Call) -> str:
+    text = ""
+    if elem.mode == "declarative":
+        text = " declare"
+    elif elem.mode == "active":
+        table = f" (table {call('tableidx', elem.tableidx)})" if elem.tableidx else ""
+        text = f"{table} {_expr(elem.offset, call, 'offset')}"
+    if elem.type == FUNCREF and all(len(e) == 2 and e[0].op is _REF_FUNC for e in elem.init):
+        items = [call("funcidx", cast(int, e[0].imm[0])) for e in elem.init]
+        return " ".join([f"{text} func", *items])
+    return " ".join([f"{text} {elem.type}", *(_expr(e, call, "item") for e in elem.init)])
+
+
+def _data(data: Data, call: Call) -> str:
+    text = ""
+    if data.mode == "active":
+        memory = f" (memory {call('memidx', data.memidx)})" if data.memidx else ""
+        text = f"{memory} {_expr(data.offset, call, 'offset')}"
+    if len(data.init) <= _DATA_LINE:
+        return f"{text} {format_string(data.init)}"
+    chunks = (data.init[i : i + _DATA_LINE] for i in range(0, len(data.init), _DATA_LINE))
+    return text + "".join([f"\n    {format_string(chunk)}" for chunk in chunks])

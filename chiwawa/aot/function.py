@@ -1,0 +1,91 @@
+"""One Wasm function to one Python function: a generator where it can be suspended, else a plain one.
+
+A generator takes the Wasm parameters, the depth of the call stack beneath it, and ``resume``: None,
+or the place to go on at with the values of all its variables. It returns the results.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from chiwawa.aot import fold
+from chiwawa.aot.emit import write
+from chiwawa.aot.fold import Node, const, name
+from chiwawa.aot.structure import structure
+from chiwawa.aot.tree import Options, build
+from chiwawa.lower import Lowered, lower
+from chiwawa_runtime.types import F32, F64, NumType, ValType
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """``lines`` pairs lines of ``source`` (from 0) with code offsets, for what may trap, call or
+    suspend. ``slots`` is how many stack variables a resumed frame has."""
+
+    index: int
+    source: str
+    lines: tuple[tuple[int, int], ...]
+    generator: bool
+    slots: int
+    lowered: Lowered
+
+
+def zero(valtype: ValType) -> Node:
+    if isinstance(valtype, NumType):
+        return fold.bounded(ast.Constant(0.0 if valtype in (F32, F64) else 0), None, None)
+    return const(None)
+
+
+def translate_function(index: int, options: Options) -> Translated:
+    """Translate the function ``index``, which is defined in the module."""
+    lowered = lower(options.spaces, index, everywhere=options.everywhere)
+    generator = index in options.suspendable
+    items = build(lowered, options)
+    body, uses_pc = structure(lowered, items)
+    slots = resumed_slots(lowered)
+    head: list[ast.stmt] = []
+    params = [f"l{i}" for i in range(len(lowered.type.params))]
+    for position in range(len(params), len(lowered.locals)):
+        target = ast.Name(f"l{position}", fold.STORE)
+        head.append(ast.Assign([target], zero(lowered.locals[position])))
+    if uses_pc:
+        head.append(ast.Assign([ast.Name("pc", fold.STORE)], const(0)))
+    defaults: list[ast.expr] = []
+    if generator:
+        if index in options.recursive:
+            head += guard_depth()
+        if options.polls:
+            head.append(resume_statement(len(lowered.locals), slots, uses_pc))
+        params += ["depth", "resume"]
+        defaults = [const(0), const(None)]
+        if not contains_yield(lowered):
+            # Without polls or calls the body would make it a plain function.
+            head.append(ast.If(const(0), [ast.Expr(ast.Yield(None))], []))
+    args = ast.arguments([], [ast.arg(p) for p in params], None, [], [], None, defaults)
+    function = ast.FunctionDef(options.names[index], args, [*head, *body], [])
+    source, lines = write(function)
+    return Translated(index, source, tuple(lines), generator, slots, lowered)
+
+
+def contains_yield(lowered: Lowered) -> bool:
+    return bool(lowered.safepoints or lowered.calls)
+
+
+def resumed_slots(lowered: Lowered) -> int:
+    """The highest operand stack at a place to resume at."""
+    heights = [lowered.heights[p] for p in lowered.safepoints]
+    heights += [len(lowered.types_in_call(p)) for p in lowered.calls]
+    return max(heights, default=0)
+
+
+def guard_depth() -> list[ast.stmt]:
+    test = fold.bounded(ast.Compare(name("depth"), [ast.GtE()], [name("DEEPEST")]), 0, 1)
+    return [ast.If(test, [ast.Expr(fold.call("exhausted"))], [])]
+
+
+def resume_statement(locals_: int, slots: int, uses_pc: bool) -> ast.stmt:
+    names = ["pc", *(f"l{i}" for i in range(locals_)), *(f"s{i}" for i in range(slots)), "callee"]
+    targets = ast.Tuple([ast.Name(n, fold.STORE) for n in names], fold.STORE)
+    test = fold.bounded(ast.Name("resume", fold.LOAD), 0, 1)
+    return ast.If(test, [ast.Assign([targets], name("resume"))], [])

@@ -1,0 +1,309 @@
+"""The engine of generated code: generators that are started, suspended, read and resumed.
+
+A generated file has its functions at top level, and they name what belongs to an instance (memories,
+globals, other functions) as if it were global. Each instance gets functions of its own that share
+the file's code and have a namespace of their own, so nothing is looked up through an instance while
+a program runs.
+
+A suspended frame is read from outside: its variables are the Wasm locals and operands, and the line
+that it stands on says at which instruction. A frame is restored by starting a generator with
+``resume``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+from chiwawa_runtime.errors import Exhaustion, Location, Trap
+from chiwawa_runtime.instance import DEEPEST, Instance, RawFrame, crossing, exhausted
+from chiwawa_runtime.numerics import NAMESPACE, make_f32_round
+from chiwawa_runtime.program import Points, Program
+from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.store import Function
+from chiwawa_runtime.table import Table
+from chiwawa_runtime.types import FuncType
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A generated function. ``first_line`` is that of its ``def`` as written, ``lines`` the code
+    offset of each located line, counted from there. ``slots`` is how many stack variables a
+    resumed frame has; ``points`` where it may be suspended."""
+
+    function: FunctionType
+    generator: bool
+    first_line: int
+    lines: Mapping[int, int]
+    slots: int
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything that a generated file offers: the program, and the code of its own functions, in
+    order. ``module`` is the embedded module's binary."""
+
+    program: Program
+    codes: Sequence[Code]
+    module: bytes
+    types: Sequence[FuncType]
+    granularity: str = "safepoint"
+    #: The functions of the file by the name that code calls them by.
+    names: Sequence[str] = field(default_factory=tuple)
+
+
+def unreachable() -> None:
+    raise Trap("unreachable")
+
+
+def indirect(
+    table: Table, index: int, functype: FuncType
+) -> Callable[..., Generator[None, None, Any]]:
+    """Spec 4.4.8, call_indirect: what to enter."""
+    elements = table.elements
+    if index >= len(elements):
+        raise Trap("undefined element")
+    function = elements[index]
+    if function is None:
+        raise Trap(f"uninitialized element {index}")
+    if function.type is not functype and function.type != functype:
+        raise Trap("indirect call type mismatch")
+    return function.enter  # type: ignore[no-any-return]
+
+
+#: What generated code names, beside what belongs to its instance.
+BUILTINS: dict[str, object] = {
+    **NAMESPACE,
+    "inf": float("inf"),
+    "unreachable": unreachable,
+    "exhausted": exhausted,
+    "indirect": indirect,
+    "DEEPEST": DEEPEST,
+}
+
+
+class GeneratedEngine:
+    """Runs one instance of a bundle."""
+
+    deep = True
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.granularity = bundle.granularity
+        # A module's dict rather than a plain one: PyPy looks globals up in it without hashing.
+        self.namespace: dict[str, Any] = ModuleType("chiwawa_instance").__dict__
+        self.namespace.update(BUILTINS)
+        self.imported = len(bundle.program.functions) - len(bundle.codes)
+        self.codes: dict[CodeType, int] = {}
+        self.functions: list[FunctionType] = []
+
+    def attach(self, instance: Instance) -> None:
+        names = self.namespace
+        names["f32_round"] = make_f32_round()
+        for index, memory in enumerate(instance.memories):
+            names[f"mem{index}"], names[f"m{index}"] = memory, memory.data
+        for prefix, things in (
+            ("table", instance.tables),
+            ("g", instance.globals),
+            ("elem", instance.elems),
+            ("data", instance.datas),
+            ("ref", instance.functions),
+            ("type", self.bundle.types),
+        ):
+            names.update((f"{prefix}{i}", thing) for i, thing in enumerate(things))
+        for index, function in enumerate(instance.functions[: self.imported]):
+            names[self.bundle.names[index]] = crossing(function)
+        for index, code in enumerate(self.bundle.codes, self.imported):
+            source = code.function
+            check_unedited(code)
+            # PyPy speeds up lookups in the one namespace that a code object was made with.
+            own_code = source.__code__.replace()
+            own = FunctionType(own_code, names, source.__name__, source.__defaults__)
+            self.codes[own_code] = index
+            self.functions.append(own)
+            names[source.__name__] = own
+            function = instance.functions[index]
+            if code.generator:
+                function.enter = own
+            else:
+                function.direct = own
+                function.enter = entering(own)
+
+    def points(self, function: int) -> Points:
+        return self.bundle.codes[function - self.imported].points
+
+    def listen(self, poll: object) -> None:
+        self.namespace["poll"] = poll
+
+    def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
+        if function < self.imported:
+            enter = self.namespace[self.bundle.names[function]]
+            return GeneratedActivation(self, enter(*args, depth), function)
+        code = self.bundle.codes[function - self.imported]
+        own = self.functions[function - self.imported]
+        if code.generator:
+            return GeneratedActivation(self, own(*args, depth), function)
+        return GeneratedActivation(self, entering(own)(*args, depth), function)
+
+    def revive(self, frames: Sequence[RawFrame]) -> GeneratedActivation:
+        recursive = self.bundle.program.recursive
+        depths = []
+        depth = 0
+        for frame in reversed(frames):
+            depths.append(depth)
+            depth += self.deepens(frame, frame.function in recursive)
+        callee = None
+        youngest = frames[0]
+        for frame, depth in zip(frames, reversed(depths), strict=True):
+            code = self.bundle.codes[frame.function - self.imported]
+            params = len(self.bundle.program.functions[frame.function].params)
+            own = self.functions[frame.function - self.imported]
+            missing = [None] * (code.slots - len(frame.stack))
+            place = frame.offset if frame is youngest else frame.offset + 1
+            resume = (place, *frame.locals, *frame.stack, *missing, callee)
+            callee = own(*frame.locals[:params], depth, resume)
+        return GeneratedActivation(self, callee, frames[-1].function)
+
+    def deepens(self, frame: RawFrame, recursive: bool) -> bool:
+        """Whether a callee of ``frame`` starts one deeper."""
+        if recursive:
+            return True
+        call = self.points(frame.function).calls.get(frame.offset)
+        return call is not None and call.function is None
+
+    def location(self, frame: FrameType, line: int) -> Location | None:
+        """The Wasm location of a Python frame at ``line``, where it is one of this instance."""
+        index = self.codes.get(frame.f_code)
+        if index is None:
+            return None
+        code = self.bundle.codes[index - self.imported]
+        offset = code.lines.get(line - frame.f_code.co_firstlineno, 0)
+        return Location(index, offset, self.bundle.program.function_names.get(index))
+
+
+def check_unedited(code: Code) -> None:
+    if code.function.__code__.co_firstlineno != code.first_line:
+        raise ValueError("a generated file was edited: its lines no longer name instructions")
+
+
+def entering(function: Callable[..., Any]) -> Callable[..., Generator[None, None, Any]]:
+    """A generator function around a plain one, for callers that cannot know which it is."""
+
+    def enter(*args: Any) -> Generator[None, None, Any]:
+        return function(*args[:-1])
+        yield
+
+    return enter
+
+
+class GeneratedActivation:
+    """A generator, and those that it has delegated to."""
+
+    def __init__(
+        self, engine: GeneratedEngine, generator: Generator[None, None, Any], function: int
+    ) -> None:
+        self.engine = engine
+        self.generator = generator
+        self.function = function
+        self.results: list[Any] = []
+        #: Frames saved from an interrupted call, whose generators are gone.
+        self.saved: list[RawFrame] | None = None
+
+    def advance(self) -> bool:
+        if self.saved is not None:
+            self.generator = self.engine.revive(self.saved).generator
+            self.saved = None
+        try:
+            next(self.generator)
+        except StopIteration as stop:
+            value = stop.value
+            count = len(self.engine.bundle.program.functions[self.function].results)
+            self.results = [] if count == 0 else [value] if count == 1 else list(value)
+            return True
+        except Interrupted as interrupted:
+            self.saved = self.frames_of_traceback(interrupted)
+        return False
+
+    def frames(self) -> list[RawFrame]:
+        if self.saved is not None:
+            return self.saved
+        result = []
+        generator: Any = self.generator
+        while generator is not None:
+            frame = generator.gi_frame
+            result.append(self.read(frame, frame.f_lineno, generator.gi_yieldfrom is None))
+            generator = generator.gi_yieldfrom
+        result.reverse()
+        return result
+
+    def frames_of_traceback(self, error: BaseException) -> list[RawFrame]:
+        """The frames of generators that an exception went through, which keep their variables."""
+        places = []
+        traceback = error.__traceback__
+        while traceback is not None:
+            if traceback.tb_frame.f_code in self.engine.codes:
+                places.append((traceback.tb_frame, traceback.tb_lineno))
+            traceback = traceback.tb_next
+        last = len(places) - 1
+        result = [self.read(f, line, i == last) for i, (f, line) in enumerate(places)]
+        result.reverse()
+        return result
+
+    def read(self, frame: FrameType, line: int, youngest: bool) -> RawFrame:
+        engine = self.engine
+        location = engine.location(frame, line)
+        if location is None:
+            # Another instance's, or a call that was made through the host.
+            raise foreign_frame()
+        points = engine.points(location.function)
+        if youngest:
+            height = len(points.safepoints[location.offset])
+        else:
+            height = len(points.calls[location.offset].stack)
+        values = frame.f_locals
+        return RawFrame(
+            location.function,
+            location.offset,
+            [values[f"l{i}"] for i in range(len(points.locals))],
+            [values[f"s{i}"] for i in range(height)],
+        )
+
+    def explain(self, error: BaseException) -> BaseException:
+        """Python's own exceptions are traps where generated code itself raised them: a helper or a
+        host function that raises one has a frame of its own."""
+        locations: list[Location] = []
+        traceback = error.__traceback__
+        inside = False
+        while traceback is not None:
+            location = self.engine.location(traceback.tb_frame, traceback.tb_lineno)
+            inside = location is not None
+            if location is not None:
+                locations.append(location)
+            traceback = traceback.tb_next
+        trap: Trap
+        if isinstance(error, Trap):
+            trap = error
+            if error.backtrace:
+                return error
+        elif isinstance(error, RecursionError | MemoryError) and locations:
+            trap = Exhaustion()
+        elif not inside:
+            return error
+        elif isinstance(error, IndexError | struct.error | OverflowError):
+            trap = Trap("out of bounds memory access")
+        elif isinstance(error, ZeroDivisionError):
+            trap = Trap("integer divide by zero")
+        else:
+            return error
+        trap.backtrace = tuple(reversed(locations))
+        return trap
+
+
+def foreign_frame() -> Exception:
+    from chiwawa_runtime.errors import CheckpointError
+
+    return CheckpointError("frames of several instances cannot be written to one checkpoint")

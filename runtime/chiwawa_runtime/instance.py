@@ -1,0 +1,240 @@
+"""A module instance: its index spaces filled, its segments placed, its exports named (spec 4.5.4).
+
+An engine runs its functions; the instance itself knows only the contract of one. What an instance
+holds between two boundaries, with the frames of its activation, is the whole state of a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol
+
+from chiwawa_runtime.errors import Exhaustion, UnlinkableError
+from chiwawa_runtime.globals_ import Global
+from chiwawa_runtime.memory import DataSegment, Memory
+from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
+from chiwawa_runtime.requests import Requests
+from chiwawa_runtime.store import Function, HostFunction, bind_host
+from chiwawa_runtime.table import ElemSegment, Table
+from chiwawa_runtime.types import ExternType, FuncType, GlobalType, Limits, MemoryType, TableType
+
+#: How many frames of functions that can recur may be on the call stack. Both paths, on every
+#: Python, trap at the same one.
+DEEPEST = 131_072
+
+#: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
+#: function of the type that the import asks for.
+Importable = HostFunction | Function | Memory | Table | Global | Callable[..., Any]
+Imports = Mapping[str, Mapping[str, Importable]]
+Extern = Function | Memory | Table | Global
+
+
+class RawFrame:
+    """A suspended frame with values as a running program holds them (see ``snapshot.Frame``)."""
+
+    __slots__ = ("function", "locals", "offset", "stack")
+
+    def __init__(
+        self, function: int, offset: int, locals_: Sequence[Any], stack: Sequence[Any]
+    ) -> None:
+        self.function = function
+        self.offset = offset
+        self.locals = locals_
+        self.stack = stack
+
+
+class Activation(Protocol):
+    """A call in progress, with the calls that it made."""
+
+    def advance(self) -> bool:
+        """Run until the call has returned (True) or a request is pending at a safepoint (False).
+        Traps and errors of host functions are raised as they come, unexplained."""
+
+    @property
+    def results(self) -> list[Any]:
+        """What it returned."""
+
+    def frames(self) -> list[RawFrame]:
+        """Where it is suspended, the youngest frame first."""
+
+    def explain(self, error: BaseException) -> BaseException:
+        """The trap that ``error`` is, with its backtrace; or ``error`` itself."""
+
+
+class Engine(Protocol):
+    """What runs an instance's functions."""
+
+    #: Whether calls use the native stack, so that deep recursion needs a thread with a large one.
+    deep: bool
+    #: ``safepoint`` or ``instruction``.
+    granularity: str
+
+    def attach(self, instance: Instance) -> None:
+        """Give the instance's own functions their ``enter``; memories and the like are there."""
+
+    def points(self, function: int) -> Points:
+        """Where the function may be suspended."""
+
+    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation: ...
+
+    def revive(self, frames: Sequence[RawFrame]) -> Activation:
+        """An activation suspended in ``frames`` (the youngest first), which have been checked."""
+
+    def listen(self, poll: object) -> None:
+        """Test ``poll`` at safepoints from now on."""
+
+
+class Instance:
+    """An instance of ``program``. Raises UnlinkableError where ``imports`` do not fit, and Trap
+    where an active segment lies out of bounds. The start function is not run here."""
+
+    def __init__(self, program: Program, imports: Imports, engine: Engine) -> None:
+        self.program = program
+        self.engine = engine
+        self.requests = Requests()
+        self.functions: list[Function] = []
+        self.tables: list[Table] = []
+        self.memories: list[Memory] = []
+        self.globals: list[Global] = []
+        #: How many calls from host functions are in progress on top of each other.
+        self.nesting = 0
+        for spec in program.imports:
+            self.link(spec, imports)
+        for index in range(len(self.functions), len(program.functions)):
+            name = program.function_names.get(index)
+            functype = program.functions[index]
+            self.functions.append(Function(functype, instance=self, index=index, name=name))
+        self.tables += [Table(t) for t in program.tables[len(self.tables) :]]
+        self.memories += [Memory(t) for t in program.memories[len(self.memories) :]]
+        defined = program.globals[len(self.globals) :]
+        for globaltype, init in zip(defined, program.globals_init, strict=True):
+            self.globals.append(Global(globaltype, init(self)))
+        self.elems = [ElemSegment(self.references(spec)) for spec in program.elems]
+        self.datas = [DataSegment(spec.content) for spec in program.datas]
+        self.exports: dict[str, Extern] = {
+            name: self.space(kind)[index] for name, kind, index in program.exports
+        }
+        engine.attach(self)
+        self.listen()
+
+    def link(self, spec: ImportSpec, imports: Imports) -> None:
+        try:
+            given = imports[spec.module][spec.name]
+        except KeyError:
+            raise UnlinkableError(f'unknown import "{spec.module}" "{spec.name}"') from None
+        if callable(given) and not isinstance(given, Function | HostFunction):
+            if not isinstance(spec.type, FuncType):
+                raise incompatible(spec, "a function")
+            given = HostFunction(spec.type, given, f"{spec.module}.{spec.name}")
+        if isinstance(given, HostFunction):
+            given = host_function(given, self, len(self.functions))
+        if isinstance(given, Function) and isinstance(spec.type, FuncType):
+            if given.type != spec.type:
+                raise incompatible(spec, str(given.type))
+            self.functions.append(given)
+        elif isinstance(given, Table) and isinstance(spec.type, TableType):
+            size = Limits(len(given.elements), given.type.limits.max)
+            if given.type.element != spec.type.element or not fits(size, spec.type.limits):
+                raise incompatible(spec, f"{size} {given.type.element}")
+            self.tables.append(given)
+        elif isinstance(given, Memory) and isinstance(spec.type, MemoryType):
+            size = Limits(given.size(), given.type.limits.max)
+            if not fits(size, spec.type.limits):
+                raise incompatible(spec, str(size))
+            self.memories.append(given)
+        elif isinstance(given, Global) and isinstance(spec.type, GlobalType):
+            if given.type != spec.type:
+                raise incompatible(spec, str(given.type))
+            self.globals.append(given)
+        else:
+            raise incompatible(spec, type(given).__name__.lower())
+
+    def references(self, spec: ElemSpec) -> list[Any]:
+        result = []
+        for init in spec.init:
+            if isinstance(init, int):
+                result.append(self.functions[init])
+            else:
+                result.append(None if init is None else init(self))
+        return result
+
+    def initialise(self) -> None:
+        """Place the active segments, and drop those that are spent (spec 4.5.4, steps 12 to 16)."""
+        for spec, elem in zip(self.program.elems, self.elems, strict=True):
+            if spec.offset is not None:
+                offset = spec.offset(self)
+                self.tables[spec.tableidx].init(elem, offset, 0, len(elem.elements))
+            if spec.mode != "passive":
+                elem.drop()
+        for data_spec, data in zip(self.program.datas, self.datas, strict=True):
+            if data_spec.offset is not None:
+                offset = data_spec.offset(self)
+                self.memories[data_spec.memidx].init(data, offset, 0, len(data.data))
+                data.drop()
+
+    def space(self, kind: str) -> Sequence[Extern]:
+        """The index space of an export's kind."""
+        spaces: dict[str, Sequence[Extern]] = {
+            "func": self.functions,
+            "table": self.tables,
+            "memory": self.memories,
+            "global": self.globals,
+        }
+        return spaces[kind]
+
+    def memory(self, index: int = 0) -> Memory:
+        """A memory by index. Raises IndexError where there is none."""
+        return self.memories[index]
+
+    def listen(self) -> None:
+        """Have the engine test whatever ``requests`` now says is to be tested."""
+        self.engine.listen(self.requests.poll)
+
+
+def incompatible(spec: ImportSpec, given: str) -> UnlinkableError:
+    return UnlinkableError(
+        f'incompatible import type for "{spec.module}" "{spec.name}": '
+        f"wanted {spec.type}, given {given}"
+    )
+
+
+def fits(given: Limits, wanted: Limits) -> bool:
+    """Spec 3.4.1: whether what is of size ``given`` may be imported as ``wanted``."""
+    if given.min < wanted.min or given.address is not wanted.address:
+        return False
+    return wanted.max is None or (given.max is not None and given.max <= wanted.max)
+
+
+def host_function(host: HostFunction, instance: Instance | None, index: int) -> Function:
+    """``host`` as a function instance that generated code and the interpreter can call."""
+    function = Function(host.type, instance=None, index=index, name=host.name, host=host)
+    call = bind_host(host, instance)
+
+    def enter(*args: Any) -> Generator[None, None, Any]:
+        # The last argument is the depth, which ends at the host.
+        return call(*args[:-1])
+        yield
+
+    function.direct = call
+    function.enter = enter
+    return function
+
+
+def exhausted() -> None:
+    raise Exhaustion
+
+
+def crossing(function: Function) -> Callable[..., Generator[None, None, Any]]:
+    """How an instance enters a function that it imports: recursion that runs through several
+    instances is counted here, since none of them sees the cycle."""
+    enter = function.enter
+    assert enter is not None
+    if function.host is not None:
+        return enter
+
+    def enter_across(*args: Any) -> Generator[None, None, Any]:
+        if args[-1] >= DEEPEST:
+            exhausted()
+        return (yield from enter(*args))
+
+    return enter_across

@@ -1,0 +1,224 @@
+"""What the bytes of a checkpoint are, and that they are read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from snapshot_strategies import everything, patched, snapshots
+
+from chiwawa_runtime.checkpoint import decode, encode, sections
+from chiwawa_runtime.checkpoint.layout import segments
+from chiwawa_runtime.errors import CheckpointError, UnsupportedError
+from chiwawa_runtime.numerics import f32_from_bits
+from chiwawa_runtime.snapshot import Frame, GlobalImage, MemoryImage, Snapshot, TableImage
+from chiwawa_runtime.types import (
+    F32,
+    FUNCREF,
+    I32,
+    I64,
+    PAGE,
+    GlobalType,
+    Limits,
+    MemoryType,
+    RefType,
+    TableType,
+)
+
+EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(snapshots())
+def test_a_snapshot_is_read_back_and_has_one_encoding(snapshot: Snapshot) -> None:
+    data = encode(snapshot)
+    read = decode(data)
+    # By text and not by ==, for a NaN is not equal to itself.
+    assert _comparable(read) == _comparable(snapshot)
+    assert encode(read) == data
+
+
+def _comparable(snapshot: Snapshot) -> str:
+    """NaN payloads are compared by the bytes of the encoding."""
+    memories = tuple(MemoryImage(m.type, bytes(m.data)) for m in snapshot.memories)
+    return repr(dataclasses.replace(snapshot, memories=memories))
+
+
+def test_the_sections_stand_in_the_documented_order_and_add_up() -> None:
+    data = encode(everything())
+    found = sections(data)
+    assert [name for name, _ in found] == [
+        "core",
+        "coremodules",
+        "coreinstances",
+        "memory",
+        "global",
+        "data",
+        "corestack",
+        "chiwawa",
+        "chiwawa.wasi",
+        "chiwawa.host",
+        "chiwawa.digest",
+    ]
+    assert 8 + sum(size for _, size in found) == len(data)
+
+
+def test_an_empty_state_is_these_bytes() -> None:
+    data = encode(EMPTY)
+    chiwawa = b"\x01" + bytes(32) + b"\0\0" + b"\0\0" + b"\0\0\0" + b"\0\0"
+    assert data[:-49] == (
+        b"\0asm\1\0\0\0"
+        b"\x00\x07\x04core\0\0"
+        b"\x00\x0f\x0bcoremodules\1\0\0"
+        b"\x00\x13\x0dcoreinstances\1\0\0\0\0"
+        b"\x00\x11\x09corestack\0\4main\0"
+        b"\x00" + bytes((8 + len(chiwawa),)) + b"\x07chiwawa" + chiwawa
+    )
+
+
+def test_frames_are_written_as_the_convention_says() -> None:
+    frame = Frame(2, 300, ((I32, 0xFFFFFFFF), (I64, 64), (F32, 1.0)), ((FUNCREF, None),))
+    data = encode(dataclasses.replace(EMPTY, frames=(frame,)))
+    assert b"\x01\x00\x00\x02\xac\x02\x03\x7f\x7f\x7e\xc0\x00\x7d\0\0\x80\x3f\x01\x01" in data
+
+
+def test_conditions_are_written_as_integers() -> None:
+    def state(one: int, zero: int) -> Snapshot:
+        return dataclasses.replace(EMPTY, frames=(Frame(0, 0, ((I32, one),), ((I32, zero),)),))
+
+    assert encode(state(True, False)) == encode(state(1, 0))
+
+
+def test_nan_payloads_keep_every_bit() -> None:
+    for bits in (0x7F800001, 0xFFC00000, 0x7FC00000, 0xFFFFFFFF):
+        image = GlobalImage(GlobalType(F32, True), f32_from_bits(bits))
+        data = encode(dataclasses.replace(EMPTY, globals=(image,)))
+        assert b"\x7d\0\x43" + bits.to_bytes(4, "little") + b"\x0b" in data
+        assert encode(decode(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("writes", "expected"),
+    [
+        ({}, []),
+        ({0: b"a"}, [(0, 1)]),
+        ({4095: b"ab"}, [(4095, 4097)]),
+        # Zeros within a run are kept; a block of zeros parts two runs.
+        ({0: b"a", 4100: b"b"}, [(0, 4101)]),
+        ({1: b"a", 8192: b"b"}, [(1, 2), (8192, 8193)]),
+        ({2 * PAGE - 1: b"z"}, [(2 * PAGE - 1, 2 * PAGE)]),
+        ({100: b"\0x\0"}, [(101, 102)]),
+    ],
+)
+def test_segments_are_trimmed_runs_of_blocks(
+    writes: dict[int, bytes], expected: list[tuple[int, int]]
+) -> None:
+    assert segments([patched(2, writes)]) == [(0, *run) for run in expected]
+
+
+def test_many_runs_are_cut_by_coarser_blocks() -> None:
+    memory = patched(65536 // 16, {})
+    memory[:: 2 * 4096] = b"\1" * (len(memory) // 8192)
+    few = segments([memory])
+    assert len(few) == len(memory) // 8192
+    # Four such memories have too many runs, so they are cut by blocks of 8192 bytes.
+    assert segments([memory] * 4) == [(i, 0, len(memory) - 8191) for i in range(4)]
+
+
+@pytest.mark.slow
+def test_an_offset_in_the_upper_half_is_written_negative() -> None:
+    memory = bytearray(65536 * PAGE // 2 + PAGE)
+    memory[-1] = 1
+    data = encode(
+        dataclasses.replace(EMPTY, memories=(MemoryImage(MemoryType(Limits(1)), memory),))
+    )
+    assert dict(sections(data))["data"] < 20
+    assert decode(data).memories[0].data == memory
+
+
+def test_a_hundred_thousand_frames_take_about_a_second() -> None:
+    frames = tuple(Frame(3, 300, ((I32, i), (I64, 5)), ((I32, 70000),)) for i in range(100_000))
+    snapshot = dataclasses.replace(EMPTY, frames=frames)
+    start = time.process_time()
+    data = encode(snapshot)
+    assert decode(data) == snapshot
+    # Several times what it takes, for a busy or slow machine.
+    assert time.process_time() - start < 10
+
+
+def test_no_view_of_a_memory_is_left() -> None:
+    memory = patched(1, {0: b"a"})
+    image = MemoryImage(MemoryType(Limits(1)), memory)
+    encode(dataclasses.replace(EMPTY, memories=(image,)))
+    wrong = dataclasses.replace(EMPTY, memories=(image,), frames=(Frame(0, -1, (), ()),))
+    with pytest.raises(CheckpointError):
+        encode(wrong)
+    memory.extend(bytes(PAGE))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"module_hash": b"short"}, "hash"),
+        ({"module_name": "\ud800"}, "UTF-8"),
+        ({"granularity": "line"}, "granularity"),
+        ({"safepoints": -1}, "safepoints"),
+        ({"frames": (Frame(0, 0, ((I32, 1 << 32),), ()),)}, "i32"),
+        ({"frames": (Frame(0, 0, ((I32, -1),), ()),)}, "i32"),
+        ({"frames": (Frame(0, 0, ((I32, None),), ()),)}, "not of its type"),
+        ({"frames": (Frame(0, 0, ((FUNCREF, object()),), ()),)}, "not carried"),
+        ({"frames": (Frame(1 << 32, 0, (), ()),)}, "function index"),
+        ({"globals": (GlobalImage(GlobalType(F32, True), 1e300),)}, "f32"),
+        ({"memories": (MemoryImage(MemoryType(Limits(0)), bytes(5)),)}, "page"),
+        ({"memories": (MemoryImage(MemoryType(Limits(1)), b""),)}, "minimum"),
+        ({"memories": (MemoryImage(MemoryType(Limits(0, 0)), bytes(PAGE)),)}, "maximum"),
+        ({"tables": (TableImage(TableType(Limits(2, 1), FUNCREF), ()),)}, "minimum"),
+    ],
+)
+def test_a_state_that_no_file_can_hold_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        encode(dataclasses.replace(EMPTY, **change))  # type: ignore[arg-type]
+
+
+def test_a_type_that_is_not_built_yet_is_named() -> None:
+    with pytest.raises(UnsupportedError, match=r"\(ref 3\)"):
+        encode(
+            dataclasses.replace(
+                EMPTY, globals=(GlobalImage(GlobalType(RefType(3, False), True), None),)
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["wasm-validate", "--enable-multi-memory", "FILE"],
+        ["wasm-objdump", "-x", "FILE"],
+        ["node", "-e", "new WebAssembly.Module(require('fs').readFileSync('FILE'))"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("several", [False, True], ids=["one memory", "several memories"])
+def test_other_tools_open_it(command: list[str], several: bool, tmp_path: Path) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    snapshot = everything()
+    if not several:
+        snapshot = dataclasses.replace(snapshot, memories=snapshot.memories[:1])
+    elif command[0] == "node":
+        probe = "process.exit(Number(process.versions.node.split('.')[0]) >= 22 ? 0 : 1)"
+        if subprocess.run(["node", "-e", probe], check=False).returncode:
+            pytest.skip("this Node has no multiple memories")
+    path = tmp_path / "checkpoint.bin"
+    path.write_bytes(encode(snapshot))
+    arguments = [part.replace("FILE", str(path)) for part in command]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if command[0] == "wasm-objdump":
+        assert '"corestack"' in done.stdout
+        assert "Data[" in done.stdout

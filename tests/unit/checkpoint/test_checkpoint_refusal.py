@@ -1,0 +1,168 @@
+"""A checkpoint that is not whole and canonical is refused in one line, whatever is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+
+import pytest
+from snapshot_strategies import everything, patched, with_digest
+
+from chiwawa_runtime.checkpoint import decode, encode
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.snapshot import MemoryImage, Snapshot
+from chiwawa_runtime.types import PAGE, Limits, MemoryType
+
+EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
+ALLOWANCE = 4 * PAGE
+
+
+def refused(data: bytes) -> str:
+    """The one line that refuses ``data``."""
+    with pytest.raises(CheckpointError) as caught:
+        decode(data, max_memory_bytes=ALLOWANCE)
+    line = str(caught.value)
+    assert line
+    assert "\n" not in line
+    return line
+
+
+def accepted_or_refused(data: bytes) -> bool:
+    """Whether ``data`` is read; then it is canonical."""
+    try:
+        snapshot = decode(data, max_memory_bytes=ALLOWANCE)
+    except CheckpointError:
+        return False
+    assert encode(snapshot) == data
+    return True
+
+
+def test_a_file_cut_anywhere_is_refused() -> None:
+    data = encode(everything())
+    for size in range(len(data)):
+        refused(data[:size])
+
+
+def test_a_file_cut_anywhere_is_refused_with_its_digest_made_anew() -> None:
+    body = encode(everything())[:-49]
+    for size in range(len(body)):
+        # The last two sections are optional: without them it is whole.
+        assert accepted_or_refused(with_digest(body[:size])) == (
+            body[:size] in (body[: -len(b"\x00\x0d\x0cchiwawa.host")], body[:-40])
+        )
+
+
+def test_a_file_with_any_bit_flipped_is_refused() -> None:
+    data = bytearray(encode(everything()))
+    rng = random.Random(1)
+    for _ in range(2000):
+        at, bit = rng.randrange(len(data)), 1 << rng.randrange(8)
+        data[at] ^= bit
+        refused(bytes(data))
+        data[at] ^= bit
+
+
+def test_a_flipped_bit_under_a_right_digest_is_canonical_or_refused() -> None:
+    body = bytearray(encode(everything())[:-49])
+    rng = random.Random(2)
+    read = 0
+    for _ in range(2000):
+        flips = [
+            (rng.randrange(len(body)), 1 << rng.randrange(8)) for _ in range(rng.randint(1, 3))
+        ]
+        for at, bit in flips:
+            body[at] ^= bit
+        read += accepted_or_refused(with_digest(bytes(body)))
+        for at, bit in flips:
+            body[at] ^= bit
+    # Most bits are bits of values.
+    assert read > 100
+
+
+def test_replaced_bytes_under_a_right_digest_are_canonical_or_refused() -> None:
+    body = encode(everything())[:-49]
+    rng = random.Random(3)
+    for _ in range(2000):
+        start = rng.randrange(len(body))
+        end = min(len(body), start + rng.randrange(4))
+        new = bytes(rng.choice((0, 1, 2, 0x7F, 0x80, 0xFF, rng.randrange(256))) for _ in range(3))
+        accepted_or_refused(with_digest(body[:start] + new[: rng.randrange(4)] + body[end:]))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not a checkpoint"),
+        (b"\x7fELF", "not a checkpoint: magic header not detected"),
+        (b"\0asm\2\0\0\0", "not a checkpoint: unknown binary version"),
+        (b"\0asm\1\0\0\0", "not a checkpoint: it does not end"),
+        (encode(EMPTY)[:-1], "damaged checkpoint"),
+        (encode(EMPTY)[:-1] + b"\0", "damaged checkpoint: its digest does not match"),
+        (encode(EMPTY) + b"\0", "damaged checkpoint"),
+        (with_digest(b"\0asm\1\0\0\0"), "section core expected"),
+        (with_digest(encode(EMPTY)), "unexpected content after last section"),
+    ],
+)
+def test_the_line_says_what_is_wrong(data: bytes, message: str) -> None:
+    assert message in refused(data)
+
+
+def _changed(old: bytes, new: bytes, snapshot: Snapshot = EMPTY) -> bytes:
+    """The file of ``snapshot`` with ``old``, which it has once, replaced."""
+    body = encode(snapshot)[:-49]
+    assert body.count(old) == 1
+    return with_digest(body.replace(old, new))
+
+
+MEMORY = dataclasses.replace(
+    EMPTY,
+    memories=(MemoryImage(MemoryType(Limits(1, 3)), patched(2, {200: b"abc", 8192: b"xyz"})),),
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_changed(b"\x07chiwawa\1", b"\x07chiwawa\2"), "format version is 2"),
+        (_changed(b"\x07\x04core\0\0", b"\x08\x04core\0\x80\0"), "representation too long"),
+        (_changed(b"\x07\x04core\0\0", b"\x08\x04core\0\1\xff"), "malformed UTF-8"),
+        (_changed(b"\x07\x04core\0\0", b"\x08\x04core\0\1a"), "not the process's"),
+        (_changed(b"\4main\0", b"\4main\x01"), "length out of bounds"),
+        (_changed(b"\x11\x09corestack\0\4main\0", b"\x10\x09corestack\0\3may\0"), "main"),
+        (_changed(b"\x0bcoremodules\1", b"\x0bcoremodules\2"), "one module"),
+        # Counts far beyond the file.
+        (
+            _changed(
+                b"\x11\x09corestack\0\4main\0", b"\x15\x09corestack\0\4main" + b"\xff" * 4 + b"\7"
+            ),
+            "length out of bounds",
+        ),
+        # Data segments other than the canonical: in pieces, with zeros, out of order, beyond.
+        (_changed(b"\x0b\x03abc", b"\x0b\x03ab\0", MEMORY), "canonical"),
+        (_changed(b"\x41\xc8\x01", b"\x41\x84\x20", MEMORY), "canonical"),
+        (_changed(b"\x41\xc8\x01", b"\x41\xff\x3f", MEMORY), "its order"),
+        (_changed(b"\x41\x80\xc0\x00", b"\x41\x81\x80\x08", MEMORY), "outside of its memory"),
+        (_changed(b"\x05\x04\x01\x01\x02\x03", b"\x05\x04\x01\x01\x02\x01", MEMORY), "maximum"),
+        (_changed(b"\x05\x04\x01\x01\x02\x03", b"\x05\x04\x01\x01\x7f\x7f", MEMORY), "allowed"),
+    ],
+)
+def test_a_broken_rule_under_a_right_digest_is_refused(data: bytes, message: str) -> None:
+    assert message in refused(data)
+
+
+def test_the_section_of_the_digest_holds_a_digest_alone() -> None:
+    body = encode(EMPTY)[:-49] + b"\x00" + bytes((15 + 49,)) + b"\x0echiwawa.digest"
+    assert "chiwawa.digest" in refused(with_digest(body))
+
+
+def test_memories_beyond_the_allowance_are_refused_before_they_are_made() -> None:
+    image = MemoryImage(MemoryType(Limits(1)), bytearray(5 * PAGE))
+    data = encode(dataclasses.replace(EMPTY, memories=(image,)))
+    assert "more than the 262144 allowed" in refused(data)
+    assert decode(data, max_memory_bytes=5 * PAGE).memories[0].data == bytes(5 * PAGE)
+
+
+def test_the_digest_is_of_all_bytes_before_its_section() -> None:
+    data = encode(everything())
+    assert data[-32:] == hashlib.sha256(data[:-49]).digest()

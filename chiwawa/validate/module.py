@@ -121,7 +121,7 @@ def _exports(context: Context, module: Module) -> None:
     for export in module.exports:
         spaces[export.kind](export.index)
         if export.name in seen:
-            raise InvalidError(f'duplicate export name "{export.name}"')
+            raise InvalidError(f"duplicate export name {export.name!r}")
         seen.add(export.name)
 
 

@@ -1,0 +1,82 @@
+"""Verdicts compared with other tools', on generated and on damaged modules."""
+
+import random
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from chiwawa.binary import decode, encode
+from chiwawa.validate import validate
+from chiwawa_runtime.errors import BadInput, UnsupportedError
+
+SAMPLES = sorted((Path(__file__).parents[3] / "samples").glob("*.wasm"))
+WASM_TOOLS = shutil.which("wasm-tools") or shutil.which(
+    "wasm-tools", path=sysconfig.get_path("scripts")
+)
+#: What Wasm 2.0 without SIMD has not.
+LATER = [
+    "compact-imports",
+    "custom-page-sizes",
+    "exceptions",
+    "extended-const",
+    "gc",
+    "memory64",
+    "relaxed-simd",
+    "shared-everything-threads",
+    "simd",
+    "tail-call",
+    "threads",
+    "wide-arithmetic",
+]
+
+
+@pytest.mark.skipif(WASM_TOOLS is None, reason="wasm-tools is not installed")
+@pytest.mark.parametrize("seed", range(12))
+def test_a_generated_module_is_valid_and_survives_encoding(seed: int) -> None:
+    tool = str(WASM_TOOLS)
+    # An older tool knows fewer features, and refuses the flags of the others.
+    known = subprocess.run([tool, "smith", "--help"], capture_output=True, check=True).stdout
+    switches = [f"--{name}-enabled" for name in LATER if f"--{name}-enabled".encode() in known]
+    flags = [word for switch in switches for word in (switch, "false")]
+    made = subprocess.run(
+        [tool, "smith", "--max-memories", "1", *flags],
+        input=random.Random(seed).randbytes(3000),
+        capture_output=True,
+        check=True,
+    ).stdout
+    module = decode(made)
+    validate(module)
+    written = encode(module)
+    again = decode(written)
+    validate(again)
+    assert encode(again) == written
+
+
+def test_wasmtime_gives_the_same_verdict_on_damaged_modules() -> None:
+    wasmtime = pytest.importorskip("wasmtime")
+    engine = wasmtime.Engine()
+    chance = random.Random(1)
+    small = [data for path in SAMPLES if len(data := path.read_bytes()) < 3000]
+    accepted = 0
+    for _ in range(2000):
+        data = bytearray(chance.choice(small))
+        for _ in range(chance.choice((1, 1, 3))):
+            data[chance.randrange(8, len(data))] ^= 1 << chance.randrange(8)
+        try:
+            validate(decode(bytes(data)))
+            ours = True
+        except UnsupportedError:
+            continue
+        except BadInput:
+            ours = False
+        try:
+            wasmtime.Module.validate(engine, bytes(data))
+            theirs = True
+        except wasmtime.WasmtimeError:
+            theirs = False
+        assert ours == theirs, bytes(data).hex()
+        accepted += ours
+    assert accepted > 100

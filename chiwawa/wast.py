@@ -1,0 +1,452 @@
+"""Runs scripts of the spec's test suite on one execution path, and says what failed.
+
+A command fails alone: whatever goes wrong in it is written down, and the script goes on. After a
+module that could not be made there is no current instance, so its assertions fail too, rather than
+pass or fail by another module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from chiwawa.api import Instance, instantiate
+from chiwawa.module import Module
+from chiwawa.source import prepare
+from chiwawa.wat.script import (
+    Action,
+    Arg,
+    AssertRefused,
+    AssertReturn,
+    AssertTrap,
+    Command,
+    Const,
+    DefineModule,
+    Either,
+    Get,
+    Invoke,
+    MakeInstance,
+    ModuleSource,
+    NanPattern,
+    Pattern,
+    Perform,
+    RefNull,
+    Register,
+    Unread,
+    parse_script,
+)
+from chiwawa_runtime.errors import (
+    BadInput,
+    ChiwawaError,
+    Exhaustion,
+    InvalidError,
+    MalformedError,
+    Trap,
+    UnlinkableError,
+)
+from chiwawa_runtime.globals_ import Global
+from chiwawa_runtime.memory import Memory
+from chiwawa_runtime.numerics import f32_bits, f32_from_bits, f32_round, f64_bits, f64_from_bits
+from chiwawa_runtime.store import HostFunction
+from chiwawa_runtime.table import Table
+from chiwawa_runtime.types import (
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    NumType,
+    TableType,
+)
+
+ExecutionPath = Literal["interp", "aot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A command that did not do what its script says."""
+
+    line: int
+    command: str
+    expected: str
+    got: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a script did on one path. ``passed`` counts assertions; ``failures`` has every command
+    that failed, assertions and others. ``wordings`` has the assertions that passed because a module
+    was refused as it should be, but in other words than the suite's."""
+
+    file: str
+    execution: ExecutionPath
+    passed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    wordings: list[Failure] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return len(self.failures)
+
+
+def run_script(path: str | os.PathLike[str], execution: ExecutionPath) -> Report:
+    """Run the script in a file. Raises OSError, and MalformedError where the file is no script."""
+    try:
+        text = Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
+    return run_commands(parse_script(text), os.fspath(path), execution)
+
+
+def run_commands(commands: Sequence[Command], name: str, execution: ExecutionPath) -> Report:
+    """Run the commands of one script, in a store of their own."""
+    report = Report(name, execution)
+    run = _Run(execution, {"spectest": spectest()})
+    for command in commands:
+        try:
+            wording = _run_command(run, command)
+        except _Unmet as unmet:
+            failure = Failure(command.line, describe(command), unmet.expected, unmet.got)
+            report.failures.append(failure)
+            continue
+        if isinstance(command, AssertReturn | AssertTrap | AssertRefused):
+            report.passed += 1
+        if wording is not None:
+            failure = Failure(command.line, describe(command), wording.expected, wording.got)
+            report.wordings.append(failure)
+    return report
+
+
+def format_report(report: Report, *, wordings: bool = False) -> str:
+    """A line of totals, then one for each failure; with ``wordings`` also for each refusal in
+    other words. It ends in no newline."""
+    lines = [
+        f"{report.file} ({report.execution}): {report.passed} passed, {report.failed} failed",
+        *(f"  {_format_failure(report.file, failure)}" for failure in report.failures),
+    ]
+    if wordings:
+        lines.extend(f"  wording: {_format_failure(report.file, w)}" for w in report.wordings)
+    return "\n".join(lines)
+
+
+def _format_failure(file: str, failure: Failure) -> str:
+    head = f"{Path(file).name}:{failure.line}: {failure.command}"
+    return f"{head}: expected {failure.expected}, got {failure.got}"
+
+
+class _Unmet(Exception):
+    """An expectation that was not met."""
+
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(expected, got)
+        self.expected = expected
+        self.got = got
+
+
+@dataclass(frozen=True, slots=True)
+class HostRef:
+    """What ``ref.extern N`` stands for: a reference of the host, equal to others of its number."""
+
+    number: int
+
+
+@dataclass(slots=True)
+class _Run:
+    """The store of a script. ``current`` is the last instance, None where making it failed."""
+
+    execution: ExecutionPath
+    registered: dict[str, Mapping[str, object]]
+    current: Instance | None = None
+    instances: dict[str, Instance] = field(default_factory=dict)
+    definition: Module | None = None
+    definitions: dict[str, Module] = field(default_factory=dict)
+
+
+def _run_command(run: _Run, command: Command) -> _Unmet | None:
+    """Raises _Unmet where the command fails; returns one where only the words differ."""
+    match command:
+        case DefineModule():
+            _define(run, command)
+        case MakeInstance():
+            _make_instance(run, command)
+        case Register():
+            instance = _instance(run, command.instance)
+            run.registered[command.alias] = instance.exports
+        case Perform():
+            _outcome(run, command.action)
+        case AssertReturn():
+            _assert_return(run, command)
+        case AssertTrap():
+            _assert_trap(run, command)
+        case AssertRefused():
+            return _assert_refused(run, command)
+        case Unread():
+            raise _Unmet("a command", _describe_error(command.error))
+    return None
+
+
+def _define(run: _Run, command: DefineModule) -> None:
+    if not command.definition:
+        run.current = None
+    try:
+        module = prepare(command.source.parse())
+        run.definition = module
+        if command.name is not None:
+            run.definitions[command.name] = module
+        if not command.definition:
+            _instantiate(run, module, command.name)
+    except Exception as error:
+        raise _Unmet("a module", _describe_error(error)) from error
+
+
+def _make_instance(run: _Run, command: MakeInstance) -> None:
+    run.current = None
+    name = command.definition
+    module = run.definition if name is None else run.definitions.get(name)
+    if module is None:
+        raise _Unmet("a module", "no such definition")
+    try:
+        _instantiate(run, module, command.name)
+    except Exception as error:
+        raise _Unmet("an instance", _describe_error(error)) from error
+
+
+def _instantiate(run: _Run, module: Module, name: str | None) -> None:
+    run.current = instantiate(module, run.registered, path=run.execution)
+    if name is not None:
+        run.instances[name] = run.current
+
+
+def _instance(run: _Run, name: str | None) -> Instance:
+    instance = run.current if name is None else run.instances.get(name)
+    if instance is None:
+        raise _Unmet("an instance", "none: its module failed")
+    return instance
+
+
+def _perform(run: _Run, action: Action) -> Sequence[object]:
+    """What the action gives. Raises whatever the program raises."""
+    instance = _instance(run, action.instance)
+    exported = instance.exports.get(action.export)
+    if exported is None:
+        raise _Unmet(f'an export "{action.export}"', "none")
+    if isinstance(action, Get):
+        if not isinstance(exported, Global):
+            raise _Unmet(f'a global "{action.export}"', type(exported).__name__)
+        return (exported.value,)
+    return instance.invoke(action.export, [_argument(arg) for arg in action.args])
+
+
+def _outcome(run: _Run, action: Action) -> Sequence[object]:
+    """What the action gives, where it must give something."""
+    try:
+        return _perform(run, action)
+    except _Unmet:
+        raise
+    except Exception as error:
+        raise _Unmet("results", _describe_error(error)) from error
+
+
+def _argument(arg: Arg) -> object:
+    if isinstance(arg, RefNull):
+        return None
+    value = arg.value
+    if value is None or arg.type == "func":
+        raise _Unmet("a value", f"the pattern ref.{arg.type}")
+    if arg.type == "f32":
+        return f32_from_bits(value)
+    if arg.type == "f64":
+        return f64_from_bits(value)
+    return HostRef(value) if arg.type == "extern" else value
+
+
+def _assert_return(run: _Run, command: AssertReturn) -> None:
+    got = _outcome(run, command.action)
+    wanted = command.results
+    if len(got) != len(wanted) or not all(map(_matches, wanted, got)):
+        raise _Unmet(
+            " ".join(map(_describe_pattern, wanted)) or "no results",
+            " ".join(map(_describe_value, wanted or [None] * len(got), got)) or "no results",
+        )
+
+
+def _matches(pattern: Pattern | None, value: object) -> bool:
+    match pattern:
+        case Either():
+            return any(_matches(option, value) for option in pattern.options)
+        case RefNull():
+            return value is None
+        case NanPattern():
+            return isinstance(value, float) and _is_nan(pattern, value)
+        case Const(type="f32"):
+            return isinstance(value, float) and f32_bits(value) == pattern.value
+        case Const(type="f64"):
+            return isinstance(value, float) and f64_bits(value) == pattern.value
+        case Const(type="extern"):
+            known = HostRef(pattern.value) if pattern.value is not None else None
+            return value is not None if known is None else value == known
+        case Const(type="func"):
+            return value is not None
+        case Const():
+            return isinstance(value, int) and value == pattern.value
+    return False
+
+
+def _is_nan(pattern: NanPattern, value: float) -> bool:
+    """Spec 4.3.3: canonical but for the sign, or any with the top bit of the payload."""
+    if pattern.type == "f32":
+        bits, canonical = f32_bits(value) & 0x7FFFFFFF, 0x7FC00000
+    else:
+        bits, canonical = f64_bits(value) & 0x7FFFFFFFFFFFFFFF, 0x7FF8000000000000
+    return bits == canonical if pattern.kind == "canonical" else bits & canonical == canonical
+
+
+def _assert_trap(run: _Run, command: AssertTrap) -> None:
+    what = command.what
+    wanted = Exhaustion if command.word == "assert_exhaustion" else Trap
+    try:
+        if isinstance(what, ModuleSource):
+            instantiate(prepare(what.parse()), run.registered, path=run.execution)
+            got = "an instance"
+        else:
+            values = _perform(run, what)
+            got = " ".join(map(repr, values)) or "no results"
+    except wanted as trap:
+        # The suite sometimes says more than a message's core ("uninitialized element 2").
+        if not (
+            trap.message.startswith(command.message) or command.message.startswith(trap.message)
+        ):
+            raise _Unmet(f"trap: {command.message}", f"trap: {trap.message}") from trap
+        return
+    except _Unmet:
+        raise
+    except Exception as error:
+        got = _describe_error(error)
+    raise _Unmet(f"trap: {command.message}", got)
+
+
+_REFUSALS: dict[str, type[BadInput]] = {
+    "assert_malformed": MalformedError,
+    "assert_invalid": InvalidError,
+    "assert_unlinkable": UnlinkableError,
+    "assert_malformed_custom": MalformedError,
+    "assert_invalid_custom": InvalidError,
+}
+
+
+def _assert_refused(run: _Run, command: AssertRefused) -> _Unmet | None:
+    wanted = _REFUSALS[command.word]
+    expected = f"{wanted.__name__}: {command.message}"
+    try:
+        module = prepare(command.source.parse())
+        if wanted is UnlinkableError:
+            instantiate(module, run.registered, path=run.execution)
+        got = "no error"
+    except wanted as error:
+        if error.message.startswith(command.message):
+            return None
+        return _Unmet(expected, f"{wanted.__name__}: {error.message}")
+    except Exception as error:
+        got = _describe_error(error)
+    raise _Unmet(expected, got)
+
+
+def _describe_error(error: Exception) -> str:
+    """An error of ours by its first line, any other as the bug that it is."""
+    text = str(error).partition("\n")[0]
+    if isinstance(error, ChiwawaError):
+        return f"{type(error).__name__}: {text}"
+    return f"internal error: {type(error).__name__}: {text}"
+
+
+def describe(command: Command) -> str:
+    """A command in a few words."""
+    match command:
+        case DefineModule():
+            return f"module ${command.name}" if command.name else "module"
+        case MakeInstance():
+            return f"module instance ${command.name}" if command.name else "module instance"
+        case Register():
+            return f'register "{command.alias}"'
+        case Perform():
+            return _describe_action(command.action)
+        case AssertReturn():
+            return f"assert_return {_describe_action(command.action)}"
+        case AssertTrap():
+            what = command.what
+            inner = "module" if isinstance(what, ModuleSource) else _describe_action(what)
+            return f"{command.word} {inner}"
+        case AssertRefused():
+            return f"{command.word} ({command.source.form})"
+        case Unread():
+            return command.word or "?"
+
+
+def _describe_action(action: Action) -> str:
+    head = "get" if isinstance(action, Get) else "invoke"
+    where = f"${action.instance} " if action.instance else ""
+    args = action.args if isinstance(action, Invoke) else ()
+    return f'({head} {where}"{action.export}"{"".join(f" {_describe_pattern(a)}" for a in args)})'
+
+
+def _describe_pattern(pattern: Pattern) -> str:
+    match pattern:
+        case Either():
+            return f"(either {' '.join(map(_describe_pattern, pattern.options))})"
+        case RefNull():
+            return f"(ref.null {pattern.heap or ''})".replace(" )", ")")
+        case NanPattern():
+            return f"({pattern.type}.const nan:{pattern.kind})"
+        case Const(type="extern" | "func"):
+            number = "" if pattern.value is None else f" {pattern.value}"
+            return f"(ref.{pattern.type}{number})"
+        case Const(type="f32"):
+            return f"(f32.const {pattern.value:#010x} = {f32_from_bits(pattern.value or 0)!r})"
+        case Const(type="f64"):
+            return f"(f64.const {pattern.value:#018x} = {f64_from_bits(pattern.value or 0)!r})"
+        case Const():
+            return f"({pattern.type}.const {pattern.value:#x})"
+
+
+def _describe_value(pattern: Pattern | None, value: object) -> str:
+    """A result, in the form of the pattern that it was held against."""
+    kind = pattern.type if isinstance(pattern, Const | NanPattern) else None
+    if isinstance(value, float):
+        bits = f32_bits(value) if kind == "f32" else f64_bits(value)
+        return _describe_pattern(Const("f32" if kind == "f32" else "f64", bits))
+    if isinstance(value, int) and kind in ("i32", "i64"):
+        return _describe_pattern(Const(kind, value))
+    return repr(value)
+
+
+def spectest() -> dict[str, object]:
+    """The host module that scripts import, as the reference interpreter has it."""
+    prints: dict[str, tuple[NumType, ...]] = {
+        "print": (),
+        "print_i32": (I32,),
+        "print_i64": (I64,),
+        "print_f32": (F32,),
+        "print_f64": (F64,),
+        "print_i32_f32": (I32, F32),
+        "print_f64_f64": (F64, F64),
+    }
+    functions = {
+        name: HostFunction(FuncType(params, ()), lambda *args: None, name)
+        for name, params in prints.items()
+    }
+    return {
+        **functions,
+        "global_i32": Global(GlobalType(I32, mutable=False), 666),
+        "global_i64": Global(GlobalType(I64, mutable=False), 666),
+        "global_f32": Global(GlobalType(F32, mutable=False), f32_round(666.6)),
+        "global_f64": Global(GlobalType(F64, mutable=False), 666.6),
+        "table": Table(TableType(Limits(10, 20), FUNCREF)),
+        "memory": Memory(MemoryType(Limits(1, 2))),
+    }

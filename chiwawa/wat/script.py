@@ -1,0 +1,348 @@
+"""Scripts of the spec's test suite, ``.wast``: text to commands.
+
+Their grammar stands in the README of the spec's reference interpreter. A command that cannot be
+read, or that belongs to a Wasm that is not built yet, becomes ``Unread``, so that the rest of its
+file still runs. Modules are kept as they stand in the script: whether one parses is what some
+commands are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chiwawa.module import Module
+from chiwawa.wat.context import (
+    end,
+    is_token,
+    lexeme,
+    read_heaptype,
+    read_id,
+    read_name,
+    read_string,
+    read_u32,
+    token_of,
+)
+from chiwawa.wat.fields import read_fields
+from chiwawa.wat.keywords import UNSUPPORTED, unexpected, unsupported
+from chiwawa.wat.numbers import parse_float, parse_int
+from chiwawa.wat.parser import parse_quoted, read_bytes, read_module
+from chiwawa.wat.reader import Node, Nodes, is_word, keyword, located, position, read
+from chiwawa.wat.strings import parse_id
+from chiwawa_runtime.errors import BadInput, MalformedError, UnsupportedError
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSource:
+    """A module as a script gives it. ``content`` is its nodes (``text``, the module's own list;
+    ``fields``, a whole script that is one module) or its bytes (``binary``, ``quote``)."""
+
+    form: str
+    content: Nodes | bytes
+
+    def parse(self) -> Module | bytes:
+        """The module, not yet encoded or validated, or a binary. Raises as ``parse_module``."""
+        if isinstance(self.content, bytes):
+            return self.content if self.form == "binary" else parse_quoted(self.content)
+        return read_fields(self.content) if self.form == "fields" else read_module(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A value. ``type`` is i32, i64 (``value`` unsigned), f32, f64 (IEEE bits), ``extern`` (the
+    number of a host reference; None stands for any but null) or ``func`` (any but null, None)."""
+
+    type: str
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefNull:
+    """A null reference. ``heap`` is None in a pattern that takes any."""
+
+    heap: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NanPattern:
+    """``kind`` is ``canonical`` or ``arithmetic`` (spec 4.3.3)."""
+
+    type: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of these."""
+
+    options: tuple[Pattern, ...]
+
+
+Pattern = Const | RefNull | NanPattern | Either
+Arg = Const | RefNull
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """``instance`` is None for the current one."""
+
+    instance: str | None
+    export: str
+    args: tuple[Arg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    instance: str | None
+    export: str
+
+
+Action = Invoke | Get
+
+
+@dataclass(frozen=True, slots=True)
+class DefineModule:
+    """``definition`` says that no instance is made yet."""
+
+    line: int
+    name: str | None
+    source: ModuleSource
+    definition: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MakeInstance:
+    """An instance of an earlier definition (None: of the last)."""
+
+    line: int
+    name: str | None
+    definition: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    line: int
+    alias: str
+    instance: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """An action alone, which must not trap."""
+
+    line: int
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class AssertReturn:
+    line: int
+    action: Action
+    results: tuple[Pattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssertTrap:
+    """``word`` is ``assert_trap`` or ``assert_exhaustion``; a module must trap as it starts."""
+
+    line: int
+    word: str
+    what: Action | ModuleSource
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssertRefused:
+    """``word`` is the command's: ``assert_malformed``, ``assert_invalid``, ``assert_unlinkable``,
+    ``assert_malformed_custom`` or ``assert_invalid_custom``."""
+
+    line: int
+    word: str
+    source: ModuleSource
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A command that could not be read, and why."""
+
+    line: int
+    word: str
+    error: BadInput
+
+
+Command = (
+    DefineModule
+    | MakeInstance
+    | Register
+    | Perform
+    | AssertReturn
+    | AssertTrap
+    | AssertRefused
+    | Unread
+)
+
+
+def parse_script(text: str) -> list[Command]:
+    """The commands of a script, in order. A script of module fields alone is one module. Raises
+    MalformedError, with line and column, only where the text is no S-expressions."""
+    nodes = read(text)
+    if nodes and not any((keyword(node) or "") in _COMMANDS for node in nodes):
+        return [
+            DefineModule(position(nodes[0]).line or 1, None, ModuleSource("fields", nodes), False)
+        ]
+    commands: list[Command] = []
+    for node in nodes:
+        line, word = position(node).line or 1, keyword(node) or ""
+        try:
+            read_command = _COMMANDS.get(word)
+            if read_command is None or not isinstance(node, list):
+                raise unexpected(node)
+            commands.append(read_command(line, node))
+        except MalformedError as error:
+            commands.append(Unread(line, word, located(text, error)))
+        except UnsupportedError as error:
+            commands.append(Unread(line, word, error))
+    return commands
+
+
+def _read_name_id(items: Nodes, i: int) -> tuple[str | None, int]:
+    token, i = read_id(items, i)
+    return None if token is None else lexeme(parse_id, token), i
+
+
+def _module(line: int, items: Nodes) -> Command:
+    if is_word(items[2], "instance"):
+        name, i = _read_name_id(items, 3)
+        definition, i = _read_name_id(items, i)
+        end(items, i)
+        return MakeInstance(line, name, definition)
+    definition_only = is_word(items[2], "definition")
+    if definition_only:
+        items = [*items[:2], *items[3:]]
+    name, _ = _read_name_id(items, 2)
+    return DefineModule(line, name, _source(items), definition_only)
+
+
+def _source(node: Node) -> ModuleSource:
+    if not isinstance(node, list) or keyword(node) != "module":
+        raise unexpected(node)
+    _, i = read_id(node, 2)
+    for form in ("binary", "quote"):
+        if is_word(node[i], form):
+            return ModuleSource(form, read_bytes(node, i + 1))
+    return ModuleSource("text", node)
+
+
+def _register(line: int, items: Nodes) -> Command:
+    name, i = _read_name_id(items, 3)
+    end(items, i)
+    return Register(line, read_name(items[2]), name)
+
+
+def _action(node: Node) -> Action:
+    word = keyword(node)
+    if not isinstance(node, list) or word not in ("invoke", "get"):
+        raise unexpected(node)
+    instance, i = _read_name_id(node, 2)
+    export = read_name(node[i])
+    if word == "get":
+        end(node, i + 1)
+        return Get(instance, export)
+    args = []
+    for argument in node[i + 1 : -1]:
+        value = _pattern(argument)
+        if isinstance(value, NanPattern | Either):
+            raise unexpected(argument)
+        args.append(value)
+    return Invoke(instance, export, tuple(args))
+
+
+def _perform(line: int, items: Nodes) -> Command:
+    return Perform(line, _action(items))
+
+
+def _assert_return(line: int, items: Nodes) -> Command:
+    patterns = tuple([_pattern(node) for node in items[3:-1]])
+    return AssertReturn(line, _action(items[2]), patterns)
+
+
+def _assert_trap(line: int, items: Nodes) -> Command:
+    what = _source(items[2]) if keyword(items[2]) == "module" else _action(items[2])
+    end(items, 4)
+    return AssertTrap(line, keyword(items) or "", what, _message(items[3]))
+
+
+def _assert_refused(line: int, items: Nodes) -> Command:
+    end(items, 4)
+    return AssertRefused(line, keyword(items) or "", _source(items[2]), _message(items[3]))
+
+
+def _message(node: Node) -> str:
+    return read_string(node).decode("utf-8", "replace")
+
+
+def _assert_exception(line: int, items: Nodes) -> Command:
+    raise unsupported("assert_exception", "exception handling")
+
+
+def _pattern(node: Node) -> Pattern:
+    """A constant or a pattern of results."""
+    word = keyword(node) or ""
+    if not isinstance(node, list):
+        raise unexpected(node)
+    if word == "either":
+        return Either(tuple([_pattern(option) for option in node[2:-1]]))
+    number = _NUMBERS.get(word)
+    if number is not None:
+        end(node, 3)
+        parse, bits = number
+        token = node[2]
+        if parse is parse_float and is_token(token, "KEYWORD"):
+            for kind in ("canonical", "arithmetic"):
+                if is_word(token, f"nan:{kind}"):
+                    return NanPattern(word.removesuffix(".const"), kind)
+        if not is_token(token, "INT") and (parse is parse_int or not is_token(token, "FLOAT")):
+            raise unexpected(token)
+        value = lexeme(lambda text: parse(text, bits), token_of(token, position(token).type))
+        return Const(word.removesuffix(".const"), value)
+    if word == "ref.null":
+        heap = None if node[2] is node[-1] else str(read_heaptype(node[2]).heap)
+        end(node, 2 if heap is None else 3)
+        return RefNull(heap)
+    if word in ("ref.extern", "ref.func"):
+        if node[2] is node[-1]:
+            return Const(word.removeprefix("ref."), None)
+        end(node, 3)
+        return Const(word.removeprefix("ref."), read_u32(token_of(node[2], "INT")))
+    if word in _LATER_RESULTS:
+        raise unsupported(word, "garbage collection")
+    if word in UNSUPPORTED:
+        raise unsupported(word, UNSUPPORTED[word])
+    raise unexpected(node)
+
+
+_NUMBERS: dict[str, tuple[Callable[[str, int], int], int]] = {
+    "i32.const": (parse_int, 32),
+    "i64.const": (parse_int, 64),
+    "f32.const": (parse_float, 32),
+    "f64.const": (parse_float, 64),
+}
+_LATER_RESULTS = frozenset(
+    ("ref.i31", "ref.struct", "ref.array", "ref.any", "ref.eq", "ref.exn", "ref.host")
+)
+_COMMANDS: dict[str, Callable[[int, Nodes], Command]] = {
+    "module": _module,
+    "register": _register,
+    "invoke": _perform,
+    "get": _perform,
+    "assert_return": _assert_return,
+    "assert_trap": _assert_trap,
+    "assert_exhaustion": _assert_trap,
+    "assert_malformed": _assert_refused,
+    "assert_invalid": _assert_refused,
+    "assert_unlinkable": _assert_refused,
+    "assert_malformed_custom": _assert_refused,
+    "assert_invalid_custom": _assert_refused,
+    "assert_exception": _assert_exception,
+}

@@ -84,7 +84,7 @@ def _read_float(size: int) -> Callable[[Reader], int]:
     return lambda r: int.from_bytes(r.take(size), "little")
 
 
-#: The immediates that the loop leaves to a function. Each kind has one entry here or in ``_KINDS``.
+#: The immediates that the loop leaves to a function.
 _IMMEDIATES: dict[str, Callable[[Reader], object]] = {
     "typeidx": Reader.u32,
     "tableidx": Reader.u32,

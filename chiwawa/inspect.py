@@ -1,0 +1,291 @@
+"""What a checkpoint holds, for people and for programs: ``describe`` makes plain data of a
+snapshot, ``render`` makes text of that.
+
+It reads a snapshot and a decoded module, and runs neither. A host's state is counted, never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chiwawa.module import Instr, Module
+from chiwawa.wat import format_instr
+from chiwawa.wat.strings import format_name, format_string, is_bare_id
+from chiwawa_runtime.checkpoint import sections
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.snapshot import Frame, MemoryImage, PlannedCall, Snapshot, TableImage, Value
+from chiwawa_runtime.types import PAGE, Limits, ValType
+from chiwawa_runtime.values import format_value
+
+#: What ``describe`` returns: dicts, lists, strings, numbers, booleans and None.
+Description = dict[str, Any]
+
+_WIDTH = 100
+#: Of a long list, so many items from its start and from its end are shown.
+_FIRST, _LAST = 20, 10
+
+
+def describe(
+    snapshot: Snapshot, module: Module | None = None, data: bytes | None = None
+) -> Description:
+    """``snapshot`` as data for ``json``. With its ``module``, things have names and each frame its
+    instruction; with the file's ``data``, there are the sizes of its sections.
+
+    Values are text, ``I32(5)``; a frame's ``stack`` has the deepest operand first. Raises
+    CheckpointError if ``module`` is not the one that was stopped.
+    """
+    if module is not None:
+        actual = hashlib.sha256(module.binary).digest()
+        if actual != snapshot.module_hash:
+            raise CheckpointError(
+                "the checkpoint is of another module: it is of one with SHA-256 "
+                f"{snapshot.module_hash.hex()}, and this one has {actual.hex()}"
+            )
+    names = None if module is None else module.names
+    return {
+        "module": {"name": snapshot.module_name, "sha256": snapshot.module_hash.hex()},
+        "granularity": snapshot.granularity,
+        "safepoints": snapshot.safepoints,
+        "frames": _frames(snapshot.frames, module),
+        "plan": [_planned(call, module) for call in snapshot.plan],
+        "memories": [
+            {"name": names and names.mems.get(i), **_memory(memory)}
+            for i, memory in enumerate(snapshot.memories)
+        ],
+        "tables": [
+            {"name": names and names.tables.get(i), **_table(table)}
+            for i, table in enumerate(snapshot.tables)
+        ],
+        "globals": [
+            {
+                "name": names and names.globals.get(i),
+                "mutable": image.type.mutable,
+                "type": str(image.type.type),
+                "value": format_value(image.type.type, image.value),
+            }
+            for i, image in enumerate(snapshot.globals)
+        ],
+        "dropped_elems": [i for i, dropped in enumerate(snapshot.dropped_elems) if dropped],
+        "dropped_datas": [i for i, dropped in enumerate(snapshot.dropped_datas) if dropped],
+        "wasi": None if snapshot.wasi is None else {"bytes": len(snapshot.wasi)},
+        "host": None if snapshot.host is None else {"bytes": len(snapshot.host)},
+        "sections": None
+        if data is None
+        else [{"name": name, "bytes": size} for name, size in sections(data)],
+    }
+
+
+def _frames(frames: Sequence[Frame], module: Module | None) -> list[Description]:
+    # A deep stack is of few functions, so each is laid out by offset once.
+    code: dict[int, dict[int, Instr]] = {}
+    described = []
+    for frame in frames:
+        instruction = None
+        local_names: Mapping[int, str] = {}
+        if module is not None:
+            if frame.function not in code:
+                code[frame.function] = _by_offset(module, frame.function)
+            instr = code[frame.function].get(frame.offset)
+            instruction = None if instr is None else format_instr(module, instr, frame.function)
+            local_names = module.names.locals.get(frame.function, {})
+        described.append(
+            {
+                "function": frame.function,
+                "name": module and module.names.funcs.get(frame.function),
+                "offset": frame.offset,
+                "instruction": instruction,
+                "locals": [
+                    {"name": local_names.get(i), **_typed(*local)}
+                    for i, local in enumerate(frame.locals)
+                ],
+                "stack": [_typed(*operand) for operand in frame.stack],
+            }
+        )
+    return described
+
+
+def _by_offset(module: Module, function: int) -> dict[int, Instr]:
+    """The instructions of a function by code offset; none where it is imported or not there."""
+    defined = function - (len(module.func_typeidxs()) - len(module.funcs))
+    if not 0 <= defined < len(module.funcs):
+        return {}
+    return {instr.offset: instr for instr in module.funcs[defined].body}
+
+
+def _typed(valtype: ValType, value: Value) -> Description:
+    return {"type": str(valtype), "value": format_value(valtype, value)}
+
+
+def _planned(call: PlannedCall, module: Module | None) -> Description:
+    return {
+        "function": call.function,
+        "name": module and module.names.funcs.get(call.function),
+        "args": [_typed(*arg) for arg in call.args],
+    }
+
+
+def _memory(memory: MemoryImage) -> Description:
+    size = len(memory.data)
+    # By pieces, so that a large memory is not copied whole.
+    pieces = (memory.data[at : at + PAGE] for at in range(0, size, PAGE))
+    used = sum(len(piece.translate(None, b"\0")) for piece in pieces)
+    return {
+        "pages": size // PAGE,
+        "bytes": size,
+        "nonzero_bytes": used,
+        **_limits(memory.type.limits),
+    }
+
+
+def _table(table: TableImage) -> Description:
+    return {
+        "size": len(table.elements),
+        "null": sum(element is None for element in table.elements),
+        "type": str(table.type.element),
+        **_limits(table.type.limits),
+    }
+
+
+def _limits(limits: Limits) -> Description:
+    return {"min": limits.min, "max": limits.max}
+
+
+# Text.
+
+
+def render(description: Description) -> str:
+    """What ``describe`` returned, as lines of text, the last one ended. Long lists are cut, and it
+    is said how many items are left out. Names with odd characters are escaped."""
+    lines = [
+        f"module       {_called(description['module']['name'] or None, '(no name)')}",
+        f"sha256       {description['module']['sha256']}",
+        f"granularity  {description['granularity']}",
+        f"safepoints   {_or_unknown(description['safepoints'])}",
+    ]
+    frames = description["frames"]
+    lines += ["", f"frames: {len(frames)}, the youngest first"]
+    lines += _some(frames, _frame_lines)
+    if description["plan"]:
+        lines += ["", "calls after the oldest frame returns:"]
+        lines += _some(description["plan"], _plan_lines)
+    for title, item_lines in (
+        ("memories", _memory_lines),
+        ("tables", _table_lines),
+        ("globals", _global_lines),
+    ):
+        if description[title]:
+            lines += ["", f"{title}:", *_some(description[title], item_lines)]
+    lines.append("")
+    for kind in ("elems", "datas"):
+        dropped = description[f"dropped_{kind}"]
+        if dropped:
+            lines += _wrapped(f"dropped {kind}: ", [str(index) for index in dropped])
+    lines.append(f"wasi state: {_bytes_or_none(description['wasi'])}")
+    lines.append(
+        f"host state: {_bytes_or_none(description['host'])}"
+        + (" (not loaded)" if description["host"] else "")
+    )
+    if description["sections"] is not None:
+        lines += ["", "sections of the file:"]
+        width = max(len(str(section["bytes"])) for section in description["sections"])
+        lines += [
+            f"  {section['bytes']:>{width}} bytes  {section['name']}"
+            for section in description["sections"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _some(
+    items: Sequence[Description], item_lines: Callable[[int, Description], list[str]]
+) -> list[str]:
+    """The lines of the first and the last items."""
+    count = len(items)
+    shown = [*range(count)] if count <= _FIRST + _LAST + 1 else [*range(_FIRST)]
+    lines = [line for i in shown for line in item_lines(i, items[i])]
+    if len(shown) < count:
+        lines.append(f"  … {count - _FIRST - _LAST} left out …")
+        lines += [line for i in range(count - _LAST, count) for line in item_lines(i, items[i])]
+    return lines
+
+
+def _frame_lines(index: int, frame: Description) -> list[str]:
+    head = f"  #{index}  {_function(frame)} at 0x{frame['offset']:04x}"
+    if frame["instruction"] is not None:
+        head += f": {frame['instruction']}"
+    lines = [head]
+    if frame["locals"]:
+        lines += _wrapped("      locals  ", _named_values(frame["locals"]))
+    if frame["stack"]:
+        lines += _wrapped("      stack   ", [operand["value"] for operand in frame["stack"]])
+    return lines
+
+
+def _plan_lines(index: int, call: Description) -> list[str]:
+    arguments = ", ".join(arg["value"] for arg in call["args"])
+    return [f"  {_function(call)} with ({arguments})"]
+
+
+def _memory_lines(index: int, memory: Description) -> list[str]:
+    return [
+        f"  {_called(memory['name'], str(index))}: {memory['pages']} pages, "
+        f"{memory['bytes']} bytes, {memory['nonzero_bytes']} not zero, {_range(memory)}"
+    ]
+
+
+def _table_lines(index: int, table: Description) -> list[str]:
+    return [
+        f"  {_called(table['name'], str(index))}: {table['size']} of {table['type']}, "
+        f"{table['null']} null, {_range(table)}"
+    ]
+
+
+def _global_lines(index: int, image: Description) -> list[str]:
+    mutable = "mutable " if image["mutable"] else ""
+    return [f"  {_called(image['name'], str(index))}: {mutable}{image['value']}"]
+
+
+def _function(described: Description) -> str:
+    index = described["function"]
+    if described["name"] is None:
+        return f"function {index}"
+    return f"{_called(described['name'], '')} (function {index})"
+
+
+def _named_values(values: Sequence[Description]) -> list[str]:
+    return [f"{_called(v['name'], str(i))}={v['value']}" for i, v in enumerate(values)]
+
+
+def _called(name: str | None, otherwise: str) -> str:
+    """A name as an identifier of the text format, safe to print on a terminal."""
+    if name is None:
+        return otherwise
+    if is_bare_id(name):
+        return f"${name}"
+    return f"${format_name(name) if name.isprintable() else format_string(name.encode())}"
+
+
+def _range(limits: Description) -> str:
+    most = "" if limits["max"] is None else f", maximum {limits['max']}"
+    return f"minimum {limits['min']}{most}"
+
+
+def _or_unknown(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
+
+
+def _bytes_or_none(part: Description | None) -> str:
+    return "none" if part is None else f"{part['bytes']} bytes"
+
+
+def _wrapped(head: str, words: Sequence[str]) -> list[str]:
+    return textwrap.wrap(
+        " ".join(words),
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

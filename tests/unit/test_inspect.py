@@ -1,0 +1,138 @@
+"""Listings of checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+
+import pytest
+
+from chiwawa.inspect import describe, render
+from chiwawa.source import load
+from chiwawa_runtime.checkpoint import decode, encode
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.numerics import f64_from_bits
+from chiwawa_runtime.snapshot import (
+    Carried,
+    Frame,
+    FuncIdx,
+    GlobalImage,
+    MemoryImage,
+    PlannedCall,
+    Snapshot,
+    TableImage,
+)
+from chiwawa_runtime.types import (
+    EXTERNREF,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    PAGE,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+)
+
+MODULE = load("""
+(module $counter
+  (import "host" "log" (func $log (param i32)))
+  (memory $ram 1 4)
+  (table $calls 3 funcref)
+  (global $total (mut i64) (i64.const 0))
+  (global f64 (f64.const nan))
+  (elem $fs func $sum)
+  (func $sum (param $n i32) (result i32) (local $acc i32) (local f64)
+    (loop $next
+      (local.set $acc (i32.add (local.get $acc) (local.get $n)))
+      (br_if $next (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (local.get $acc))
+  (func $main (export "main") (result i32)
+    (i32.add (i32.const 7) (call $sum (i32.const 100)))))
+""")
+NAN = f64_from_bits(0xFFF8000000000001)
+
+
+def stopped() -> Snapshot:
+    """The module in the middle of its loop."""
+    memory = bytearray(2 * PAGE)
+    memory[4:9] = b"hello"
+    return Snapshot(
+        module_name="counter",
+        module_hash=hashlib.sha256(MODULE.binary).digest(),
+        granularity="safepoint",
+        safepoints=42,
+        frames=(
+            Frame(1, 0x07, ((I32, 58), (I32, 0xFFFFFFFF), (F64, NAN)), ()),
+            Frame(2, 0x06, (), ((I32, 7),)),
+        ),
+        plan=(PlannedCall(2, ()), PlannedCall(0, ((I32, 5), (EXTERNREF, Carried("lamp"))))),
+        memories=(MemoryImage(MemoryType(Limits(1, 4)), memory),),
+        globals=(
+            GlobalImage(GlobalType(I64, True), 4242),
+            GlobalImage(GlobalType(F64, False), float("inf")),
+        ),
+        tables=(TableImage(TableType(Limits(3), FUNCREF), (None, FuncIdx(1), None)),),
+        dropped_elems=(True,),
+        dropped_datas=(),
+        wasi=b"12345",
+        host=b"a pickle that is never loaded",
+    )
+
+
+def test_a_listing_with_the_module(golden: Callable[[str, str], None]) -> None:
+    data = encode(stopped())
+    golden("inspect_with_module.txt", render(describe(decode(data), MODULE, data)))
+
+
+def test_a_listing_without_the_module(golden: Callable[[str, str], None]) -> None:
+    golden("inspect_without_module.txt", render(describe(stopped())))
+
+
+def test_a_description_is_json(golden: Callable[[str, str], None]) -> None:
+    data = encode(stopped())
+    text = json.dumps(describe(stopped(), MODULE, data), indent=2)
+    golden("inspect.json", text + "\n")
+
+
+def test_of_thousands_of_frames_the_ends_are_shown() -> None:
+    frames = tuple(Frame(1, 0x07, ((I32, i),), ()) for i in range(5000))
+    description = describe(dataclasses.replace(stopped(), frames=frames), MODULE)
+    assert len(description["frames"]) == 5000
+    text = render(description)
+    assert "frames: 5000" in text
+    assert "  #19  $sum" in text
+    assert "  … 4970 left out …\n  #4990  $sum" in text
+    assert "$n=I32(4999)" in text
+    assert "  #20  " not in text
+
+
+def test_many_locals_are_wrapped() -> None:
+    frame = Frame(9, 0x1234, tuple((I32, i) for i in range(100)), ())
+    text = render(describe(dataclasses.replace(stopped(), frames=(frame,))))
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert "99=I32(99)" in text
+
+
+def test_a_frame_that_fits_no_function_is_listed_all_the_same() -> None:
+    for function, offset in ((0, 0), (1, 0x08), (99, 0)):
+        snapshot = dataclasses.replace(stopped(), frames=(Frame(function, offset, (), ()),))
+        description = describe(snapshot, MODULE)
+        assert description["frames"][0]["instruction"] is None
+        assert f"at 0x{offset:04x}\n" in render(description)
+
+
+def test_names_cannot_command_a_terminal() -> None:
+    snapshot = dataclasses.replace(stopped(), module_name="a\x1b[31m\n\u202eb é")
+    line = render(describe(snapshot)).splitlines()[0]
+    assert line == r'module       $"a\1b[31m\0a\e2\80\aeb \c3\a9"'
+    readable = dataclasses.replace(stopped(), module_name="b é")
+    assert render(describe(readable)).splitlines()[0] == 'module       $"b é"'
+
+
+def test_another_module_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="of another module"):
+        describe(stopped(), load("(module)"))

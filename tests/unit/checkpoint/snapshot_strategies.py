@@ -75,7 +75,7 @@ def everything() -> Snapshot:
         memories=(
             MemoryImage(
                 MemoryType(Limits(1, 3)),
-                patched(2, {5: b"abc", 4096: b"\0d", 12288: b"\0e\0", 2 * PAGE - 1: b"\xff"}),
+                patched(2, {4090: b"abc", 4096: b"\0d", 12288: b"\0e\0", 2 * PAGE - 1: b"\xff"}),
             ),
             MemoryImage(MemoryType(Limits(0)), patched(1, {0: b"x"})),
         ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chiwawa.aot import fold
 from chiwawa.aot.emit import write
 from chiwawa.aot.fold import Node, const, name
-from chiwawa.aot.structure import structure
+from chiwawa.aot.structure import located, structure
 from chiwawa.aot.tree import Options, build
 from chiwawa.lower import Lowered, lower
 from chiwawa_runtime.types import F32, F64, NumType, ValType
@@ -54,22 +54,18 @@ def translate_function(index: int, options: Options) -> Translated:
     defaults: list[ast.expr] = []
     if generator:
         if index in options.recursive:
-            head += guard_depth()
+            head += guard_depth(lowered.body[0].offset)
         if options.polls:
             head.append(resume_statement(len(lowered.locals), slots, uses_pc))
         params += ["depth", "resume"]
         defaults = [const(0), const(None)]
-        if not contains_yield(lowered):
+        if not lowered.calls and not options.polls:
             # Without polls or calls the body would make it a plain function.
             head.append(ast.If(const(0), [ast.Expr(ast.Yield(None))], []))
     args = ast.arguments([], [ast.arg(p) for p in params], None, [], [], None, defaults)
     function = ast.FunctionDef(options.names[index], args, [*head, *body], [])
     source, lines = write(function)
     return Translated(index, source, tuple(lines), generator, slots, lowered)
-
-
-def contains_yield(lowered: Lowered) -> bool:
-    return bool(lowered.safepoints or lowered.calls)
 
 
 def resumed_slots(lowered: Lowered) -> int:
@@ -79,9 +75,9 @@ def resumed_slots(lowered: Lowered) -> int:
     return max(heights, default=0)
 
 
-def guard_depth() -> list[ast.stmt]:
+def guard_depth(offset: int) -> list[ast.stmt]:
     test = fold.bounded(ast.Compare(name("depth"), [ast.GtE()], [name("DEEPEST")]), 0, 1)
-    return [ast.If(test, [ast.Expr(fold.call("exhausted"))], [])]
+    return [ast.If(test, [located(ast.Expr(fold.call("exhausted")), offset)], [])]
 
 
 def resume_statement(locals_: int, slots: int, uses_pc: bool) -> ast.stmt:

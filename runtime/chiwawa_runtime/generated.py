@@ -13,47 +13,25 @@ that it stands on says at which instruction. A frame is restored by starting a g
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
-from chiwawa_runtime.errors import Exhaustion, Location, Trap
-from chiwawa_runtime.instance import DEEPEST, Instance, RawFrame, crossing, exhausted
+from chiwawa_runtime.bundle import Bundle, Code
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
+from chiwawa_runtime.instance import (
+    DEEPEST,
+    Instance,
+    RawFrame,
+    crossing,
+    exhausted,
+    indirect_target,
+)
 from chiwawa_runtime.numerics import NAMESPACE, make_f32_round
-from chiwawa_runtime.program import Points, Program
+from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.store import Function
 from chiwawa_runtime.table import Table
-from chiwawa_runtime.types import FuncType
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A generated function. ``first_line`` is that of its ``def`` as written, ``lines`` the code
-    offset of each located line, counted from there. ``slots`` is how many stack variables a
-    resumed frame has; ``points`` where it may be suspended."""
-
-    function: FunctionType
-    generator: bool
-    first_line: int
-    lines: Mapping[int, int]
-    slots: int
-    points: Points
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """Everything that a generated file offers: the program, and the code of its own functions, in
-    order. ``module`` is the embedded module's binary."""
-
-    program: Program
-    codes: Sequence[Code]
-    module: bytes
-    types: Sequence[FuncType]
-    granularity: str = "safepoint"
-    #: The functions of the file by the name that code calls them by.
-    names: Sequence[str] = field(default_factory=tuple)
+from chiwawa_runtime.types import FuncType, ValType
 
 
 def unreachable() -> None:
@@ -63,16 +41,8 @@ def unreachable() -> None:
 def indirect(
     table: Table, index: int, functype: FuncType
 ) -> Callable[..., Generator[None, None, Any]]:
-    """Spec 4.4.8, call_indirect: what to enter."""
-    elements = table.elements
-    if index >= len(elements):
-        raise Trap("undefined element")
-    function = elements[index]
-    if function is None:
-        raise Trap(f"uninitialized element {index}")
-    if function.type is not functype and function.type != functype:
-        raise Trap("indirect call type mismatch")
-    return function.enter  # type: ignore[no-any-return]
+    """What call_indirect enters."""
+    return indirect_target(table, index, functype).enter  # type: ignore[return-value]
 
 
 #: What generated code names, beside what belongs to its instance.
@@ -116,7 +86,7 @@ class GeneratedEngine:
         ):
             names.update((f"{prefix}{i}", thing) for i, thing in enumerate(things))
         for index, function in enumerate(instance.functions[: self.imported]):
-            names[self.bundle.names[index]] = crossing(function)
+            names[self.bundle.imported_names[index]] = crossing(function)
         for index, code in enumerate(self.bundle.codes, self.imported):
             source = code.function
             check_unedited(code)
@@ -136,12 +106,15 @@ class GeneratedEngine:
     def points(self, function: int) -> Points:
         return self.bundle.codes[function - self.imported].points
 
+    def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
+        return self.points(function).safepoints.get(offset)
+
     def listen(self, poll: object) -> None:
         self.namespace["poll"] = poll
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
         if function < self.imported:
-            enter = self.namespace[self.bundle.names[function]]
+            enter = self.namespace[self.bundle.imported_names[function]]
             return GeneratedActivation(self, enter(*args, depth), function)
         code = self.bundle.codes[function - self.imported]
         own = self.functions[function - self.imported]
@@ -156,7 +129,7 @@ class GeneratedEngine:
         for frame in reversed(frames):
             depths.append(depth)
             depth += self.deepens(frame, frame.function in recursive)
-        callee = None
+        callee: Any = None
         youngest = frames[0]
         for frame, depth in zip(frames, reversed(depths), strict=True):
             code = self.bundle.codes[frame.function - self.imported]
@@ -166,7 +139,10 @@ class GeneratedEngine:
             place = frame.offset if frame is youngest else frame.offset + 1
             resume = (place, *frame.locals, *frame.stack, *missing, callee)
             callee = own(*frame.locals[:params], depth, resume)
-        return GeneratedActivation(self, callee, frames[-1].function)
+        activation = GeneratedActivation(self, callee, frames[-1].function)
+        activation.waiting = list(frames)
+        activation.repeats = True
+        return activation
 
     def deepens(self, frame: RawFrame, recursive: bool) -> bool:
         """Whether a callee of ``frame`` starts one deeper."""
@@ -210,13 +186,13 @@ class GeneratedActivation:
         self.generator = generator
         self.function = function
         self.results: list[Any] = []
-        #: Frames saved from an interrupted call, whose generators are gone.
-        self.saved: list[RawFrame] | None = None
+        #: The frames of generators that have not started yet.
+        self.waiting: list[RawFrame] | None = None
+        self.repeats = False
 
     def advance(self) -> bool:
-        if self.saved is not None:
-            self.generator = self.engine.revive(self.saved).generator
-            self.saved = None
+        self.waiting = None
+        self.repeats = False
         try:
             next(self.generator)
         except StopIteration as stop:
@@ -225,12 +201,15 @@ class GeneratedActivation:
             self.results = [] if count == 0 else [value] if count == 1 else list(value)
             return True
         except Interrupted as interrupted:
-            self.saved = self.frames_of_traceback(interrupted)
+            # The generators are gone, but their frames are not.
+            again = self.engine.revive(self.frames_of_traceback(interrupted))
+            self.generator = again.generator
+            self.waiting, self.repeats = again.waiting, True
         return False
 
     def frames(self) -> list[RawFrame]:
-        if self.saved is not None:
-            return self.saved
+        if self.waiting is not None:
+            return self.waiting
         result = []
         generator: Any = self.generator
         while generator is not None:
@@ -258,7 +237,7 @@ class GeneratedActivation:
         location = engine.location(frame, line)
         if location is None:
             # Another instance's, or a call that was made through the host.
-            raise foreign_frame()
+            raise CheckpointError("frames of several instances cannot be written to one checkpoint")
         points = engine.points(location.function)
         if youngest:
             height = len(points.safepoints[location.offset])
@@ -301,9 +280,3 @@ class GeneratedActivation:
             return error
         trap.backtrace = tuple(reversed(locations))
         return trap
-
-
-def foreign_frame() -> Exception:
-    from chiwawa_runtime.errors import CheckpointError
-
-    return CheckpointError("frames of several instances cannot be written to one checkpoint")

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
-from chiwawa_runtime.errors import Exhaustion, UnlinkableError
+from chiwawa_runtime.errors import Exhaustion, Trap, UnlinkableError
 from chiwawa_runtime.globals_ import Global
 from chiwawa_runtime.memory import DataSegment, Memory
 from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
 from chiwawa_runtime.requests import Requests
 from chiwawa_runtime.store import Function, HostFunction, bind_host
 from chiwawa_runtime.table import ElemSegment, Table
-from chiwawa_runtime.types import ExternType, FuncType, GlobalType, Limits, MemoryType, TableType
+from chiwawa_runtime.types import (
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+    ValType,
+)
 
 #: How many frames of functions that can recur may be on the call stack. Both paths, on every
 #: Python, trap at the same one.
@@ -46,6 +53,10 @@ class RawFrame:
 class Activation(Protocol):
     """A call in progress, with the calls that it made."""
 
+    #: Whether the safepoint at which it goes on is one that has been counted already: it was
+    #: restored there, or a host function was interrupted.
+    repeats: bool
+
     def advance(self) -> bool:
         """Run until the call has returned (True) or a request is pending at a safepoint (False).
         Traps and errors of host functions are raised as they come, unexplained."""
@@ -74,6 +85,9 @@ class Engine(Protocol):
 
     def points(self, function: int) -> Points:
         """Where the function may be suspended."""
+
+    def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
+        """The operand types at a boundary at which ``revive`` can enter the youngest frame."""
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Activation: ...
 
@@ -222,6 +236,20 @@ def host_function(host: HostFunction, instance: Instance | None, index: int) -> 
 
 def exhausted() -> None:
     raise Exhaustion
+
+
+def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
+    """Spec 4.4.8, call_indirect: the function to call."""
+    elements = table.elements
+    if index >= len(elements):
+        raise Trap("undefined element")
+    function = elements[index]
+    if function is None:
+        raise Trap(f"uninitialized element {index}")
+    assert isinstance(function, Function)
+    if function.type is not functype and function.type != functype:
+        raise Trap("indirect call type mismatch")
+    return function
 
 
 def crossing(function: Function) -> Callable[..., Generator[None, None, Any]]:

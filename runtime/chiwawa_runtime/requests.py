@@ -48,6 +48,11 @@ class Requests:
         """Count safepoints from here on; stop at the one that makes the number ``target``."""
         self.counter = Counter(self.pending, passed, target)
 
+    def repeat(self) -> None:
+        """The safepoint tested next has been counted already."""
+        if self.counter is not None:
+            self.counter.count -= 1
+
     @property
     def poll(self) -> list[str] | Counter:
         return self.pending if self.counter is None else self.counter

@@ -1,0 +1,44 @@
+"""Constant expressions (spec 3.3.10) as Python source, from the instructions' own meanings."""
+
+from __future__ import annotations
+
+from chiwawa.aot import fold
+from chiwawa.aot.emit import text
+from chiwawa.aot.fold import Node, const, name
+from chiwawa.aot.tree import environment
+from chiwawa.module import Expr
+
+
+def constant(expr: Expr) -> str:
+    """The source of a function of an instance (``x``) that gives the value of ``expr``."""
+    stack: list[Node] = []
+    for instr in expr:
+        if instr.op.name == "end":
+            break
+        env = environment(instr)
+        for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
+            if kind == "globalidx":
+                env["glob"] = item("globals", imm)
+            elif kind == "funcidx":
+                env["func"] = item("functions", imm)
+        arity = sum(1 for count in fold.uses(instr.op) if count)
+        first = len(stack) - arity
+        operands = stack[first:]
+        del stack[first:]
+        stack.append(fold.template(instr.op)(operands, env))
+    (value,) = stack
+    return f"lambda x: {text(value)}"
+
+
+def item(space: str, index: object) -> Node:
+    return fold.subscript(fold.attribute(name("x"), space), const(index))
+
+
+def reference(expr: Expr) -> int | None | str:
+    """An element of a segment: a function index, None, or the source of a function."""
+    first = expr[0]
+    if len(expr) == 2 and first.op.name == "ref.func":
+        return first.imm[0]  # type: ignore[return-value]
+    if len(expr) == 2 and first.op.name == "ref.null":
+        return None
+    return constant(expr)

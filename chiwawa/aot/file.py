@@ -1,0 +1,225 @@
+"""A module to a Python file, written function by function as it is translated.
+
+The file has the functions, then everything else that an instance needs as literals, and the module
+itself, compressed. The same module gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import zlib
+from collections.abc import Callable
+from typing import TextIO
+
+from chiwawa.aot.constants import constant, reference
+from chiwawa.aot.function import Translated, translate_function
+from chiwawa.aot.tree import Options
+from chiwawa.lower import Spaces, recursive_functions
+from chiwawa.module import Module, TypeUse
+from chiwawa.points import points_of
+from chiwawa_runtime.program import LETTER_OF
+from chiwawa_runtime.types import ExternType, FuncType, GlobalType, Limits, MemoryType, TableType
+
+#: Called with how many functions are done, and how many there are.
+Progress = Callable[[int, int], None]
+
+HEADER = '''\
+"""WebAssembly module {name}, translated to Python by chiwawa: do not edit.
+
+Import it (``instantiate``), run it (``python FILE``), or give it to ``chiwawa run``. A function that
+can be suspended is a generator: ``l0`` and so on are its locals, ``s0`` and so on its operands, and
+``pc`` is where to go on, 0 when it simply runs. Lines stand for instructions, so a change of lines
+makes the file useless.
+"""
+
+from chiwawa_runtime.bundle import bundle, run_file
+
+'''
+
+
+def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
+    """The functions that have a safepoint: those with a loop or a call (see ``chiwawa.lower``)."""
+    result = set()
+    for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs):
+        body = func.body
+        if everywhere:
+            if len(body) > 1:
+                result.add(index)
+        elif any(i.op.name in ("loop", "call", "call_indirect") for i in body):
+            result.add(index)
+    return frozenset(result)
+
+
+def function_names(module: Module, count: int) -> dict[int, str]:
+    """Python names for functions: ``f``, the index, and what the name section says, if it can be
+    part of one."""
+    names = {}
+    for index in range(count):
+        known = re.sub(r"\W+", "_", module.names.funcs.get(index, ""), flags=re.ASCII)
+        known = known.strip("_")[:60]
+        names[index] = f"f{index}_{known}" if known else f"f{index}"
+    return names
+
+
+def options_for(module: Module, *, everywhere: bool = False, polls: bool = True) -> Options:
+    spaces = Spaces.of(module)
+    return Options(
+        spaces,
+        suspendable_functions(spaces, everywhere),
+        recursive_functions(spaces),
+        function_names(module, len(spaces.funcs)),
+        everywhere=everywhere,
+        polls=polls,
+    )
+
+
+def translate(
+    module: Module,
+    out: TextIO,
+    *,
+    granularity: str = "safepoint",
+    polls: bool = True,
+    progress: Progress | None = None,
+) -> None:
+    """Write the translation of ``module``, which is valid, to ``out``.
+
+    ``granularity`` is ``safepoint`` or ``instruction`` (every boundary is a safepoint: slow).
+    ``polls`` False leaves the safepoints out, which only serves to measure what they cost.
+    """
+    options = options_for(module, everywhere=granularity == "instruction", polls=polls)
+    header = HEADER.format(name=described(module))
+    out.write(header)
+    line = header.count("\n") + 1
+    total = len(module.funcs)
+    rows = []
+    for done, index in enumerate(range(options.spaces.imported_funcs, len(options.spaces.funcs))):
+        if progress is not None:
+            progress(done, total)
+        translated = translate_function(index, options)
+        out.write("\n" + translated.source + "\n\n")
+        rows.append(code_row(translated, line + 1, options))
+        line += translated.source.count("\n") + 3
+    if progress is not None:
+        progress(total, total)
+    write_tables(module, options, rows, granularity, out)
+
+
+def described(module: Module) -> str:
+    name = module.names.module
+    return ascii(name).replace("\\", "/").replace('"', "'") if name else "(without a name)"
+
+
+def letters(functype: FuncType) -> str:
+    left = "".join(LETTER_OF[t] for t in functype.params)
+    return left + ":" + "".join(LETTER_OF[t] for t in functype.results)
+
+
+def code_row(translated: Translated, first_line: int, options: Options) -> str:
+    """The arguments of ``bundle.code`` for a function, after the function itself."""
+    points = points_of(translated.lowered, options.spaces)
+    lines = " ".join(f"{line}:{offset}" for line, offset in translated.lines)
+    safepoints = " ".join(
+        f"{offset}:{''.join(LETTER_OF[t] for t in stack)}"
+        for offset, stack in points.safepoints.items()
+    )
+    body = translated.lowered.body
+    callees = {body[p].offset: body[p].imm[0] for p in translated.lowered.calls}
+    calls = " ".join(
+        f"{offset}:{''.join(LETTER_OF[t] for t in call.stack)}:"
+        f"{callees[offset]}{'t' if call.function is None else ''}"
+        for offset, call in points.calls.items()
+    )
+    locals_ = "".join(LETTER_OF[t] for t in points.locals)
+    name = options.names[translated.index]
+    return (
+        f"({name}, {translated.generator}, {first_line}, {translated.slots}, {locals_!r}, "
+        f"{lines!r}, {safepoints!r}, {calls!r})"
+    )
+
+
+def limits_text(limits: Limits) -> str:
+    return f"{limits.min}, {limits.max}"
+
+
+def extern_text(desc: ExternType | TypeUse, types: list[FuncType]) -> str:
+    """Source of a tuple that says an external type."""
+    match desc:
+        case TypeUse(typeidx=typeidx):
+            return f"('func', {letters(types[typeidx])!r})"
+        case FuncType():
+            return f"('func', {letters(desc)!r})"
+        case TableType(limits=limits, element=element):
+            return f"('table', {LETTER_OF[element]!r}, {limits_text(limits)})"
+        case MemoryType(limits=limits):
+            return f"('memory', {limits_text(limits)})"
+        case GlobalType(type=valtype, mutable=mutable):
+            return f"('global', {LETTER_OF[valtype]!r}, {mutable})"
+
+
+def write_tables(
+    module: Module, options: Options, rows: list[str], granularity: str, out: TextIO
+) -> None:
+    spaces = options.spaces
+    out.write("\nBUNDLE = bundle(\n")
+
+    def field(name: str, items: list[str]) -> None:
+        if not items:
+            out.write(f"    {name}=(),\n")
+            return
+        out.write(f"    {name}=(\n")
+        for item in items:
+            out.write(f"        {item},\n")
+        out.write("    ),\n")
+
+    name = module.names.module or ""
+    out.write(f"    name={ascii(name)},\n")
+    out.write(f"    hash={hashlib.sha256(module.binary).hexdigest()!r},\n")
+    out.write(f"    granularity={granularity!r},\n")
+    field("types", [repr(letters(t)) for t in module.types])
+    field(
+        "imports",
+        [
+            f"({ascii(i.module)}, {ascii(i.name)}, {extern_text(i.desc, module.types)})"
+            for i in module.imports
+        ],
+    )
+    field("functions", [str(f.typeidx) for f in module.funcs])
+    known = module.names.funcs
+    out.write("    function_names={\n")
+    for index in sorted(known):
+        if index < len(spaces.funcs):
+            out.write(f"        {index}: {ascii(known[index])},\n")
+    out.write("    },\n")
+    field("tables", [extern_text(t, module.types) for t in module.tables])
+    field("memories", [extern_text(m, module.types) for m in module.mems])
+    field(
+        "globals",
+        [f"({extern_text(g.type, module.types)}, {constant(g.init)})" for g in module.globals],
+    )
+    field("exports", [f"({ascii(e.name)}, {e.kind!r}, {e.index})" for e in module.exports])
+    out.write(f"    start={module.start},\n")
+    elems = []
+    for elem in module.elems:
+        inits = "".join(f"{reference(expr)}, " for expr in elem.init)
+        offset = constant(elem.offset) if elem.mode == "active" else None
+        elems.append(f"({elem.mode!r}, ({inits}), {elem.tableidx}, {offset})")
+    field("elems", elems)
+    datas = []
+    for data in module.datas:
+        offset = constant(data.offset) if data.mode == "active" else None
+        assert data.at is not None
+        datas.append(f"({data.at}, {len(data.init)}, {data.memidx}, {offset})")
+    field("datas", datas)
+    out.write(f"    recursive={sorted(options.recursive)},\n")
+    imported = [repr(options.names[i]) for i in range(spaces.imported_funcs)]
+    field("imported_names", imported)
+    field("codes", rows)
+    packed = base64.b85encode(zlib.compress(module.binary, 9)).decode()
+    out.write("    module=(\n")
+    for start in range(0, len(packed), 88):
+        out.write(f'        "{packed[start : start + 88]}"\n')
+    out.write("    ),\n)\n\n")
+    out.write("instantiate = BUNDLE.instantiate\n\n")
+    out.write('if __name__ == "__main__":\n    run_file(BUNDLE)\n')

@@ -1,0 +1,191 @@
+"""A function prepared for one instance: segments of handlers, and where each leads.
+
+A segment is what runs without a look at control: the handlers of instructions in a row, then one
+instruction that leads on. A boundary where a program may be stopped, or go on after a restore, is
+always the start of a segment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chiwawa.interp.handlers import Handler, handler
+from chiwawa.lower import Label, Lowered
+from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.types import F32, F64, NumType, ValType
+
+#: How a segment ends.
+NEXT, BR, BR_IF, IF, BR_TABLE, CALL, CALL_INDIRECT, RETURN, UNREACHABLE = range(9)
+
+
+class Jump:
+    """Where a branch leads, and which operands it drops: ``drop`` of them, from ``height`` up."""
+
+    __slots__ = ("drop", "height", "segment")
+
+    def __init__(self, segment: Segment, height: int, drop: int) -> None:
+        self.segment = segment
+        self.height = height
+        self.drop = drop
+
+
+class Segment:
+    """``offsets`` are the code offsets of the handlers' instructions, then of the last one.
+    ``argument`` is what the ending needs: a Jump, a list of them, or what is called."""
+
+    __slots__ = ("argument", "ending", "handlers", "next", "offset", "offsets", "safepoint", "start")
+
+    def __init__(self, start: int, offset: int, safepoint: bool) -> None:
+        self.start = start
+        #: The code offset that it starts at.
+        self.offset = offset
+        self.safepoint = safepoint
+        self.handlers: tuple[Handler, ...] = ()
+        self.offsets: list[int] = []
+        self.ending = NEXT
+        self.argument: Any = None
+        self.next: Segment | None = None
+
+
+class Code:
+    """A prepared function. ``at`` has the segments by position."""
+
+    __slots__ = ("arity", "at", "depth", "entry", "index", "lowered", "params", "zeros")
+
+    def __init__(self, lowered: Lowered, depth: int) -> None:
+        self.lowered = lowered
+        self.index = lowered.index
+        self.params = len(lowered.type.params)
+        self.arity = len(lowered.type.results)
+        self.zeros = [zero(t) for t in lowered.locals[self.params :]]
+        #: How much deeper than a frame of this function its callees are (0 or 1).
+        self.depth = depth
+        self.at: dict[int, Segment] = {}
+        self.entry: Segment
+
+
+def zero(valtype: ValType) -> Any:
+    """Spec 4.2.1, the default value of a type."""
+    if isinstance(valtype, NumType):
+        return 0.0 if valtype is F32 or valtype is F64 else 0
+    return None
+
+
+def prepare(lowered: Lowered, instance: Instance, deepens: bool, split: int | None = None) -> Code:
+    """Prepare a function. ``split`` is a position where a segment must start too."""
+    code = Code(lowered, int(deepens))
+    starts = boundaries(lowered)
+    if split is not None:
+        starts.add(split)
+    body = lowered.body
+    end = lowered.function.end
+    for position in starts | {end}:
+        safepoint = position in lowered.safepoints
+        code.at[position] = Segment(position, body[position].offset, safepoint)
+    code.at[end].ending = RETURN
+    code.at[end].offsets.append(body[end].offset)
+    filler = _Filler(code, instance)
+    for position in starts - {end}:
+        filler.fill(code.at[position])
+    code.entry = code.at[0]
+    return code
+
+
+def boundaries(lowered: Lowered) -> set[int]:
+    """The positions at which segments start."""
+    starts = {0, *lowered.safepoints}
+    for label in lowered.labels.values():
+        starts.add(label.end)
+        if label.kind == "loop":
+            starts.add(label.start)
+        if label.kind == "if":
+            starts.add(label.start + 1)
+            starts.add(label.end if label.else_ is None else label.else_ + 1)
+    for position in lowered.targets:
+        starts.add(position + 1)
+    for position in lowered.calls:
+        starts.add(position + 1)
+    return {p for p in starts if p <= lowered.function.end}
+
+
+class _Filler:
+    """Fills segments of one function."""
+
+    def __init__(self, code: Code, instance: Instance) -> None:
+        self.code = code
+        self.lowered = code.lowered
+        self.instance = instance
+        self.ends = {l.else_: l.end for l in code.lowered.labels.values() if l.else_ is not None}
+
+    def fill(self, segment: Segment) -> None:
+        lowered, at = self.lowered, self.code.at
+        handlers: list[Handler] = []
+        position = segment.start
+        first = True
+        while first or position not in at:
+            first = False
+            op, imm, offset = lowered.body[position]
+            name = op.name
+            if name == "else":
+                # Fallen into from the first arm: on to the end.
+                segment.next = at[self.ends[position]]
+                break
+            if name in ("end", "block", "loop"):
+                # Where a boundary is wanted here, it starts a segment of its own.
+                position += 1
+                continue
+            if not lowered.reached[position]:
+                break
+            if self.end(segment, position, name):
+                segment.offsets.append(offset)
+                break
+            handlers.append(handler(lowered.body[position], self.instance))
+            segment.offsets.append(offset)
+            position += 1
+        else:
+            segment.next = at[position]
+        segment.handlers = tuple(handlers)
+
+    def end(self, segment: Segment, position: int, name: str) -> bool:
+        """Whether the instruction ends the segment; what follows it then."""
+        lowered, at = self.lowered, self.code.at
+        height = lowered.heights[position]
+        match name:
+            case "br":
+                segment.ending = BR
+                segment.argument = self.jump(lowered.targets[position][0], height)
+            case "br_if":
+                segment.ending = BR_IF
+                segment.argument = self.jump(lowered.targets[position][0], height - 1)
+                segment.next = at[position + 1]
+            case "br_table":
+                segment.ending = BR_TABLE
+                segment.argument = [self.jump(t, height - 1) for t in lowered.targets[position]]
+            case "if":
+                label = lowered.labels[position]
+                otherwise = label.end if label.else_ is None else label.else_ + 1
+                segment.ending = IF
+                segment.argument = Jump(at[otherwise], 0, 0)
+                segment.next = at[position + 1]
+            case "return":
+                segment.ending = RETURN
+            case "unreachable":
+                segment.ending = UNREACHABLE
+            case "call":
+                index: int = lowered.body[position].imm[0]  # type: ignore[assignment]
+                segment.ending = CALL
+                segment.argument = self.instance.functions[index]
+                segment.next = at[position + 1]
+            case "call_indirect":
+                typeidx, tableidx = lowered.body[position].imm
+                segment.ending = CALL_INDIRECT
+                table = self.instance.tables[tableidx]  # type: ignore[index]
+                segment.argument = (table, lowered.calls[position])
+                segment.next = at[position + 1]
+            case _:
+                return False
+        return True
+
+    def jump(self, label: Label, height: int) -> Jump:
+        position = label.start if label.kind == "loop" else label.end
+        return Jump(self.code.at[position], label.height, height - label.arity - label.height)

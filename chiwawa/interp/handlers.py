@@ -1,0 +1,148 @@
+"""Instructions as Python functions, compiled from their meanings in the instruction table.
+
+A handler takes a frame's operand stack and its locals, both lists, and returns nothing. For each
+instruction there is one factory, made when it is first needed; it binds what the immediates name.
+What has no meaning in the table and does not change control has its factory written out here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from chiwawa.module import Instr, MemArg
+from chiwawa.opcodes import Op
+from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.numerics import NAMESPACE, f32_from_bits, f64_from_bits
+
+Handler = Callable[[list[Any], list[Any]], None]
+
+#: Where handlers come from, as tracebacks say it: their exceptions are the program's traps.
+SOURCE = "<chiwawa instruction>"
+
+IMMEDIATES = (
+    "value", "offset", "memory", "mem", "mem2", "table", "table2", "glob", "elem", "data", "func",
+)  # fmt: skip
+
+
+@cache
+def factory(op: Op, names: tuple[str, ...]) -> Callable[..., Handler]:
+    """A function of what ``names`` stand for to the handler of ``op``."""
+    assert op.meaning is not None
+    used = [n.id for n in ast.walk(ast.parse(op.meaning)) if isinstance(n, ast.Name)]
+    operands = [o for o in ("a", "b", "c") if o in used]
+    is_assignment = isinstance(ast.parse(op.meaning).body[0], ast.Assign)
+    pushes = not is_assignment and (op.signature is None or bool(op.results))
+    if op.signature is None and op.name in ("table.set", "table.fill"):
+        pushes = False
+    body = []
+    if pushes and operands:
+        for operand in reversed(operands[1:]):
+            body.append(f"{operand} = stack.pop()")
+        meaning = op.meaning
+        if used.count("a") == 1 and not pops_in_meaning(meaning):
+            meaning = re.sub(r"\ba\b", "stack[-1]", meaning)
+        else:
+            body.append("a = stack[-1]")
+        body.append(f"stack[-1] = {meaning}")
+    else:
+        for operand in reversed(operands):
+            body.append(f"{operand} = stack.pop()")
+        body.append(f"stack.append({op.meaning})" if pushes else op.meaning)
+    return compile_factory(names, body)
+
+
+def pops_in_meaning(meaning: str) -> bool:
+    """Whether the meaning may leave the stack's top alone where it is evaluated."""
+    return " if " in meaning
+
+
+def compile_factory(names: tuple[str, ...], body: list[str]) -> Callable[..., Handler]:
+    lines = [
+        f"def make({', '.join(names)}):",
+        "    def handler(stack, locals):",
+        *(f"        {line}" for line in body),
+        "    return handler",
+    ]
+    namespace: dict[str, Any] = dict(NAMESPACE)
+    exec(compile("\n".join(lines), SOURCE, "exec"), namespace)
+    return namespace["make"]  # type: ignore[no-any-return]
+
+
+def environment(instr: Instr, instance: Instance) -> dict[str, Any]:
+    """What the names of a meaning stand for in ``instance`` (see ``chiwawa.opcodes``)."""
+    env: dict[str, Any] = {}
+    for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
+        match kind, imm:
+            case "memarg", MemArg():
+                env["memory"] = instance.memories[imm.memidx].data
+                env["offset"] = imm.offset
+            case "f32", int():
+                env["value"] = f32_from_bits(imm)
+            case "f64", int():
+                env["value"] = f64_from_bits(imm)
+            case ("i32" | "i64"), int():
+                env["value"] = imm
+            case "memidx", int():
+                env["mem2" if "mem" in env else "mem"] = instance.memories[imm]
+            case "tableidx", int():
+                env["table2" if "table" in env else "table"] = instance.tables[imm]
+            case "globalidx", int():
+                env["glob"] = instance.globals[imm]
+            case "elemidx", int():
+                env["elem"] = instance.elems[imm]
+            case "dataidx", int():
+                env["data"] = instance.datas[imm]
+            case "funcidx", int():
+                env["func"] = instance.functions[imm]
+    return env
+
+
+def local_get(index: int) -> Handler:
+    def handler(stack: list[Any], locals: list[Any]) -> None:
+        stack.append(locals[index])
+
+    return handler
+
+
+def local_set(index: int) -> Handler:
+    def handler(stack: list[Any], locals: list[Any]) -> None:
+        locals[index] = stack.pop()
+
+    return handler
+
+
+def local_tee(index: int) -> Handler:
+    def handler(stack: list[Any], locals: list[Any]) -> None:
+        locals[index] = stack[-1]
+
+    return handler
+
+
+def drop(stack: list[Any], locals: list[Any]) -> None:
+    stack.pop()
+
+
+def nop(stack: list[Any], locals: list[Any]) -> None:
+    pass
+
+
+def handler(instr: Instr, instance: Instance) -> Handler:
+    """The handler of ``instr``, which does not change control, in ``instance``."""
+    op = instr.op
+    match op.name:
+        case "local.get":
+            return local_get(instr.imm[0])  # type: ignore[arg-type]
+        case "local.set":
+            return local_set(instr.imm[0])  # type: ignore[arg-type]
+        case "local.tee":
+            return local_tee(instr.imm[0])  # type: ignore[arg-type]
+        case "drop":
+            return drop
+        case "nop":
+            return nop
+    env = environment(instr, instance)
+    return factory(op, tuple(env))(**env)

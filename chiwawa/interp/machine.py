@@ -1,0 +1,364 @@
+"""The interpreter's engine: frames, and the loop that steps them (spec 4.4.8).
+
+Wasm calls push a frame here and never a Python one, so depth costs only memory. What a frame holds
+between two segments is exactly what a checkpoint says of it.
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from chiwawa.interp.code import (
+    BR,
+    BR_IF,
+    BR_TABLE,
+    CALL,
+    CALL_INDIRECT,
+    IF,
+    NEXT,
+    RETURN,
+    UNREACHABLE,
+    Code,
+    Segment,
+    prepare,
+)
+from chiwawa.interp.handlers import SOURCE
+from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
+from chiwawa.points import points_of
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
+from chiwawa_runtime.instance import DEEPEST, Instance, RawFrame, indirect_target
+from chiwawa_runtime.program import Points
+from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.store import Function
+from chiwawa_runtime.types import ValType
+
+
+class Frame:
+    """A function being run. ``segment`` is the one to run, or the one that ended in the call in
+    progress. ``depth`` counts the frames beneath that can recur."""
+
+    __slots__ = ("code", "depth", "engine", "locals", "segment", "stack")
+
+    def __init__(
+        self, engine: InterpreterEngine, code: Code, locals_: list[Any], depth: int
+    ) -> None:
+        self.engine = engine
+        self.code = code
+        self.locals = locals_
+        self.stack: list[Any] = []
+        self.segment: Segment = code.entry
+        self.depth = depth
+
+
+class InterpreterEngine:
+    """Runs one instance of a module."""
+
+    deep = False
+
+    def __init__(self, spaces: Spaces, *, everywhere: bool = False) -> None:
+        self.spaces = spaces
+        self.everywhere = everywhere
+        self.granularity = "instruction" if everywhere else "safepoint"
+        self.recursive = recursive_functions(spaces)
+        self.instance: Instance
+        self.codes: dict[int, Code] = {}
+        self.known_points: dict[int, Points] = {}
+        self.poll: Any = []
+
+    def attach(self, instance: Instance) -> None:
+        self.instance = instance
+        for function in instance.functions[self.spaces.imported_funcs :]:
+            function.enter = self.entering(function)
+
+    def entering(self, function: Function) -> Any:
+        """What enters ``function`` from generated code of another instance: it cannot be stopped
+        there, so it runs to its end."""
+
+        def enter(*args: Any) -> Any:
+            activation = self.start(function.index, args[:-1], args[-1])
+            while not activation.advance():
+                yield
+            results = activation.results
+            return None if not results else results[0] if len(results) == 1 else tuple(results)
+
+        return enter
+
+    def lowered(self, function: int) -> Lowered:
+        return lower(self.spaces, function, everywhere=self.everywhere)
+
+    def code(self, function: int) -> Code:
+        code = self.codes.get(function)
+        if code is None:
+            code = prepare(self.lowered(function), self.instance, function in self.recursive)
+            self.codes[function] = code
+        return code
+
+    def points(self, function: int) -> Points:
+        points = self.known_points.get(function)
+        if points is None:
+            points = self.known_points[function] = points_of(self.lowered(function), self.spaces)
+        return points
+
+    def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
+        lowered = self.lowered(function)
+        for position, instr in enumerate(lowered.body):
+            if instr.offset == offset and lowered.reached[position]:
+                return lowered.types_at(position)
+        return None
+
+    def listen(self, poll: object) -> None:
+        self.poll = poll
+
+    def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
+        activation = Interpretation(self, len(self.spaces.funcs[function].results))
+        activation.enter(self.instance.functions[function], list(args), depth, False)
+        return activation
+
+    def revive(self, frames: Sequence[RawFrame]) -> Interpretation:
+        oldest = frames[-1].function
+        activation = Interpretation(self, len(self.spaces.funcs[oldest].results))
+        depth = 0
+        for raw in reversed(frames):
+            youngest = raw is frames[0]
+            code = self.code(raw.function)
+            lowered = code.lowered
+            position = next(
+                p
+                for p, instr in enumerate(lowered.body)
+                if instr.offset == raw.offset and lowered.reached[p]
+            )
+            if youngest and position not in code.at:
+                deepens = raw.function in self.recursive
+                code = prepare(lowered, self.instance, deepens, split=position)
+            frame = Frame(self, code, list(raw.locals), depth)
+            frame.stack = list(raw.stack)
+            frame.segment = code.at[position] if youngest else calling(code, position)
+            activation.stack.append(frame)
+            depth += code.depth or frame.segment.ending == CALL_INDIRECT
+        activation.repeats = True
+        return activation
+
+
+def calling(code: Code, position: int) -> Segment:
+    """The segment that ends in the call at ``position``."""
+    following = code.at[position + 1]
+    offset = code.lowered.body[position].offset
+    for segment in code.at.values():
+        if segment.next is following and segment.ending in (CALL, CALL_INDIRECT):
+            if segment.offsets[-1] == offset:
+                return segment
+    raise AssertionError("a call ends a segment")
+
+
+class Interpretation:
+    """A call in progress: frames, the oldest first."""
+
+    def __init__(self, engine: InterpreterEngine, arity: int) -> None:
+        self.engine = engine
+        self.arity = arity
+        self.stack: list[Frame] = []
+        self.results: list[Any] = []
+        #: Whether the safepoint where this stopped has been met already.
+        self.met = False
+        self.repeats = False
+        #: Where the youngest frame trapped, once it has.
+        self.trapped: int | None = None
+
+    def enter(self, function: Function, args: list[Any], depth: int, imported: bool) -> None:
+        """Call ``function``: push its frame, or run it here if it is not an interpreter's."""
+        instance = function.instance
+        engine = None if instance is None else instance.engine
+        if isinstance(engine, InterpreterEngine):
+            if imported and depth >= DEEPEST:
+                raise Exhaustion
+            code = engine.code(function.index)
+            self.stack.append(Frame(engine, code, args + code.zeros, depth))
+            if code.depth and depth >= DEEPEST:
+                self.trapped = code.lowered.body[0].offset
+                raise Exhaustion
+            return
+        if function.direct is not None:
+            value = function.direct(*args)
+        else:
+            value = run_through(function, args, depth)
+        results = self.stack[-1].stack if self.stack else self.results
+        count = len(function.type.results)
+        if count == 1:
+            results.append(value)
+        elif count:
+            results.extend(value)
+        if self.stack:
+            frame = self.stack[-1]
+            assert frame.segment.next is not None
+            frame.segment = frame.segment.next
+
+    def advance(self) -> bool:
+        stack = self.stack
+        if not stack:
+            return True
+        self.repeats = False
+        handlers: Any = iter(())
+        segment = stack[-1].segment
+        try:
+            poll = self.engine.poll
+            while True:
+                frame = stack[-1]
+                operands, locals_ = frame.stack, frame.locals
+                segment = frame.segment
+                while True:
+                    if segment.safepoint:
+                        if self.met:
+                            self.met = False
+                        elif poll:
+                            frame.segment = segment
+                            self.met = True
+                            return False
+                    handlers = iter(segment.handlers)
+                    for handler in handlers:
+                        handler(operands, locals_)
+                    ending = segment.ending
+                    if ending == BR_IF:
+                        if not operands.pop():
+                            segment = segment.next  # type: ignore[assignment]
+                            continue
+                        jump = segment.argument
+                    elif ending == BR:
+                        jump = segment.argument
+                    elif ending == NEXT:
+                        segment = segment.next  # type: ignore[assignment]
+                        continue
+                    elif ending == IF:
+                        if operands.pop():
+                            segment = segment.next  # type: ignore[assignment]
+                        else:
+                            segment = segment.argument.segment
+                        continue
+                    elif ending == BR_TABLE:
+                        index = operands.pop()
+                        jumps = segment.argument
+                        jump = jumps[index] if index < len(jumps) else jumps[-1]
+                    else:
+                        break
+                    if jump.drop:
+                        height = jump.height
+                        del operands[height : height + jump.drop]
+                    segment = jump.segment
+                frame.segment = segment
+                if ending == RETURN:
+                    arity = frame.code.arity
+                    values = operands[len(operands) - arity :] if arity else []
+                    stack.pop()
+                    if not stack:
+                        self.results = values
+                        return True
+                    caller = stack[-1]
+                    caller.stack += values
+                    caller.segment = caller.segment.next  # type: ignore[assignment]
+                elif ending == CALL:
+                    function = segment.argument
+                    imported = function.instance is not frame.engine.instance
+                    self.call(frame, function, imported=imported)
+                elif ending == CALL_INDIRECT:
+                    table, functype = segment.argument
+                    index = operands.pop()
+                    try:
+                        function = indirect_target(table, index, functype)
+                        self.call(frame, function, indirect=True)
+                    except Interrupted:
+                        operands.append(index)
+                        raise
+                else:
+                    assert ending == UNREACHABLE
+                    raise Trap("unreachable")
+        except Interrupted:
+            # The boundary before the call: its arguments are on the stack again.
+            self.repeats = True
+            return False
+        except BaseException as error:
+            if self.trapped is None:
+                self.trapped = place(error, segment, handlers)
+            raise
+
+    def call(
+        self, frame: Frame, function: Function, *, imported: bool = False, indirect: bool = False
+    ) -> None:
+        operands = frame.stack
+        count = len(function.type.params)
+        if count:
+            args = operands[-count:]
+            del operands[-count:]
+        else:
+            args = []
+        deeper = frame.code.depth or imported or indirect
+        try:
+            self.enter(function, args, frame.depth + deeper, imported)
+        except Interrupted:
+            operands += args
+            raise
+
+    def frames(self) -> list[RawFrame]:
+        result = []
+        for frame in reversed(self.stack):
+            if frame.engine is not self.engine:
+                raise CheckpointError(
+                    "frames of several instances cannot be written to one checkpoint"
+                )
+            segment = frame.segment
+            # A caller waits in the call that ends its segment; the youngest is at its start.
+            offset = segment.offsets[-1] if result else segment.offset
+            result.append(RawFrame(frame.code.index, offset, frame.locals, frame.stack))
+        return result
+
+    def explain(self, error: BaseException) -> BaseException:
+        """Python's own exceptions are traps where a handler itself raised them: a helper or a host
+        function that raises one has a frame of its own."""
+        if isinstance(error, Trap):
+            trap = error
+        elif not raised_by_handler(error):
+            return error
+        elif isinstance(error, ZeroDivisionError):
+            trap = Trap("integer divide by zero")
+        elif isinstance(error, IndexError | struct.error | OverflowError):
+            trap = Trap("out of bounds memory access")
+        else:
+            return error
+        if not trap.backtrace:
+            locations = []
+            for frame in reversed(self.stack):
+                offset = self.trapped if not locations else frame.segment.offsets[-1]
+                index = frame.code.index
+                names = frame.engine.instance.program.function_names
+                locations.append(Location(index, offset or 0, names.get(index)))
+            trap.backtrace = tuple(locations)
+        return trap
+
+
+def raised_by_handler(error: BaseException) -> bool:
+    traceback = error.__traceback__
+    innermost = None
+    while traceback is not None:
+        innermost, traceback = traceback.tb_frame, traceback.tb_next
+    return innermost is not None and innermost.f_code.co_filename == SOURCE
+
+
+def place(error: BaseException, segment: Segment, handlers: Any) -> int:
+    """The code offset of the instruction that raised ``error``."""
+    beneath = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    if beneath is None or beneath.tb_frame.f_code.co_filename != SOURCE:
+        return segment.offsets[-1]
+    # The iterator stands behind the handler that it gave last.
+    return segment.offsets[len(segment.handlers) - operator.length_hint(handlers) - 1]
+
+
+def run_through(function: Function, args: list[Any], depth: int) -> Any:
+    """Call a function of another engine, which cannot be stopped from here, to its end."""
+    assert function.enter is not None
+    generator = function.enter(*args, depth)
+    while True:
+        try:
+            next(generator)
+        except StopIteration as stop:
+            return stop.value

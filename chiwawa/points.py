@@ -1,0 +1,24 @@
+"""Where functions can be suspended, as the running side needs it: ``lower``'s answer by code offset."""
+
+from __future__ import annotations
+
+from chiwawa.lower import Lowered, Spaces
+from chiwawa_runtime.program import CallPoint, Points
+
+
+def points_of(lowered: Lowered, spaces: Spaces) -> Points:
+    """A call of an imported function is no place where a frame waits: the host's calls cannot be
+    captured, and other instances are not in a checkpoint."""
+    body = lowered.body
+    calls = {}
+    for position, functype in lowered.calls.items():
+        function: int | None = None
+        if body[position].op.name == "call":
+            function = body[position].imm[0]  # type: ignore[assignment]
+            assert function is not None
+            if function < spaces.imported_funcs:
+                continue
+        stack = lowered.types_in_call(position)
+        calls[body[position].offset] = CallPoint(stack, functype, function)
+    safepoints = {body[p].offset: lowered.types_at(p) for p in sorted(lowered.safepoints)}
+    return Points(lowered.locals, safepoints, calls)

@@ -1,0 +1,291 @@
+"""From a stopped run to a ``Snapshot``, and back into an instance, with every check that trust in a
+file needs.
+
+Nothing is changed until everything has been checked: a refused checkpoint leaves the instance as it
+was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.instance import Instance, RawFrame
+from chiwawa_runtime.program import CallPoint, Points
+from chiwawa_runtime.snapshot import (
+    Carried,
+    Frame,
+    FuncIdx,
+    GlobalImage,
+    MemoryImage,
+    PlannedCall,
+    Ref,
+    Snapshot,
+    TableImage,
+    Value,
+)
+from chiwawa_runtime.store import Function
+from chiwawa_runtime.types import I32, I64, FuncType, NumType, RefType, ValType
+
+#: A call by function index, with values as a running program holds them.
+RawCall = tuple[int, Sequence[Any]]
+
+
+class References:
+    """References of a running program as those of a snapshot. ``carried`` are host values by the
+    name that the embedder carries them under."""
+
+    def __init__(self, instance: Instance, carried: Mapping[str, object]) -> None:
+        self.functions = instance.functions
+        self.indices = {id(f): i for i, f in reversed(list(enumerate(instance.functions)))}
+        self.names = {id(value): name for name, value in carried.items()}
+        self.carried = carried
+
+    def out(self, value: Any) -> Ref:
+        if value is None:
+            return None
+        if isinstance(value, Function):
+            index = self.indices.get(id(value))
+            if index is None:
+                raise CheckpointError(
+                    f"a reference to {value!r} of another instance cannot be written"
+                )
+            return FuncIdx(index)
+        name = self.names.get(id(value))
+        if name is None:
+            raise CheckpointError(
+                f"a reference to a host value ({type(value).__name__}) cannot be written unless it "
+                "is carried"
+            )
+        return Carried(name)
+
+    def back(self, ref: Value, where: str) -> Any:
+        if isinstance(ref, FuncIdx):
+            if ref.index >= len(self.functions):
+                raise CheckpointError(f"{where} refers to function {ref.index}, which is not there")
+            return self.functions[ref.index]
+        if isinstance(ref, Carried):
+            if ref.name not in self.carried:
+                raise CheckpointError(
+                    f'{where} refers to the carried value "{ref.name}", which was not given: '
+                    "it comes with the checkpoint's host state where that is trusted"
+                )
+            return self.carried[ref.name]
+        return ref
+
+    def typed(
+        self, types: Sequence[ValType], values: Sequence[Any]
+    ) -> tuple[tuple[ValType, Value], ...]:
+        return tuple((t, self.value(t, v)) for t, v in zip(types, values, strict=True))
+
+    def value(self, valtype: ValType, value: Any) -> Value:
+        if isinstance(valtype, RefType):
+            return self.out(value)
+        # A comparison's result may still be a bool.
+        return int(value) if valtype is I32 or valtype is I64 else value  # type: ignore[no-any-return]
+
+
+def capture(
+    instance: Instance,
+    frames: Sequence[RawFrame],
+    plan: Sequence[RawCall],
+    *,
+    carried: Mapping[str, object],
+    wasi: bytes | None,
+    host: bytes | None,
+) -> Snapshot:
+    """The state of ``instance`` with its activation stopped in ``frames``. Memories are not copied:
+    encode the snapshot before the program goes on. Raises CheckpointError."""
+    program, engine = instance.program, instance.engine
+    refs = References(instance, carried)
+    images = []
+    granularity = engine.granularity
+    for position, frame in enumerate(frames):
+        points = engine.points(frame.function)
+        stack: tuple[ValType, ...] | None
+        if position == 0:
+            stack = engine.boundary(frame.function, frame.offset)
+            assert stack is not None
+            if frame.offset not in points.safepoints:
+                # Restored in the middle of a segment, and not run since.
+                granularity = "instruction"
+        else:
+            stack = points.calls[frame.offset].stack
+        images.append(
+            Frame(
+                frame.function,
+                frame.offset,
+                refs.typed(points.locals, frame.locals),
+                refs.typed(stack, frame.stack),
+            )
+        )
+    counter = instance.requests.counter
+    return Snapshot(
+        module_name=program.name,
+        module_hash=program.hash,
+        granularity=granularity,
+        safepoints=None if counter is None else counter.count,
+        frames=tuple(images),
+        plan=tuple(
+            PlannedCall(index, refs.typed(program.functions[index].params, args))
+            for index, args in plan
+        ),
+        memories=tuple(MemoryImage(m.type, m.data) for m in instance.memories),
+        globals=tuple(
+            GlobalImage(g.type, refs.value(g.type.type, g.value)) for g in instance.globals
+        ),
+        tables=tuple(
+            TableImage(t.type, tuple(refs.out(e) for e in t.elements)) for t in instance.tables
+        ),
+        dropped_elems=tuple(e.dropped for e in instance.elems),
+        dropped_datas=tuple(d.dropped for d in instance.datas),
+        wasi=wasi,
+        host=host,
+    )
+
+
+def check_module(snapshot: Snapshot, module_hash: bytes) -> None:
+    if snapshot.module_hash != module_hash:
+        raise CheckpointError(
+            f"this checkpoint is of another module: its sha256 is {snapshot.module_hash.hex()}, "
+            f"the given module's {module_hash.hex()}"
+        )
+
+
+def apply(
+    instance: Instance, snapshot: Snapshot, carried: Mapping[str, object]
+) -> tuple[list[RawFrame], list[RawCall]]:
+    """Put the state of ``snapshot`` into a fresh ``instance`` of its module; the frames and the
+    plan, ready for the engine. Raises CheckpointError, and changes nothing then."""
+    program = instance.program
+    check_module(snapshot, program.hash)
+    refs = References(instance, carried)
+    check_shapes(instance, snapshot)
+    tables = []
+    for index, table in enumerate(snapshot.tables):
+        elements = [refs.back(e, f"table {index}") for e in table.elements]
+        for element in elements:
+            check_reference(table.type.element, element, f"table {index}")
+        tables.append(elements)
+    values = []
+    for index, image in enumerate(snapshot.globals):
+        value = refs.back(image.value, f"global {index}")
+        check_reference(image.type.type, value, f"global {index}")
+        values.append(value)
+    frames = check_frames(instance, snapshot.frames, refs)
+    plan: list[RawCall] = []
+    for call in snapshot.plan:
+        if call.function >= len(program.functions):
+            raise CheckpointError(f"it plans a call of function {call.function}, not there")
+        where = f"the planned call of function {call.function}"
+        args = typed_values(program.functions[call.function].params, call.args, refs, where)
+        plan.append((call.function, args))
+    if not frames and not plan:
+        raise CheckpointError("it has neither a frame nor a call to go on with")
+    # Everything holds: from here on nothing can fail but memory.
+    for memory, memory_image in zip(instance.memories, snapshot.memories, strict=True):
+        memory.data[:] = memory_image.data
+    for instance_table, elements in zip(instance.tables, tables, strict=True):
+        instance_table.elements[:] = elements
+    for instance_global, value in zip(instance.globals, values, strict=True):
+        instance_global.value = value
+    for elem, dropped in zip(instance.elems, snapshot.dropped_elems, strict=True):
+        if dropped:
+            elem.drop()
+    for data, dropped in zip(instance.datas, snapshot.dropped_datas, strict=True):
+        if dropped:
+            data.drop()
+    return frames, plan
+
+
+def check_shapes(instance: Instance, snapshot: Snapshot) -> None:
+    for what, wanted, given in (
+        ("memories", [m.type for m in instance.memories], [m.type for m in snapshot.memories]),
+        ("tables", [t.type for t in instance.tables], [t.type for t in snapshot.tables]),
+        ("globals", [g.type for g in instance.globals], [g.type for g in snapshot.globals]),
+    ):
+        if wanted != given:
+            raise CheckpointError(f"its {what} are not those of the module")
+    for memory in snapshot.memories:
+        limits = memory.type.limits
+        pages = len(memory.data) >> 16
+        if pages < limits.min or (limits.max is not None and pages > limits.max):
+            raise CheckpointError(f"a memory of {pages} pages is outside its limits {limits}")
+    for table in snapshot.tables:
+        limits = table.type.limits
+        size = len(table.elements)
+        if size < limits.min or (limits.max is not None and size > limits.max):
+            raise CheckpointError(f"a table of {size} elements is outside its limits {limits}")
+    if len(snapshot.dropped_elems) != len(instance.elems) or len(snapshot.dropped_datas) != len(
+        instance.datas
+    ):
+        raise CheckpointError("its segments are not those of the module")
+
+
+def check_reference(valtype: ValType, value: Any, where: str) -> None:
+    if isinstance(valtype, RefType) and value is not None:
+        is_function = isinstance(value, Function)
+        if (valtype.heap == "func") != is_function:
+            raise CheckpointError(f"{where} holds a value that is no {valtype}")
+
+
+def typed_values(
+    types: Sequence[ValType],
+    values: Sequence[tuple[ValType, Value]],
+    refs: References,
+    where: str,
+) -> list[Any]:
+    if tuple(types) != tuple(t for t, _ in values):
+        raise CheckpointError(f"{where} has values of other types than the module says")
+    result = []
+    for valtype, value in values:
+        raw = refs.back(value, where)
+        check_reference(valtype, raw, where)
+        if isinstance(valtype, NumType) and valtype in (I32, I64):
+            raw &= (1 << valtype.bits) - 1
+        result.append(raw)
+    return result
+
+
+def check_frames(
+    instance: Instance, frames: Sequence[Frame], refs: References
+) -> list[RawFrame]:
+    """Each frame at a boundary that its function has, with values of its types, and called by the
+    frame after it."""
+    program, engine = instance.program, instance.engine
+    imported = program.imported(FuncType)
+    result: list[RawFrame] = []
+    below: Frame | None = None
+    known: dict[int, Points] = {}
+    for frame in frames:
+        where = f"the frame of function {frame.function} at code offset 0x{frame.offset:x}"
+        if not imported <= frame.function < len(program.functions):
+            raise CheckpointError(f"{where} is of no function that the module defines")
+        points = known.get(frame.function)
+        if points is None:
+            points = known[frame.function] = engine.points(frame.function)
+        if below is None:
+            stack = engine.boundary(frame.function, frame.offset)
+            if stack is None:
+                raise CheckpointError(f"{where} is at no safepoint")
+        else:
+            call = points.calls.get(frame.offset)
+            if call is None:
+                raise CheckpointError(f"{where} is at no call")
+            check_callee(call, below, program.functions[below.function], where)
+            stack = call.stack
+        locals_ = typed_values(points.locals, frame.locals, refs, where)
+        operands = typed_values(stack, frame.stack, refs, where)
+        result.append(RawFrame(frame.function, frame.offset, locals_, operands))
+        below = frame
+    return result
+
+
+def check_callee(call: CallPoint, callee: Frame, functype: FuncType, where: str) -> None:
+    if call.function is None:
+        right = functype == call.type
+    else:
+        right = callee.function == call.function
+    if not right:
+        raise CheckpointError(f"{where} calls another function than {callee.function}")

@@ -139,16 +139,17 @@ _IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
 
 def print_module(module: Module) -> str:
     """The whole module, ending in a newline. The same module gives the same text."""
+    names = module.names
     ids: _Ids = {
-        "typeidx": _identifiers(module.names.types),
-        "funcidx": _identifiers(module.names.funcs),
-        "tableidx": _identifiers(module.names.tables),
-        "memidx": _identifiers(module.names.mems),
-        "globalidx": _identifiers(module.names.globals),
-        "elemidx": _identifiers(module.names.elems),
-        "dataidx": _identifiers(module.names.datas),
+        "typeidx": _identifiers(names.types, len(module.types)),
+        "funcidx": _identifiers(names.funcs, len(module.func_typeidxs())),
+        "tableidx": _identifiers(names.tables, len(module.table_types())),
+        "memidx": _identifiers(names.mems, len(module.memory_types())),
+        "globalidx": _identifiers(names.globals, len(module.global_types())),
+        "elemidx": _identifiers(names.elems, len(module.elems)),
+        "dataidx": _identifiers(names.datas, len(module.datas)),
     }
-    name = module.names.module
+    name = names.module
     head = f"(module ${name}" if name is not None and is_bare_id(name) else "(module"
     lines = [head]
     lines.extend(f"  {line}" for line in _fields(module, ids))
@@ -158,13 +159,13 @@ def print_module(module: Module) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _identifiers(names: dict[int, str]) -> dict[int, str]:
-    """The names that can be written, the first of equal ones alone."""
+def _identifiers(names: dict[int, str], count: int) -> dict[int, str]:
+    """The names that can be written, of indices below ``count``; the first of equal ones alone."""
     seen: set[str] = set()
     ids = {}
     for index in sorted(names):
         name = names[index]
-        if name not in seen and is_bare_id(name):
+        if index < count and name not in seen and is_bare_id(name):
             seen.add(name)
             ids[index] = f"${name}"
     return ids
@@ -189,8 +190,9 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
         counts[kind] += 1
         content = f" (type {call('typeidx', desc.typeidx)})" if isinstance(desc, TypeUse) else ""
         if isinstance(desc, TypeUse) and desc.typeidx < len(module.types):
+            functype = module.types[desc.typeidx]
             names = module.names.locals.get(index, {})
-            content += _signature(module.types[desc.typeidx], _identifiers(names))
+            content += _signature(functype, _identifiers(names, len(functype.params)))
         elif not isinstance(desc, TypeUse):
             content = f" {desc}"
         names_text = f"{format_name(item.module)} {format_name(item.name)}"
@@ -257,13 +259,12 @@ def _signature(functype: FuncType, names: dict[int, str] | None = None) -> str:
 
 
 def _func(module: Module, ids: _Ids, index: int, func: Func) -> Iterator[str]:
-    names = _identifiers(module.names.locals.get(index, {}))
     head = f"(func{_define(ids, 'funcidx', index)} (type {_caller(ids)('typeidx', func.typeidx)})"
-    params = 0
-    if func.typeidx < len(module.types):
-        functype = module.types[func.typeidx]
-        params = len(functype.params)
-        head += _signature(functype, names)
+    known = func.typeidx < len(module.types)
+    functype = module.types[func.typeidx] if known else FuncType((), ())
+    params = len(functype.params)
+    names = _identifiers(module.names.locals.get(index, {}), params + len(func.locals))
+    head += _signature(functype, names)
     lines = [head]
     local_lines = _declared("local", func.locals, params, names).strip()
     if local_lines:

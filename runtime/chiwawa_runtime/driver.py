@@ -7,9 +7,9 @@ stopped as often as it is asked to, and can be written to a checkpoint whenever 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from chiwawa_runtime import capture
+from chiwawa_runtime import capture, checkpoint, hoststate
 from chiwawa_runtime.deep import call_deep
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
 from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
@@ -21,13 +21,34 @@ from chiwawa_runtime.snapshot import Snapshot
 MOST_NESTING = 100
 
 
+class Wasi(Protocol):
+    """What a run needs of WASI: its state, for a checkpoint."""
+
+    def save(self) -> bytes: ...
+
+
 class Run:
     """The calls in ``plan``, one after the other. ``results`` are the last one's, once ``go`` has
-    returned True; i32 and i64 as unsigned ints."""
+    returned True; i32 and i64 as unsigned ints.
 
-    def __init__(self, instance: Instance, plan: Sequence[capture.RawCall]) -> None:
+    ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
+    with a checkpoint and was not trusted: it travels on unread.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        plan: Sequence[capture.RawCall],
+        *,
+        wasi: Wasi | None = None,
+        carry: Mapping[str, object] | None = None,
+        host: bytes | None = None,
+    ) -> None:
         self.instance = instance
         self.plan = list(plan)
+        self.wasi = wasi
+        self.carry: dict[str, object] = dict(carry or {})
+        self.host = host
         self.activation: Activation | None = None
         self.results: list[Any] = []
         #: The function that the results are of.
@@ -75,34 +96,55 @@ class Run:
             self.results = [int(r) if isinstance(r, bool) else r for r in self.activation.results]
             self.activation = None
 
-    def snapshot(
-        self,
-        *,
-        carried: Mapping[str, object] | None = None,
-        wasi: bytes | None = None,
-        host: bytes | None = None,
-    ) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises
         CheckpointError where there is something that a checkpoint cannot hold."""
         if self.finished:
             raise CheckpointError("the program has ended: there is nothing to write")
         frames = [] if self.activation is None else self.activation.frames()
         return capture.capture(
-            self.instance, frames, self.plan, carried=carried or {}, wasi=wasi, host=host
+            self.instance,
+            frames,
+            self.plan,
+            carried=self.carry,
+            wasi=None if self.wasi is None else self.wasi.save(),
+            host=hoststate.dump(self.carry) if self.carry else self.host,
         )
 
-    @classmethod
-    def restored(
-        cls, instance: Instance, snapshot: Snapshot, carried: Mapping[str, object] | None = None
-    ) -> Run:
-        """The run that ``snapshot`` is of, in a fresh instance whose segments have not been placed.
-        Raises CheckpointError."""
-        frames, plan = capture.apply(instance, snapshot, carried or {})
-        run = cls(instance, plan)
-        if frames:
-            run.function = frames[-1].function
-            run.activation = instance.engine.revive(frames)
-        return run
+    def checkpoint(self) -> bytes:
+        """The checkpoint file's bytes, where the run is stopped. Raises CheckpointError."""
+        return checkpoint.encode(self.snapshot())
+
+
+def carried_state(snapshot: Snapshot, trusted: bool) -> dict[str, object]:
+    """The host state of a snapshot, if it is trusted; reading it runs the code that it names."""
+    if snapshot.host is None or not trusted:
+        return {}
+    return hoststate.load(snapshot.host)
+
+
+def restore(
+    program: Program,
+    snapshot: Snapshot,
+    imports: Imports,
+    engine: Engine,
+    *,
+    wasi: Wasi | None = None,
+    carry: Mapping[str, object] | None = None,
+) -> Run:
+    """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``. ``carry`` is
+    its host state, where that was trusted. Raises CheckpointError, UnlinkableError."""
+    capture.check_module(snapshot, program.hash)
+    instance = Instance(program, imports, engine)
+    frames, plan = capture.apply(instance, snapshot, carry or {})
+    run = Run(instance, plan, wasi=wasi, carry=carry, host=None if carry else snapshot.host)
+    if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
+        instance.requests.count_from(snapshot.safepoints, None)
+        instance.listen()
+    if frames:
+        run.function = frames[-1].function
+        run.activation = engine.revive(frames)
+    return run
 
 
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from chiwawa_runtime.globals_ import Global
 from chiwawa_runtime.memory import DataSegment, Memory
 from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
 from chiwawa_runtime.requests import Requests
-from chiwawa_runtime.store import Function, HostFunction, bind_host
+from chiwawa_runtime.store import Function, HostFunction, bind_host, coerce
 from chiwawa_runtime.table import ElemSegment, Table
 from chiwawa_runtime.types import (
     FuncType,
@@ -195,6 +195,25 @@ class Instance:
             "global": self.globals,
         }
         return spaces[kind]
+
+    def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
+        """Call the exported function ``name`` to its end; its results, ints unsigned. Raises
+        KeyError where there is no such function, TypeError and ValueError for arguments that are
+        not of its types, Trap, WasiExit and HostError."""
+        from chiwawa_runtime.driver import call
+
+        index, values = self.prepared(name, args)
+        return call(self, index, values)
+
+    def prepared(self, name: str, args: Sequence[Any]) -> tuple[int, list[Any]]:
+        """The index of the exported function ``name``, and ``args`` as the program holds them."""
+        for export, kind, index in self.program.exports:
+            if export == name and kind == "func":
+                params = self.functions[index].type.params
+                if len(params) != len(args):
+                    raise TypeError(f"{name} takes {len(params)} arguments, not {len(args)}")
+                return index, list(map(coerce, args, params))
+        raise KeyError(f'no exported function "{name}"')
 
     def memory(self, index: int = 0) -> Memory:
         """A memory by index. Raises IndexError where there is none."""

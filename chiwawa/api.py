@@ -1,0 +1,192 @@
+"""The Python API: load a module, instantiate it on either path, call it, stop it, carry it on.
+
+The command line stands on this too. Values: i32 and i64 are ints, given signed or unsigned, returned
+unsigned; f32 and f64 floats; references None, functions, or whatever the host put there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from chiwawa.aot import Progress, translate
+from chiwawa.interp import InterpreterEngine
+from chiwawa.lower import Spaces
+from chiwawa.module import Module
+from chiwawa.program import program_of
+from chiwawa.source import load_bytes
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime import driver as runtime
+from chiwawa_runtime.bundle import Bundle
+from chiwawa_runtime.driver import Run, Wasi
+from chiwawa_runtime.errors import BadInput, CheckpointError
+from chiwawa_runtime.generated import GeneratedEngine
+from chiwawa_runtime.instance import Engine, Imports, Instance
+from chiwawa_runtime.program import Program
+from chiwawa_runtime.snapshot import Snapshot
+
+PATHS = ("interp", "aot")
+GRANULARITIES = ("safepoint", "instruction")
+
+#: What can be instantiated: a module, or what a generated file offers.
+Runnable = Module | Bundle
+
+
+def bundle(module: Module, granularity: str = "safepoint", polls: bool = True) -> Bundle:
+    """The translation of ``module``, in memory. The last few are kept."""
+    return _bundle(module.binary, granularity, polls)
+
+
+@lru_cache(maxsize=16)
+def _bundle(binary: bytes, granularity: str, polls: bool) -> Bundle:
+    out = io.StringIO()
+    translate(load_bytes(binary), out, granularity=granularity, polls=polls)
+    digest = hashlib.sha256(binary).hexdigest()[:16]
+    return run_source(out.getvalue(), f"<chiwawa translation of {digest}>")
+
+
+def run_source(source: str, filename: str) -> Bundle:
+    """The bundle that a generated file's source makes. This runs the source."""
+    namespace = ModuleType("chiwawa_translation").__dict__
+    exec(compile(source, filename, "exec", dont_inherit=True), namespace)
+    found = namespace.get("BUNDLE")
+    if not isinstance(found, Bundle):
+        raise BadInput(f"{filename} is no file that chiwawa compiled")
+    return found
+
+
+def load_generated(path: str | Path) -> Bundle:
+    """The bundle of a generated file. This runs the file. Raises BadInput for any other."""
+    source = Path(path).read_text(encoding="utf-8")
+    if "BUNDLE = bundle(" not in source:
+        raise BadInput(f"{path} is no file that chiwawa compiled")
+    return run_source(source, str(path))
+
+
+def compile_file(
+    module: Module,
+    path: str | Path,
+    *,
+    granularity: str = "safepoint",
+    progress: Progress | None = None,
+) -> None:
+    """Translate ``module`` to the Python file ``path``, which appears whole or not at all."""
+    from chiwawa_runtime.checkpoint import write_text  # type: ignore[attr-defined]
+
+    write_text(path, lambda out: translate(module, out, granularity=granularity, progress=progress))
+
+
+def engine_for(source: Runnable, path: str, granularity: str) -> tuple[Program, Engine]:
+    """The program of ``source`` and a new engine for one instance of it."""
+    if path not in PATHS:
+        raise ValueError(f"path is interp or aot, not {path!r}")
+    if granularity not in GRANULARITIES:
+        raise ValueError(f"granularity is safepoint or instruction, not {granularity!r}")
+    if path == "interp":
+        module = load_bytes(source.module) if isinstance(source, Bundle) else source
+        everywhere = granularity == "instruction"
+        return program_of(module), InterpreterEngine(Spaces.of(module), everywhere=everywhere)
+    if isinstance(source, Module):
+        source = bundle(source, granularity)
+    elif source.granularity != granularity:
+        source = bundle(load_bytes(source.module), granularity)
+    return source.program, GeneratedEngine(source)
+
+
+def instantiate(
+    source: Runnable,
+    imports: Imports | None = None,
+    *,
+    path: str = "aot",
+    granularity: str = "safepoint",
+) -> Instance:
+    """An instance of ``source`` whose start function has run.
+
+    ``imports`` maps module names to names to a Python callable, ``HostFunction``, ``Function``,
+    ``Memory``, ``Table`` or ``Global``. Raises UnlinkableError where they do not fit, and Trap.
+    """
+    program, engine = engine_for(source, path, granularity)
+    return runtime.instantiate(program, imports or {}, engine)
+
+
+def start(
+    source: Runnable,
+    name: str | None,
+    args: Sequence[Any] = (),
+    imports: Imports | None = None,
+    *,
+    path: str = "aot",
+    granularity: str = "safepoint",
+    wasi: Wasi | None = None,
+    carry: Mapping[str, object] | None = None,
+    count: int | None = None,
+) -> Run:
+    """A run, not begun, of the start function and then the exported function ``name`` (None: of the
+    start function alone). ``count`` stops it at that safepoint, counted from 1. ``carry`` is Python
+    state that travels in its checkpoints.
+
+    Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
+    """
+    program, engine = engine_for(source, path, granularity)
+    instance = Instance(program, imports or {}, engine)
+    plan: list[tuple[int, Sequence[Any]]] = []
+    if program.start is not None:
+        plan.append((program.start, ()))
+    if name is not None:
+        plan.append(instance.prepared(name, args))
+    instance.initialise()
+    if count is not None:
+        instance.requests.count_from(0, count)
+        instance.listen()
+    return Run(instance, plan, wasi=wasi, carry=carry)
+
+
+def restore(
+    source: Runnable,
+    data: bytes | Snapshot,
+    imports: Imports | None = None,
+    *,
+    path: str = "aot",
+    granularity: str | None = None,
+    wasi: Wasi | None = None,
+    trust_host_state: bool = False,
+) -> Run:
+    """The run that a checkpoint is of, not yet going on, on either path whichever wrote it.
+
+    ``granularity`` None keeps the checkpoint's. ``wasi`` is the state that ``Wasi.load`` made of
+    the checkpoint's; its functions are among ``imports``. With ``trust_host_state`` the Python state
+    that it carries is read, which runs code that the file names; otherwise it travels on unread.
+
+    Raises CheckpointError where the file is damaged, or is of another module, and UnlinkableError.
+    """
+    snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
+    granularity = granularity or snapshot.granularity
+    program, engine = engine_for(source, path, granularity)
+    given = imports or {}
+    carry = runtime.carried_state(snapshot, trust_host_state)
+    if path == "aot" and snapshot.granularity != granularity:
+        snapshot = at_safepoint(source, snapshot, given, granularity, carry)
+    return runtime.restore(program, snapshot, given, engine, wasi=wasi, carry=carry)
+
+
+def at_safepoint(
+    source: Runnable,
+    snapshot: Snapshot,
+    imports: Imports,
+    granularity: str,
+    carry: Mapping[str, object],
+) -> Snapshot:
+    """``snapshot``, taken on by the interpreter to the next safepoint of ``granularity``: generated
+    code can be entered nowhere else."""
+    program, engine = engine_for(source, "interp", granularity)
+    run = runtime.restore(program, snapshot, imports, engine, carry=carry)
+    run.requests.ask("hand over")
+    if run.go():
+        raise CheckpointError("the program ends before the next safepoint: restore it with interp")
+    return run.snapshot()

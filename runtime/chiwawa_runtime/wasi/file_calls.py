@@ -1,0 +1,297 @@
+"""The functions on descriptors that read, write and move: fd_read to fd_tell."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from chiwawa_runtime.wasi.abi import (
+    AGAIN,
+    ALL_FDFLAGS,
+    APPEND,
+    BADF,
+    DSYNC,
+    FD_ADVISE,
+    FD_ALLOCATE,
+    FD_DATASYNC,
+    FD_FDSTAT_SET_FLAGS,
+    FD_FILESTAT_SET_SIZE,
+    FD_READ,
+    FD_SEEK,
+    FD_SYNC,
+    FD_TELL,
+    FD_WRITE,
+    INVAL,
+    NONBLOCK,
+    NOTSUP,
+    REGULAR_FILE,
+    SPIPE,
+    SYNC,
+    WasiError,
+)
+from chiwawa_runtime.wasi.descriptors import (
+    LISTENER,
+    OPEN_DIRECTORY,
+    OPEN_FILE,
+    SOCKET,
+    STREAM,
+    Descriptor,
+)
+from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.waiting import ready, wait
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.wasi.context import Wasi
+
+#: Bytes asked of the host at once, so that a guest with a huge buffer costs no more than it reads.
+_PIECE = 1 << 20
+_MAX_OFFSET = (1 << 63) - 1
+_ADVICE = (
+    "POSIX_FADV_NORMAL",
+    "POSIX_FADV_SEQUENTIAL",
+    "POSIX_FADV_RANDOM",
+    "POSIX_FADV_WILLNEED",
+    "POSIX_FADV_DONTNEED",
+    "POSIX_FADV_NOREUSE",
+)
+
+
+def _positioned(wasi: Wasi, fd: int) -> Descriptor:
+    """A descriptor that has positions: ESPIPE for streams, EBADF for directories."""
+    descriptor = wasi.table.get(fd)
+    if descriptor.kind == STREAM:
+        raise WasiError(SPIPE)
+    if descriptor.kind == OPEN_DIRECTORY:
+        raise WasiError(BADF)
+    if descriptor.kind != OPEN_FILE:
+        raise WasiError(SPIPE)
+    return descriptor
+
+
+def _receive(descriptor: Descriptor, n: int, pending: list[str]) -> bytes:
+    """At most ``n`` bytes from where the descriptor is."""
+    nonblocking = bool(descriptor.flags & NONBLOCK)
+    if descriptor.stream is not None:
+        return descriptor.stream.read(n, pending, nonblocking)
+    if descriptor.filetype == REGULAR_FILE:
+        content = os.read(descriptor.handle, min(n, _PIECE))
+        if len(content) < _PIECE or n <= _PIECE:
+            return content
+        pieces = [content]
+        n -= len(content)
+        while n and content:
+            content = os.read(descriptor.handle, min(n, _PIECE))
+            pieces.append(content)
+            n -= len(content)
+        return b"".join(pieces)
+    if nonblocking and not ready([descriptor.handle], [], 0):
+        raise WasiError(AGAIN)
+    wait(descriptor.handle, pending)
+    return os.read(descriptor.handle, min(n, _PIECE))
+
+
+def fd_read(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nread: int) -> int:
+    descriptor = wasi.table.get(fd)
+    if not descriptor.readable:
+        raise WasiError(BADF)
+    descriptor.need(FD_READ)
+    vectors = guest.iovecs(iovs, iovs_len)
+    guest.check(nread, 4)
+    total = sum(n for _, n in vectors)
+    content = _receive(descriptor, total, guest.pending) if total else b""
+    guest.scatter(vectors, content)
+    guest.put_u32(nread, len(content))
+    return 0
+
+
+def fd_pread(
+    wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, offset: int, nread: int
+) -> int:
+    descriptor = _positioned(wasi, fd)
+    if not descriptor.readable:
+        raise WasiError(BADF)
+    descriptor.need(FD_READ | FD_SEEK)
+    vectors = guest.iovecs(iovs, iovs_len)
+    guest.check(nread, 4)
+    if offset > _MAX_OFFSET:
+        raise WasiError(INVAL)
+    total, done = sum(n for _, n in vectors), 0
+    pieces = []
+    while done < total:
+        content = os.pread(descriptor.handle, min(total - done, _PIECE), offset + done)
+        if not content:
+            break
+        pieces.append(content)
+        done += len(content)
+    guest.scatter(vectors, b"".join(pieces))
+    guest.put_u32(nread, done)
+    return 0
+
+
+def _synchronize(descriptor: Descriptor) -> None:
+    """The flags that say that a write is durable when it returns."""
+    if descriptor.flags & SYNC:
+        os.fsync(descriptor.handle)
+    elif descriptor.flags & DSYNC:
+        _datasync(descriptor.handle)
+
+
+def _datasync(handle: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(handle)
+
+
+def _send(descriptor: Descriptor, content: bytes, pending: list[str]) -> int:
+    """Write where the descriptor is; how many bytes. Fewer only where something went wrong after
+    some, or where a pipe takes no more."""
+    nonblocking = bool(descriptor.flags & NONBLOCK)
+    if descriptor.stream is not None:
+        return descriptor.stream.write(content, pending, nonblocking)
+    if descriptor.filetype != REGULAR_FILE:
+        if nonblocking and not ready([], [descriptor.handle], 0):
+            raise WasiError(AGAIN)
+        wait(descriptor.handle, pending, writing=True)
+        return os.write(descriptor.handle, content[:4096])
+    done = 0
+    try:
+        while done < len(content):
+            done += os.write(descriptor.handle, content[done:] if done else content)
+    except OSError:
+        if not done:
+            raise
+    _synchronize(descriptor)
+    return done
+
+
+def fd_write(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nwritten: int) -> int:
+    descriptor = wasi.table.get(fd)
+    if not descriptor.writable:
+        raise WasiError(BADF)
+    descriptor.need(FD_WRITE)
+    vectors = guest.iovecs(iovs, iovs_len)
+    guest.check(nwritten, 4)
+    content = guest.gather(vectors)
+    guest.put_u32(nwritten, _send(descriptor, content, guest.pending) if content else 0)
+    return 0
+
+
+def fd_pwrite(
+    wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, offset: int, nwritten: int
+) -> int:
+    descriptor = _positioned(wasi, fd)
+    if not descriptor.writable:
+        raise WasiError(BADF)
+    descriptor.need(FD_WRITE | FD_SEEK)
+    vectors = guest.iovecs(iovs, iovs_len)
+    guest.check(nwritten, 4)
+    if offset > _MAX_OFFSET:
+        raise WasiError(INVAL)
+    content = guest.gather(vectors)
+    done = 0
+    # Linux appends whatever the offset, where the file is open for appending.
+    if descriptor.flags & APPEND:
+        _set_append(descriptor.handle, False)
+    try:
+        while done < len(content):
+            done += os.pwrite(descriptor.handle, content[done:], offset + done)
+    except OSError:
+        if not done:
+            raise
+    finally:
+        if descriptor.flags & APPEND:
+            _set_append(descriptor.handle, True)
+    _synchronize(descriptor)
+    guest.put_u32(nwritten, done)
+    return 0
+
+
+def _set_append(handle: int, append: bool) -> None:
+    flags = fcntl.fcntl(handle, fcntl.F_GETFL)
+    flags = flags | os.O_APPEND if append else flags & ~os.O_APPEND
+    fcntl.fcntl(handle, fcntl.F_SETFL, flags)
+
+
+def fd_seek(wasi: Wasi, guest: Guest, fd: int, offset: int, whence: int, newoffset: int) -> int:
+    descriptor = _positioned(wasi, fd)
+    if whence > 2:
+        raise WasiError(INVAL)
+    offset = (offset ^ 1 << 63) - (1 << 63)
+    word = guest.layout.whences[whence]
+    # To learn where one is, the lesser right is enough.
+    descriptor.need(FD_TELL if word == "current" and not offset else FD_SEEK)
+    guest.check(newoffset, 8)
+    host = {"start": os.SEEK_SET, "current": os.SEEK_CUR, "end": os.SEEK_END}[word]
+    guest.put_u64(newoffset, os.lseek(descriptor.handle, offset, host))
+    return 0
+
+
+def fd_tell(wasi: Wasi, guest: Guest, fd: int, offset: int) -> int:
+    descriptor = _positioned(wasi, fd)
+    descriptor.need(FD_TELL)
+    guest.check(offset, 8)
+    guest.put_u64(offset, os.lseek(descriptor.handle, 0, os.SEEK_CUR))
+    return 0
+
+
+def fd_advise(wasi: Wasi, guest: Guest, fd: int, offset: int, length: int, advice: int) -> int:
+    descriptor = wasi.table.kind(fd, OPEN_FILE)
+    descriptor.need(FD_ADVISE)
+    if advice >= len(_ADVICE) or offset > _MAX_OFFSET or length > _MAX_OFFSET:
+        raise WasiError(INVAL)
+    # Advice may be ignored, as it is by hosts that cannot be advised.
+    if hasattr(os, "posix_fadvise") and descriptor.filetype == REGULAR_FILE:
+        os.posix_fadvise(descriptor.handle, offset, length, getattr(os, _ADVICE[advice]))
+    return 0
+
+
+def fd_allocate(wasi: Wasi, guest: Guest, fd: int, offset: int, length: int) -> int:
+    descriptor = wasi.table.kind(fd, OPEN_FILE)
+    if not descriptor.writable:
+        raise WasiError(BADF)
+    descriptor.need(FD_ALLOCATE)
+    if not length or offset + length > _MAX_OFFSET:
+        raise WasiError(INVAL)
+    if not hasattr(os, "posix_fallocate"):
+        raise WasiError(NOTSUP)
+    os.posix_fallocate(descriptor.handle, offset, length)
+    return 0
+
+
+def fd_filestat_set_size(wasi: Wasi, guest: Guest, fd: int, size: int) -> int:
+    descriptor = wasi.table.kind(fd, OPEN_FILE)
+    if descriptor.root is not None:
+        descriptor.root.must_be_writable()
+    if not descriptor.writable:
+        raise WasiError(INVAL)
+    descriptor.need(FD_FILESTAT_SET_SIZE)
+    if size > _MAX_OFFSET:
+        raise WasiError(INVAL)
+    os.ftruncate(descriptor.handle, size)
+    return 0
+
+
+def fd_sync(wasi: Wasi, guest: Guest, fd: int) -> int:
+    descriptor = wasi.table.kind(fd, OPEN_FILE)
+    descriptor.need(FD_SYNC)
+    os.fsync(descriptor.handle)
+    return 0
+
+
+def fd_datasync(wasi: Wasi, guest: Guest, fd: int) -> int:
+    descriptor = wasi.table.kind(fd, OPEN_FILE)
+    descriptor.need(FD_DATASYNC)
+    _datasync(descriptor.handle)
+    return 0
+
+
+def fd_fdstat_set_flags(wasi: Wasi, guest: Guest, fd: int, flags: int) -> int:
+    descriptor = wasi.table.kind(fd, OPEN_FILE, STREAM, SOCKET, LISTENER)
+    descriptor.need(FD_FDSTAT_SET_FLAGS)
+    if flags & ~ALL_FDFLAGS:
+        raise WasiError(INVAL)
+    if descriptor.kind == OPEN_FILE and (flags ^ descriptor.flags) & APPEND:
+        _set_append(descriptor.handle, bool(flags & APPEND))
+    descriptor.flags = flags
+    return 0
+
+

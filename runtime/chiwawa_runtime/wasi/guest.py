@@ -1,0 +1,103 @@
+"""The memory of the program that calls, and what of its instance a blocking call watches.
+
+Everything that a program passes by address is read and written through here, and an address out of
+bounds is EFAULT. What a function will write is checked before it has any effect.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any
+
+from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.wasi.abi import FAULT, ILSEQ, INVAL, IOVEC, NAMETOOLONG, NOENT, Layout, WasiError
+
+_U32 = Struct("<I")
+_U64 = Struct("<Q")
+#: Bytes in a path, with the zero that ends it on the host.
+PATH_MAX = 4096
+
+
+class Guest:
+    """A program as one of its imports sees it. ``data`` is its memory 0, ``pending`` the list of
+    requests to stop, ``layout`` the version of WASI that it calls."""
+
+    __slots__ = ("data", "layout", "pending")
+
+    def __init__(self, instance: Any, layout: Layout) -> None:
+        try:
+            self.data: bytearray = instance.memory(0).data
+        except (IndexError, KeyError, AttributeError):
+            raise Trap("the program calls WASI, but has no memory") from None
+        self.pending: list[str] = instance.requests.pending
+        self.layout = layout
+
+    def check(self, address: int, n: int) -> None:
+        if address + n > len(self.data):
+            raise WasiError(FAULT)
+
+    def read(self, address: int, n: int) -> bytes:
+        self.check(address, n)
+        return bytes(self.data[address : address + n])
+
+    def write(self, address: int, data: bytes) -> None:
+        self.check(address, len(data))
+        self.data[address : address + len(data)] = data
+
+    def put_u32(self, address: int, value: int) -> None:
+        self.check(address, 4)
+        _U32.pack_into(self.data, address, value)
+
+    def put_u64(self, address: int, value: int) -> None:
+        self.check(address, 8)
+        _U64.pack_into(self.data, address, value)
+
+    def iovecs(self, address: int, n: int) -> list[tuple[int, int]]:
+        """Buffers as addresses and lengths, all in bounds. EINVAL where they are together longer
+        than a length can be."""
+        self.check(address, n * IOVEC.size)
+        data, end, total = self.data, len(self.data), 0
+        vectors = []
+        for at in range(address, address + n * IOVEC.size, IOVEC.size):
+            buffer, length = IOVEC.unpack_from(data, at)
+            if buffer + length > end:
+                raise WasiError(FAULT)
+            total += length
+            if length:
+                vectors.append((buffer, length))
+        if total > 0xFFFFFFFF:
+            raise WasiError(INVAL)
+        return vectors
+
+    def gather(self, vectors: list[tuple[int, int]]) -> bytes:
+        """What the buffers hold, in order."""
+        data = self.data
+        if len(vectors) == 1:
+            address, length = vectors[0]
+            return bytes(data[address : address + length])
+        return b"".join([data[a : a + n] for a, n in vectors])
+
+    def scatter(self, vectors: list[tuple[int, int]], content: bytes) -> None:
+        """Fill the buffers in order, as far as ``content`` goes."""
+        data, at = self.data, 0
+        for address, length in vectors:
+            piece = content[at : at + length]
+            data[address : address + len(piece)] = piece
+            at += length
+            if at >= len(content):
+                break
+
+    def path(self, address: int, n: int) -> bytes:
+        """A path: EILSEQ unless it is UTF-8, EINVAL with a zero in it, ENOENT if empty."""
+        path = self.read(address, n)
+        try:
+            path.decode()
+        except UnicodeDecodeError:
+            raise WasiError(ILSEQ) from None
+        if b"\0" in path:
+            raise WasiError(INVAL)
+        if not path:
+            raise WasiError(NOENT)
+        if n >= PATH_MAX:
+            raise WasiError(NAMETOOLONG)
+        return path

@@ -1,0 +1,188 @@
+"""The sandbox: paths resolved component by component from a directory's descriptor.
+
+The host's kernel never follows a symbolic link for a guest and never sees more than one component
+of a path, so what somebody swaps meanwhile can make a call fail, but cannot lead it out. Links are
+followed here, by hand, below the same directory; ``..`` above it, absolute paths and absolute
+targets are EPERM. This module knows nothing of descriptors' rights or of the guest.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from types import TracebackType
+
+from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.wasi.abi import LOOP, NOTDIR, PERM, WasiError, errno_of
+
+#: As many links as Linux follows in one path.
+MAX_LINKS = 40
+
+_SUPPORTED = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+# O_PATH needs no permission to read a directory that is only passed through.
+_STEP = (
+    getattr(os, "O_PATH", os.O_RDONLY)
+    | getattr(os, "O_DIRECTORY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+_OPEN_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+@dataclass(slots=True)
+class Root:
+    """A directory that the guest was given. ``index`` is its place among those, ``handle`` a host
+    descriptor that lives as long as the guest."""
+
+    index: int
+    guest_path: bytes
+    handle: int
+    read_only: bool
+
+    def must_be_writable(self) -> None:
+        """EPERM where the guest may change nothing."""
+        if self.read_only:
+            raise WasiError(PERM)
+
+
+def open_root(host_path: str | os.PathLike[str]) -> int:
+    """A host descriptor for a directory that a guest is given. Raises OSError."""
+    if not _SUPPORTED:
+        raise UnsupportedError("directories for a guest need openat and O_NOFOLLOW, which this host lacks")
+    return os.open(host_path, _OPEN_DIRECTORY)
+
+
+class Place:
+    """Where a path leads: ``name``, one component, in the directory ``handle``. ``path`` is the
+    way from the directory where resolution began, without links or dots; ``directory`` says that
+    only a directory will do, because of a slash at the end. Use it in a ``with`` statement."""
+
+    __slots__ = ("directory", "handle", "name", "names", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.handle = start
+        self.names: list[bytes] = []
+        self.name = b"."
+        self.directory = False
+
+    @property
+    def path(self) -> bytes:
+        return b"/".join(self.names if self.name == b"." else [*self.names, self.name])
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.handle != self.start:
+            os.close(self.handle)
+            self.handle = self.start
+
+    def down(self, name: bytes) -> None:
+        """Into the directory ``name``. Raises OSError, ENOTDIR where it is a link."""
+        handle = os.open(name, _STEP, dir_fd=self.handle)
+        self._leave()
+        self.handle = handle
+        self.names.append(name)
+
+    def up(self) -> None:
+        """To the directory above, by the way that led here: what ``..`` is on the host may have
+        been moved out of the sandbox."""
+        if not self.names:
+            raise WasiError(PERM)
+        names = self.names[:-1]
+        self._leave()
+        self.names = []
+        for name in names:
+            self.down(name)
+
+    def link(self, name: bytes) -> bytes | None:
+        """The target of the link ``name``, or None where it is something else or missing."""
+        try:
+            return os.readlink(name, dir_fd=self.handle)
+        except OSError:
+            return None
+
+    def stat(self) -> os.stat_result:
+        """Of what is there; of a link itself. ENOTDIR where it had to be a directory."""
+        result = os.stat(self.name, dir_fd=self.handle, follow_symlinks=False)
+        if self.directory and not stat.S_ISDIR(result.st_mode):
+            raise WasiError(NOTDIR)
+        return result
+
+    def must_be_directory_if_said(self) -> None:
+        if self.directory:
+            self.stat()
+
+
+def components(path: bytes) -> list[bytes]:
+    """Of a path that is not absolute. A slash at the end leaves an empty component."""
+    if path.startswith(b"/"):
+        raise WasiError(PERM)
+    first, *rest = path.split(b"/")
+    return [first, *(c for c in rest[:-1] if c), *rest[-1:]]
+
+
+def resolve(start: int, path: bytes, follow: bool, slash_follows: bool = True) -> Place:
+    """Where ``path`` leads from the directory ``start``; what it names need not exist.
+
+    A link at the end is followed with ``follow``, and with ``slash_follows`` also where a slash
+    comes after it. Raises WasiError (EPERM out of the sandbox, ELOOP, or what the host says).
+    """
+    place = Place(start)
+    try:
+        _walk(place, components(path)[::-1], follow, slash_follows)
+    except OSError as error:
+        place._leave()
+        raise WasiError(errno_of(error)) from None
+    except WasiError:
+        place._leave()
+        raise
+    return place
+
+
+def _walk(place: Place, todo: list[bytes], follow: bool, slash_follows: bool) -> None:
+    """``todo`` is a stack of components, the next one last."""
+    links = 0
+    while todo:
+        name = todo.pop()
+        if name == b"" or name == b".":
+            place.directory = place.directory or not todo
+            continue
+        if name == b"..":
+            place.up()
+            place.directory = place.directory or not todo
+            continue
+        # What is left is empty: this is the end, with a slash after it.
+        slash = todo == [b""]
+        last = not todo or slash
+        place.directory = slash or (place.directory and last)
+        if last and not (follow or (slash and slash_follows)):
+            place.name = name
+            return
+        target = place.link(name) if last else None
+        if last and target is None:
+            place.name = name
+            return
+        if not last:
+            try:
+                place.down(name)
+                continue
+            except OSError:
+                target = place.link(name)
+                if target is None:
+                    raise
+        assert target is not None
+        links += 1
+        if links > MAX_LINKS:
+            raise WasiError(LOOP)
+        todo.extend(components(target)[::-1] if target else [])

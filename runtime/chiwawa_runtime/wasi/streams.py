@@ -1,0 +1,118 @@
+"""Standard input, output and error: a host descriptor, or a Python file object.
+
+Nothing is buffered here: what the guest has written is out before its call returns, so there is
+nothing to flush before a checkpoint, and nothing to lose or to write twice. The reader's position
+is known only where the host can seek.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import Any, BinaryIO
+
+from chiwawa_runtime.errors import WasiExit
+from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.wasi.abi import AGAIN, CHARACTER_DEVICE, UNKNOWN, WasiError
+from chiwawa_runtime.wasi.waiting import ready, wait
+
+#: A pipe that is ready takes this many bytes without blocking (POSIX's least PIPE_BUF is smaller).
+_PIECE = 4096
+#: The status of a program that writes where nobody reads any more: that of SIGPIPE in a shell.
+BROKEN_PIPE = 128 + 13
+
+
+class Stream:
+    """One of the three. ``file`` is used where there is no host descriptor (``handle`` None)."""
+
+    __slots__ = ("file", "handle", "regular", "terminal")
+
+    def __init__(self, source: int | BinaryIO | Any) -> None:
+        self.file: Any = None
+        self.handle: int | None = None
+        if isinstance(source, int):
+            self.handle = source
+        else:
+            try:
+                self.handle = source.fileno()
+                # What Python's own buffer holds comes before what the guest writes.
+                if source.writable():
+                    source.flush()
+            except (AttributeError, OSError, io.UnsupportedOperation):
+                self.handle = None
+                self.file = source
+        self.regular = self.terminal = False
+        if self.handle is not None:
+            try:
+                self.regular = stat.S_ISREG(os.fstat(self.handle).st_mode)
+                self.terminal = os.isatty(self.handle)
+            except OSError:
+                # Closed by who started us: each use will say EBADF.
+                pass
+
+    @property
+    def filetype(self) -> int:
+        return CHARACTER_DEVICE if self.terminal else UNKNOWN
+
+    def read(self, n: int, pending: list[str], nonblocking: bool) -> bytes:
+        """At most ``n`` bytes, at least one unless at the end. Raises OSError, Interrupted when a
+        request comes first, and EAGAIN where that is asked for."""
+        if self.handle is None:
+            read = getattr(self.file, "read1", self.file.read)
+            content: bytes = read(n)
+            return content
+        if not self.regular:
+            if nonblocking and not ready([self.handle], [], 0):
+                raise WasiError(AGAIN)
+            wait(self.handle, pending)
+        return os.read(self.handle, n)
+
+    def write(self, content: bytes, pending: list[str], nonblocking: bool) -> int:
+        """Write, and say how many bytes: fewer only where a request to stop came, or the rest
+        would block and that is not wanted. A reader that is gone ends the program."""
+        if self.handle is None:
+            self.file.write(content)
+            flush = getattr(self.file, "flush", None)
+            if flush is not None:
+                flush()
+            return len(content)
+        done = 0
+        try:
+            if self.regular:
+                while done < len(content):
+                    done += os.write(self.handle, content[done:] if done else content)
+                return done
+            while done < len(content):
+                if nonblocking and not ready([], [self.handle], 0):
+                    raise WasiError(AGAIN)
+                wait(self.handle, pending, writing=True)
+                try:
+                    done += os.write(self.handle, content[done : done + _PIECE])
+                except BlockingIOError:
+                    continue
+        except BrokenPipeError:
+            raise WasiExit(BROKEN_PIPE) from None
+        except (Interrupted, WasiError, OSError):
+            if done:
+                return done
+            raise
+        return done
+
+    def position(self) -> int | None:
+        """Where a reader is, or None where there is no such thing."""
+        try:
+            if self.handle is not None:
+                return os.lseek(self.handle, 0, os.SEEK_CUR) if self.regular else None
+            return int(self.file.tell()) if self.file.seekable() else None
+        except (OSError, AttributeError):
+            return None
+
+    def move(self, position: int) -> None:
+        """Put a reader where it was, where that can be done."""
+        if self.position() is None:
+            return
+        if self.handle is not None:
+            os.lseek(self.handle, position, os.SEEK_SET)
+        else:
+            self.file.seek(position)

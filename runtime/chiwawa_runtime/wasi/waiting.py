@@ -1,0 +1,47 @@
+"""Waiting that a request to stop can interrupt.
+
+A call that would block waits in slices, short enough that a request is seen at once and long
+enough to cost nothing; the request is seen whichever thread or signal handler makes it.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+
+from chiwawa_runtime.requests import Interrupted
+
+#: Seconds.
+SLICE = 0.01
+
+
+def ready(reading: list[int], writing: list[int], seconds: float) -> dict[int, int]:
+    """Wait until a host descriptor is ready, at most ``seconds``: which are, with their events
+    (``select.POLLIN`` and so on). Descriptors that cannot be polled count as ready."""
+    if not reading and not writing:
+        if seconds > 0:
+            time.sleep(seconds)
+        return {}
+    if not hasattr(select, "poll"):
+        r, w, _ = select.select(reading, writing, [], max(seconds, 0))
+        return {fd: (1 if fd in r else 0) | (4 if fd in w else 0) for fd in {*r, *w}}
+    poller = select.poll()
+    masks: dict[int, int] = {}
+    for fd in reading:
+        masks[fd] = masks.get(fd, 0) | select.POLLIN
+    for fd in writing:
+        masks[fd] = masks.get(fd, 0) | select.POLLOUT
+    for fd, mask in masks.items():
+        poller.register(fd, mask)
+    return dict(poller.poll(max(0, int(seconds * 1000 + 0.999))))
+
+
+def wait(handle: int, pending: list[str], *, writing: bool = False) -> None:
+    """Until ``handle`` can be read (or written). Raises Interrupted when a request comes first."""
+    reading, writers = ([], [handle]) if writing else ([handle], [])
+    if ready(reading, writers, 0):
+        return
+    while not pending:
+        if ready(reading, writers, SLICE):
+            return
+    raise Interrupted

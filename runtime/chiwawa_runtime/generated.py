@@ -130,6 +130,7 @@ class GeneratedEngine:
             depths.append(depth)
             depth += self.deepens(frame, frame.function in recursive)
         callee: Any = None
+        chain: list[Generator[None, None, Any]] = []
         youngest = frames[0]
         for frame, depth in zip(frames, reversed(depths), strict=True):
             code = self.bundle.codes[frame.function - self.imported]
@@ -139,8 +140,9 @@ class GeneratedEngine:
             place = frame.offset if frame is youngest else frame.offset + 1
             resume = (place, *frame.locals, *frame.stack, *missing, callee)
             callee = own(*frame.locals[:params], depth, resume)
+            chain.append(callee)
         activation = GeneratedActivation(self, callee, frames[-1].function)
-        activation.waiting = list(frames)
+        activation.waiting, activation.chain = list(frames), chain
         activation.repeats = True
         return activation
 
@@ -183,15 +185,18 @@ class GeneratedActivation:
         self, engine: GeneratedEngine, generator: Generator[None, None, Any], function: int
     ) -> None:
         self.engine = engine
-        self.generator = generator
+        #: The oldest; None only where another activation took it over.
+        self.generator: Any = generator
         self.function = function
         self.results: list[Any] = []
-        #: The frames of generators that have not started yet.
+        #: Generators that have not started yet, the youngest first, and the frames that they are.
+        self.chain: list[Generator[None, None, Any]] = []
         self.waiting: list[RawFrame] | None = None
         self.repeats = False
 
     def advance(self) -> bool:
         self.waiting = None
+        self.chain = []
         self.repeats = False
         try:
             next(self.generator)
@@ -204,14 +209,27 @@ class GeneratedActivation:
             # The generators are gone, but their frames are not.
             again = self.engine.revive(self.frames_of_traceback(interrupted))
             self.generator = again.generator
-            self.waiting, self.repeats = again.waiting, True
+            self.waiting, self.chain, self.repeats = again.waiting, again.chain, True
+            again.generator, again.chain = None, []
         return False
+
+    def __del__(self) -> None:
+        # Left to itself, Python would close a deep chain by recursion, on whatever stack it is.
+        chain = self.chain
+        if not chain:
+            generator = self.generator
+            while generator is not None:
+                chain.append(generator)
+                generator = getattr(generator, "gi_yieldfrom", None)
+            chain.reverse()
+        for generator in chain:
+            generator.close()
 
     def frames(self) -> list[RawFrame]:
         if self.waiting is not None:
             return self.waiting
         result = []
-        generator: Any = self.generator
+        generator = self.generator
         while generator is not None:
             frame = generator.gi_frame
             result.append(self.read(frame, frame.f_lineno, generator.gi_yieldfrom is None))

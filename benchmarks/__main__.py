@@ -16,6 +16,7 @@ from benchmarks.samples import compute_samples
 SECONDS = {
     "handwritten": 0.3,
     "aot": 0.3,
+    "unstoppable": 0.3,
     "interp": 0.3,
     "pywasm": 1.0,
     "ppci": 0.5,

@@ -30,9 +30,19 @@ def interp(sample: Sample) -> Ready:
 
 
 def _chiwawa(sample: Sample, path: str) -> Ready:
-    import chiwawa
+    from chiwawa.api import instantiate
+    from chiwawa.source import load
 
-    instance = chiwawa.instantiate(chiwawa.load(sample.file), {}, path=path)
+    instance = instantiate(load(sample.file), path=path)
+    return lambda size: instance.invoke(sample.export, [size])
+
+
+def unstoppable(sample: Sample) -> Ready:
+    """The AOT path without the tests for a request at safepoints: what being stoppable costs."""
+    from chiwawa.api import bundle, instantiate
+    from chiwawa.source import load
+
+    instance = instantiate(bundle(load(sample.file), polls=False))
     return lambda size: instance.invoke(sample.export, [size])
 
 
@@ -66,6 +76,7 @@ def wasmtime(sample: Sample) -> Ready:
 ENGINES: dict[str, Callable[[Sample], Ready]] = {
     "handwritten": handwritten,
     "aot": aot,
+    "unstoppable": unstoppable,
     "interp": interp,
     "pywasm": pywasm,
     "ppci": ppci,
@@ -75,6 +86,7 @@ ENGINES: dict[str, Callable[[Sample], Ready]] = {
 PACKAGES: dict[str, str | None] = {
     "handwritten": None,
     "aot": "chiwawa",
+    "unstoppable": "chiwawa",
     "interp": "chiwawa",
     "pywasm": "pywasm",
     "ppci": "ppci",

@@ -350,9 +350,7 @@ def _filestat(s: Filestat) -> bytes:
 
 def _filestat_unstable(s: Filestat) -> bytes:
     nlink = min(s.nlink, 0xFFFFFFFF)
-    return _FILESTAT_UNSTABLE.pack(
-        s.dev, s.ino, s.filetype, nlink, s.size, s.atim, s.mtim, s.ctim
-    )
+    return _FILESTAT_UNSTABLE.pack(s.dev, s.ino, s.filetype, nlink, s.size, s.atim, s.mtim, s.ctim)
 
 
 PREVIEW1 = Layout(

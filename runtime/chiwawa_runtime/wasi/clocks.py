@@ -24,11 +24,11 @@ VIRTUAL_EPOCH = 946_684_800_000_000_000
 #: By how much looking at a virtual clock moves it, in nanoseconds.
 VIRTUAL_TICK = 1_000
 
-_HOST_NAMES = {
-    REALTIME: "time",
-    MONOTONIC: "monotonic",
-    PROCESS_CPUTIME: "process_time",
-    THREAD_CPUTIME: "thread_time",
+_RESOLUTIONS = {
+    REALTIME: time.get_clock_info("time").resolution,
+    MONOTONIC: time.get_clock_info("monotonic").resolution,
+    PROCESS_CPUTIME: time.get_clock_info("process_time").resolution,
+    THREAD_CPUTIME: time.get_clock_info("thread_time").resolution,
 }
 
 
@@ -86,7 +86,7 @@ class HostClock:
     def resolution(self, clock: int) -> int:
         if clock not in CLOCKS:
             raise WasiError(INVAL)
-        return max(1, round(time.get_clock_info(_HOST_NAMES[clock]).resolution * 1e9))
+        return max(1, round(_RESOLUTIONS[clock] * 1e9))
 
     def sleep(self, nanoseconds: int) -> None:
         raise AssertionError("the host's time goes by itself")

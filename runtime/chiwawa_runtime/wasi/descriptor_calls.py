@@ -64,9 +64,7 @@ def fd_fdstat_get(wasi: Wasi, guest: Guest, fd: int, result: int) -> int:
     return 0
 
 
-def fd_fdstat_set_rights(
-    wasi: Wasi, guest: Guest, fd: int, rights: int, inheriting: int
-) -> int:
+def fd_fdstat_set_rights(wasi: Wasi, guest: Guest, fd: int, rights: int, inheriting: int) -> int:
     """Rights can only be given up."""
     descriptor = wasi.table.get(fd)
     if rights & ~descriptor.rights or inheriting & ~descriptor.inheriting:
@@ -113,7 +111,7 @@ def new_times(
     """The access and modification time to set, in nanoseconds."""
     if flags & ~ALL_FSTFLAGS:
         raise WasiError(INVAL)
-    if flags & ATIM and flags & ATIM_NOW or flags & MTIM and flags & MTIM_NOW:
+    if (flags & ATIM and flags & ATIM_NOW) or (flags & MTIM and flags & MTIM_NOW):
         raise WasiError(INVAL)
     now = wasi.clock.peek(REALTIME)
     access = atim if flags & ATIM else now if flags & ATIM_NOW else found.st_atime_ns

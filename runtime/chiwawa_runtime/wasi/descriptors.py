@@ -139,4 +139,3 @@ def filetype_of(mode: int) -> int:
 def joined(base: bytes, below: bytes) -> bytes:
     """A path below another, either of which may be empty."""
     return base + b"/" + below if base and below else base or below
-

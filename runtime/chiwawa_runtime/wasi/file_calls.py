@@ -293,5 +293,3 @@ def fd_fdstat_set_flags(wasi: Wasi, guest: Guest, fd: int, flags: int) -> int:
         _set_append(descriptor.handle, bool(flags & APPEND))
     descriptor.flags = flags
     return 0
-
-

@@ -10,7 +10,16 @@ from struct import Struct
 from typing import Any
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.wasi.abi import FAULT, ILSEQ, INVAL, IOVEC, NAMETOOLONG, NOENT, Layout, WasiError
+from chiwawa_runtime.wasi.abi import (
+    FAULT,
+    ILSEQ,
+    INVAL,
+    IOVEC,
+    NAMETOOLONG,
+    NOENT,
+    Layout,
+    WasiError,
+)
 
 _U32 = Struct("<I")
 _U64 = Struct("<Q")

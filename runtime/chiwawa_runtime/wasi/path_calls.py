@@ -14,6 +14,8 @@ from chiwawa_runtime.wasi.abi import (
     ALL_FDFLAGS,
     ALL_OFLAGS,
     APPEND,
+    BADF,
+    BUSY,
     CREAT,
     DIRECTORY_RIGHTS,
     EXCL,
@@ -71,7 +73,7 @@ _ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY if os.name 
 def _directory(wasi: Wasi, fd: int, rights: int) -> tuple[Descriptor, Root]:
     descriptor = wasi.table.get(fd)
     if descriptor.kind != DIRECTORY_KIND:
-        raise WasiError(NOTDIR)
+        raise WasiError(NOTDIR if descriptor.kind == OPEN_FILE else BADF)
     descriptor.need(rights)
     assert descriptor.root is not None
     return descriptor, descriptor.root
@@ -117,9 +119,7 @@ def describe(
     if not stat.S_ISREG(found.st_mode):
         os.set_blocking(handle, True)
     rights &= FILE_RIGHTS
-    return Descriptor(
-        OPEN_FILE, filetype, rights, inheriting, handle, flags, readable, writable
-    )
+    return Descriptor(OPEN_FILE, filetype, rights, inheriting, handle, flags, readable, writable)
 
 
 def path_open(
@@ -354,6 +354,8 @@ def path_rename(
     ):
         old_root.must_be_writable()
         new_root.must_be_writable()
+        if b"." in (old.name, new.name):
+            raise WasiError(BUSY)
         if new.directory and not stat.S_ISDIR(old.stat().st_mode):
             raise WasiError(NOTDIR)
         if old.directory:

@@ -49,7 +49,9 @@ class Root:
 def open_root(host_path: str | os.PathLike[str]) -> int:
     """A host descriptor for a directory that a guest is given. Raises OSError."""
     if not _SUPPORTED:
-        raise UnsupportedError("directories for a guest need openat and O_NOFOLLOW, which this host lacks")
+        raise UnsupportedError(
+            "directories for a guest need openat and O_NOFOLLOW, which this host lacks"
+        )
     return os.open(host_path, _OPEN_DIRECTORY)
 
 

@@ -1,0 +1,173 @@
+"""poll_oneoff: waiting for clocks and descriptors together."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import struct
+import termios
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.wasi.abi import (
+    ABSTIME,
+    BADF,
+    EVENT,
+    EVENT_CLOCK,
+    EVENT_FD_READ,
+    EVENT_FD_WRITE,
+    HANGUP,
+    INVAL,
+    MONOTONIC,
+    NOTCAPABLE,
+    POLL_FD_READWRITE,
+    REALTIME,
+    REGULAR_FILE,
+    WasiError,
+)
+from chiwawa_runtime.wasi.descriptors import OPEN_DIRECTORY, Descriptor
+from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.waiting import SLICE, ready
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.wasi.context import Wasi
+
+_HEAD = Struct("<QB")
+_FD = Struct("<I")
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """``until`` is when the clock named strikes, in its own time. ``handle`` is what to poll, None
+    where the descriptor is always ready; ``errno`` says why there is nothing to wait for."""
+
+    userdata: int
+    tag: int
+    clock: int = MONOTONIC
+    until: int = 0
+    descriptor: Descriptor | None = None
+    handle: int | None = None
+    errno: int = 0
+
+    def event(self, nbytes: int = 0, flags: int = 0) -> bytes:
+        return EVENT.pack(self.userdata, self.errno, self.tag, nbytes, flags)
+
+
+def poll_oneoff(
+    wasi: Wasi, guest: Guest, subscriptions: int, events: int, n: int, nevents: int
+) -> int:
+    """At least one event, unless a request to stop comes first: then Interrupted, and what a
+    relative sleep has already lasted is kept for when the call is made again."""
+    if not n:
+        raise WasiError(INVAL)
+    guest.check(subscriptions, n * guest.layout.subscription_size)
+    guest.check(events, n * EVENT.size)
+    guest.check(nevents, 4)
+    waited, wasi.waited = wasi.waited, 0
+    size = guest.layout.subscription_size
+    parsed = [
+        _parse(wasi, guest, at, waited)
+        for at in range(subscriptions, subscriptions + n * size, size)
+    ]
+    begun = wasi.clock.peek(MONOTONIC) - waited
+    found = _wait(wasi, guest, parsed, begun)
+    guest.write(events, b"".join(found))
+    guest.put_u32(nevents, len(found))
+    return 0
+
+
+def _parse(wasi: Wasi, guest: Guest, at: int, waited: int) -> _Subscription:
+    userdata, tag = _HEAD.unpack_from(guest.data, at)
+    body = at + guest.layout.body
+    subscription = _Subscription(userdata, tag)
+    if tag == EVENT_CLOCK:
+        clock, timeout, _precision, flags = guest.layout.clock.unpack_from(guest.data, body)
+        if clock not in (REALTIME, MONOTONIC) or flags & ~ABSTIME:
+            raise WasiError(INVAL)
+        # A sleep of some length is measured by the clock that nobody sets.
+        subscription.clock = clock if flags & ABSTIME else MONOTONIC
+        subscription.until = (
+            timeout if flags & ABSTIME else wasi.clock.peek(MONOTONIC) + timeout - waited
+        )
+        return subscription
+    if tag not in (EVENT_FD_READ, EVENT_FD_WRITE):
+        raise WasiError(INVAL)
+    fd = _FD.unpack_from(guest.data, body)[0]
+    descriptor = wasi.table.entries.get(fd)
+    if descriptor is None or descriptor.kind == OPEN_DIRECTORY or not _opened(descriptor, tag):
+        subscription.errno = BADF
+    elif not descriptor.rights & POLL_FD_READWRITE:
+        subscription.errno = NOTCAPABLE
+    else:
+        subscription.descriptor = descriptor
+        if descriptor.stream is not None:
+            subscription.handle = descriptor.stream.handle
+        elif descriptor.filetype != REGULAR_FILE:
+            subscription.handle = descriptor.handle
+    return subscription
+
+
+def _opened(descriptor: Descriptor, tag: int) -> bool:
+    """Whether it was opened for what the subscription waits for."""
+    return descriptor.readable if tag == EVENT_FD_READ else descriptor.writable
+
+
+def _wait(wasi: Wasi, guest: Guest, subscriptions: list[_Subscription], begun: int) -> list[bytes]:
+    clocks = [s for s in subscriptions if s.tag == EVENT_CLOCK]
+    polled = [s for s in subscriptions if s.handle is not None]
+    reading = [s.handle for s in polled if s.tag == EVENT_FD_READ and s.handle is not None]
+    writing = [s.handle for s in polled if s.tag == EVENT_FD_WRITE and s.handle is not None]
+    at_once = len(clocks) + len(polled) < len(subscriptions)
+    seconds = 0.0
+    while True:
+        masks = ready(reading, writing, 0 if at_once else seconds)
+        found = [e for s in subscriptions if (e := _event(wasi, s, masks)) is not None]
+        if found:
+            return found
+        left = min((s.until - wasi.clock.peek(s.clock) for s in clocks), default=None)
+        if wasi.clock.virtual and left is not None:
+            wasi.clock.sleep(left)
+            continue
+        if guest.pending:
+            wasi.waited = wasi.clock.now(MONOTONIC) - begun
+            raise Interrupted
+        seconds = SLICE if left is None else min(SLICE, left / 1e9)
+
+
+def _event(wasi: Wasi, subscription: _Subscription, masks: dict[int, int]) -> bytes | None:
+    """The event of ``subscription``, if it has come."""
+    if subscription.errno:
+        return subscription.event()
+    if subscription.tag == EVENT_CLOCK:
+        past = wasi.clock.peek(subscription.clock) >= subscription.until
+        return subscription.event() if past else None
+    descriptor, handle = subscription.descriptor, subscription.handle
+    assert descriptor is not None
+    if handle is None:
+        if subscription.tag == EVENT_FD_READ and descriptor.handle >= 0:
+            size = os.fstat(descriptor.handle).st_size
+            return subscription.event(max(0, size - os.lseek(descriptor.handle, 0, os.SEEK_CUR)))
+        return subscription.event(1)
+    mask = masks.get(handle, 0)
+    wanted = select.POLLIN if subscription.tag == EVENT_FD_READ else select.POLLOUT
+    if mask & select.POLLNVAL:
+        subscription.errno = BADF
+        return subscription.event()
+    if not mask & (wanted | select.POLLHUP | select.POLLERR):
+        return None
+    flags = HANGUP if mask & select.POLLHUP else 0
+    if subscription.tag == EVENT_FD_READ:
+        return subscription.event(_available(handle), flags)
+    return subscription.event(1, flags)
+
+
+def _available(handle: int) -> int:
+    """Bytes to be read without blocking, where the host tells; else one."""
+    try:
+        answer = fcntl.ioctl(handle, termios.FIONREAD, b"\0\0\0\0")
+        return int(struct.unpack("=i", answer)[0])
+    except OSError:
+        return 1

@@ -1,0 +1,168 @@
+"""The functions on sockets that the guest has inherited, or accepted from those."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from chiwawa_runtime.wasi.abi import (
+    AGAIN,
+    FD_READ,
+    FD_WRITE,
+    INVAL,
+    LISTENER_RIGHTS,
+    NONBLOCK,
+    NOTSOCK,
+    RECV_PEEK,
+    RECV_WAITALL,
+    SHUT_RD,
+    SHUT_WR,
+    SOCK_ACCEPT,
+    SOCK_SHUTDOWN,
+    SOCKET_DGRAM,
+    SOCKET_RIGHTS,
+    SOCKET_STREAM,
+    WasiError,
+)
+from chiwawa_runtime.wasi.descriptors import LISTENER, SOCKET, Descriptor
+from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.waiting import ready, wait
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.wasi.context import Wasi
+
+_PIECE = 1 << 20
+
+
+@contextmanager
+def borrowed(handle: int) -> Iterator[socket.socket]:
+    """Python's view of a host descriptor that stays ours."""
+    view = socket.socket(fileno=handle)
+    try:
+        yield view
+    finally:
+        view.detach()
+
+
+def describe_socket(handle: int, index: int) -> Descriptor:
+    """A descriptor for a socket; ``index`` is -1 for one that was accepted. Raises OSError where
+    ``handle`` is no socket."""
+    with borrowed(handle) as view:
+        listening = bool(view.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        filetype = SOCKET_DGRAM if view.type == socket.SOCK_DGRAM else SOCKET_STREAM
+    if listening:
+        # Connections accepted from it have these rights in turn.
+        return Descriptor(
+            LISTENER,
+            filetype,
+            LISTENER_RIGHTS,
+            SOCKET_RIGHTS,
+            handle,
+            index=index,
+            readable=True,
+        )
+    return Descriptor(
+        SOCKET, filetype, SOCKET_RIGHTS, 0, handle, index=index, readable=True, writable=True
+    )
+
+
+def _socket(wasi: Wasi, fd: int, rights: int) -> Descriptor:
+    descriptor = wasi.table.get(fd)
+    if descriptor.kind not in (SOCKET, LISTENER):
+        raise WasiError(NOTSOCK)
+    if descriptor.kind == LISTENER:
+        raise WasiError(INVAL)
+    descriptor.need(rights)
+    return descriptor
+
+
+def _await(descriptor: Descriptor, guest: Guest, *, writing: bool = False) -> None:
+    handles = [descriptor.handle]
+    if descriptor.flags & NONBLOCK:
+        if not ready([] if writing else handles, handles if writing else [], 0):
+            raise WasiError(AGAIN)
+        return
+    wait(descriptor.handle, guest.pending, writing=writing)
+
+
+def sock_accept(wasi: Wasi, guest: Guest, fd: int, flags: int, result: int) -> int:
+    descriptor = wasi.table.get(fd)
+    if descriptor.kind not in (SOCKET, LISTENER):
+        raise WasiError(NOTSOCK)
+    if descriptor.kind != LISTENER or flags & ~NONBLOCK:
+        raise WasiError(INVAL)
+    descriptor.need(SOCK_ACCEPT)
+    guest.check(result, 4)
+    _await(descriptor, guest)
+    with borrowed(descriptor.handle) as view:
+        connection, _ = view.accept()
+    connection.setblocking(True)
+    accepted = describe_socket(connection.detach(), -1)
+    accepted.rights &= descriptor.inheriting
+    accepted.flags = flags
+    guest.put_u32(result, wasi.table.add(accepted))
+    return 0
+
+
+def sock_recv(
+    wasi: Wasi,
+    guest: Guest,
+    fd: int,
+    iovs: int,
+    iovs_len: int,
+    flags: int,
+    received: int,
+    result_flags: int,
+) -> int:
+    descriptor = _socket(wasi, fd, FD_READ)
+    if flags & ~(RECV_PEEK | RECV_WAITALL):
+        raise WasiError(INVAL)
+    vectors = guest.iovecs(iovs, iovs_len)
+    guest.check(received, 4)
+    guest.check(result_flags, 2)
+    total = min(sum(n for _, n in vectors), _PIECE)
+    content = b""
+    while total > len(content):
+        try:
+            _await(descriptor, guest)
+        except WasiError:
+            if not content:
+                raise
+            break
+        with borrowed(descriptor.handle) as view:
+            peek = socket.MSG_PEEK if flags & RECV_PEEK else 0
+            piece = view.recv(total - len(content), peek)
+        content += piece
+        if not piece or not flags & RECV_WAITALL or peek:
+            break
+    guest.scatter(vectors, content)
+    guest.put_u32(received, len(content))
+    guest.write(result_flags, b"\0\0")
+    return 0
+
+
+def sock_send(
+    wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, flags: int, sent: int
+) -> int:
+    descriptor = _socket(wasi, fd, FD_WRITE)
+    if flags:
+        raise WasiError(INVAL)
+    vectors = guest.iovecs(iovs, iovs_len)
+    guest.check(sent, 4)
+    content = guest.gather(vectors)
+    _await(descriptor, guest, writing=True)
+    with borrowed(descriptor.handle) as view:
+        guest.put_u32(sent, view.send(content[:_PIECE], getattr(socket, "MSG_DONTWAIT", 0)))
+    return 0
+
+
+def sock_shutdown(wasi: Wasi, guest: Guest, fd: int, how: int) -> int:
+    descriptor = _socket(wasi, fd, SOCK_SHUTDOWN)
+    if not how or how & ~(SHUT_RD | SHUT_WR):
+        raise WasiError(INVAL)
+    both = {SHUT_RD: socket.SHUT_RD, SHUT_WR: socket.SHUT_WR}
+    with borrowed(descriptor.handle) as view:
+        view.shutdown(both.get(how, socket.SHUT_RDWR))
+    return 0

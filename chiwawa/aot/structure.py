@@ -57,6 +57,12 @@ class Mark(Surveyed):
     label: Label
     code: int
 
+    def __post_init__(self) -> None:
+        # Marks are made after the survey, and hold nothing.
+        self.count = self.last = 0
+        self.aims = frozenset()
+        self.loops = False
+
 
 #: Where a branch leads: a label, and whether it leaves a loop instead of going to its head.
 Target = tuple[Label, bool]

@@ -8,10 +8,12 @@ is full, so that no run of zeros can be left out.
 from __future__ import annotations
 
 import io
+import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from benchmarks.samples import SAMPLES
 
@@ -39,6 +41,7 @@ class Cost:
 
     @property
     def rate(self) -> float:
+        """How much of ``unit`` a second."""
         return self.amount / self.seconds
 
 
@@ -73,3 +76,36 @@ def translation(runs: int) -> Iterator[Cost]:
     yield Cost("decode and validate", count, "instructions", load_time)
     translate_time = median_time(lambda: translate(module, io.StringIO()), runs)
     yield Cost("translate", count, "instructions", translate_time)
+
+
+def checkpoints(mebibytes: int, runs: int) -> Iterator[Cost]:
+    from chiwawa.api import restore, start
+    from chiwawa.source import load
+
+    size = mebibytes * MEBIBYTE
+    module = load(FULL_MEMORY.format(pages=size >> 16, filled=size))
+    # The first safepoint is the function's entry; at the third the memory is full.
+    run = start(module, "fill", count=3)
+    if run.go():
+        raise AssertionError("it loops for ever")
+    run.requests.take()
+    saved = run.checkpoint()
+    yield Cost("checkpoint", mebibytes, "MiB", median_time(run.checkpoint, runs))
+    yield Cost("restore", mebibytes, "MiB", median_time(lambda: restore(module, saved), runs))
+
+
+def costs(runs: int, sizes: tuple[int, ...]) -> Iterator[Cost]:
+    yield from translation(runs)
+    for mebibytes in sizes:
+        yield from checkpoints(mebibytes, runs)
+
+
+def main(arguments: list[str]) -> None:
+    """``python -m benchmarks.costs RUNS MEBIBYTES…``: each cost as a line of JSON."""
+    runs, *sizes = map(int, arguments)
+    for cost in costs(runs, tuple(sizes)):
+        print(json.dumps(asdict(cost)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
+from dataclasses import asdict
 
 from benchmarks import table
+from benchmarks.costs import Cost
 from benchmarks.engines import ENGINES
-from benchmarks.measure import Cell, Column, measure
+from benchmarks.measure import ROOT, Cell, Column, environment, measure
 from benchmarks.samples import compute_samples
 
 #: How long one run is to take, in seconds. The slow peers get longer: a size must be large enough
@@ -35,16 +38,20 @@ def main() -> None:
     for number, sample in enumerate(chosen, 1):
         progress(f"[{number}/{len(chosen)}] {sample.name}")
         rows[sample.name] = measure(sample, columns, options.runs)
+    costs = []
+    if not options.only:
+        progress("translation, checkpoints")
+        costs = measured_costs(options)
     progress("")
     if options.json:
-        print(json.dumps(as_json(columns, rows), indent=1))
+        print(json.dumps(as_json(columns, rows, costs), indent=1))
     else:
-        print(table.render(columns, rows))
+        print(table.render(columns, rows, costs))
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these samples")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these samples alone")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--runs", type=int, default=5, help="how many medians are taken of")
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, one run")
@@ -71,14 +78,27 @@ def columns_for(options: argparse.Namespace) -> list[Column]:
     return columns
 
 
+def measured_costs(options: argparse.Namespace) -> list[Cost]:
+    """Of translating and checkpointing, in a process of its own: it takes much memory."""
+    sizes = ("1", "16") if options.quick else ("1", "16", "256")
+    command = [sys.executable, "-m", "benchmarks.costs", str(options.runs), *sizes]
+    lines = subprocess.run(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.splitlines()
+    return [Cost(**json.loads(line)) for line in lines]
+
+
 def progress(text: str) -> None:
     """A line that the next one overwrites, where someone is watching."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def as_json(columns: list[Column], rows: dict[str, dict[str, Cell]]) -> dict[str, object]:
+def as_json(
+    columns: list[Column], rows: dict[str, dict[str, Cell]], costs: list[Cost]
+) -> dict[str, object]:
     return {
+        "costs": [asdict(cost) for cost in costs],
         "header": table.header(columns),
         "samples": {
             name: {

@@ -54,11 +54,16 @@ class Failed(Exception):
     """The engine cannot run the sample; the message says why."""
 
 
+def environment() -> dict[str, str]:
+    """That of this process, in which this checkout's packages are found first."""
+    paths = [str(ROOT), str(ROOT / "runtime"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
 class Worker:
     """A process that is ready to run one sample on one engine."""
 
     def __init__(self, column: Column, sample: Sample) -> None:
-        paths = [str(ROOT), str(ROOT / "runtime"), os.environ.get("PYTHONPATH", "")]
         self.process = subprocess.Popen(
             [column.python, "-m", "benchmarks.worker", column.engine, sample.name],
             stdin=subprocess.PIPE,
@@ -66,7 +71,7 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=environment(),
         )
 
     def answer(self) -> dict[str, float]:

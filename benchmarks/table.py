@@ -9,6 +9,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+from benchmarks.costs import Cost
 from benchmarks.engines import PACKAGES
 from benchmarks.measure import Cell, Column
 
@@ -82,8 +83,8 @@ def ratios_of(columns: list[Column]) -> list[tuple[str, str, str]]:
     return [r for r in (*RATIOS, *pypy) if r[1] in titles and r[2] in titles]
 
 
-def render(columns: list[Column], rows: dict[str, Row]) -> str:
-    """Both tables and the failures, as Markdown."""
+def render(columns: list[Column], rows: dict[str, Row], costs: list[Cost]) -> str:
+    """The tables and the failures, as Markdown."""
     titles = [column.title for column in columns]
     ratios = ratios_of(columns)
     times = [
@@ -113,8 +114,19 @@ def render(columns: list[Column], rows: dict[str, Row]) -> str:
             "",
             *grid(quotients),
             *(["", *failures] if failures else []),
+            *(["", "Other costs:", "", *grid(cost_rows(costs))] if costs else []),
         ]
     )
+
+
+def cost_rows(costs: list[Cost]) -> list[list[str]]:
+    return [
+        ["job", "time", "rate"],
+        *(
+            [f"{c.job}, {c.amount:,} {c.unit}", time_text(c.seconds), f"{c.rate:,.0f} {c.unit}/s"]
+            for c in costs
+        ),
+    ]
 
 
 def grid(rows: list[list[str]]) -> list[str]:

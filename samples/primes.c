@@ -14,7 +14,7 @@ __attribute__((noinline)) static int is_prime(unsigned n) {
 
 int main(int argc, char **argv) {
     unsigned lines = argc > 1 ? (unsigned)atoi(argv[1]) : 100;
-    unsigned width = argc > 2 ? (unsigned)atoi(argv[2]) : 250;
+    unsigned width = argc > 2 ? (unsigned)atoi(argv[2]) : 5000;
     unsigned count = 0, last = 0;
     double sum = 0;
     for (unsigned line = 0; line < lines; line++) {

@@ -59,8 +59,8 @@ def translate_function(index: int, options: Options) -> Translated:
             head.append(resume_statement(len(lowered.locals), slots, uses_pc))
         params += ["depth", "resume"]
         defaults = [const(0), const(None)]
-        if not options.polls:
-            # Without polls the body may not make it a generator.
+        if not (options.polls and lowered.safepoints):
+            # Its loops and calls cannot be reached: the body does not make it a generator.
             head.append(ast.If(const(0), [ast.Expr(ast.Yield(None))], []))
     args = ast.arguments([], [ast.arg(p) for p in params], None, [], [], None, defaults)
     function = ast.FunctionDef(options.names[index], args, [*head, *body], [])

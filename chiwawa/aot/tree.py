@@ -19,6 +19,7 @@ from chiwawa.aot.fold import Node, const, is_atom, is_const, name
 from chiwawa.lower import Label, Lowered, Spaces
 from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op
+from chiwawa_runtime.instance import weight
 from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.types import F32, F64, I32, I64, NumType, ValType
 
@@ -611,11 +612,11 @@ class _Builder:
         if any(label.kind == "func" for label in labels) or (
             labels[-1].arity and heights != {len(self.stack) - labels[-1].arity}
         ):
-            self.items.append(self.chain(index, labels))
+            self.items += self.chain(index, labels)
             return
         self.items.append(BrTable(index, labels))
 
-    def chain(self, index: Node, labels: tuple[Label, ...]) -> Item:
+    def chain(self, index: Node, labels: tuple[Label, ...]) -> list[Item]:
         """A table whose branches carry operands to different places, as a tree of tests."""
 
         def arm(label: Label) -> list[Item]:
@@ -635,8 +636,7 @@ class _Builder:
             test = fold.compare(ast.Lt(), index, const(middle))
             return [If(test, among(low, middle), among(middle, above), 0, 0)]
 
-        (item,) = among(0, len(labels))
-        return item
+        return among(0, len(labels))
 
     # Calls.
 
@@ -676,9 +676,12 @@ class _Builder:
 
     def depth(self, crossing: bool) -> Node:
         """The depth that a callee starts at (see ``chiwawa.lower.recursive_functions``)."""
-        if crossing or self.lowered.index in self.options.recursive:
-            return fold.bounded(ast.BinOp(name("depth"), fold.ADD, const(1)), None, None)
-        return name("depth")
+        deeper = int(crossing)
+        if self.lowered.index in self.options.recursive:
+            deeper = weight(self.lowered.locals)
+        if not deeper:
+            return name("depth")
+        return fold.bounded(ast.BinOp(name("depth"), fold.ADD, const(deeper)), None, None)
 
     def suspend(self, position: int, instr: Instr, value: Node, resumes: bool) -> None:
         results = self.lowered.calls[position].results

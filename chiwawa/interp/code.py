@@ -11,7 +11,7 @@ from typing import Any
 
 from chiwawa.interp.handlers import Handler, handler
 from chiwawa.lower import Label, Lowered
-from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.instance import Instance, weight
 from chiwawa_runtime.types import F32, F64, NumType, ValType
 
 #: How a segment ends.
@@ -58,7 +58,7 @@ class Code:
         self.params = len(lowered.type.params)
         self.arity = len(lowered.type.results)
         self.zeros = [zero(t) for t in lowered.locals[self.params :]]
-        #: How much deeper than a frame of this function its callees are (0 or 1).
+        #: How much deeper than a frame of this function its callees are.
         self.depth = depth
         self.at: dict[int, Segment] = {}
         self.entry: Segment
@@ -71,9 +71,11 @@ def zero(valtype: ValType) -> Any:
     return None
 
 
-def prepare(lowered: Lowered, instance: Instance, deepens: bool, split: int | None = None) -> Code:
+def prepare(
+    lowered: Lowered, instance: Instance, recursive: bool, split: int | None = None
+) -> Code:
     """Prepare a function. ``split`` is a position where a segment must start too."""
-    code = Code(lowered, int(deepens))
+    code = Code(lowered, weight(lowered.locals) if recursive else 0)
     starts = boundaries(lowered)
     if split is not None:
         starts.add(split)

@@ -29,6 +29,7 @@ from chiwawa.interp.handlers import SOURCE
 from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
 from chiwawa.points import points_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
+from chiwawa_runtime.generated import HELPERS
 from chiwawa_runtime.instance import DEEPEST, Instance, RawFrame, indirect_target
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
@@ -131,13 +132,13 @@ class InterpreterEngine:
                 if instr.offset == raw.offset and lowered.reached[p]
             )
             if youngest and position not in code.at:
-                deepens = raw.function in self.recursive
-                code = prepare(lowered, self.instance, deepens, split=position)
+                recursive = raw.function in self.recursive
+                code = prepare(lowered, self.instance, recursive, split=position)
             frame = Frame(self, code, list(raw.locals), depth)
             frame.stack = list(raw.stack)
             frame.segment = code.at[position] if youngest else calling(code, position)
             activation.stack.append(frame)
-            depth += code.depth or frame.segment.ending == CALL_INDIRECT
+            depth += code.depth or int(frame.segment.ending == CALL_INDIRECT)
         activation.repeats = True
         return activation
 
@@ -292,7 +293,7 @@ class Interpretation:
             del operands[-count:]
         else:
             args = []
-        deeper = frame.code.depth or imported or indirect
+        deeper = frame.code.depth or int(imported or indirect)
         try:
             self.enter(function, args, frame.depth + deeper, imported)
         except Interrupted:
@@ -337,11 +338,14 @@ class Interpretation:
 
 
 def raised_by_handler(error: BaseException) -> bool:
+    """Whether ``error`` comes from a handler, or a helper of numerics that one called."""
+    inside = False
     traceback = error.__traceback__
-    innermost = None
     while traceback is not None:
-        innermost, traceback = traceback.tb_frame, traceback.tb_next
-    return innermost is not None and innermost.f_code.co_filename == SOURCE
+        filename = traceback.tb_frame.f_code.co_filename
+        inside = filename == SOURCE or (inside and filename == HELPERS)
+        traceback = traceback.tb_next
+    return inside
 
 
 def place(error: BaseException, segment: Segment, handlers: Any) -> int:

@@ -32,7 +32,6 @@ CONSTANT = frozenset(
         "end",
     }
 )
-MAX_MEMORIES = 1
 MAX_TABLE = (1 << 32) - 1
 #: Pages, by the width of an address.
 MAX_PAGES = {32: 1 << 16, 64: 1 << 48}
@@ -66,7 +65,6 @@ def validate(module: Module) -> None:
     first = len(context.funcs) - len(module.funcs)
     for index, func in enumerate(module.funcs, first):
         _func(context, func, index)
-    _memory_count(context)
 
 
 def _functype(functype: FuncType) -> None:
@@ -81,12 +79,6 @@ def _limits(limits: Limits, bound: int, message: str) -> None:
         raise InvalidError(message)
     if limits.max is not None and limits.min > limits.max:
         raise InvalidError("size minimum must not be greater than maximum")
-
-
-def _memory_count(context: Context) -> None:
-    """Spec 3.4.10. It comes last there, and here: a fault in the code is told first."""
-    if len(context.mems) > MAX_MEMORIES:
-        raise InvalidError("multiple memories")
 
 
 def _memory(memory: MemoryType) -> None:

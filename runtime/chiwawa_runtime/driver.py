@@ -116,6 +116,35 @@ class Run:
         return checkpoint.encode(self.snapshot())
 
 
+def start(
+    program: Program,
+    imports: Imports,
+    engine: Engine,
+    name: str | None,
+    args: Sequence[Any] = (),
+    *,
+    wasi: Wasi | None = None,
+    carry: Mapping[str, object] | None = None,
+    count: int | None = None,
+) -> Run:
+    """A run, not begun, of the start function and then the exported function ``name`` (None: of the
+    start function alone), in a new instance. ``count`` stops it at that safepoint, from 1.
+
+    Raises UnlinkableError, Trap, and what ``Instance.prepared`` raises.
+    """
+    instance = Instance(program, imports, engine)
+    plan: list[tuple[int, Sequence[Any]]] = []
+    if program.start is not None:
+        plan.append((program.start, ()))
+    if name is not None:
+        plan.append(instance.prepared(name, args))
+    instance.initialise()
+    if count is not None:
+        instance.requests.count_from(0, count)
+        instance.listen()
+    return Run(instance, plan, wasi=wasi, carry=carry)
+
+
 def carried_state(snapshot: Snapshot, trusted: bool) -> dict[str, object]:
     """The host state of a snapshot, if it is trusted; reading it runs the code that it names."""
     if snapshot.host is None or not trusted:

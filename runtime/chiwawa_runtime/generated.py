@@ -26,12 +26,17 @@ from chiwawa_runtime.instance import (
     crossing,
     exhausted,
     indirect_target,
+    weight,
 )
 from chiwawa_runtime.numerics import NAMESPACE, make_f32_round
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.table import Table
 from chiwawa_runtime.types import FuncType, ValType
+
+
+#: Where the helpers that meanings call come from, as tracebacks say it.
+HELPERS = make_f32_round.__code__.co_filename
 
 
 def unreachable() -> None:
@@ -128,7 +133,7 @@ class GeneratedEngine:
         depth = 0
         for frame in reversed(frames):
             depths.append(depth)
-            depth += self.deepens(frame, frame.function in recursive)
+            depth += self.deeper(frame, frame.function in recursive)
         callee: Any = None
         chain: list[Generator[None, None, Any]] = []
         youngest = frames[0]
@@ -146,12 +151,13 @@ class GeneratedEngine:
         activation.repeats = True
         return activation
 
-    def deepens(self, frame: RawFrame, recursive: bool) -> bool:
-        """Whether a callee of ``frame`` starts one deeper."""
+    def deeper(self, frame: RawFrame, recursive: bool) -> int:
+        """How much deeper than ``frame`` its callee starts."""
+        points = self.points(frame.function)
         if recursive:
-            return True
-        call = self.points(frame.function).calls.get(frame.offset)
-        return call is not None and call.function is None
+            return weight(points.locals)
+        call = points.calls.get(frame.offset)
+        return int(call is not None and call.function is None)
 
     def location(self, frame: FrameType, line: int) -> Location | None:
         """The Wasm location of a Python frame at ``line``, where it is one of this instance."""
@@ -277,7 +283,9 @@ class GeneratedActivation:
         inside = False
         while traceback is not None:
             location = self.engine.location(traceback.tb_frame, traceback.tb_lineno)
-            inside = location is not None
+            code = traceback.tb_frame.f_code
+            # A helper of numerics traps for the line that calls it.
+            inside = location is not None or (inside and code.co_filename == HELPERS)
             if location is not None:
                 locations.append(location)
             traceback = traceback.tb_next

@@ -25,8 +25,8 @@ from chiwawa_runtime.types import (
     ValType,
 )
 
-#: How many frames of functions that can recur may be on the call stack. Both paths, on every
-#: Python, trap at the same one.
+#: How much the frames of functions that can recur may weigh together. Both paths, on every Python,
+#: trap at the same frame.
 DEEPEST = 131_072
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
@@ -222,6 +222,12 @@ class Instance:
     def listen(self) -> None:
         """Have the engine test whatever ``requests`` now says is to be tested."""
         self.engine.listen(self.requests.poll)
+
+
+def weight(locals_: Sequence[ValType]) -> int:
+    """What a frame of a function with those locals counts towards ``DEEPEST``: 1, and more where
+    there are so many that they would fill the memory before the frames are too many."""
+    return 1 + len(locals_) // 16
 
 
 def incompatible(spec: ImportSpec, given: str) -> UnlinkableError:

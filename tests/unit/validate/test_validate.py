@@ -203,7 +203,6 @@ def test_invalid_code_is_refused_where_it_is(
         ({"funcs": [Func(9, (), expr())]}, "unknown type"),
         ({"mems": [MemoryType(Limits(65537))]}, "memory size must be at most 65536 pages (4GiB)"),
         ({"mems": [MemoryType(Limits(2, 1))]}, "size minimum must not be greater than maximum"),
-        ({"mems": [MemoryType(Limits(1))] * 2}, "multiple memories"),
         ({"tables": [TableType(Limits(2**32), FUNCREF)]}, "table size"),
         ({"tables": [TableType(Limits(2, 1), FUNCREF)]}, "size minimum must not be greater"),
         ({"exports": [Export("a", "func", 2)]}, "unknown function"),

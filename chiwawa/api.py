@@ -1,21 +1,21 @@
 """The Python API: load a module, instantiate it on either path, call it, stop it, carry it on.
 
-The command line stands on this too. Values: i32 and i64 are ints, given signed or unsigned, returned
-unsigned; f32 and f64 floats; references None, functions, or whatever the host put there.
+The command line stands on this too. Values: i32 and i64 are ints, given signed or unsigned, and
+returned unsigned; f32 and f64 floats; references None, functions, or whatever the host put there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from chiwawa.aot import Progress, translate
+from chiwawa.files import replacing
 from chiwawa.interp import InterpreterEngine
 from chiwawa.lower import Spaces
 from chiwawa.module import Module
@@ -77,9 +77,8 @@ def compile_file(
     progress: Progress | None = None,
 ) -> None:
     """Translate ``module`` to the Python file ``path``, which appears whole or not at all."""
-    from chiwawa_runtime.checkpoint import write_text  # type: ignore[attr-defined]
-
-    write_text(path, lambda out: translate(module, out, granularity=granularity, progress=progress))
+    with replacing(path) as out:
+        translate(module, out, granularity=granularity, progress=progress)
 
 
 def engine_for(source: Runnable, path: str, granularity: str) -> tuple[Program, Engine]:
@@ -134,17 +133,9 @@ def start(
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
     """
     program, engine = engine_for(source, path, granularity)
-    instance = Instance(program, imports or {}, engine)
-    plan: list[tuple[int, Sequence[Any]]] = []
-    if program.start is not None:
-        plan.append((program.start, ()))
-    if name is not None:
-        plan.append(instance.prepared(name, args))
-    instance.initialise()
-    if count is not None:
-        instance.requests.count_from(0, count)
-        instance.listen()
-    return Run(instance, plan, wasi=wasi, carry=carry)
+    return runtime.start(
+        program, imports or {}, engine, name, args, wasi=wasi, carry=carry, count=count
+    )
 
 
 def restore(
@@ -160,8 +151,9 @@ def restore(
     """The run that a checkpoint is of, not yet going on, on either path whichever wrote it.
 
     ``granularity`` None keeps the checkpoint's. ``wasi`` is the state that ``Wasi.load`` made of
-    the checkpoint's; its functions are among ``imports``. With ``trust_host_state`` the Python state
-    that it carries is read, which runs code that the file names; otherwise it travels on unread.
+    the checkpoint's; its functions are among ``imports``. With ``trust_host_state`` the Python
+    state that it carries is read, which runs code that the file names; otherwise it travels on
+    unread.
 
     Raises CheckpointError where the file is damaged, or is of another module, and UnlinkableError.
     """

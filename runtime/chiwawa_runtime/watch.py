@@ -5,13 +5,14 @@ Only ``Requests.ask`` is called from here; what is done about a request, and whe
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
 
 from chiwawa_runtime.requests import Requests
 
@@ -24,8 +25,9 @@ PERIOD = 0.01
 
 
 class Watcher:
-    """A thread that looks for the trigger file (``trigger``, None: for none) and asks every
-    ``every`` seconds (None: never). ``complain`` is given a line where the file cannot be removed.
+    """In a ``with`` statement, a thread that looks for the trigger file (``trigger``, None: for
+    none) and asks every ``every`` seconds (None: never). ``complain`` is given a line where the
+    file cannot be removed.
 
     A trigger that was there before the start counts: whoever made it while the program was still
     starting would otherwise be forgotten.
@@ -45,14 +47,24 @@ class Watcher:
         self.due = time.monotonic() + (every or 0)
         self.ended = threading.Event()
 
-    def start(self) -> None:
+    def __enter__(self) -> Watcher:
         if self.trigger is not None or self.every is not None:
+            # A trigger that is there already is met at the very first safepoint.
+            self.look()
             threading.Thread(target=self.watch, name="chiwawa watcher", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.ended.set()
 
     def watch(self) -> None:
-        while not self.ended.is_set():
+        while not self.ended.wait(PERIOD):
             self.look()
-            self.ended.wait(PERIOD)
 
     def look(self) -> None:
         if self.trigger is not None and os.path.lexists(self.trigger):
@@ -61,7 +73,7 @@ class Watcher:
             # Until the program has reached a safepoint, one request is enough.
             if BY_TIMER not in self.requests.pending:
                 self.requests.ask(BY_TIMER)
-            self.due = time.monotonic() + self.every
+            self.rest()
 
     def take_trigger(self, trigger: str) -> None:
         try:
@@ -72,28 +84,51 @@ class Watcher:
             # Another program in the same directory has it: one trigger stops one program.
             return
         except OSError as error:
-            self.complain(f"{trigger} cannot be removed, so it is watched no longer: {error.strerror}")
             self.trigger = None
+            self.complain(
+                f"{trigger} is watched no longer, as it cannot be removed: {error.strerror}"
+            )
         self.requests.ask(BY_TRIGGER)
 
     def rest(self) -> None:
-        """A checkpoint has been written: count the seconds to the next from now."""
+        """Count the seconds to the next checkpoint from now."""
         self.due = time.monotonic() + (self.every or 0)
 
-    def end(self) -> None:
-        self.ended.set()
 
+class Signal:
+    """In a ``with`` statement, SIGUSR1 asks for a checkpoint, where the host has it and this is the
+    main thread. What comes before ``attach`` is kept for then."""
 
-@contextlib.contextmanager
-def signalled(requests: Requests) -> Iterator[None]:
-    """SIGUSR1 asks for a checkpoint, where the host has it and this is the main thread."""
-    number = getattr(signal, "SIGUSR1", None)
-    if number is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(number, lambda *_: requests.ask(BY_SIGNAL))
-    try:
-        yield
-    finally:
-        # None: installed by something other than Python, which cannot be put back.
-        signal.signal(number, signal.SIG_DFL if before is None else before)
+    def __init__(self) -> None:
+        self.number: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+        if threading.current_thread() is not threading.main_thread():
+            self.number = None
+        self.requests: Requests | None = None
+        self.early = False
+        self.before: Any = None
+
+    def __enter__(self) -> Signal:
+        if self.number is not None:
+            self.before = signal.signal(self.number, self.handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.number is not None:
+            # None: what stood there was not installed by Python, which cannot put it back.
+            signal.signal(self.number, signal.SIG_DFL if self.before is None else self.before)
+
+    def handle(self, *_: object) -> None:
+        if self.requests is None:
+            self.early = True
+        else:
+            self.requests.ask(BY_SIGNAL)
+
+    def attach(self, requests: Requests) -> None:
+        self.requests = requests
+        if self.early:
+            requests.ask(BY_SIGNAL)

@@ -1,0 +1,48 @@
+"""Files that appear whole or not at all: what the toolchain writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+
+@contextlib.contextmanager
+def _beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to write to, which becomes ``path`` when the block ends."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        # A pipe or a terminal cannot be replaced.
+        yield target
+        return
+    # In the same folder, so that the renaming never crosses file systems; not by tempfile, whose
+    # files are the user's alone.
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename == os.fspath(temporary):
+            # Nobody but us has heard of the temporary file.
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """A UTF-8 text file to write, with ``\\n`` for line ends everywhere, that becomes ``path`` when
+    the block ends. Where it ends in an exception, ``path`` is as it was. What is there and no
+    regular file (a pipe, a terminal) is simply written to. Raises OSError."""
+    with _beside(path) as place, place.open("w", encoding="utf-8", newline="\n") as out:
+        yield out
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Put ``content`` at ``path``, as ``replacing`` does. Raises OSError."""
+    with _beside(path) as place:
+        place.write_bytes(content)

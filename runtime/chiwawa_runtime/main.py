@@ -1,0 +1,395 @@
+"""``run``: a program from the command line, its checkpoints, its results, and its end.
+
+``python OUT.py …`` and ``chiwawa run …`` are both this; they differ in the ``Runner`` that they
+bring. A generated file alone can run its own code; the toolchain can also interpret it, or
+translate it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from chiwawa_runtime import capture, checkpoint, driver
+from chiwawa_runtime.bundle import Bundle
+from chiwawa_runtime.driver import Run
+from chiwawa_runtime.errors import (
+    BadInput,
+    CheckpointError,
+    HostError,
+    Trap,
+    UnlinkableError,
+    UnsupportedError,
+    WasiExit,
+)
+from chiwawa_runtime.generated import GeneratedEngine
+from chiwawa_runtime.instance import Imports
+from chiwawa_runtime.options import Options, Parser, UsageError, add_options, options_of, split
+from chiwawa_runtime.program import Program
+from chiwawa_runtime.snapshot import FuncIdx, Snapshot
+from chiwawa_runtime.store import Function
+from chiwawa_runtime.values import format_value
+from chiwawa_runtime.wasi import Wasi
+from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
+from chiwawa_runtime.watch import BY_TIMER, TRIGGER, Signal, Watcher
+
+#: Exit statuses. A guest's own is passed on.
+BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
+#: Of a long backtrace, so many frames from its start and from its end are shown.
+FIRST, LAST = 20, 10
+_WASI = (PREVIEW1.module, UNSTABLE.module)
+
+
+class Runner(Protocol):
+    """What can run a program. ``paths`` has the default first; ``granularity`` is the default of a
+    new run. ``start`` and ``restore`` are as in ``chiwawa.api``."""
+
+    @property
+    def program(self) -> Program: ...
+    @property
+    def paths(self) -> Sequence[str]: ...
+    @property
+    def granularity(self) -> str: ...
+
+    def start(
+        self,
+        name: str | None,
+        args: Sequence[Any],
+        imports: Imports,
+        *,
+        path: str,
+        granularity: str,
+        wasi: Wasi | None,
+        count: int | None,
+    ) -> Run: ...
+
+    def restore(
+        self,
+        snapshot: Snapshot,
+        imports: Imports,
+        *,
+        path: str,
+        granularity: str | None,
+        wasi: Wasi | None,
+        trust_host_state: bool,
+    ) -> Run: ...
+
+
+class FileRunner:
+    """A generated file that has nothing but itself and this package."""
+
+    paths = ("aot",)
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.program = bundle.program
+        self.granularity = bundle.granularity
+
+    def check(self, granularity: str | None) -> None:
+        if granularity not in (None, self.granularity):
+            raise UsageError(
+                f"this file was compiled with --granularity {self.granularity}: "
+                f"another takes chiwawa run FILE"
+            )
+
+    def start(
+        self,
+        name: str | None,
+        args: Sequence[Any],
+        imports: Imports,
+        *,
+        path: str,
+        granularity: str,
+        wasi: Wasi | None,
+        count: int | None,
+    ) -> Run:
+        self.check(granularity)
+        engine = GeneratedEngine(self.bundle)
+        return driver.start(self.program, imports, engine, name, args, wasi=wasi, count=count)
+
+    def restore(
+        self,
+        snapshot: Snapshot,
+        imports: Imports,
+        *,
+        path: str,
+        granularity: str | None,
+        wasi: Wasi | None,
+        trust_host_state: bool,
+    ) -> Run:
+        self.check(granularity)
+        engine = GeneratedEngine(self.bundle)
+        youngest = snapshot.frames[0] if snapshot.frames else None
+        if youngest is not None and snapshot.granularity != self.granularity:
+            imported = len(self.program.functions) - len(self.bundle.codes)
+            known = imported <= youngest.function < len(self.program.functions)
+            if known and engine.boundary(youngest.function, youngest.offset) is None:
+                raise CheckpointError(
+                    "the program was stopped between two safepoints of this file: "
+                    "chiwawa run FILE --restore can take it on from there"
+                )
+        carry = driver.carried_state(snapshot, trust_host_state)
+        return driver.restore(self.program, snapshot, imports, engine, wasi=wasi, carry=carry)
+
+
+def main(bundle: Bundle, argv: Sequence[str]) -> int:
+    """``python FILE argv``: the exit status."""
+    return reported(lambda: run_file(bundle, argv))
+
+
+def run_file(bundle: Bundle, argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog=f"python {os.path.basename(sys.argv[0])}",
+        description="A WebAssembly program, translated to Python by chiwawa.",
+        allow_abbrev=False,
+    )
+    add_options(parser)
+    arguments, rest = split(argv)
+    return execute(FileRunner(bundle), options_of(parser.parse_args(arguments), rest))
+
+
+# Running.
+
+
+def execute(runner: Runner, options: Options) -> int:
+    """Run, until the end or a checkpoint that stops it: the exit status. Raises what the program
+    raises, and BadInput."""
+    path = options.path or runner.paths[0]
+    if path not in runner.paths:
+        raise UsageError(f"--path {path} takes chiwawa run FILE")
+    check_place(options.file)
+    with contextlib.ExitStack() as stack:
+        # Before anything that takes time: a signal that comes too early would end this process.
+        signal = stack.enter_context(Signal())
+        if options.restore is None:
+            run = started(runner, options, path, stack)
+        else:
+            run = restored(runner, options, path, stack)
+        signal.attach(run.requests)
+        trigger = TRIGGER if options.trigger else None
+        watcher = stack.enter_context(Watcher(run.requests, trigger, options.every, say))
+        return follow(run, options, watcher)
+
+
+def check_place(file: str) -> None:
+    """Hours later would be too late to hear that a checkpoint cannot be written."""
+    folder = os.path.dirname(os.path.realpath(file))
+    if not os.path.isdir(folder):
+        raise BadInput(f"--cr-file {file}: there is no directory {folder}")
+    if os.path.isdir(file):
+        raise BadInput(f"--cr-file {file}: it is a directory")
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"--cr-file {file}: the directory {folder} cannot be written to")
+
+
+def started(runner: Runner, options: Options, path: str, stack: contextlib.ExitStack) -> Run:
+    program = runner.program
+    exported = {name: index for name, kind, index in program.exports if kind == "func"}
+    name = options.invoke
+    if name is None:
+        name = "_start" if "_start" in exported else None
+        if name is None and "_initialize" not in exported and program.start is None:
+            raise BadInput(f"there is no function _start to run: give --invoke; {listed(exported)}")
+    elif name not in exported:
+        raise BadInput(f'no exported function "{name}"; {listed(exported)}')
+    args = [] if name is None else arguments(program, name, exported[name], options)
+    wasi = None
+    if any(spec.module in _WASI for spec in program.imports):
+        wasi = Wasi(
+            [options.argv0 or program.name or "main", *options.args],
+            options.env,
+            [(d.host, d.guest, d.read_only) for d in options.dirs],
+            deterministic=options.deterministic,
+        )
+        stack.callback(wasi.close)
+    granularity = options.granularity or runner.granularity
+    run = runner.start(
+        name,
+        args,
+        imports_for(program, wasi),
+        path=path,
+        granularity=granularity,
+        wasi=wasi,
+        count=options.at,
+    )
+    if "_initialize" in exported and name not in ("_start", "_initialize"):
+        # A WASI reactor wants this before any other of its exports.
+        first = len(run.plan) - (name is not None)
+        run.plan.insert(first, run.instance.prepared("_initialize", ()))
+    return run
+
+
+def restored(runner: Runner, options: Options, path: str, stack: contextlib.ExitStack) -> Run:
+    program = runner.program
+    assert options.restore is not None
+    snapshot = checkpoint.decode(checkpoint.read_file(options.restore))
+    capture.check_module(snapshot, program.hash)
+    wasi = None
+    if snapshot.wasi is not None:
+        dirs = [(d.host, d.guest, d.read_only) for d in options.dirs]
+        wasi = Wasi.load(snapshot.wasi, dirs, lenient=options.lenient_files)
+        stack.callback(wasi.close)
+    elif any(spec.module in _WASI for spec in program.imports):
+        raise CheckpointError("the checkpoint has no WASI state, which the program needs")
+    run = runner.restore(
+        snapshot,
+        imports_for(program, wasi),
+        path=path,
+        granularity=options.granularity,
+        wasi=wasi,
+        trust_host_state=options.trust_host_state,
+    )
+    if options.at is not None:
+        counter = run.requests.counter
+        if counter is None:
+            raise UsageError(
+                "--cr-at: the safepoints of the run that wrote this checkpoint were not counted"
+            )
+        if options.at <= counter.count:
+            raise UsageError(f"--cr-at {options.at}: {counter.count} safepoints are passed already")
+        counter.target = options.at
+    return run
+
+
+def arguments(program: Program, name: str, index: int, options: Options) -> list[Any]:
+    """``--params`` as the program takes them. Raises BadInput unless they are of its types."""
+    functype = program.functions[index]
+    given = options.params or ()
+    if tuple(valtype for valtype, _ in given) != functype.params:
+        types = " ".join(str(valtype) for valtype, _ in given)
+        raise BadInput(f'wrong --params for "{name}", which is {functype}: [{types}] given')
+    for _, value in given:
+        if value is not None and not isinstance(value, int | float):
+            raise UnsupportedError("only null can be given for a reference")
+    return [value for _, value in given]
+
+
+def listed(exported: dict[str, int]) -> str:
+    if not exported:
+        return "the module exports no function"
+    names = list(exported)
+    shown = ", ".join(names[:FIRST])
+    more = f" and {len(names) - FIRST} more" if len(names) > FIRST else ""
+    return f"the module exports {shown}{more}"
+
+
+def imports_for(program: Program, wasi: Wasi | None) -> Imports:
+    """What the program imports, as far as there is such a thing here. Raises UnlinkableError that
+    names all that there is not."""
+    given = {} if wasi is None else wasi.imports()
+    unknown = {
+        f'"{spec.module}" "{spec.name}"': None
+        for spec in program.imports
+        if spec.name not in given.get(spec.module, {})
+    }
+    if unknown:
+        plural = "s" if len(unknown) > 1 else ""
+        raise UnlinkableError(f"unknown import{plural} {', '.join(list(unknown)[:FIRST])}")
+    return given
+
+
+def follow(run: Run, options: Options, watcher: Watcher) -> int:
+    """Run on, meeting requests as they come."""
+    while not run.go():
+        reasons = run.requests.take()
+        if "interrupt" in reasons:
+            raise KeyboardInterrupt
+        if not reasons:
+            continue
+        try:
+            checkpoint.write_file(options.file, run.checkpoint())
+        except CheckpointError as error:
+            # Rather a program that goes on than one that is lost.
+            say(f"no checkpoint written, the program goes on: {error}")
+            continue
+        say(f"checkpoint written to {options.file}")
+        if not options.keep_running and set(reasons) != {BY_TIMER}:
+            return 0
+        watcher.rest()
+    show_results(run)
+    return 0
+
+
+def show_results(run: Run) -> None:
+    if run.function is None or not run.results:
+        return
+    functions = {id(f): FuncIdx(i) for i, f in enumerate(run.instance.functions)}
+    shown = []
+    types = run.instance.program.functions[run.function].results
+    for valtype, result in zip(types, run.results, strict=True):
+        value = functions.get(id(result), result) if isinstance(result, Function) else result
+        shown.append(format_value(valtype, value))
+    print(",".join(shown))
+
+
+# Reporting.
+
+
+def reported(action: Callable[[], int]) -> int:
+    """The exit status of ``action``, with whatever it raises said on stderr: a line, and for a trap
+    the Wasm backtrace too; a traceback only where CHIWAWA_DEBUG is set."""
+    try:
+        try:
+            status = action()
+            sys.stdout.flush()
+            return status
+        except Exception:
+            if os.environ.get("CHIWAWA_DEBUG"):
+                traceback.print_exc()
+            raise
+    except SystemExit as exit_:
+        # argparse, after --help or --version.
+        return exit_.code if isinstance(exit_.code, int) else 0
+    except WasiExit as exit_:
+        # A status that the host would cut down to success stays a failure.
+        return exit_.code if exit_.code < 256 else exit_.code & 0xFF or 1
+    except Trap as trap:
+        sys.stderr.write("".join(f"{printable(line)}\n" for line in trap_lines(trap)))
+        return TRAPPED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # So that nothing more is tried, and complained about, when Python ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (BadInput, HostError) as error:
+        say(f"error: {error}")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        say(f"error: {reason if error.filename is None else f'{error.filename}: {reason}'}")
+    except UnicodeError as error:
+        say(f"error: text that cannot be read or written: {error}")
+    except MemoryError:
+        say("error: not enough memory")
+    except Exception as error:
+        say(f"error: this is a bug in chiwawa: {type(error).__name__}: {error}")
+        return BUG
+    return BAD_INPUT
+
+
+def trap_lines(trap: Trap) -> Iterator[str]:
+    yield f"trap: {trap.message}"
+    places = trap.backtrace
+    left_out = len(places) - FIRST - LAST
+    for number, place in enumerate(places):
+        if left_out <= 1 or number < FIRST or number >= FIRST + left_out:
+            yield f"  at {place}"
+        elif number == FIRST:
+            yield f"  … {left_out} frames left out …"
+
+
+def say(line: str) -> None:
+    """A line on stderr, whether somebody listens or not."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"chiwawa: {printable(line)}\n")
+        sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """``text`` without what would make a terminal do something: names come from the module."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

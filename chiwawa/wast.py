@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from chiwawa.api import Instance, instantiate
+from chiwawa.api import instantiate
 from chiwawa.module import Module
 from chiwawa.source import prepare
 from chiwawa.wat.script import (
@@ -48,6 +48,7 @@ from chiwawa_runtime.errors import (
     UnlinkableError,
 )
 from chiwawa_runtime.globals_ import Global
+from chiwawa_runtime.instance import Importable, Instance
 from chiwawa_runtime.memory import Memory
 from chiwawa_runtime.numerics import f32_bits, f32_from_bits, f32_round, f64_bits, f64_from_bits
 from chiwawa_runtime.store import HostFunction
@@ -162,7 +163,7 @@ class _Run:
     """The store of a script. ``current`` is the last instance, None where making it failed."""
 
     execution: ExecutionPath
-    registered: dict[str, Mapping[str, object]]
+    registered: dict[str, Mapping[str, Importable]]
     current: Instance | None = None
     instances: dict[str, Instance] = field(default_factory=dict)
     definition: Module | None = None
@@ -426,7 +427,7 @@ def _describe_value(pattern: Pattern | None, value: object) -> str:
     return repr(value)
 
 
-def spectest() -> dict[str, object]:
+def spectest() -> dict[str, Importable]:
     """The host module that scripts import, as the reference interpreter has it."""
     prints: dict[str, tuple[NumType, ...]] = {
         "print": (),

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lark import Token
-
 from chiwawa.module import Module
 from chiwawa.wat.keywords import unexpected, unsupported
 from chiwawa.wat.numbers import parse_uint
-from chiwawa.wat.reader import Node, Nodes, keyword, misplaced
 from chiwawa.wat.strings import parse_id, parse_name, parse_string
+from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, misplaced
 from chiwawa_runtime.errors import InvalidError, MalformedError
 from chiwawa_runtime.types import (
     EXTERNREF,
@@ -185,7 +183,7 @@ def read_reftype(node: Node) -> RefType:
     if isinstance(node, list):
         if keyword(node) != "ref":
             raise unexpected(node)
-        null = is_token(node[2], "KEYWORD") and node[2] == "null"
+        null = is_word(node[2], "null")
         reftype = read_heaptype(node[3] if null else node[2])
         end(node, 4 if null else 3)
         if not null:
@@ -210,9 +208,9 @@ def read_heaptype(node: Node) -> RefType:
 def read_limits(items: Nodes, i: int, what: str) -> tuple[Limits, int]:
     """Limits of a ``table`` or ``memory``. A number of 33 to 64 bits is well-formed (3.0 writes
     64-bit sizes), so InvalidError: "table size", "memory size"."""
-    if is_token(items[i], "KEYWORD") and items[i] == "i64":
+    if is_word(items[i], "i64"):
         raise unsupported(f"{what} i64", "memory64")
-    if is_token(items[i], "KEYWORD") and items[i] == "i32":
+    if is_word(items[i], "i32"):
         i += 1
     least = _read_unsigned(token_of(items[i], "INT"), 64)
     i += 1

@@ -42,7 +42,7 @@ from chiwawa.wat.context import (
 )
 from chiwawa.wat.instructions import Scope, read_instructions, read_offset
 from chiwawa.wat.keywords import unexpected, unsupported
-from chiwawa.wat.reader import Node, Nodes, keyword, misplaced
+from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced
 from chiwawa_runtime.types import (
     FUNCREF,
     PAGE,
@@ -295,7 +295,7 @@ def _read_use(context: Context, items: Nodes, i: int, space: str) -> tuple[int |
 def _define_elem(context: Context, field: _Field) -> None:
     items, i = field.items, field.at
     mode, table, offset = "passive", None, []
-    if is_token(items[i], "KEYWORD") and items[i] == "declare":
+    if is_word(items[i], "declare"):
         mode = "declarative"
         i += 1
     else:
@@ -310,7 +310,7 @@ def _define_elem(context: Context, field: _Field) -> None:
             raise unexpected(node)
     reftype: RefType = FUNCREF
     node = items[i]
-    if is_token(node, "KEYWORD") and node == "func":
+    if is_word(node, "func"):
         init = _read_funcs(context, items, i + 1)
     elif mode == "active" and table is None and (is_index(node) or node is items[-1]):
         init = _read_funcs(context, items, i)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lark import Token
-
 from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg
 from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.wat.context import (
@@ -27,8 +25,8 @@ from chiwawa.wat.context import (
 )
 from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.numbers import parse_float, parse_int, parse_uint
-from chiwawa.wat.reader import Node, Nodes, keyword, misplaced
 from chiwawa.wat.strings import parse_id
+from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced
 from chiwawa_runtime.errors import InvalidError, MalformedError
 
 

@@ -8,7 +8,7 @@ that names it; it leaves UNSUPPORTED when its row enters the table of opcodes.
 from __future__ import annotations
 
 from chiwawa.opcodes import TABLE
-from chiwawa.wat.reader import Node, keyword, misplaced, position
+from chiwawa.wat.tokens import Node, keyword, misplaced
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
 from chiwawa_runtime.types import VALTYPE_BY_NAME
 
@@ -88,9 +88,9 @@ def unexpected(node: Node) -> MalformedError | UnsupportedError:
     word = keyword(node) if isinstance(node, list) else node.value
     if isinstance(node, list) and word is None:
         return misplaced("unexpected token", node[1] if node[1] is not node[-1] else node)
-    token = position(node[1] if isinstance(node, list) else node)
     if word in UNSUPPORTED:
         return unsupported(word, UNSUPPORTED[word])
-    if token.type == "KEYWORD" and word not in _KNOWN:
+    token = node[1] if isinstance(node, list) else node
+    if not isinstance(token, list) and token.type == "KEYWORD" and word not in _KNOWN:
         return misplaced(f"unknown operator {word}", token)
     return misplaced("unexpected token", node)

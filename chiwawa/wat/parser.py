@@ -8,8 +8,8 @@ from __future__ import annotations
 from chiwawa.module import Module
 from chiwawa.wat.context import lexeme, read_id, read_string
 from chiwawa.wat.fields import read_fields
-from chiwawa.wat.reader import Nodes, is_word, keyword, located, read
 from chiwawa.wat.strings import parse_id
+from chiwawa.wat.tokens import Nodes, is_word, keyword, located
 from chiwawa_runtime.errors import MalformedError
 
 
@@ -29,6 +29,9 @@ def parse_module(text: str) -> Module:
 
 def parse_source(text: str) -> Module | bytes:
     """Like ``parse_module``; of ``(module binary "…")`` the bytes, neither decoded nor judged."""
+    # Lark is not loaded until there is text to read.
+    from chiwawa.wat.reader import read
+
     try:
         nodes = read(text)
         if len(nodes) == 1 and keyword(nodes[0]) == "module":
@@ -40,8 +43,8 @@ def parse_source(text: str) -> Module | bytes:
 
 
 def read_module(items: Nodes) -> Module | bytes:
-    """``(module $id? …)``, in any of its three forms. Errors have a line and a column, but no
-    excerpt; those within a quoted module are counted in the quotation and have one."""
+    """``(module $id? …)``, in any of its three forms. Its errors are yet to be ``located``, but
+    for those within a quoted module, which are located in the quotation."""
     token, i = read_id(items, 2)
     name = None if token is None else lexeme(parse_id, token)
     if is_word(items[i], "binary"):

@@ -1,28 +1,80 @@
 """Text to S-expressions, by the grammar beside this file.
 
-It owns the tokens and the nesting, and every error about them; it knows no keyword. A list is a
-Python list whose first and last members are its parentheses, as tokens: the closing one ends every
-scan of the list, and both have a position.
+Lark reads the grammar and parses by it (LALR); the scanner here finds the tokens by one regular
+expression, made of the grammar's terminals. It owns every error about tokens and nesting, and knows
+no keyword. Nothing imports this module until there is text to read: Lark takes longer to load than
+a binary module does.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
-from typing import TypeAlias, Union
 
-from lark import Lark, Token, Transformer, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+from lark import Lark, Transformer, Tree
+from lark.exceptions import UnexpectedToken
+from lark.lexer import Lexer
 
 from chiwawa.wat.strings import parse_name
+from chiwawa.wat.tokens import Misplaced, Nodes, Token, located, misplaced
 from chiwawa_runtime.errors import MalformedError
 
-#: A token (``type`` is a terminal of the grammar; ``value`` is a plain str) or a list of nodes.
-Node: TypeAlias = Union[Token, "list[Node]"]
-Nodes: TypeAlias = "list[Node]"
-
 _STRING_CONTENT = re.compile(r'(?:[^"\\\x00-\x1f\x7f]|\\.)*')
+_IN_COMMENT = ("_COMMENT_OPEN", "_COMMENT_CLOSE", "_COMMENT_TEXT")
+
+
+class _Scanner(Lexer):
+    """The tokens of a text. Lark's own lexers do the same at half the speed."""
+
+    def __init__(self, conf: object) -> None:
+        terminals = sorted(conf.terminals, key=lambda t: -t.priority)  # type: ignore[attr-defined]
+        ignored = set(conf.ignore)  # type: ignore[attr-defined]
+        patterns = {t.name: t.pattern.to_regexp() for t in terminals}
+        skip = "|".join(patterns[name] for name in ignored)
+        code = "|".join(
+            f"(?P<{name}>{pattern})"
+            for name, pattern in patterns.items()
+            if name not in ignored and name not in _IN_COMMENT[1:]
+        )
+        comment = "|".join(f"(?P<{name}>{patterns[name]})" for name in _IN_COMMENT)
+        self.skip = re.compile(f"(?:{skip})*")
+        # What is skipped follows the token: it cannot fail, so that nothing is ever tried twice.
+        self.code = re.compile(f"(?:{code})(?:{skip})*")
+        self.comment = re.compile(comment)
+
+    def lex(self, text: str) -> Iterator[Token]:  # type: ignore[override]
+        start = self.skip.match(text)
+        assert start is not None
+        pos = start.end()
+        while pos < len(text):
+            for match in self.code.finditer(text, pos):
+                kind = match.lastgroup
+                if match.start() != pos:
+                    raise _no_token(text, pos)
+                assert kind is not None
+                yield Token(kind, match[kind], pos)
+                if kind == "_COMMENT_OPEN":
+                    pos += 2
+                    break
+                pos = match.end()
+            else:
+                if pos < len(text):
+                    raise _no_token(text, pos)
+                return
+            depth = 1
+            while depth:
+                inner = self.comment.match(text, pos)
+                if inner is None:
+                    return
+                kind = inner.lastgroup or ""
+                yield Token(kind, inner[0], pos)
+                pos = inner.end()
+                depth += (kind == "_COMMENT_OPEN") - (kind == "_COMMENT_CLOSE")
+            rest = self.skip.match(text, pos)
+            assert rest is not None
+            pos = rest.end()
 
 
 class _Build(Transformer[Token, Nodes]):
@@ -36,9 +88,9 @@ class _Build(Transformer[Token, Nodes]):
 
     def _annotation(self, children: Nodes) -> Tree[Token]:
         opening = children[0]
-        if isinstance(opening, Token) and opening.startswith('(@"'):
+        if isinstance(opening, Token) and opening.value.startswith('(@"'):
             try:
-                empty = not parse_name(opening[2:])
+                empty = not parse_name(opening.value[2:])
             except MalformedError as error:
                 raise misplaced(error.message, opening) from None
             if empty:
@@ -49,20 +101,10 @@ class _Build(Transformer[Token, Nodes]):
 
 @cache
 def _parser() -> Lark:
-    grammar = resources.files(__package__).joinpath("grammar.lark").read_text("utf-8")
+    grammar = resources.files("chiwawa.wat").joinpath("grammar.lark").read_text("utf-8")
     return Lark(
-        grammar,
-        parser="lalr",
-        lexer="contextual",
-        transformer=_Build(),
-        maybe_placeholders=False,
+        grammar, parser="lalr", lexer=_Scanner, transformer=_Build(), maybe_placeholders=False
     )
-
-
-@cache
-def _reserved() -> re.Pattern[str]:
-    """A run of characters that the grammar keeps as one token, good or not."""
-    return re.compile(_parser().get_terminal("RESERVED").pattern.to_regexp())
 
 
 def read(text: str) -> Nodes:
@@ -71,8 +113,6 @@ def read(text: str) -> Nodes:
     character", "unclosed string", "unclosed annotation", "empty identifier" and the like."""
     try:
         nodes: Nodes = _parser().parse(text)  # type: ignore[assignment]
-    except UnexpectedCharacters as error:
-        raise located(text, _no_token(text, error.pos_in_stream or 0)) from None
     except UnexpectedToken as error:
         raise located(text, _misread(text, error)) from None
     except MalformedError as error:
@@ -80,32 +120,35 @@ def read(text: str) -> Nodes:
     return nodes
 
 
-def _misread(text: str, error: UnexpectedToken) -> MalformedError:
-    token = error.token
-    if token.type in ("RESERVED", "_COMMENT_TEXT"):
-        return _no_token(text, token.start_pos or 0)
-    if token.type != "$END":
-        return misplaced("unexpected token", token)
-    opened = {v.type for v in error.state.value_stack if isinstance(v, Token)}
-    if "_COMMENT_OPEN" in opened:
-        return _at(text, len(text), "unclosed comment")
-    return _at(
-        text, len(text), "unclosed annotation" if "ANNOTATION" in opened else "unexpected token"
-    )
+def _misread(text: str, error: UnexpectedToken) -> Misplaced:
+    token: object = error.token
+    if not isinstance(token, Token):
+        opened = {v.type for v in error.state.value_stack if isinstance(v, Token)}
+        if "_COMMENT_OPEN" in opened:
+            return Misplaced("unclosed comment", len(text))
+        unclosed = "unclosed annotation" if "ANNOTATION" in opened else "unexpected token"
+        return Misplaced(unclosed, len(text))
+    if token.type == "RESERVED":
+        return _no_token(text, token.at)
+    return misplaced("unexpected token", token)
 
 
-def _no_token(text: str, at: int) -> MalformedError:
+def _no_token(text: str, at: int) -> Misplaced:
     """What is wrong where no token of a module starts."""
     reserved = _reserved().match(text, at)
     if reserved is None:
-        if text[at] in "()":
-            return _at(text, at, "unexpected token")
-        return _at(text, at, _no_string(text, at) if text[at] == '"' else "illegal character")
+        return Misplaced(_no_string(text, at) if text[at] == '"' else "illegal character", at)
     if reserved[0] == "$":
-        return _at(text, at, "empty identifier")
+        return Misplaced("empty identifier", at)
     if text.startswith("(@", at - 1):
-        return _at(text, at, "empty annotation id")
-    return _at(text, at, f"unknown operator {reserved[0]}")
+        return Misplaced("empty annotation id", at)
+    return Misplaced(f"unknown operator {reserved[0]}", at)
+
+
+@cache
+def _reserved() -> re.Pattern[str]:
+    """A run of characters that the grammar keeps as one token, good or not."""
+    return re.compile(_parser().get_terminal("RESERVED").pattern.to_regexp())
 
 
 def _no_string(text: str, at: int) -> str:
@@ -116,42 +159,3 @@ def _no_string(text: str, at: int) -> str:
     if end in ("", "\n", "\\"):
         return "unclosed string"
     return "illegal escape" if end == '"' else "illegal character"
-
-
-def _at(text: str, at: int, message: str) -> MalformedError:
-    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    return MalformedError(message, line=line, column=column)
-
-
-def position(node: Node) -> Token:
-    """The token where a node starts."""
-    while isinstance(node, list):
-        node = node[0]
-    return node
-
-
-def misplaced(message: str, node: Node) -> MalformedError:
-    """An error at a node."""
-    token = position(node)
-    return MalformedError(message, line=token.line, column=token.column)
-
-
-def located(text: str, error: MalformedError) -> MalformedError:
-    """The same error, with the line of ``text`` that it speaks of."""
-    if error.line is not None and error.excerpt is None:
-        error.excerpt = text.split("\n")[error.line - 1].rstrip("\r")
-    return error
-
-
-def keyword(node: Node) -> str | None:
-    """The first word of a list (``param`` of ``(param i32)``), or None."""
-    if isinstance(node, list):
-        head = node[1]
-        if not isinstance(head, list) and head.type == "KEYWORD":
-            return str(head.value)
-    return None
-
-
-def is_word(node: Node, word: str) -> bool:
-    """Whether a node is this keyword."""
-    return not isinstance(node, list) and node.type == "KEYWORD" and node.value == word

@@ -9,7 +9,8 @@ commands are about.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from chiwawa.module import Module
 from chiwawa.wat.context import (
@@ -27,24 +28,29 @@ from chiwawa.wat.fields import read_fields
 from chiwawa.wat.keywords import UNSUPPORTED, unexpected, unsupported
 from chiwawa.wat.numbers import parse_float, parse_int
 from chiwawa.wat.parser import parse_quoted, read_bytes, read_module
-from chiwawa.wat.reader import Node, Nodes, is_word, keyword, located, position, read
 from chiwawa.wat.strings import parse_id
+from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, located, position
 from chiwawa_runtime.errors import BadInput, MalformedError, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
     """A module as a script gives it. ``content`` is its nodes (``text``, the module's own list;
-    ``fields``, a whole script that is one module) or its bytes (``binary``, ``quote``)."""
+    ``fields``, a whole script that is one module) or its bytes (``binary``, ``quote``); ``script``
+    is the text of the whole script."""
 
     form: str
     content: Nodes | bytes
+    script: str = field(default="", compare=False, repr=False)
 
     def parse(self) -> Module | bytes:
         """The module, not yet encoded or validated, or a binary. Raises as ``parse_module``."""
         if isinstance(self.content, bytes):
             return self.content if self.form == "binary" else parse_quoted(self.content)
-        return read_fields(self.content) if self.form == "fields" else read_module(self.content)
+        try:
+            return read_fields(self.content) if self.form == "fields" else read_module(self.content)
+        except MalformedError as error:
+            raise located(self.script, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,22 +189,31 @@ Command = (
 )
 
 
+class _Place(NamedTuple):
+    """The line of a command, and the script that it stands in."""
+
+    line: int
+    script: str
+
+
 def parse_script(text: str) -> list[Command]:
     """The commands of a script, in order. A script of module fields alone is one module. Raises
     MalformedError, with line and column, only where the text is no S-expressions."""
+    # Lark is not loaded until there is text to read.
+    from chiwawa.wat.reader import read
+
     nodes = read(text)
+    lines = _lines(text, nodes)
     if nodes and not any((keyword(node) or "") in _COMMANDS for node in nodes):
-        return [
-            DefineModule(position(nodes[0]).line or 1, None, ModuleSource("fields", nodes), False)
-        ]
+        return [DefineModule(lines[0], None, ModuleSource("fields", nodes, text), False)]
     commands: list[Command] = []
-    for node in nodes:
-        line, word = position(node).line or 1, keyword(node) or ""
+    for line, node in zip(lines, nodes, strict=True):
+        word = keyword(node) or ""
         try:
             read_command = _COMMANDS.get(word)
             if read_command is None or not isinstance(node, list):
                 raise unexpected(node)
-            commands.append(read_command(line, node))
+            commands.append(read_command(_Place(line, text), node))
         except MalformedError as error:
             commands.append(Unread(line, word, located(text, error)))
         except UnsupportedError as error:
@@ -206,38 +221,49 @@ def parse_script(text: str) -> list[Command]:
     return commands
 
 
+def _lines(text: str, nodes: Nodes) -> list[int]:
+    """The line of each node, counted on from the one before."""
+    lines, line, at = [], 1, 0
+    for node in nodes:
+        start = position(node)
+        line += text.count("\n", at, start)
+        at = start
+        lines.append(line)
+    return lines
+
+
 def _read_name_id(items: Nodes, i: int) -> tuple[str | None, int]:
     token, i = read_id(items, i)
     return None if token is None else lexeme(parse_id, token), i
 
 
-def _module(line: int, items: Nodes) -> Command:
+def _module(place: _Place, items: Nodes) -> Command:
     if is_word(items[2], "instance"):
         name, i = _read_name_id(items, 3)
         definition, i = _read_name_id(items, i)
         end(items, i)
-        return MakeInstance(line, name, definition)
+        return MakeInstance(place.line, name, definition)
     definition_only = is_word(items[2], "definition")
     if definition_only:
         items = [*items[:2], *items[3:]]
     name, _ = _read_name_id(items, 2)
-    return DefineModule(line, name, _source(items), definition_only)
+    return DefineModule(place.line, name, _source(place, items), definition_only)
 
 
-def _source(node: Node) -> ModuleSource:
+def _source(place: _Place, node: Node) -> ModuleSource:
     if not isinstance(node, list) or keyword(node) != "module":
         raise unexpected(node)
     _, i = read_id(node, 2)
     for form in ("binary", "quote"):
         if is_word(node[i], form):
-            return ModuleSource(form, read_bytes(node, i + 1))
-    return ModuleSource("text", node)
+            return ModuleSource(form, read_bytes(node, i + 1), place.script)
+    return ModuleSource("text", node, place.script)
 
 
-def _register(line: int, items: Nodes) -> Command:
+def _register(place: _Place, items: Nodes) -> Command:
     name, i = _read_name_id(items, 3)
     end(items, i)
-    return Register(line, read_name(items[2]), name)
+    return Register(place.line, read_name(items[2]), name)
 
 
 def _action(node: Node) -> Action:
@@ -258,31 +284,33 @@ def _action(node: Node) -> Action:
     return Invoke(instance, export, tuple(args))
 
 
-def _perform(line: int, items: Nodes) -> Command:
-    return Perform(line, _action(items))
+def _perform(place: _Place, items: Nodes) -> Command:
+    return Perform(place.line, _action(items))
 
 
-def _assert_return(line: int, items: Nodes) -> Command:
+def _assert_return(place: _Place, items: Nodes) -> Command:
     patterns = tuple([_pattern(node) for node in items[3:-1]])
-    return AssertReturn(line, _action(items[2]), patterns)
+    return AssertReturn(place.line, _action(items[2]), patterns)
 
 
-def _assert_trap(line: int, items: Nodes) -> Command:
-    what = _source(items[2]) if keyword(items[2]) == "module" else _action(items[2])
+def _assert_trap(place: _Place, items: Nodes) -> Command:
+    what = _source(place, items[2]) if keyword(items[2]) == "module" else _action(items[2])
     end(items, 4)
-    return AssertTrap(line, keyword(items) or "", what, _message(items[3]))
+    return AssertTrap(place.line, keyword(items) or "", what, _message(items[3]))
 
 
-def _assert_refused(line: int, items: Nodes) -> Command:
+def _assert_refused(place: _Place, items: Nodes) -> Command:
     end(items, 4)
-    return AssertRefused(line, keyword(items) or "", _source(items[2]), _message(items[3]))
+    return AssertRefused(
+        place.line, keyword(items) or "", _source(place, items[2]), _message(items[3])
+    )
 
 
 def _message(node: Node) -> str:
     return read_string(node).decode("utf-8", "replace")
 
 
-def _assert_exception(line: int, items: Nodes) -> Command:
+def _assert_exception(place: _Place, items: Nodes) -> Command:
     raise unsupported("assert_exception", "exception handling")
 
 
@@ -304,7 +332,8 @@ def _pattern(node: Node) -> Pattern:
                     return NanPattern(word.removesuffix(".const"), kind)
         if not is_token(token, "INT") and (parse is parse_int or not is_token(token, "FLOAT")):
             raise unexpected(token)
-        value = lexeme(lambda text: parse(text, bits), token_of(token, position(token).type))
+        assert isinstance(token, Token)
+        value = lexeme(lambda text: parse(text, bits), token)
         return Const(word.removesuffix(".const"), value)
     if word == "ref.null":
         heap = None if node[2] is node[-1] else str(read_heaptype(node[2]).heap)
@@ -331,7 +360,7 @@ _NUMBERS: dict[str, tuple[Callable[[str, int], int], int]] = {
 _LATER_RESULTS = frozenset(
     ("ref.i31", "ref.struct", "ref.array", "ref.any", "ref.eq", "ref.exn", "ref.host")
 )
-_COMMANDS: dict[str, Callable[[int, Nodes], Command]] = {
+_COMMANDS: dict[str, Callable[[_Place, Nodes], Command]] = {
     "module": _module,
     "register": _register,
     "invoke": _perform,

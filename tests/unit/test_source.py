@@ -35,7 +35,7 @@ def test_text_may_begin_with_a_comment_or_be_a_binary_module() -> None:
         (b"\0elf\1\0\0\0", "magic header not detected"),
         (b"(module \xff)", "malformed UTF-8 encoding"),
         (b"\x7fELF", "illegal character"),
-        (b"hello", "unknown operator hello"),
+        (b"hello", "unexpected token"),
     ],
 )
 def test_what_is_no_module_is_malformed(source: bytes, message: str) -> None:

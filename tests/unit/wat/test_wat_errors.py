@@ -45,7 +45,7 @@ CASES = [
     ("(@a (b)", "unclosed annotation", 1, 8),
     ("(@)", "empty annotation id", 1, 2),
     ("(func))", "unexpected token", 1, 7),
-    ("func", "unknown operator func", 1, 1),
+    ("func", "unexpected token", 1, 1),
     ("()", "unexpected token", 1, 1),
     ("(foo)", "unknown operator foo", 1, 2),
     ("(module) (module)", "unexpected token", 1, 1),

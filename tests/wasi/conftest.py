@@ -1,0 +1,83 @@
+"""A small world for a guest: a directory to write, one only to read, and what lies outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.wasi.peers import OurBackend, Peer, WasmtimeBackend
+
+SECRET = "secret of the host"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """``work`` and ``fixed`` are given as /work (3) and /fixed (4, read-only)."""
+    work, fixed = tmp_path / "work", tmp_path / "fixed"
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text(SECRET)
+    (tmp_path / "outside" / "deep").mkdir()
+    for folder in (work / "sub" / "deep", work / "empty", fixed / "sub"):
+        folder.mkdir(parents=True)
+    (work / "file").write_text("hello world")
+    (work / "other").write_text("other")
+    (work / "sub" / "inner").write_text("inner")
+    (fixed / "file").write_text("fixed")
+    os.symlink("file", work / "link")
+    os.symlink("sub", work / "dirlink")
+    os.symlink("nowhere", work / "dangling")
+    os.symlink("loop", work / "loop")
+    return tmp_path
+
+
+Make = Callable[..., Peer]
+
+
+@pytest.fixture
+def ours(world: Path) -> Iterator[Make]:
+    """Makes guests on our functions."""
+    made: list[OurBackend] = []
+
+    def make(**options: Any) -> Peer:
+        dirs = [(world / "work", "/work", False), (world / "fixed", "/fixed", True)]
+        backend = OurBackend(**{"dirs": dirs, **options})
+        made.append(backend)
+        return Peer(backend)
+
+    yield make
+    for backend in made:
+        backend.close()
+
+
+@pytest.fixture
+def theirs(world: Path) -> Iterator[Make]:
+    """Makes guests on wasmtime's functions."""
+    pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    made: list[WasmtimeBackend] = []
+
+    def make(**options: Any) -> Peer:
+        dirs = [(world / "work", "/work", False), (world / "fixed", "/fixed", True)]
+        backend = WasmtimeBackend(**{"dirs": dirs, **options})
+        made.append(backend)
+        return Peer(backend)
+
+    yield make
+    for backend in made:
+        backend.close()
+
+
+@pytest.fixture(params=["ours", "wasmtime"])
+def guest(request: pytest.FixtureRequest) -> Peer:
+    """A guest on either: what a test expects, it expects of both."""
+    make: Make = request.getfixturevalue("ours" if request.param == "ours" else "theirs")
+    return make(args=["prog", "-x"], env={"HOME": "/work", "EMPTY": ""})
+
+
+@pytest.fixture
+def mine(ours: Make) -> Peer:
+    """A guest on ours, for what wasmtime leaves out."""
+    return ours(args=["prog", "-x"], env={"HOME": "/work", "EMPTY": ""})

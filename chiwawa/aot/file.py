@@ -35,6 +35,7 @@ makes the file useless.
 """
 
 from chiwawa_runtime.bundle import bundle, run_file
+from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits, inf
 
 '''
 

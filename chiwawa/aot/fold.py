@@ -132,7 +132,7 @@ def without_mask(node: Node, mask: int) -> Node:
         left, right = without_mask(node.left, mask), node.right
     else:
         return node
-    if left is node.left and right is node.right:
+    if (left is node.left and right is node.right) or left.lo is None or right.lo is None:
         return node
     result: Node = BUILDERS[type(op)](left, right)
     if result.lo is None or not (-WIDEST < result.lo and result.hi < WIDEST):
@@ -156,6 +156,8 @@ def bitand(x: Node, y: Node) -> Node:
             if 0 <= x.lo and x.hi <= mask:
                 return x
             x = without_mask(x, mask)
+            if x.lo is None:
+                return bounded(ast.BinOp(x, BITAND, y), 0, mask)
             if 0 <= x.lo and x.hi <= mask:
                 return x
             if type(x) is ast.BinOp and is_const(x.right):
@@ -315,6 +317,8 @@ def compare(op: ast.cmpop, x: Node, y: Node) -> Node:
 
 
 def choose(test: Node, x: Node, y: Node) -> Node:
+    if is_const(test):
+        return x if test.value else y
     if x.lo is None or y.lo is None:
         return bounded(ast.IfExp(test, x, y), None, None)
     return bounded(ast.IfExp(test, x, y), min(x.lo, y.lo), max(x.hi, y.hi))
@@ -329,6 +333,9 @@ def subscript(value: Node, index: Node) -> Node:
 
 
 def apply(function: Node, args: list[Node]) -> Node:
+    if type(function) is ast.Attribute and is_const(function.value):
+        # A method of an int, called on a constant.
+        return const(getattr(function.value.value, function.attr)(*(a.value for a in args)))
     return bounded(ast.Call(function, args, []), None, None)
 
 

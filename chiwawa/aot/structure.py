@@ -540,6 +540,8 @@ class _Sequence:
         chosen = ast.Name("t", fold.STORE)
         group.append(ast.Assign([chosen], item.test))
         self.guard.orelse = [ast.Assign([chosen], pc_is(ast.Lt(), item.else_offset))]
+        # Something stands in its second arm for every later place, so it cannot be skipped.
+        del self.guard.upto  # type: ignore[attr-defined]
         self.close()
         then_suite = self.arm(item.then, tail, last_of(item.then), set())
         else_suite = self.arm(orelse, tail, self.pending, set(self.far))

@@ -270,7 +270,8 @@ def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
         raise Trap("undefined element")
     function = elements[index]
     if function is None:
-        raise Trap(f"uninitialized element {index}")
+        # A comparison's result may still be a bool.
+        raise Trap(f"uninitialized element {int(index)}")
     assert isinstance(function, Function)
     if function.type is not functype and function.type != functype:
         raise Trap("indirect call type mismatch")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -179,6 +180,32 @@ def fd_subscription(userdata: int, kind: int, fd: int) -> bytes:
     return struct.pack("<QBxxxxxxxI28x", userdata, kind, fd)
 
 
+def passing_on() -> str:
+    """A module with every function of WASI, each behind a Wasm function of the same type."""
+    lines = ["(module"]
+    names = list(SIGNATURES)
+    for name in names:
+        params, results = SIGNATURES[name]
+        kind = f"(param {' '.join(params)}) (result {' '.join(results)})"
+        lines.append(f'(import "{MODULE}" "{name}" (func ${name} {kind}))')
+    lines.append('(memory (export "memory") 2)')
+    for name in names:
+        params, results = SIGNATURES[name]
+        gets = " ".join(f"(local.get {i})" for i in range(len(params)))
+        kind = f"(param {' '.join(params)}) (result {' '.join(results)})"
+        lines.append(f'(func (export "{name}") {kind} (call ${name} {gets}))')
+    lines.append(")")
+    return "\n".join(lines)
+
+
+@cache
+def compiled() -> tuple[Any, Any]:
+    import wasmtime
+
+    engine = wasmtime.Engine()
+    return engine, wasmtime.Module(engine, passing_on())
+
+
 class WasmtimeBackend:
     """The functions of wasmtime's WASI, each behind a Wasm function of the same type."""
 
@@ -193,20 +220,7 @@ class WasmtimeBackend:
         import wasmtime
 
         self.errors = (wasmtime.WasmtimeError, wasmtime.Trap)
-        lines = ["(module"]
-        names = list(SIGNATURES)
-        for name in names:
-            params, results = SIGNATURES[name]
-            kind = f"(param {' '.join(params)}) (result {' '.join(results)})"
-            lines.append(f'(import "{MODULE}" "{name}" (func ${name} {kind}))')
-        lines.append('(memory (export "memory") 2)')
-        for name in names:
-            params, results = SIGNATURES[name]
-            gets = " ".join(f"(local.get {i})" for i in range(len(params)))
-            kind = f"(param {' '.join(params)}) (result {' '.join(results)})"
-            lines.append(f'(func (export "{name}") {kind} (call ${name} {gets}))')
-        lines.append(")")
-        engine = wasmtime.Engine()
+        engine, module = compiled()
         self.store = wasmtime.Store(engine)
         config = wasmtime.WasiConfig()
         config.argv = list(args)
@@ -220,7 +234,7 @@ class WasmtimeBackend:
         self.store.set_wasi(config)
         linker = wasmtime.Linker(engine)
         linker.define_wasi()
-        instance = linker.instantiate(self.store, wasmtime.Module(engine, "\n".join(lines)))
+        instance = linker.instantiate(self.store, module)
         self.exports = instance.exports(self.store)
 
     def close(self) -> None:

@@ -160,7 +160,10 @@ def path_open(
             follow = False
     flags |= os.O_TRUNC if oflags & TRUNC else 0
     flags |= os.O_DIRECTORY if oflags & OPEN_DIRECTORY else 0
-    with resolve(base.handle, name, follow) as place:
+    if oflags & CREAT and name.endswith(b"/"):
+        # No file can be created there, wherever it leads.
+        follow = False
+    with resolve(base.handle, name, follow, slash_follows=not oflags & CREAT) as place:
         if creating or writable:
             root.must_be_writable()
         if place.directory and oflags & CREAT:

@@ -1,0 +1,124 @@
+"""WebAssembly programs that can be stopped, carried elsewhere and continued.
+
+::
+
+    module = chiwawa.load("program.wasm")
+    run = chiwawa.start(module, "compute", [100], path="aot")
+    run.requests.ask()  # from a thread, a signal handler, a host function
+    if not run.go():
+        data = run.checkpoint()
+        run = chiwawa.restore(module, data, path="interp")
+        run.go()
+    print(run.results)
+
+Names are imported when they are first used: most programs need few of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chiwawa.api import compile_file as compile_file
+    from chiwawa.api import instantiate as instantiate
+    from chiwawa.api import load_generated as load_generated
+    from chiwawa.api import restore as restore
+    from chiwawa.api import start as start
+    from chiwawa.module import Module as Module
+    from chiwawa.source import load as load
+    from chiwawa_runtime.driver import Run as Run
+    from chiwawa_runtime.errors import BadInput as BadInput
+    from chiwawa_runtime.errors import CheckpointError as CheckpointError
+    from chiwawa_runtime.errors import ChiwawaError as ChiwawaError
+    from chiwawa_runtime.errors import Exhaustion as Exhaustion
+    from chiwawa_runtime.errors import HostError as HostError
+    from chiwawa_runtime.errors import InvalidError as InvalidError
+    from chiwawa_runtime.errors import MalformedError as MalformedError
+    from chiwawa_runtime.errors import Trap as Trap
+    from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
+    from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
+    from chiwawa_runtime.errors import WasiExit as WasiExit
+    from chiwawa_runtime.globals_ import Global as Global
+    from chiwawa_runtime.instance import Instance as Instance
+    from chiwawa_runtime.memory import Memory as Memory
+    from chiwawa_runtime.requests import Interrupted as Interrupted
+    from chiwawa_runtime.store import Function as Function
+    from chiwawa_runtime.store import HostFunction as HostFunction
+    from chiwawa_runtime.table import Table as Table
+    from chiwawa_runtime.wasi import Wasi as Wasi
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BadInput": "chiwawa_runtime.errors",
+    "CheckpointError": "chiwawa_runtime.errors",
+    "ChiwawaError": "chiwawa_runtime.errors",
+    "Exhaustion": "chiwawa_runtime.errors",
+    "Function": "chiwawa_runtime.store",
+    "Global": "chiwawa_runtime.globals_",
+    "HostError": "chiwawa_runtime.errors",
+    "HostFunction": "chiwawa_runtime.store",
+    "Instance": "chiwawa_runtime.instance",
+    "Interrupted": "chiwawa_runtime.requests",
+    "InvalidError": "chiwawa_runtime.errors",
+    "MalformedError": "chiwawa_runtime.errors",
+    "Memory": "chiwawa_runtime.memory",
+    "Module": "chiwawa.module",
+    "Run": "chiwawa_runtime.driver",
+    "Table": "chiwawa_runtime.table",
+    "Trap": "chiwawa_runtime.errors",
+    "UnlinkableError": "chiwawa_runtime.errors",
+    "UnsupportedError": "chiwawa_runtime.errors",
+    "Wasi": "chiwawa_runtime.wasi",
+    "WasiExit": "chiwawa_runtime.errors",
+    "compile_file": "chiwawa.api",
+    "instantiate": "chiwawa.api",
+    "load": "chiwawa.source",
+    "load_generated": "chiwawa.api",
+    "restore": "chiwawa.api",
+    "start": "chiwawa.api",
+}
+
+__all__ = [
+    "BadInput",
+    "CheckpointError",
+    "ChiwawaError",
+    "Exhaustion",
+    "Function",
+    "Global",
+    "HostError",
+    "HostFunction",
+    "Instance",
+    "Interrupted",
+    "InvalidError",
+    "MalformedError",
+    "Memory",
+    "Module",
+    "Run",
+    "Table",
+    "Trap",
+    "UnlinkableError",
+    "UnsupportedError",
+    "Wasi",
+    "WasiExit",
+    "__version__",
+    "compile_file",
+    "instantiate",
+    "load",
+    "load_generated",
+    "restore",
+    "start",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

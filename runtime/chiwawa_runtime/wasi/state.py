@@ -34,6 +34,7 @@ from chiwawa_runtime.wasi.abi import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,
     DIRECTORY,
+    NOENT,
     REGULAR_FILE,
     SYMBOLIC_LINK,
     UNKNOWN,
@@ -381,12 +382,13 @@ def _reopen(root: Root, path: bytes, filetype: int, flags: int) -> Descriptor:
                 found = filetype_of(os.fstat(handle).st_mode)
     except Interrupted:
         raise CheckpointError(f"{name} is open for writing, but nobody reads it now") from None
+    except FileNotFoundError:
+        raise CheckpointError(f"{name} is open, but is missing now") from None
     except OSError as error:
-        raise CheckpointError(
-            f"{name} is open, but cannot be opened now: {error.strerror}"
-        ) from None
-    except WasiError:
-        raise CheckpointError(f"{name} is open, but cannot be reached now") from None
+        raise CheckpointError(f"{name} is open, but cannot be opened: {error.strerror}") from None
+    except WasiError as error:
+        why = "is missing now" if error.errno == NOENT else "cannot be reached now"
+        raise CheckpointError(f"{name} is open, but {why}") from None
     if found != filetype:
         if handle >= 0:
             os.close(handle)

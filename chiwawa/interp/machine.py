@@ -67,7 +67,7 @@ class InterpreterEngine:
         self.instance: Instance
         self.codes: dict[int, Code] = {}
         self.known_points: dict[int, Points] = {}
-        self.poll: Any = []
+        self.namespace: dict[str, Any] = {}
 
     def attach(self, instance: Instance) -> None:
         self.instance = instance
@@ -109,9 +109,6 @@ class InterpreterEngine:
             if instr.offset == offset and lowered.reached[position]:
                 return lowered.types_at(position)
         return None
-
-    def listen(self, poll: object) -> None:
-        self.poll = poll
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
         activation = Interpretation(self, len(self.spaces.funcs[function].results))
@@ -204,7 +201,7 @@ class Interpretation:
         handlers: Any = iter(())
         segment = stack[-1].segment
         try:
-            poll = self.engine.poll
+            names = self.engine.namespace
             while True:
                 frame = stack[-1]
                 operands, locals_ = frame.stack, frame.locals
@@ -213,7 +210,7 @@ class Interpretation:
                     if segment.safepoint:
                         if self.met:
                             self.met = False
-                        elif poll:
+                        elif names["poll"]:
                             frame.segment = segment
                             self.met = True
                             return False

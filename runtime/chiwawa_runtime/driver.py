@@ -86,7 +86,11 @@ class Run:
                 self.requests.repeat()
             try:
                 if not self.activation.advance():
-                    return False
+                    if self.requests.pending:
+                        return False
+                    # The request was taken by somebody else meanwhile.
+                    self.requests.take()
+                    continue
             except Exception as error:
                 explained = self.activation.explain(error)
                 self.finished = True
@@ -141,7 +145,6 @@ def start(
     instance.initialise()
     if count is not None:
         instance.requests.count_from(0, count)
-        instance.listen()
     return Run(instance, plan, wasi=wasi, carry=carry)
 
 
@@ -169,7 +172,6 @@ def restore(
     run = Run(instance, plan, wasi=wasi, carry=carry, host=None if carry else snapshot.host)
     if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
         instance.requests.count_from(snapshot.safepoints, None)
-        instance.listen()
     if frames:
         run.function = frames[-1].function
         run.activation = engine.revive(frames)

@@ -114,9 +114,6 @@ class GeneratedEngine:
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
         return self.points(function).safepoints.get(offset)
 
-    def listen(self, poll: object) -> None:
-        self.namespace["poll"] = poll
-
     def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
         if function < self.imported:
             enter = self.namespace[self.bundle.imported_names[function]]

@@ -94,8 +94,8 @@ class Engine(Protocol):
     def revive(self, frames: Sequence[RawFrame]) -> Activation:
         """An activation suspended in ``frames`` (the youngest first), which have been checked."""
 
-    def listen(self, poll: object) -> None:
-        """Test ``poll`` at safepoints from now on."""
+    #: Where it finds ``poll``, which it tests at safepoints (see ``requests``).
+    namespace: dict[str, Any]
 
 
 class Instance:
@@ -129,7 +129,7 @@ class Instance:
             name: self.space(kind)[index] for name, kind, index in program.exports
         }
         engine.attach(self)
-        self.listen()
+        self.requests.tell(engine.namespace)
 
     def link(self, spec: ImportSpec, imports: Imports) -> None:
         try:
@@ -218,10 +218,6 @@ class Instance:
     def memory(self, index: int = 0) -> Memory:
         """A memory by index. Raises IndexError where there is none."""
         return self.memories[index]
-
-    def listen(self) -> None:
-        """Have the engine test whatever ``requests`` now says is to be tested."""
-        self.engine.listen(self.requests.poll)
 
 
 def weight(locals_: Sequence[ValType]) -> int:

@@ -1,12 +1,14 @@
 """Requests to stop at a safepoint, and the count of safepoints passed.
 
 Generated code and the interpreter both test ``if poll:`` at each safepoint and know no more than
-that. ``poll`` is the list of pending requests itself, empty nearly always, so the test costs a few
-nanoseconds; where safepoints are to be counted it is an object that counts whenever it is tested,
-which gives both paths the same numbers because they test at the same boundaries.
+that. ``poll`` is False nearly always, which Python tests fastest, and True while a request is
+pending; where safepoints are to be counted it is an object that counts whenever it is tested, which
+gives both paths the same numbers because they test at the same boundaries.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class Interrupted(Exception):
@@ -34,32 +36,41 @@ class Counter:
 class Requests:
     """What a run has been asked for. ``ask`` may be called from any thread or signal handler."""
 
-    __slots__ = ("counter", "pending")
+    __slots__ = ("counter", "names", "pending")
 
     def __init__(self) -> None:
         self.pending: list[str] = []
         self.counter: Counter | None = None
+        #: The namespace in which a program finds ``poll``.
+        self.names: dict[str, Any] = {}
 
     def ask(self, reason: str = "api") -> None:
         """Ask the run to stop at its next safepoint."""
         self.pending.append(reason)
+        self.tell()
 
     def count_from(self, passed: int, target: int | None) -> None:
         """Count safepoints from here on; stop at the one that makes the number ``target``."""
         self.counter = Counter(self.pending, passed, target)
+        self.tell()
 
     def repeat(self) -> None:
         """The safepoint tested next has been counted already."""
         if self.counter is not None:
             self.counter.count -= 1
 
-    @property
-    def poll(self) -> list[str] | Counter:
-        return self.pending if self.counter is None else self.counter
+    def tell(self, names: dict[str, Any] | None = None) -> None:
+        """Put the present ``poll`` into the namespace where a program tests it; from now on into
+        ``names``, where that is given."""
+        if names is not None:
+            self.names = names
+        self.names["poll"] = bool(self.pending) if self.counter is None else self.counter
 
     def take(self) -> list[str]:
         """The pending reasons, which are pending no longer."""
+        if self.counter is None:
+            # First: a request that arrives from another thread from here on tells again.
+            self.names["poll"] = False
         reasons = self.pending[:]
-        # What arrives meanwhile, from another thread, stays.
         del self.pending[: len(reasons)]
         return reasons

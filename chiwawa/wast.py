@@ -84,7 +84,7 @@ class Failure:
 class Report:
     """What a script did on one path. ``passed`` counts assertions; ``failures`` has every command
     that failed, assertions and others. ``wordings`` has the assertions that passed because a module
-    was refused as it should be, but in other words than the suite's."""
+    was refused as malformed or invalid as it should be, but in other words than the suite's."""
 
     file: str
     execution: ExecutionPath
@@ -353,7 +353,11 @@ def _assert_refused(run: _Run, command: AssertRefused) -> _Unmet | None:
     except wanted as error:
         if error.message.startswith(command.message):
             return None
-        return _Unmet(expected, f"{wanted.__name__}: {error.message}")
+        unmet = _Unmet(expected, f"{wanted.__name__}: {error.message}")
+        if wanted is UnlinkableError:
+            # An import that is unknown and one that is incompatible are not refused alike.
+            raise unmet from error
+        return unmet
     except Exception as error:
         got = _describe_error(error)
     raise _Unmet(expected, got)

@@ -1,0 +1,131 @@
+"""The runner of scripts: what passes, what fails, and how failures read, on both paths."""
+
+from pathlib import Path
+
+import pytest
+
+from chiwawa.wast import ExecutionPath, Report, format_report, run_commands, run_script
+from chiwawa.wat import parse_script
+
+MODULE = r"""
+(module $m
+  (import "spectest" "global_i32" (global $imported i32))
+  (import "spectest" "print_i32" (func $print (param i32)))
+  (memory 1)
+  (global (export "answer") (mut f64) (f64.const 42))
+  (func (export "add") (param i32 i32) (result i32)
+    (call $print (local.get 0))
+    (i32.add (local.get 0) (local.get 1)))
+  (func (export "imported") (result i32) (global.get $imported))
+  (func (export "echo") (param externref) (result externref) (local.get 0))
+  (func (export "nan") (result f32) (f32.const nan:0x600000))
+  (func (export "two") (result i64 f64) (i64.const -1) (f64.const -0))
+  (func (export "div") (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0)))
+  (func $deep (export "deep") (call $deep))
+  (func (export "load") (param i32) (result f32) (f32.load (local.get 0))))
+"""
+
+
+@pytest.fixture(params=["interp", "aot"])
+def execution(request: pytest.FixtureRequest) -> ExecutionPath:
+    path: ExecutionPath = request.param
+    return path
+
+
+def run(text: str, execution: ExecutionPath) -> Report:
+    return run_commands(parse_script(text), "script.wast", execution)
+
+
+def test_what_a_script_says_holds(execution: ExecutionPath) -> None:
+    report = run(
+        MODULE
+        + r"""
+        (assert_return (invoke "add" (i32.const -1) (i32.const 3)) (i32.const 2))
+        (assert_return (invoke $m "imported") (i32.const 666))
+        (assert_return (get "answer") (f64.const 42))
+        (assert_return (invoke "echo" (ref.extern 7)) (ref.extern 7))
+        (assert_return (invoke "echo" (ref.null extern)) (ref.null extern))
+        (assert_return (invoke "nan") (f32.const nan:arithmetic))
+        (assert_return (invoke "nan") (f32.const nan:0x600000))
+        (assert_return (invoke "two") (i64.const 0xffff_ffff_ffff_ffff) (f64.const -0))
+        (assert_return (invoke "two") (either (i64.const 0) (i64.const -1)) (f64.const -0))
+        (assert_trap (invoke "div" (i32.const 0)) "integer divide by zero")
+        (assert_trap (invoke "load" (i32.const -1)) "out of bounds memory access")
+        (assert_exhaustion (invoke "deep") "call stack exhausted")
+        (assert_trap (module (func $f unreachable) (start $f)) "unreachable")
+        (assert_malformed (module quote "(func") "unexpected token")
+        (assert_malformed (module binary "") "unexpected end")
+        (assert_invalid (module (func (result i32))) "type mismatch")
+        (assert_unlinkable (module (import "m" "x" (func))) "unknown import")
+        (register "lib" $m)
+        (module (import "lib" "add" (func $add (param i32 i32) (result i32)))
+          (func (export "inc") (param i32) (result i32)
+            (call $add (local.get 0) (i32.const 1))))
+        (assert_return (invoke "inc" (i32.const 5)) (i32.const 6))
+        (invoke $m "add" (i32.const 1) (i32.const 2))
+        (module definition $d (global (export "g") i32 (i32.const 9)))
+        (module instance $one $d)
+        (assert_return (get $one "g") (i32.const 9))
+        """,
+        execution,
+    )
+    assert report.failures == []
+    assert report.wordings == []
+    assert report.passed == 19
+
+
+@pytest.mark.parametrize(
+    ("command", "got"),
+    [
+        ('(assert_return (invoke "add" (i32.const 1) (i32.const 1)) (i32.const 3))', "0x2"),
+        ('(assert_return (invoke "nan") (f32.const nan:canonical))', "0x7fe00000"),
+        ('(assert_return (invoke "two") (i64.const -1) (f64.const 0))', "0x8000000000000000"),
+        ('(assert_return (invoke "two") (i64.const -1))', "0xffffffffffffffff"),
+        ('(assert_return (invoke "missing"))', "none"),
+        ('(assert_return (invoke "div" (i32.const 0)) (i32.const 0))', "Trap: integer divide"),
+        ('(assert_trap (invoke "div" (i32.const 1)) "integer divide by zero")', "1"),
+        ('(assert_trap (invoke "div" (i32.const 0)) "unreachable")', "integer divide by zero"),
+        ('(assert_exhaustion (invoke "div" (i32.const 0)) "call stack exhausted")', "Trap: "),
+        ('(assert_malformed (module quote "(func)") "unexpected token")', "no error"),
+        ('(assert_malformed (module (func (result i32))) "")', "InvalidError: type mismatch"),
+        ('(assert_invalid (module quote "(func") "")', "MalformedError: unexpected token"),
+        ('(assert_unlinkable (module (import "m" "x" (func))) "incompatible")', "unknown import"),
+        ('(assert_return (invoke "f") (v128.const i64x2 0 0))', "UnsupportedError: v128.const"),
+        ('(register "a" $nothing)', "none"),
+        ('(invoke "div" (i32.const 0))', "Trap: integer divide by zero"),
+    ],
+)
+def test_what_does_not_hold_is_a_failure(command: str, got: str, execution: ExecutionPath) -> None:
+    report = run(f"{MODULE} {command}", execution)
+    (failure,) = report.failures
+    assert report.passed == 0
+    assert got in failure.got
+    assert failure.line == MODULE.count("\n") + 1
+
+
+def test_assertions_do_not_run_on_an_older_module() -> None:
+    report = run(f'{MODULE} (module (func) (export "f" (func 1))) (invoke "imported")', "interp")
+    assert [failure.got for failure in report.failures] == [
+        "InvalidError: unknown function 1",
+        "none: its module failed",
+    ]
+
+
+def test_a_refusal_in_other_words_passes_but_is_noted() -> None:
+    report = run('(assert_malformed (module quote "(func") "something else")', "interp")
+    assert (report.passed, report.failed) == (1, 0)
+    assert "unexpected token" in report.wordings[0].got
+
+
+def test_a_report_names_file_line_and_command(tmp_path: Path) -> None:
+    script = tmp_path / "demo.wast"
+    script.write_text(
+        '(module (func (export "f") (result i32) (i32.const 1)))\n'
+        '(assert_return (invoke "f") (i32.const 1))\n'
+        '(assert_return (invoke "f") (i32.const 2))\n'
+    )
+    report = run_script(script, "interp")
+    assert format_report(report).split("\n") == [
+        f"{script} (interp): 1 passed, 1 failed",
+        '  demo.wast:3: assert_return (invoke "f"): expected (i32.const 0x2), got (i32.const 0x1)',
+    ]

@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 import os
 import platform
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -64,11 +65,16 @@ def version_of(python: str) -> str:
 
 
 def ratio(row: Row, above: str, below: str) -> float | None:
-    """How many times longer a unit of work takes in one column than in another."""
+    """How many times longer a unit of work takes in one column than in another: the median of the
+    rounds' own ratios, because what slows the machine down slows a whole round."""
     if above not in row or below not in row:
         return None
-    a, b = row[above].unit, row[below].unit
-    return None if a is None or b is None else a / b
+    a, b = row[above], row[below]
+    if a.unit is None or b.unit is None:
+        return None
+    return statistics.median(
+        (x / a.size) / (y / b.size) for x, y in zip(a.seconds, b.seconds, strict=True)
+    )
 
 
 def geometric_mean(values: list[float | None]) -> float | None:

@@ -107,9 +107,9 @@ def is_token(node: Node, kind: str) -> bool:
 
 
 def end(items: Nodes, i: int) -> None:
-    """Nothing may follow."""
-    if items[i] is not items[-1]:
-        raise unexpected(items[i])
+    """The list has its closing parenthesis at ``i``, neither sooner nor later."""
+    if i != len(items) - 1:
+        raise unexpected(items[min(i, len(items) - 1)])
 
 
 def read_id(items: Nodes, i: int) -> tuple[Token | None, int]:

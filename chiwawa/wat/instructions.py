@@ -24,7 +24,7 @@ from chiwawa.wat.context import (
     resolve,
 )
 from chiwawa.wat.keywords import unexpected
-from chiwawa.wat.numbers import parse_float, parse_int, parse_uint
+from chiwawa.wat.numbers import is_uint, parse_float, parse_int, parse_uint
 from chiwawa.wat.strings import parse_id
 from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced
 from chiwawa_runtime.errors import InvalidError, MalformedError
@@ -158,12 +158,13 @@ def _memarg_reader(op: Op) -> Reader:
 
 def _number_after(token: Token, prefix: str, bits: int) -> int:
     """The unsigned number after ``offset=`` or ``align=``, which share a token with it."""
+    number = token.value.removeprefix(prefix)
+    if not is_uint(number):
+        raise misplaced(f"unknown operator {token}", token)
     try:
-        return parse_uint(token.value[len(prefix) :], bits)
+        return parse_uint(number, bits)
     except MalformedError as error:
         raise misplaced(error.message, token) from None
-    except (ValueError, IndexError):
-        raise misplaced(f"unknown operator {token}", token) from None
 
 
 def _const_reader(parse: Callable[[str, int], int], bits: int, lexemes: tuple[str, ...]) -> Reader:

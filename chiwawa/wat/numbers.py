@@ -8,6 +8,7 @@ A float's bits are what is parsed and printed, never a Python float, so that NaN
 
 from __future__ import annotations
 
+import re
 import struct
 from functools import lru_cache
 
@@ -17,6 +18,12 @@ from chiwawa_runtime.errors import MalformedError
 _FORMATS = {32: (23, 127), 64: (52, 1023)}
 #: Every decimal digit beyond these can only break a tie, so one sticky digit stands for them.
 _DECIMAL_DIGITS = 800
+_UINT = re.compile(r"0x[0-9a-fA-F](?:_?[0-9a-fA-F])*|[0-9](?:_?[0-9])*")
+
+
+def is_uint(text: str) -> bool:
+    """Whether a part of a lexeme is an unsigned integer; whole lexemes are the grammar's."""
+    return _UINT.fullmatch(text) is not None
 
 
 def parse_uint(text: str, bits: int) -> int:

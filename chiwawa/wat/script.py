@@ -261,9 +261,10 @@ def _source(place: _Place, node: Node) -> ModuleSource:
 
 
 def _register(place: _Place, items: Nodes) -> Command:
+    alias = read_name(items[2])
     name, i = _read_name_id(items, 3)
     end(items, i)
-    return Register(place.line, read_name(items[2]), name)
+    return Register(place.line, alias, name)
 
 
 def _action(node: Node) -> Action:

@@ -305,15 +305,20 @@ def path_symlink(
 def _hard_link(old: Place, new: Place) -> None:
     """A second name for what ``old`` names, were it a symbolic link."""
     before = old.stat()
-    handles = {"src_dir_fd": old.handle, "dst_dir_fd": new.handle}
     try:
-        os.link(old.name, new.name, **handles, follow_symlinks=False)
+        os.link(
+            old.name,
+            new.name,
+            src_dir_fd=old.handle,
+            dst_dir_fd=new.handle,
+            follow_symlinks=False,
+        )
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
         # PyPy asks the host for a flag that it does not know; told to follow, it does not. Whether
         # that is still so is seen by what has been linked.
-        os.link(old.name, new.name, **handles)
+        os.link(old.name, new.name, src_dir_fd=old.handle, dst_dir_fd=new.handle)
         after = os.stat(new.name, dir_fd=new.handle, follow_symlinks=False)
         if (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino):
             os.unlink(new.name, dir_fd=new.handle)

@@ -146,9 +146,11 @@ class Writer(astor.code_gen.SourceGenerator):  # type: ignore[misc]
 
     def visit_Assign(self, node: ast.Assign) -> None:
         start = self.begin(node)
-        target = node.targets[0]
-        left = ", ".join(map(text, target.elts)) if type(target) is ast.Tuple else text(target)
-        self.result.append(f"{start}{left} = {self.value(node.value)}")
+        lefts = []
+        for target in node.targets:
+            bare = type(target) is ast.Tuple
+            lefts.append(", ".join(map(text, target.elts)) if bare else text(target))
+        self.result.append(f"{start}{' = '.join(lefts)} = {self.value(node.value)}")
 
     def visit_Expr(self, node: ast.Expr) -> None:
         self.result.append(self.begin(node) + self.value(node.value))

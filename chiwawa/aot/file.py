@@ -19,6 +19,7 @@ from chiwawa.aot.tree import Options
 from chiwawa.lower import Spaces, recursive_functions
 from chiwawa.module import Module, TypeUse
 from chiwawa.points import points_of
+from chiwawa_runtime.generated import BUILTINS
 from chiwawa_runtime.program import LETTER_OF
 from chiwawa_runtime.types import ExternType, FuncType, GlobalType, Limits, MemoryType, TableType
 
@@ -60,7 +61,9 @@ def function_names(module: Module, count: int) -> dict[int, str]:
     for index in range(count):
         known = re.sub(r"\W+", "_", module.names.funcs.get(index, ""), flags=re.ASCII)
         known = known.strip("_")[:60]
-        names[index] = f"f{index}_{known}" if known else f"f{index}"
+        name = f"f{index}_{known}" if known else f"f{index}"
+        # Function 32 may well be called "load".
+        names[index] = name + "_" if name in BUILTINS else name
     return names
 
 

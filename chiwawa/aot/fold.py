@@ -58,6 +58,10 @@ def is_const(node: Node) -> bool:
     return type(node) is ast.Constant and node.lo is not None
 
 
+def is_call(node: Node, function: str) -> bool:
+    return type(node) is ast.Call and type(node.func) is ast.Name and node.func.id == function
+
+
 def is_atom(node: Node) -> bool:
     return type(node) is ast.Name or type(node) is ast.Constant
 

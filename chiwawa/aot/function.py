@@ -31,10 +31,11 @@ class Translated:
     lowered: Lowered
 
 
-def zero(valtype: ValType) -> Node:
+def zero(valtype: ValType) -> str:
+    """Source of the default value of a type (spec 4.2.1)."""
     if isinstance(valtype, NumType):
-        return fold.bounded(ast.Constant(0.0 if valtype in (F32, F64) else 0), None, None)
-    return const(None)
+        return "0.0" if valtype in (F32, F64) else "0"
+    return "None"
 
 
 def translate_function(index: int, options: Options) -> Translated:
@@ -46,11 +47,11 @@ def translate_function(index: int, options: Options) -> Translated:
     slots = resumed_slots(lowered)
     head: list[ast.stmt] = []
     params = [f"l{i}" for i in range(len(lowered.type.params))]
+    zeros: dict[str, list[ast.expr]] = {"0": [ast.Name("pc", fold.STORE)]} if uses_pc else {}
     for position in range(len(params), len(lowered.locals)):
-        target = ast.Name(f"l{position}", fold.STORE)
-        head.append(ast.Assign([target], zero(lowered.locals[position])))
-    if uses_pc:
-        head.append(ast.Assign([ast.Name("pc", fold.STORE)], const(0)))
+        start = zero(lowered.locals[position])
+        zeros.setdefault(start, []).append(ast.Name(f"l{position}", fold.STORE))
+    head += [ast.Assign(targets, name(start)) for start, targets in zeros.items()]
     defaults: list[ast.expr] = []
     if generator:
         if index in options.recursive:

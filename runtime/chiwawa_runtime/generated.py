@@ -28,7 +28,7 @@ from chiwawa_runtime.instance import (
     indirect_target,
     weight,
 )
-from chiwawa_runtime.numerics import NAMESPACE, make_f32_round
+from chiwawa_runtime.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.table import Table
@@ -50,7 +50,7 @@ def indirect(
     return indirect_target(table, index, functype).enter  # type: ignore[return-value]
 
 
-#: What generated code names, beside what belongs to its instance.
+#: What generated code names, beside what belongs to its instance: no function may be called so.
 BUILTINS: dict[str, object] = {
     **NAMESPACE,
     "inf": float("inf"),
@@ -58,6 +58,7 @@ BUILTINS: dict[str, object] = {
     "exhausted": exhausted,
     "indirect": indirect,
     "DEEPEST": DEEPEST,
+    "f32_cell": None,
 }
 
 
@@ -79,6 +80,7 @@ class GeneratedEngine:
     def attach(self, instance: Instance) -> None:
         names = self.namespace
         names["f32_round"] = make_f32_round()
+        names["f32_cell"] = make_f32_cell()
         for index, memory in enumerate(instance.memories):
             names[f"mem{index}"], names[f"m{index}"] = memory, memory.data
         for prefix, things in (

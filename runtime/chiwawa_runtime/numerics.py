@@ -10,6 +10,7 @@ bounds by ``IndexError`` or ``struct.error``, which the driver turns into the tr
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Callable
 from math import ceil, copysign, floor, inf, nan, sqrt, trunc
@@ -96,6 +97,13 @@ def f32_from_bits(bits: int) -> float:
 
 
 # Rounding to f32 (spec 4.3.3).
+
+
+def make_f32_cell() -> memoryview[float] | array[float]:
+    """Four bytes that a float is rounded to f32 by storing it at index 0 and reading it again.
+    CPython is quicker with a memoryview, PyPy with an array."""
+    cell = array("f", [0.0])
+    return memoryview(cell) if sys.implementation.name == "cpython" else cell
 
 
 def make_f32_round() -> Callable[[float], float]:

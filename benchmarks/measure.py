@@ -20,6 +20,8 @@ from benchmarks.samples import Sample
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = "wasmtime"
+#: Sizes are i32 and may be taken as signed.
+LARGEST = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,21 @@ class Worker:
 
 
 def suitable_size(worker: Worker, seconds: float) -> int:
-    """A size that takes about ``seconds``; finding it also warms the engine up."""
+    """A size that takes about ``seconds``. Finding it also warms up what compiles as it goes."""
     size = 1
     while True:
         took = worker.run(size)["seconds"]
-        if took >= seconds / 4 or size >= 1 << 30:
-            return max(1, min(round(size * seconds / took), 1 << 30))
-        size = min(size * max(2, min(16, int(seconds / 2 / max(took, 1e-6)))), 1 << 30)
+        if took >= seconds / 4 or size >= LARGEST:
+            break
+        size = min(size * max(2, min(16, int(seconds / 2 / max(took, 1e-6)))), LARGEST)
+    fitting = scaled(size, seconds / took)
+    took = worker.run(fitting)["seconds"]
+    # Warm, it may have become much faster.
+    return fitting if took > seconds / 2 else scaled(fitting, seconds / max(took, 1e-6))
+
+
+def scaled(size: int, factor: float) -> int:
+    return max(1, min(round(size * factor), LARGEST))
 
 
 def measure(sample: Sample, columns: list[Column], runs: int) -> dict[str, Cell]:

@@ -41,8 +41,6 @@ class Label:
     targeted: bool = False
     #: Whether the end is reached, by falling into it or by a branch.
     leaves: bool = False
-    #: Whether there is a safepoint or a call between start and end.
-    suspends: bool = False
 
     @property
     def arity(self) -> int:
@@ -189,9 +187,6 @@ class _Lowering:
         result = self.result
         if self.everywhere:
             result.safepoints = {p for p, reached in enumerate(result.reached) if reached}
-            for label in result.labels.values():
-                label.suspends = True
-            result.function.suspends = bool(result.safepoints)
             return
         loops = [label for label in result.labels.values() if label.kind == "loop"]
         if not loops and not result.calls:
@@ -201,10 +196,6 @@ class _Lowering:
             instr = result.body[position]
             if instr.op.name == "call_indirect" or instr.imm[0] < self.spaces.imported_funcs:  # type: ignore[operator]
                 result.safepoints.add(position)
-        result.function.suspends = True
-        points = sorted(result.safepoints | set(result.calls))
-        for label in result.labels.values():
-            label.suspends = any(label.start <= p < label.end for p in points)
 
     def push(self, types: Iterable[ValType]) -> None:
         for valtype in types:
@@ -244,11 +235,14 @@ class _Lowering:
     def step(self, position: int, instr: Instr) -> None:
         op = instr.op
         if op.signature is not None:
-            self.pop(len(op.params))
-            for valtype in op.results:
-                self.push((self.address(instr) if valtype == ADDR else valtype,))  # type: ignore[arg-type]
-            if op.name == "unreachable":
-                self.live = False
+            params, results = op.params, op.results
+            stack = self.stack
+            for _ in params:
+                stack = stack[1]  # type: ignore[index]
+            for valtype in results:
+                stack = (self.address(instr) if valtype == ADDR else valtype, stack)  # type: ignore[assignment]
+            self.stack = stack
+            self.height += len(results) - len(params)
             return
         getattr(self, "step_" + op.name.replace(".", "_").replace(" t*", "_t"))(position, instr)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from chiwawa.aot import fold
 from chiwawa.aot.fold import Node, const, name
@@ -84,6 +84,31 @@ class Context:
     escapes: set[int]
     broken: list[bool]
     indent: int
+
+    def with_marks(self, marks: frozenset[Label]) -> Context:
+        return Context(
+            self.loop,
+            self.end,
+            self.tail,
+            self.breaks,
+            self.level | marks,
+            self.escapes,
+            self.broken,
+            self.indent,
+        )
+
+    def inside(self, tail: frozenset[Target]) -> Context:
+        """The context of a suite in the same loop, one deeper."""
+        return Context(
+            self.loop,
+            self.end,
+            tail,
+            self.breaks,
+            self.level,
+            self.escapes,
+            self.broken,
+            self.indent + 1,
+        )
 
 
 @dataclass(slots=True)
@@ -367,7 +392,8 @@ class _Structure:
         ``far``."""
         flat = self.spliced(items)
         marks = frozenset(m.label for m in flat if isinstance(m, Mark))
-        context = replace(context, level=context.level | marks)
+        if marks:
+            context = context.with_marks(marks)
         return _Sequence(self, flat, context, pending, far).run()
 
 
@@ -511,8 +537,7 @@ class _Sequence:
     def arm(
         self, items: Sequence[Flat], tail: frozenset[Target], pending: int, far: set[int]
     ) -> Suite:
-        inner = replace(self.context, tail=tail, indent=self.context.indent + 1)
-        return self.owner.sequence(items, inner, pending, far)
+        return self.owner.sequence(items, self.context.inside(tail), pending, far)
 
     def if_(self, position: int, item: If) -> int:
         owner = self.owner

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from functools import cache
 
 from chiwawa.aot import fold
 from chiwawa.aot.fold import Node, const, is_atom, is_const, name
@@ -21,7 +22,7 @@ from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op
 from chiwawa_runtime.instance import weight
 from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.types import F32, F64, I32, I64, NumType, ValType
+from chiwawa_runtime.types import F32, F64, NumType, ValType, VecType
 
 #: Python's compiler and astor recurse into expressions: deeper ones go through a variable.
 DEEPEST = 24
@@ -224,6 +225,55 @@ def environment(instr: Instr) -> dict[str, Node]:
     return env
 
 
+NO_IMMEDIATES: dict[str, Node] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the translator asks of a row of the instruction table, worked out once. ``counts`` is how
+    often each operand is named; ``lazy`` says that one may go unevaluated; ``rounds`` that the
+    meaning is ``f32_round`` of something; ``typed`` that ``high`` bounds the result (None: it is no
+    integer)."""
+
+    template: fold.Template
+    counts: tuple[int, ...]
+    arity: int
+    pushes: bool
+    reads: bool
+    writes: bool
+    traps: bool
+    lazy: bool
+    rounds: bool
+    typed: bool
+    high: int | None
+
+
+@cache
+def usage(op: Op) -> Usage:
+    assert op.meaning is not None
+    counts = fold.uses(op)
+    result = op.results[0] if op.signature is not None and op.results else None
+    typed = isinstance(result, NumType | VecType)
+    top = high(result) if isinstance(result, NumType) else None
+    return Usage(
+        template=fold.template(op),
+        counts=counts,
+        arity=sum(1 for count in counts if count),
+        pushes=bool(result) if op.signature is not None else op.name not in STATEMENTS,
+        reads="r" in op.effects,
+        writes="w" in op.effects,
+        traps="t" in op.effects,
+        lazy=op.mnemonic == "select",
+        rounds=op.meaning.startswith("f32_round("),
+        typed=typed,
+        high=top if op.high is None else op.high,
+    )
+
+
+#: What has a meaning and no signature, and pushes nothing.
+STATEMENTS = ("global.set", "table.set", "table.fill")
+
+
 def build(lowered: Lowered, options: Options) -> list[Item]:
     """The tree of a function."""
     return _Builder(lowered, options).run()
@@ -337,114 +387,89 @@ class _Builder:
 
     def apply(self, instr: Instr) -> None:
         op = instr.op
+        how = usage(op)
         stack = self.stack
-        traps = "t" in op.effects
-        counts = fold.uses(op)
-        arity = self.arity(op)
-        first = len(stack) - arity
-        writes = "w" in op.effects
-        for height, operand in enumerate(stack):
-            if (traps and operand.trap is not None) or (
-                writes and height < first and (operand.state or operand.trap is not None)
-            ):
-                self.spill(height)
-        lazy = op.mnemonic == "select"
+        traps = how.traps
+        first = len(stack) - how.arity
+        if traps or how.writes:
+            for height, operand in enumerate(stack):
+                if (traps and operand.trap is not None) or (
+                    how.writes and height < first and (operand.state or operand.trap is not None)
+                ):
+                    self.spill(height)
+        locals_ = slots = depth = 0
+        state, cell = how.reads, False
+        trap = instr.offset if traps else None
+        nodes = []
         for height in range(first, len(stack)):
             operand = stack[height]
+            node = operand.node
             if (
                 operand.depth > DEEPEST
-                or (not is_atom(operand.node) and counts[height - first] > 1)
-                or (lazy and operand.trap is not None)
+                or (how.counts[height - first] > 1 and not is_atom(node))
+                or (how.lazy and operand.trap is not None)
             ):
                 self.spill(height)
-        operands = stack[first:]
-        env = environment(instr) if op.immediates else {}
-        node = fold.template(op)([operand.node for operand in operands], env)
-        del stack[first:]
-        offset = instr.offset if traps else None
-        if isinstance(node, ast.stmt):
-            if offset is None:
-                offset = next((o.trap for o in operands if o.trap is not None), None)
-            self.emit(node, offset)
-            return
-        results = self.results(instr, operands)
-        if not results:
-            self.emit(ast.Expr(node), offset)
-            return
-        if fold.is_call(node, "f32_round"):
-            self.round(node.args[0], operands)
-            return
-        self.bound(node, op, results[0])
-        locals_ = slots = depth = 0
-        cell = False
-        state = "r" in op.effects
-        trap = offset
-        for operand in operands:
+                operand = stack[height]
+                node = operand.node
+            nodes.append(node)
             locals_ |= operand.locals
             slots |= operand.slots
             state |= operand.state
             cell |= operand.cell
-            depth = max(depth, operand.depth)
-            trap = operand.trap if trap is None else trap
+            if operand.depth > depth:
+                depth = operand.depth
+            if trap is None:
+                trap = operand.trap
+        env = environment(instr) if op.immediates else NO_IMMEDIATES
+        node = how.template(nodes, env)
+        del stack[first:]
+        if isinstance(node, ast.stmt):
+            self.emit(node, trap)
+            return
+        if not how.pushes:
+            self.emit(ast.Expr(node), trap)
+            return
+        if how.rounds:
+            self.round(node.args[0], trap)
+            return
+        top = how.high if how.typed else self.high_of_result(instr, nodes)
+        if top is not None:
+            if node.lo is None:
+                node.lo, node.hi = 0, top
+            elif node.hi > top:
+                node.hi = top
         stack.append(Operand(node, locals_, slots, state, trap, depth + 1, cell))
-        if writes:
+        if how.writes:
             self.spill(len(stack) - 1)
 
-    def round(self, node: Node, operands: list[Operand]) -> None:
+    def round(self, node: Node, trap: int | None) -> None:
         """Round to f32 in line: storing to a cell of four bytes and reading it again is what
         ``f32_round`` does, at a third of the cost of a call."""
         for height, operand in enumerate(self.stack):
             if operand.cell:
                 self.spill(height)
-        trap = next((o.trap for o in operands if o.trap is not None), None)
         cell = ast.Subscript(ast.Name("f32_cell", fold.LOAD), const(0), fold.STORE)
         self.emit(ast.Assign([cell], node), trap)
         read = fold.subscript(name("f32_cell"), const(0))
         self.stack.append(Operand(read, state=True, cell=True))
 
-    def bound(self, node: Node, op: Op, valtype: ValType) -> None:
-        top = high(valtype)
-        if top is None:
-            return
-        limit = op.high if op.high is not None else top
-        if node.lo is None:
-            node.lo, node.hi = 0, limit
-        elif node.hi > limit:
-            node.hi = limit
-
-    def arity(self, op: Op) -> int:
-        if op.signature is not None:
-            return len(op.params)
-        return sum(1 for count in fold.uses(op) if count)
-
-    def results(self, instr: Instr, operands: list[Operand]) -> tuple[ValType, ...]:
-        """The result types, as ``lower`` has them after this instruction."""
-        op = instr.op
-        if op.signature is not None:
-            return tuple(
-                self.address(instr) if t == "addr" else t  # type: ignore[misc]
-                for t in op.results
-            )
+    def high_of_result(self, instr: Instr, nodes: list[Node]) -> int | None:
+        """The bound of a result whose type depends on immediates or operands."""
+        op, spaces = instr.op, self.options.spaces
         match op.mnemonic:
             case "global.get":
-                return (self.options.spaces.globals[instr.imm[0]],)  # type: ignore[index]
-            case "table.get":
-                return (self.options.spaces.tables[instr.imm[0]],)  # type: ignore[index]
+                return high(spaces.globals[instr.imm[0]])  # type: ignore[index]
             case "table.grow":
-                return (self.options.spaces.table_addresses[instr.imm[0]],)  # type: ignore[index]
+                return high(spaces.table_addresses[instr.imm[0]])  # type: ignore[index]
+            case "memory.size" | "memory.grow":
+                return high(spaces.addresses[instr.imm[0]])  # type: ignore[index]
             case "ref.is_null":
-                return (I32,)
-            case "ref.null" | "ref.func":
-                return (F64,)  # A type without bounds: a reference is no number.
+                return 1
             case "select":
-                if operands[0].node.lo is None:
-                    return (F64,)
-                return (I64,)
-        return ()
-
-    def address(self, instr: Instr) -> ValType:
-        imm = instr.imm[0]
-        return self.options.spaces.addresses[imm if isinstance(imm, int) else imm.memidx]  # type: ignore[attr-defined]
+                return None if nodes[0].lo is None else max(nodes[0].hi, nodes[1].hi)
+        # References are no numbers.
+        return None
 
     # Variables and operands.
 

@@ -18,7 +18,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from chiwawa_runtime.bundle import Bundle, Code
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
+from chiwawa_runtime.errors import BadInput, CheckpointError, Exhaustion, Location, Trap
 from chiwawa_runtime.instance import (
     DEEPEST,
     Instance,
@@ -170,7 +170,7 @@ class GeneratedEngine:
 
 def check_unedited(code: Code) -> None:
     if code.function.__code__.co_firstlineno != code.first_line:
-        raise ValueError("a generated file was edited: its lines no longer name instructions")
+        raise BadInput("a generated file was edited: its lines no longer name instructions")
 
 
 def entering(function: Callable[..., Any]) -> Callable[..., Generator[None, None, Any]]:

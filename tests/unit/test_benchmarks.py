@@ -1,0 +1,68 @@
+"""The benchmarks measure what they say: sizes fit, wrong results fail, ratios pair rounds."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from benchmarks import table
+from benchmarks.engines import ENGINES, PACKAGES
+from benchmarks.handwritten import HANDWRITTEN
+from benchmarks.measure import Cell, Column, judge, measure
+from benchmarks.samples import compute_samples
+
+SAMPLE = compute_samples()["pi"]
+
+
+def column(engine: str) -> Column:
+    return Column(engine, engine, sys.executable, 0.01)
+
+
+def test_our_paths_and_the_handwritten_version_are_measured_in_processes_of_their_own() -> None:
+    row = measure(SAMPLE, [column(e) for e in ("handwritten", "aot", "interp")], runs=2)
+    for cell in row.values():
+        assert cell.failure is None
+        assert len(cell.seconds) == 2
+        assert cell.result == HANDWRITTEN["pi"](cell.size)
+    assert table.ratio(row, "aot", "handwritten") is not None
+
+
+def test_an_engine_that_is_missing_fails_alone() -> None:
+    absent = Column("absent", "absent", sys.executable, 0.01)
+    row = measure(SAMPLE, [absent, column("handwritten")], runs=1)
+    assert row["absent"].failure == "KeyError: 'absent'"
+    assert row["handwritten"].failure is None
+    assert "- pi, absent fails: KeyError: 'absent'" in table.render(
+        [column("handwritten")], {"pi": row}, []
+    )
+
+
+def test_another_result_than_the_reference_s_is_a_failure() -> None:
+    class Reference:
+        def run(self, size: int) -> dict[str, float]:
+            return {"result": 2.0}
+
+    cells = {"wasmtime": Cell(result=2.0), "right": Cell(result=2.0), "wrong": Cell(result=3.0)}
+    judge(cells, Reference())  # type: ignore[arg-type]
+    assert cells["right"].failure is None
+    assert cells["wrong"].failure == "wrong result: 3.0, not 2.0"
+
+
+def test_a_ratio_is_per_unit_of_work_and_pairs_the_rounds() -> None:
+    row = {"a": Cell(10, 0.0, [2.0, 40.0, 2.0]), "b": Cell(100, 0.0, [2.0, 40.0, 4.0])}
+    assert table.ratio(row, "a", "b") == pytest.approx(10.0)
+    assert table.ratio(row, "a", "c") is None
+    row["b"].failure = "it crashed"
+    assert table.ratio(row, "a", "b") is None
+
+
+def test_results_are_compared_unsigned() -> None:
+    assert compute_samples()["sha256"].normalised([-1]) == 0xFFFFFFFF
+    assert SAMPLE.normalised((3,)) == 3.0
+    with pytest.raises(TypeError):
+        SAMPLE.normalised(None)
+
+
+def test_every_engine_says_whose_version_matters() -> None:
+    assert list(PACKAGES) == list(ENGINES)

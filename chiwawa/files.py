@@ -13,11 +13,11 @@ from typing import TextIO
 @contextlib.contextmanager
 def _beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path to write to, which becomes ``path`` when the block ends."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         # A pipe or a terminal cannot be replaced.
-        yield target
+        yield Path(path)
         return
+    target = Path(os.path.realpath(path))
     # In the same folder, so that the renaming never crosses file systems; not by tempfile, whose
     # files are the user's alone.
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")

@@ -114,6 +114,12 @@ def test_a_place_that_cannot_be_written_is_said(cli: Cli, program: Programs) -> 
         assert one_line(outcome) == "no/where: No such file or directory"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="this system has no /dev/stdout")
+def test_what_is_no_file_is_written_to(program: Programs, tmp_path: Path) -> None:
+    outcome = python(tmp_path, "-m", "chiwawa", "compile", program.wasm, "-o", "/dev/stdout")
+    assert (outcome.status, outcome.out) == (0, program.py.read_text())
+
+
 def test_a_large_module_shows_progress_on_a_terminal(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

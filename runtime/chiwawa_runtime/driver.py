@@ -14,7 +14,7 @@ from chiwawa_runtime.deep import call_deep
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
 from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
 from chiwawa_runtime.program import Program
-from chiwawa_runtime.requests import Requests
+from chiwawa_runtime.requests import Interrupted, Requests
 from chiwawa_runtime.snapshot import Snapshot
 
 #: How many host functions may have called back into programs on top of each other.
@@ -75,28 +75,36 @@ class Run:
         self.requests.ask("interrupt")
 
     def advance(self) -> bool:
+        begun: list[capture.RawCall] = []
         while True:
-            if self.activation is None:
-                if not self.plan:
-                    return True
-                self.function, args = self.plan[0]
-                self.activation = self.instance.engine.start(self.function, args, 0)
-                del self.plan[0]
-            if self.activation.repeats:
-                self.requests.repeat()
             try:
-                if not self.activation.advance():
-                    if self.requests.pending:
-                        return False
-                    # The request was taken by somebody else meanwhile.
-                    self.requests.take()
-                    continue
+                if self.activation is None:
+                    if not self.plan:
+                        return True
+                    begun = [self.plan.pop(0)]
+                    self.function, args = begun[0]
+                    self.activation = self.instance.engine.start(self.function, args, 0)
+                if self.activation.repeats:
+                    self.requests.repeat()
+                done = self.activation.advance()
+            except Interrupted:
+                # A host function that no frame has called: its call has had no effect.
+                self.plan = begun + self.plan
+                self.activation = None
+                done = False
             except Exception as error:
-                explained = self.activation.explain(error)
                 self.finished = True
+                explained = error if self.activation is None else self.activation.explain(error)
                 if explained is error:
                     raise
                 raise explained from None
+            if not done:
+                if self.requests.pending:
+                    return False
+                # The request was taken by somebody else meanwhile.
+                self.requests.take()
+                continue
+            assert self.activation is not None
             self.results = [int(r) if isinstance(r, bool) else r for r in self.activation.results]
             self.activation = None
 

@@ -212,7 +212,10 @@ class GeneratedActivation:
             return True
         except Interrupted as interrupted:
             # The generators are gone, but their frames are not.
-            again = self.engine.revive(self.frames_of_traceback(interrupted))
+            frames = self.frames_of_traceback(interrupted)
+            if not frames:
+                raise
+            again = self.engine.revive(frames)
             self.generator = again.generator
             self.waiting, self.chain, self.repeats = again.waiting, again.chain, True
             again.generator, again.chain = None, []

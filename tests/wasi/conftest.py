@@ -10,19 +10,18 @@ from typing import Any
 import pytest
 
 from tests.wasi.peers import OurBackend, Peer, WasmtimeBackend
+from tests.wasi.programs import Compile, compiler
 
 SECRET = "secret of the host"
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Path:
+def make_world(folder: Path) -> Path:
     """``work`` and ``fixed`` are given as /work (3) and /fixed (4, read-only)."""
-    work, fixed = tmp_path / "work", tmp_path / "fixed"
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "secret").write_text(SECRET)
-    (tmp_path / "outside" / "deep").mkdir()
-    for folder in (work / "sub" / "deep", work / "empty", fixed / "sub"):
-        folder.mkdir(parents=True)
+    work, fixed = folder / "work", folder / "fixed"
+    (folder / "outside" / "deep").mkdir(parents=True)
+    (folder / "outside" / "secret").write_text(SECRET)
+    for below in (work / "sub" / "deep", work / "empty", fixed / "sub"):
+        below.mkdir(parents=True)
     (work / "file").write_text("hello world")
     (work / "other").write_text("other")
     (work / "sub" / "inner").write_text("inner")
@@ -31,7 +30,18 @@ def world(tmp_path: Path) -> Path:
     os.symlink("sub", work / "dirlink")
     os.symlink("nowhere", work / "dangling")
     os.symlink("loop", work / "loop")
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    return make_world(tmp_path)
+
+
+@pytest.fixture
+def world_of(tmp_path: Path) -> dict[str, Path]:
+    """A world for us and the same for wasmtime."""
+    return {name: make_world(tmp_path / name) for name in ("ours", "theirs")}
 
 
 Make = Callable[..., Peer]
@@ -81,3 +91,9 @@ def guest(request: pytest.FixtureRequest) -> Peer:
 def mine(ours: Make) -> Peer:
     """A guest on ours, for what wasmtime leaves out."""
     return ours(args=["prog", "-x"], env={"HOME": "/work", "EMPTY": ""})
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    """The Wasm of a C program in ``programs``, by name."""
+    return compiler(tmp_path_factory.mktemp("compiled"))

@@ -1,0 +1,175 @@
+"""C programs, compiled when they are first wanted, and run by each of us and by wasmtime."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chiwawa import api
+from chiwawa.module import Module
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.driver import Run
+from chiwawa_runtime.errors import WasiExit
+from chiwawa_runtime.wasi import Wasi
+
+SOURCES = Path(__file__).parent / "programs"
+Dirs = Sequence[tuple[Path, str, bool]]
+
+
+def compile_c(source: Path, target: Path) -> Path:
+    """The Wasm of a C program. Skips the test where there is no compiler."""
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.skip("the package ziglang, which compiles C, is not installed")
+    if not target.exists():
+        # No debug information: it would be most of the file.
+        options = ["-O1", "-s", "-w", "-target", "wasm32-wasi"]
+        command = [sys.executable, "-m", "ziglang", "cc", *options, str(source), "-o", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return target
+
+
+@dataclass
+class Outcome:
+    status: int
+    output: bytes
+
+
+def run_ours(
+    module: Module,
+    path: str,
+    args: Sequence[str],
+    *,
+    dirs: Dirs = (),
+    env: Mapping[str, str] | None = None,
+    stdin: Path,
+    scratch: Path,
+    **options: Any,
+) -> Outcome:
+    """Run ``_start`` on one of our paths."""
+    with open(stdin, "rb") as source, open(scratch / "output", "wb") as out:
+        wasi = Wasi(args, env or {}, dirs, source, out, 2, **options)
+        try:
+            run = api.start(module, "_start", (), wasi.imports(), path=path, wasi=wasi)
+            status = finish(run)
+        finally:
+            wasi.close()
+    return Outcome(status, (scratch / "output").read_bytes())
+
+
+def finish(run: Run) -> int:
+    """Go on to the end: the status."""
+    try:
+        assert run.go()
+    except WasiExit as end:
+        return end.code
+    return 0
+
+
+@cache
+def wasmtime_module(binary: bytes) -> tuple[Any, Any]:
+    import wasmtime
+
+    engine = wasmtime.Engine()
+    return engine, wasmtime.Module(engine, binary)
+
+
+def run_wasmtime(
+    binary: bytes,
+    args: Sequence[str],
+    *,
+    dirs: Dirs = (),
+    env: Mapping[str, str] | None = None,
+    stdin: Path,
+    scratch: Path,
+) -> Outcome:
+    wasmtime = pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    engine, module = wasmtime_module(binary)
+    config = wasmtime.WasiConfig()
+    config.argv = list(args)
+    config.env = list((env or {}).items())
+    config.stdin_file = str(stdin)
+    config.stdout_file = str(scratch / "output")
+    for host, guest, read_only in dirs:
+        config.preopen_dir(str(host), guest, not read_only)
+    status = 0
+    with wasmtime.Store(engine) as store:
+        store.set_wasi(config)
+        linker = wasmtime.Linker(engine)
+        linker.define_wasi()
+        instance = linker.instantiate(store, module)
+        try:
+            instance.exports(store)["_start"](store)
+        except wasmtime.ExitTrap as end:
+            status = int(end.code)
+    return Outcome(status, (scratch / "output").read_bytes())
+
+
+@dataclass
+class Leg:
+    """A stretch of a journey: how long the run took until it stopped or ended."""
+
+    seconds: float
+    finished: bool
+    status: int = 0
+    data: bytes = b""
+
+
+def stop_after(run: Run, output: Path, marker: bytes, seconds: float) -> Leg:
+    """Run until ``seconds`` after ``marker`` stands in ``output``, or to the end."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        while marker not in output.read_bytes():
+            if ended.wait(0.01):
+                return
+        if not ended.wait(seconds):
+            run.requests.ask()
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    begun = time.monotonic()
+    try:
+        done = run.go()
+        status = 0
+    except WasiExit as end:
+        done, status = True, end.code
+    finally:
+        ended.set()
+        asker.join()
+    spent = time.monotonic() - begun
+    return Leg(spent, done, status, b"" if done else run.checkpoint())
+
+
+def restored(
+    module: Module, data: bytes, path: str, dirs: Dirs, stdin: Any, stdout: Any
+) -> tuple[Run, Wasi]:
+    """The run that a checkpoint is of, over other directories and streams."""
+    saved = checkpoint.decode(data).wasi
+    assert saved is not None
+    wasi = Wasi.load(saved, dirs, stdin, stdout, 2)
+    return api.restore(module, data, wasi.imports(), path=path, wasi=wasi), wasi
+
+
+Compile = Callable[[str], bytes]
+
+
+def compiler(folder: Path) -> Compile:
+    """Gives the Wasm of a program in ``programs`` by its name; compiled once, in ``folder``."""
+    os.makedirs(folder, exist_ok=True)
+
+    def compiled(name: str) -> bytes:
+        return compile_c(SOURCES / f"{name}.c", folder / f"{name}.wasm").read_bytes()
+
+    return compiled

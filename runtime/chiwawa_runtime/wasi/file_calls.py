@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from typing import TYPE_CHECKING
 
@@ -206,6 +205,9 @@ def fd_pwrite(
 
 
 def _set_append(handle: int, append: bool) -> None:
+    # Only hosts that can give a guest directories have this module.
+    import fcntl
+
     flags = fcntl.fcntl(handle, fcntl.F_GETFL)
     flags = flags | os.O_APPEND if append else flags & ~os.O_APPEND
     fcntl.fcntl(handle, fcntl.F_SETFL, flags)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
 import struct
-import termios
 from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -30,7 +27,15 @@ from chiwawa_runtime.wasi.abi import (
 )
 from chiwawa_runtime.wasi.descriptors import OPEN_DIRECTORY, Descriptor
 from chiwawa_runtime.wasi.guest import Guest
-from chiwawa_runtime.wasi.waiting import SLICE, ready
+from chiwawa_runtime.wasi.waiting import (
+    BROKEN,
+    HUNG_UP,
+    INVALID,
+    READABLE,
+    SLICE,
+    WRITABLE,
+    ready,
+)
 
 if TYPE_CHECKING:
     from chiwawa_runtime.wasi.context import Wasi
@@ -152,13 +157,13 @@ def _event(wasi: Wasi, subscription: _Subscription, masks: dict[int, int]) -> by
             return subscription.event(max(0, size - os.lseek(descriptor.handle, 0, os.SEEK_CUR)))
         return subscription.event(1)
     mask = masks.get(handle, 0)
-    wanted = select.POLLIN if subscription.tag == EVENT_FD_READ else select.POLLOUT
-    if mask & select.POLLNVAL:
+    wanted = READABLE if subscription.tag == EVENT_FD_READ else WRITABLE
+    if mask & INVALID:
         subscription.errno = BADF
         return subscription.event()
-    if not mask & (wanted | select.POLLHUP | select.POLLERR):
+    if not mask & (wanted | HUNG_UP | BROKEN):
         return None
-    flags = HANGUP if mask & select.POLLHUP else 0
+    flags = HANGUP if mask & HUNG_UP else 0
     if subscription.tag == EVENT_FD_READ:
         return subscription.event(_available(handle), flags)
     return subscription.event(1, flags)
@@ -167,7 +172,10 @@ def _event(wasi: Wasi, subscription: _Subscription, masks: dict[int, int]) -> by
 def _available(handle: int) -> int:
     """Bytes to be read without blocking, where the host tells; else one."""
     try:
+        import fcntl
+        import termios
+
         answer = fcntl.ioctl(handle, termios.FIONREAD, b"\0\0\0\0")
         return int(struct.unpack("=i", answer)[0])
-    except OSError:
+    except (ImportError, OSError):
         return 1

@@ -13,24 +13,30 @@ from chiwawa_runtime.requests import Interrupted
 
 #: Seconds.
 SLICE = 0.01
+#: What ``ready`` answers with, where the host has no names of its own for it.
+READABLE = getattr(select, "POLLIN", 1)
+WRITABLE = getattr(select, "POLLOUT", 4)
+BROKEN = getattr(select, "POLLERR", 8)
+HUNG_UP = getattr(select, "POLLHUP", 16)
+INVALID = getattr(select, "POLLNVAL", 32)
 
 
 def ready(reading: list[int], writing: list[int], seconds: float) -> dict[int, int]:
     """Wait until a host descriptor is ready, at most ``seconds``: which are, with their events
-    (``select.POLLIN`` and so on). Descriptors that cannot be polled count as ready."""
+    (``READABLE`` and so on). Descriptors that cannot be polled count as ready."""
     if not reading and not writing:
         if seconds > 0:
             time.sleep(seconds)
         return {}
     if not hasattr(select, "poll"):
         r, w, _ = select.select(reading, writing, [], max(seconds, 0))
-        return {fd: (1 if fd in r else 0) | (4 if fd in w else 0) for fd in {*r, *w}}
+        return {fd: (READABLE if fd in r else 0) | (WRITABLE if fd in w else 0) for fd in {*r, *w}}
     poller = select.poll()
     masks: dict[int, int] = {}
     for fd in reading:
-        masks[fd] = masks.get(fd, 0) | select.POLLIN
+        masks[fd] = masks.get(fd, 0) | READABLE
     for fd in writing:
-        masks[fd] = masks.get(fd, 0) | select.POLLOUT
+        masks[fd] = masks.get(fd, 0) | WRITABLE
     for fd, mask in masks.items():
         poller.register(fd, mask)
     return dict(poller.poll(max(0, int(seconds * 1000 + 0.999))))

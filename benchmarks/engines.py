@@ -30,10 +30,9 @@ def interp(sample: Sample) -> Ready:
 
 
 def _chiwawa(sample: Sample, path: str) -> Ready:
-    from chiwawa.api import instantiate
-    from chiwawa.source import load
+    import chiwawa
 
-    instance = instantiate(load(sample.file), path=path)
+    instance = chiwawa.instantiate(chiwawa.load(sample.file), path=path)
     return lambda size: instance.invoke(sample.export, [size])
 
 

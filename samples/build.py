@@ -24,9 +24,9 @@ KERNEL_FLAGS = (
 
 def assemble(source: Path) -> bytes:
     """The binary of a ``.wat`` file."""
-    from chiwawa.source import load
+    import chiwawa
 
-    return load(source).binary
+    return chiwawa.load(source).binary
 
 
 def compile_c(source: Path) -> bytes:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa.api import instantiate
-from chiwawa.source import load
+import chiwawa
 from benchmarks.handwritten import HANDWRITTEN
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -29,7 +28,7 @@ def bits_of(value: float, type_: str) -> int | str:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call["name"])
 def test_a_sample_gives_what_wasmtime_gives(call: dict[str, Any], path: str) -> None:
-    instance = instantiate(load(SAMPLES / call["file"]), {}, path=path)
+    instance = chiwawa.instantiate(chiwawa.load(SAMPLES / call["file"]), {}, path=path)
     results = instance.invoke(call["export"], call["args"])
     assert [bits_of(v, t) for v, t in zip(results, call["results"], strict=True)] == [
         bits_of(v, t) for v, t in zip(call["expect"], call["results"], strict=True)

@@ -1,0 +1,63 @@
+"""Modules of our own strategies: the two paths and wasmtime see the same in them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from generate import Choose, Generator, seeded
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from judging import judge
+from oracle import Oracle
+
+from chiwawa.source import load
+from chiwawa_runtime.deep import call_deep
+
+#: How many modules the slow test makes.
+MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deep() -> None:
+    """The first deep call raises Python's limit on recursion, for good: not within a test of
+    hypothesis, which keeps an eye on that."""
+    call_deep(lambda: None)
+
+
+@st.composite
+def choices(draw: st.DrawFn) -> Choose:
+    """A source of choices that hypothesis records and shrinks."""
+
+    def choose(count: int) -> int:
+        return draw(st.integers(0, count - 1))
+
+    return choose
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(choices())
+def test_a_drawn_module_does_the_same_everywhere(oracle: Oracle, choose: Choose) -> None:
+    text = Generator(choose, 25).module()
+    note(text)
+    judge(load(text), choose, oracle, most=3, instruction_stops=5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_larger_module_does_the_same_everywhere(oracle: Oracle, seed: int) -> None:
+    choose = seeded(seed)
+    judge(load(Generator(choose, 150).module()), choose, oracle)
+
+
+@pytest.mark.slow
+def test_many_modules_do_the_same_everywhere(oracle: Oracle) -> None:
+    asked = 0
+    for seed in range(MANY):
+        choose = seeded(f"own {seed}")
+        text = Generator(choose, (30, 60, 120)[seed % 3]).module()
+        try:
+            asked += judge(load(text), choose, oracle)["oracle"]
+        except BaseException as error:
+            error.add_note(f"seed {seed}\n{text}")
+            raise
+    assert asked > MANY

@@ -1,0 +1,290 @@
+"""Host functions and the two paths: calls back, errors of their own, waits that are interrupted."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness import (
+    PATHS,
+    Call,
+    Log,
+    again,
+    begin,
+    both,
+    chain,
+    check,
+    compare_bytes,
+    cross,
+    ended,
+    spread,
+)
+
+from chiwawa import api
+from chiwawa.module import Module
+from chiwawa.source import load
+from chiwawa_runtime.errors import HostError, Trap
+from chiwawa_runtime.instance import Imports, Instance
+from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.store import HostFunction
+from chiwawa_runtime.types import I32, FuncType
+
+TEXT = """(module
+  (import "env" "ask" (func $ask (param i32 i32) (result i32)))
+  (table (export "tab") 2 funcref)
+  (elem (i32.const 0) func $ask $twice)
+  (memory (export "mem") 1)
+  (global $g (mut i32) (i32.const 3))
+  (func $twice (export "twice") (param i32 i32) (result i32)
+    (global.set $g (i32.add (global.get $g) (local.get 0)))
+    (i32.mul (local.get 0) (i32.const 2)))
+  (func (export "direct") (param $n i32) (result i32) (local $sum i32)
+    (loop $again (result i32)
+      (i32.store (i32.const 8) (local.get $n))
+      (i32.add (i32.const 1000) (local.get $sum))
+      (call $ask (local.get $n) (i32.load (i32.const 8)))
+      (local.set $sum (i32.add))
+      (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))
+      drop
+      (local.get $sum)))
+  (func (export "indirect") (param $n i32) (param $at i32) (result i32)
+    (i32.const 7)
+    (call_indirect (param i32 i32) (result i32)
+      (i32.add (local.get $n) (i32.const 1)) (i32.sub (local.get $n) (i32.const 1))
+      (i32.and (local.get $at) (i32.const 1)))
+    i32.add
+    (i32.add (global.get $g)))
+  (func $deep (export "deep") (param $n i32) (result i32)
+    (if (result i32) (local.get $n)
+      (then (i32.add (i32.const 1) (call $deep (i32.sub (local.get $n) (i32.const 1)))))
+      (else (call $ask (i32.const 5) (i32.const 6)))))
+  (export "ask" (func $ask)))
+""".replace(
+    """      (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))
+      drop
+      (local.get $sum)))""",
+    """      (drop (i32.const 0))
+      (local.get $sum)
+      (br_if 1 (i32.eqz (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (drop)
+      (br $again)))""",
+)
+
+CALLS: list[tuple[str, tuple[int, ...]]] = [
+    ("direct", (3,)),
+    ("indirect", (4, 0)),
+    ("indirect", (4, 1)),
+    ("deep", (5,)),
+]
+
+
+@pytest.fixture(scope="module")
+def module() -> Module:
+    return load(TEXT)
+
+
+def importing(
+    function: Callable[..., Any], *, with_instance: bool = False
+) -> Callable[[Log], Imports]:
+    """Imports whose one function is ``function``, which gets the log first."""
+
+    def make(log: Log) -> Imports:
+        def ask(*args: Any) -> Any:
+            return function(log, *args)
+
+        functype = FuncType((I32, I32), (I32,))
+        return {"env": {"ask": HostFunction(functype, ask, "ask", with_instance)}}
+
+    return make
+
+
+def answers(log: Log, a: int, b: int) -> int:
+    log.append((a, b))
+    return a * 100 + b
+
+
+@pytest.mark.parametrize(("name", "args"), CALLS)
+def test_calls_of_the_host_are_the_same_on_both_paths(
+    module: Module, name: str, args: tuple[int, ...]
+) -> None:
+    ending = check(Call(module, name, args, importing(answers)), stops=20, crossings=20)
+    assert ending.kind == "returned"
+
+
+def calls_back(log: Log, instance: Instance, a: int, b: int) -> int:
+    log.append((a, b))
+    if a <= 1:
+        return b
+    (result,) = instance.invoke("indirect", (a - 2, a))
+    (more,) = instance.invoke("twice", (result, 0))
+    return int(more) & 0xFFFF
+
+
+@pytest.mark.parametrize(("name", "args"), [*CALLS, ("direct", (9,)), ("ask", (7, 7))])
+def test_a_host_function_may_call_an_export_back(
+    module: Module, name: str, args: tuple[int, ...]
+) -> None:
+    call = Call(module, name, args, importing(calls_back, with_instance=True))
+    expected = both(call)
+    assert expected.kind == "returned"
+    if name != "ask":
+        # A stop that is asked for in a call back is made after it: the numbers seen are others.
+        for path in PATHS:
+            for number in spread(expected.safepoints or 0, 10):
+                assert stopping_at(call, path, number) == expected
+    assert both(call, "instruction").kind == "returned"
+
+
+def stopping_at(call: Call, path: str, number: int) -> Any:
+    """The ending of a run that is stopped at ``number`` or soon after, and goes on on each path."""
+    endings = []
+    for other in PATHS:
+        session = begin(call, path, count=number)
+        if session.run.go():
+            return ended(session, call)
+        data, log = session.run.checkpoint(), tuple(session.log)
+        endings.append(ended(again(call, data, other, None, log), call))
+    assert endings[0] == endings[1]
+    return endings[0]
+
+
+def calls_back_for_ever(log: Log, instance: Instance, a: int, b: int) -> int:
+    log.append((a, b))
+    return int(instance.invoke("deep", (2,))[0])
+
+
+def test_calling_back_without_end_exhausts_the_call_stack(module: Module) -> None:
+    ending = both(Call(module, "deep", (1,), importing(calls_back_for_ever, with_instance=True)))
+    assert ending.kind == "trap"
+    assert ending.detail[0] == "call stack exhausted"
+
+
+def raising(error: Exception) -> Callable[..., int]:
+    def ask(log: Log, a: int, b: int) -> int:
+        raise error
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IndexError("of the host"),
+        struct.error("of the host"),
+        ZeroDivisionError("of the host"),
+        OverflowError("of the host"),
+        StopIteration("of the host"),
+        GeneratorExit("of the host"),
+        RecursionError("of the host"),
+        MemoryError("of the host"),
+        RuntimeError("of the host"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize(("name", "args"), [*CALLS, ("ask", (1, 2))])
+def test_what_a_host_function_raises_is_no_trap(
+    module: Module, name: str, args: tuple[int, ...], error: BaseException
+) -> None:
+    if name == "indirect" and args[1] == 1:
+        return
+    for path in PATHS:
+        run = api.start(module, name, args, importing(raising(error))([]), path=path)  # type: ignore[arg-type]
+        if isinstance(error, Exception):
+            with pytest.raises(HostError) as caught:
+                run.go()
+            assert caught.value.__cause__ is error
+        else:
+            with pytest.raises(type(error)) as raised:
+                run.go()
+            assert raised.value is error
+
+
+def test_a_trap_of_a_host_function_is_a_trap_where_it_was_called(module: Module) -> None:
+    ending = both(Call(module, "deep", (2,), importing(raising(Trap("of the host")))))
+    assert ending.kind == "trap"
+    message, backtrace = ending.detail
+    assert message == "of the host"
+    assert len(backtrace) == 3
+
+
+class Waits:
+    """A host function that is interrupted the first time it is called with each argument."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+    def __call__(self, log: Log, instance: Instance, a: int, b: int) -> int:
+        if a not in self.seen:
+            self.seen.add(a)
+            instance.requests.ask("wait")
+            raise Interrupted
+        return answers(log, a, b)
+
+
+@pytest.mark.parametrize("granularity", ["safepoint", "instruction"])
+@pytest.mark.parametrize(("name", "args"), [c for c in CALLS if c != ("indirect", (4, 1))])
+def test_an_interrupted_wait_leaves_the_program_before_the_call(
+    module: Module, name: str, args: tuple[int, ...], granularity: str
+) -> None:
+    calm = Call(module, name, args, importing(answers))
+    expected = both(calm, granularity)
+    stops: list[list[bytes]] = []
+    for path in PATHS:
+        call = Call(module, name, args, importing(Waits(), with_instance=True))
+        session = begin(call, path, granularity)
+        files = []
+        while not session.run.go():
+            assert session.run.requests.take() == ["wait"]
+            data = session.run.checkpoint()
+            files.append(data)
+            for other in PATHS:
+                carried_on = again(calm, data, other, None, session.log)
+                assert carried_on.run.checkpoint() == data
+                assert ended(carried_on, calm) == expected
+        assert files
+        assert ended(session, call) == expected
+        stops.append(files)
+    assert stops[0] == stops[1]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_export_that_is_the_hosts_may_be_interrupted_too(module: Module, path: str) -> None:
+    call = Call(module, "ask", (3, 4), importing(Waits(), with_instance=True))
+    session = begin(call, path)
+    assert not session.run.go()
+    assert session.run.requests.take() == ["wait"]
+    data = session.run.checkpoint()
+    calm = Call(module, "ask", (3, 4), importing(answers))
+    for other in PATHS:
+        assert ended(again(calm, data, other), calm).detail == both(calm).detail
+    assert session.run.go()
+    assert session.run.results == [304]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_request_made_by_the_host_stops_the_program_at_its_next_safepoint(
+    module: Module, path: str
+) -> None:
+    def asks(log: Log, instance: Instance, a: int, b: int) -> int:
+        instance.requests.ask("host")
+        return answers(log, a, b)
+
+    call = Call(module, "direct", (3,), importing(asks, with_instance=True))
+    expected = both(Call(module, "direct", (3,), importing(answers)))
+    session = begin(call, path)
+    stopped = 0
+    while not session.run.go():
+        assert session.run.requests.take() == ["host"]
+        stopped += 1
+    assert stopped == 2
+    assert ended(session, call) == expected
+
+
+def test_a_chain_through_host_calls_ends_the_same(module: Module) -> None:
+    call = Call(module, "direct", (6,), importing(answers))
+    expected = both(call)
+    for stop in compare_bytes(call, range(1, (expected.safepoints or 0) + 1)):
+        cross(call, stop, expected)
+    chain(call, expected, range(1, (expected.safepoints or 0) + 1))

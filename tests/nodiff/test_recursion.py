@@ -1,0 +1,165 @@
+"""Deep recursion: checkpoints of it, and its end in a trap, on both paths and on PyPy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import PATHS, Call, again, begin, both, ended, same, stopped_at
+
+from chiwawa import api
+from chiwawa.module import Module
+from chiwawa.source import load
+
+ROOT = Path(__file__).resolve().parents[2]
+FRAMES = 100_000
+#: More than any call stack has room for.
+TOO_MANY = 1_000_000
+
+#: Recursion of one function, of two, and through a table: where the call stack ends.
+ENDLESS = """(module
+  (table funcref (elem $through))
+  (memory 1)
+  (global $calls (export "calls") (mut i32) (i32.const 0))
+  (func $count (global.set $calls (i32.add (global.get $calls) (i32.const 1))))
+  (func $one (export "one") (param i64) (result i64)
+    (call $count)
+    (i64.add (call $one (i64.add (local.get 0) (i64.const 1))) (i64.const 1)))
+  (func $ping (export "ping") (result f64 i32)
+    (call $count) (f64.const 1) (i32.const 2) (call $pong))
+  (func $pong (param f64 i32) (result f64 i32)
+    (local $x i32)
+    (call $count)
+    (loop $twice
+      (local.set $x (i32.add (local.get $x) (i32.const 1)))
+      (br_if $twice (i32.lt_u (local.get $x) (i32.const 2))))
+    (call $ping))
+  (func $through (export "through")
+    (call $count) (call_indirect (i32.const 0)))
+  (func $loops (export "loops") (local $n i32)
+    (loop $again (call $count) (call $loops) (br $again))))
+"""
+
+
+@pytest.fixture(scope="module")
+def recursion() -> Module:
+    return load(ROOT / "samples" / "recursion.wasm")
+
+
+def test_a_hundred_thousand_frames_are_carried_from_each_path_to_each(recursion: Module) -> None:
+    call = Call(recursion, "depth", (FRAMES,))
+    expected = both(call)
+    assert expected.detail == ((FRAMES, "int"),)
+    assert expected.safepoints == FRAMES + 1
+    files = []
+    for path in PATHS:
+        stop = stopped_at(begin(call, path), FRAMES + 1)
+        files.append(stop.data)
+    assert files[0] == files[1]
+    for path in PATHS:
+        session = again(call, files[0], path)
+        assert session.run.checkpoint() == files[0]
+        same(expected, ended(session, call), f"restored on {path}")
+
+
+@pytest.mark.parametrize("name", ["one", "ping", "through", "loops"])
+def test_deeper_ends_in_the_same_trap_on_both_paths(name: str) -> None:
+    ending = both(Call(load(ENDLESS), name, (5,) if name == "one" else ()))
+    assert ending.kind == "trap"
+    message, backtrace = ending.detail
+    assert message == "call stack exhausted"
+    assert len(backtrace) > FRAMES
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_program_is_whole_after_its_call_stack_was_exhausted(path: str) -> None:
+    instance = api.instantiate(load(ENDLESS), path=path)
+    for _ in range(2):
+        with pytest.raises(Exception, match="call stack exhausted"):
+            instance.invoke("one", (0,))
+    assert instance.exports["calls"].value >= 2 * FRAMES  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_restored_near_the_end_it_traps_at_the_same_depth(recursion: Module) -> None:
+    call = Call(recursion, "depth", (TOO_MANY,))
+    expected = both(call)
+    assert expected.kind == "trap"
+    stop = stopped_at(begin(call, "interp"), FRAMES)
+    for path in PATHS:
+        same(expected, ended(again(call, stop.data, path), call), f"restored on {path}")
+
+
+#: Runs under PyPy, which has what a program needs and no toolchain: the generated file alone.
+UNDER_PYPY = """
+import sys
+sys.path.insert(0, {runtime!r})
+from chiwawa_runtime import checkpoint, driver
+from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.generated import GeneratedEngine
+namespace = {{"__name__": "program"}}
+source = open({program!r}, encoding="utf-8").read()
+exec(compile(source, {program!r}, "exec"), namespace)
+bundle = namespace["BUNDLE"]
+data = open({given!r}, "rb").read()
+run = driver.restore(bundle.program, checkpoint.decode(data), {{}}, GeneratedEngine(bundle))
+assert run.checkpoint() == data
+assert run.go()
+print(run.results)
+instance = bundle.instantiate()
+try:
+    instance.invoke("depth", [{too_many}])
+except Trap as trap:
+    print(trap.message, len(trap.backtrace))
+"""
+
+
+@pytest.mark.slow
+def test_pypy_carries_them_on_and_ends_deeper_ones_alike(recursion: Module, tmp_path: Path) -> None:
+    pypy = os.environ.get("CHIWAWA_PYPY")
+    if not pypy:
+        pytest.skip("CHIWAWA_PYPY names no PyPy")
+    call = Call(recursion, "depth", (FRAMES,))
+    program, given = tmp_path / "recursion_aot.py", tmp_path / "given.bin"
+    api.compile_file(recursion, program)
+    given.write_bytes(stopped_at(begin(call, "interp"), FRAMES + 1).data)
+    script = UNDER_PYPY.format(
+        runtime=str(ROOT / "runtime"), program=str(program), given=str(given), too_many=TOO_MANY
+    )
+    done = subprocess.run(
+        [pypy, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    trap = both(Call(recursion, "depth", (TOO_MANY,))).detail
+    assert done.stdout.split("\n")[:2] == [f"[{FRAMES}]", f"{trap[0]} {len(trap[1])}"]
+
+
+IN_A_THREAD = """
+import sys, threading
+sys.path[:0] = [{root!r}, {runtime!r}]
+from chiwawa import api
+from chiwawa.source import load
+module = load({module!r})
+def go():
+    print(api.instantiate(module, path="aot").invoke("depth", (100000,)))
+threading.stack_size(1 << 18)
+thread = threading.Thread(target=go)
+thread.start()
+thread.join()
+"""
+
+
+def test_a_large_stack_is_not_needed_by_the_thread_that_asks() -> None:
+    """A run is deep in a thread of its own, wherever it is started from."""
+    code = IN_A_THREAD.format(
+        root=str(ROOT),
+        runtime=str(ROOT / "runtime"),
+        module=str(ROOT / "samples" / "recursion.wasm"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "[100000]\n", done.stderr[-2000:]

@@ -1,0 +1,83 @@
+"""Small modules on which the two paths once differed, or the translation failed."""
+
+from __future__ import annotations
+
+import pytest
+from harness import Call, check
+
+from chiwawa.source import load
+
+#: What it was; the module; the export ``f`` is called with these arguments; how that ends.
+CASES: list[tuple[str, str, tuple[int, ...], str]] = [
+    (
+        "a narrower mask over a helper's result, which has no bounds",
+        """(memory 1)
+           (func (export "f") (param i32) (result i32)
+             (i32.and (i32.wrap_i64 (i64.load8_s (local.get 0))) (i32.const 255))
+             (i32.and (i32.add (i32.load16_s (local.get 0)) (local.get 0)) (i32.const 0xFFFF))
+             i32.add)""",
+        (3,),
+        "returned",
+    ),
+    (
+        "a method of a constant, and a choice by one",
+        """(func (export "f") (result i32 i32 i64)
+             (i32.popcnt (i32.const 0x55))
+             (i32.ctz (i32.const 0))
+             (i64.add (i64.clz (i64.const 1)) (i64.ctz (i64.const 8))))""",
+        (),
+        "returned",
+    ),
+    (
+        "a row of guards that hid the second arm of one of them",
+        """(memory 1)
+           (func (export "f") (param $n i32) (result i32) (local $x i32)
+             (local.set $x (i32.const 5))
+             (local.set $x (i32.add (local.get $x) (i32.const 1)))
+             (local.set $x (i32.mul (local.get $x) (i32.load (i32.const 0))))
+             (if (i32.lt_u (i32.const 1) (i32.sub (local.get $n) (i32.const 1)))
+               (then (drop (i32.const 1)) (drop (call 0 (i32.sub (local.get $n) (i32.const 1))))))
+             (local.set $x (i32.add (local.get $x) (local.get $n)))
+             (local.set $x (i32.add (local.get $x) (i32.const 1)))
+             (local.get $x))""",
+        (4,),
+        "returned",
+    ),
+    (
+        "a constant expression that Python writes by a helper, or by name",
+        """(global $a f32 (f32.const nan:0x200000)) (global $b f64 (f64.const -nan:0x1))
+           (global $c f64 (f64.const -inf)) (global $d f32 (f32.const inf))
+           (func (export "f") (result i32 i64 f64 f32)
+             (i32.reinterpret_f32 (global.get $a)) (i64.reinterpret_f64 (global.get $b))
+             (global.get $c) (global.get $d))""",
+        (),
+        "returned",
+    ),
+    (
+        "a table index that is a comparison's result, in a trap's message",
+        """(table 3 funcref)
+           (func (export "f") (param i32)
+             (call_indirect (i32.lt_u (local.get 0) (i32.const 5))))""",
+        (1,),
+        "trap",
+    ),
+    (
+        "a trap in the value that an assignment consumes",
+        """(memory 0) (global $g (mut i32) (i32.const 0))
+           (func (export "f") (param i32) (result i32)
+             (nop)
+             (global.set $g (i32.load8_s offset=26 (local.get 0)))
+             (global.get $g))""",
+        (1,),
+        "trap",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "kind"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_both_paths_agree_on(text: str, args: tuple[int, ...], kind: str) -> None:
+    call = Call(load(f"(module {text})"), "f", args)
+    ending = check(call, stops=50, crossings=50, instruction_stops=300, instruction_crossings=100)
+    assert ending.kind == kind

@@ -1,0 +1,46 @@
+"""Modules of binaryen's: the two paths and wasmtime see the same in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from generate import seeded
+from judging import judge
+from oracle import Oracle
+from tools import find, ttf
+
+from chiwawa.source import load
+
+#: How many seeds the slow test tries.
+MANY = int(os.environ.get("CHIWAWA_TTF", "1000"))
+FEW = 50
+
+pytestmark = pytest.mark.skipif(
+    find("wasm-opt") is None, reason="wasm-opt (binaryen) is not installed"
+)
+
+
+def check_seeds(start: int, count: int, oracle: Oracle, folder: Path) -> None:
+    made = 0
+    for seed in range(start, start + count):
+        module = ttf(seed, folder)
+        if module is None:
+            continue
+        made += 1
+        try:
+            judge(load(module), seeded(seed), oracle)
+        except BaseException as error:
+            error.add_note(f"the seed {seed}: {module.hex()}")
+            raise
+    assert made > count // 2
+
+
+def test_some_modules_of_binaryens_do_the_same_everywhere(oracle: Oracle, tmp_path: Path) -> None:
+    check_seeds(0, FEW, oracle, tmp_path)
+
+
+@pytest.mark.slow
+def test_many_modules_of_binaryens_do_the_same_everywhere(oracle: Oracle, tmp_path: Path) -> None:
+    check_seeds(FEW, MANY, oracle, tmp_path)

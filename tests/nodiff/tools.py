@@ -1,0 +1,113 @@
+"""Modules from other people's generators: ``wasm-tools smith`` and binaryen's ``wasm-opt -ttf``.
+
+Both are kept to Wasm 2.0 without vectors, to functions as imports, and to one NaN.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from chiwawa.binary import encode
+from chiwawa.module import Import, Module, TypeUse
+from chiwawa_runtime.types import VALTYPE_BY_NAME, FuncType, ValType
+
+#: Bytes of seed: more of them, larger modules.
+SEED_BYTES = (200, 1200)
+
+OFF = (
+    "bulk-memory=true multi-value=true reference-types=true saturating-float-to-int=true "
+    "sign-extension-ops=true compact-imports=false custom-descriptors=false "
+    "custom-page-sizes=false exceptions=false extended-const=false gc=false memory64=false "
+    "relaxed-simd=false shared-everything-threads=false simd=false tail-call=false "
+    "threads=false wide-arithmetic=false"
+)
+SMITH = [
+    *(f"--{name}-enabled={value}" for name, value in (item.split("=") for item in OFF.split())),
+    "--canonicalize-nans=true",
+    "--export-everything=true",
+    "--generate-custom-sections=false",
+    "--max-funcs=8",
+    "--min-funcs=2",
+    "--max-imports=2",
+    "--max-memories=1",
+    "--max-tables=2",
+    "--max-types=8",
+    "--max-instructions=120",
+    "--max-memory32-bytes=262144",
+    "--max-table-elements=100",
+    "--max-data-segments=4",
+    "--max-element-segments=4",
+    "--memory-max-size-required=true",
+    "--table-max-size-required=true",
+    "--min-exports=1",
+]
+#: The features that -ttf may use: Wasm 2.0 without vectors, and without references, of which
+#: binaryen has held a different view.
+TTF = [
+    "--mvp-features",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--denan",
+    "-ttf",
+]
+
+
+def find(name: str) -> str | None:
+    """A program, beside this Python first."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def seed_bytes(seed: int | str) -> bytes:
+    rng = random.Random(seed)
+    return rng.randbytes(rng.randint(*SEED_BYTES))
+
+
+def importable(folder: Path) -> Path:
+    """A module that lists the imports that smith may use: the hosts of ``generate``."""
+    from generate import HOSTS
+
+    def valtypes(names: tuple[str, ...]) -> tuple[ValType, ...]:
+        return tuple(VALTYPE_BY_NAME[n] for n in names)
+
+    path = folder / "importable.wasm"
+    if not path.exists():
+        module = Module()
+        for name, params, results in HOSTS:
+            module.types.append(FuncType(valtypes(params), valtypes(results)))
+            module.imports.append(Import("env", name, TypeUse(len(module.types) - 1)))
+        path.write_bytes(encode(module))
+    return path
+
+
+def smith(seed: int | str, folder: Path) -> bytes | None:
+    """A module of wasm-smith's, or None where the seed makes none."""
+    program = find("wasm-tools")
+    assert program is not None
+    done = subprocess.run(
+        [program, "smith", *SMITH, f"--available-imports={importable(folder)}"],
+        input=seed_bytes(seed),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return done.stdout if done.returncode == 0 and done.stdout[:4] == b"\0asm" else None
+
+
+def ttf(seed: int | str, folder: Path) -> bytes | None:
+    """A module of binaryen's."""
+    program = find("wasm-opt")
+    assert program is not None
+    source, out = folder / "seed.bin", folder / "ttf.wasm"
+    source.write_bytes(seed_bytes(seed))
+    done = subprocess.run(
+        [program, *TTF, str(source), "-o", str(out)], capture_output=True, check=False, timeout=60
+    )
+    return out.read_bytes() if done.returncode == 0 else None

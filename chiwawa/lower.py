@@ -6,9 +6,9 @@ valid, so nothing here judges it. The interpreter and the translator read this a
 label index again.
 
 A boundary lies before each instruction that can be reached; ``else`` and ``end`` only delimit. A
-safepoint is a boundary at a function's first instruction, at a ``loop`` (each arrival, a branch back
-to it included), and before a call that may reach the host: an imported function, or any call through
-a table. A function with neither loops nor calls has none.
+safepoint is a boundary at a function's first instruction, at a ``loop`` (each arrival, a branch
+back to it included), and before a call that may reach the host: an imported function, or any call
+through a table. A function with neither loops nor calls has none.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class _Lowering:
         result.safepoints = {0, *(label.start for label in loops)}
         for position in result.calls:
             instr = result.body[position]
-            if instr.op.name == "call_indirect" or instr.imm[0] < self.spaces.imported_funcs:  # type: ignore[operator]
+            if instr.op.name == "call_indirect" or instr.imm[0] < self.spaces.imported_funcs:
                 result.safepoints.add(position)
 
     def push(self, types: Iterable[ValType]) -> None:
@@ -248,10 +248,10 @@ class _Lowering:
 
     def address(self, instr: Instr) -> ValType:
         imm = instr.imm[0]
-        return self.spaces.addresses[imm if isinstance(imm, int) else imm.memidx]  # type: ignore[attr-defined]
+        return self.spaces.addresses[imm if isinstance(imm, int) else imm.memidx]
 
     def open(self, kind: str, position: int, instr: Instr) -> None:
-        params, results = self.spaces.blocktype(instr.imm[0])  # type: ignore[arg-type]
+        params, results = self.spaces.blocktype(instr.imm[0])
         below = popped(self.stack, len(params))
         label = Label(kind, position, params, results, below, self.height - len(params))
         self.result.labels[position] = label
@@ -271,12 +271,12 @@ class _Lowering:
         self.open("if", position, instr)
 
     def step_br(self, position: int, instr: Instr) -> None:
-        self.branch(position, (self.control[-1 - instr.imm[0]],))  # type: ignore[operator]
+        self.branch(position, (self.control[-1 - instr.imm[0]],))
         self.live = False
 
     def step_br_if(self, position: int, instr: Instr) -> None:
         self.pop(1)
-        self.branch(position, (self.control[-1 - instr.imm[0]],))  # type: ignore[operator]
+        self.branch(position, (self.control[-1 - instr.imm[0]],))
 
     def step_br_table(self, position: int, instr: Instr) -> None:
         table = instr.imm[0]
@@ -291,11 +291,11 @@ class _Lowering:
         self.live = False
 
     def step_call(self, position: int, instr: Instr) -> None:
-        self.call(position, self.spaces.funcs[instr.imm[0]])  # type: ignore[index]
+        self.call(position, self.spaces.funcs[instr.imm[0]])
 
     def step_call_indirect(self, position: int, instr: Instr) -> None:
         self.pop(1)
-        self.call(position, self.spaces.types[instr.imm[0]])  # type: ignore[index]
+        self.call(position, self.spaces.types[instr.imm[0]])
 
     def call(self, position: int, functype: FuncType) -> None:
         self.result.calls[position] = functype
@@ -312,7 +312,7 @@ class _Lowering:
         self.pop(2)
 
     def step_local_get(self, position: int, instr: Instr) -> None:
-        self.push((self.result.locals[instr.imm[0]],))  # type: ignore[index]
+        self.push((self.result.locals[instr.imm[0]],))
 
     def step_local_set(self, position: int, instr: Instr) -> None:
         self.pop(1)
@@ -321,27 +321,27 @@ class _Lowering:
         pass
 
     def step_global_get(self, position: int, instr: Instr) -> None:
-        self.push((self.spaces.globals[instr.imm[0]],))  # type: ignore[index]
+        self.push((self.spaces.globals[instr.imm[0]],))
 
     def step_global_set(self, position: int, instr: Instr) -> None:
         self.pop(1)
 
     def step_table_get(self, position: int, instr: Instr) -> None:
         self.pop(1)
-        self.push((self.spaces.tables[instr.imm[0]],))  # type: ignore[index]
+        self.push((self.spaces.tables[instr.imm[0]],))
 
     def step_table_set(self, position: int, instr: Instr) -> None:
         self.pop(2)
 
     def step_table_grow(self, position: int, instr: Instr) -> None:
         self.pop(2)
-        self.push((self.spaces.table_addresses[instr.imm[0]],))  # type: ignore[index]
+        self.push((self.spaces.table_addresses[instr.imm[0]],))
 
     def step_table_fill(self, position: int, instr: Instr) -> None:
         self.pop(3)
 
     def step_ref_null(self, position: int, instr: Instr) -> None:
-        self.push((instr.imm[0],))  # type: ignore[arg-type]
+        self.push((instr.imm[0],))
 
     def step_ref_is_null(self, position: int, instr: Instr) -> None:
         self.pop(1)
@@ -366,18 +366,18 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
     constants = [expr for elem in module.elems for expr in elem.init]
     constants += [g.init for g in module.globals]
     for expr in constants:
-        reachable.update(i.imm[0] for i in expr if i.op.name == "ref.func")  # type: ignore[misc]
+        reachable.update(i.imm[0] for i in expr if i.op.name == "ref.func")
     for position, func in enumerate(module.funcs):
         edges = graph[spaces.imported_funcs + position] = set()
         for op, imm, _ in func.body:
             if op.name == "call":
                 # What calls back from outside this instance is counted where it crosses.
-                if imm[0] >= spaces.imported_funcs:  # type: ignore[operator]
-                    edges.add(imm[0])  # type: ignore[arg-type]
+                if imm[0] >= spaces.imported_funcs:
+                    edges.add(imm[0])
             elif op.name == "call_indirect":
                 edges.add(anything)
             elif op.name == "ref.func":
-                reachable.add(imm[0])  # type: ignore[arg-type]
+                reachable.add(imm[0])
     reachable.difference_update(range(spaces.imported_funcs))
     return frozenset(node for node in _on_cycles(graph) if node != anything)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chiwawa.opcodes import Op
 from chiwawa_runtime.types import (
@@ -56,7 +56,7 @@ class Instr(NamedTuple):
     """
 
     op: Op
-    imm: tuple[object, ...]
+    imm: tuple[Any, ...]
     offset: int
 
 
@@ -116,8 +116,8 @@ class Elem:
 
 @dataclass(slots=True)
 class Data:
-    """``mode`` is ``passive`` or ``active``. ``at`` is where ``init`` starts in the module's binary,
-    where it came from one."""
+    """``mode`` is ``passive`` or ``active``. ``at`` is where ``init`` starts in the module's
+    binary, where it came from one."""
 
     init: bytes
     mode: str
@@ -128,7 +128,8 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A custom section. ``after`` is the id of the known section that it follows (0: it is first)."""
+    """A custom section. ``after`` is the id of the known section that it follows (0: it is
+    first)."""
 
     name: str
     data: bytes

@@ -1,4 +1,5 @@
-"""Where functions can be suspended, as the running side needs it: ``lower``'s answer by code offset."""
+"""Where functions can be suspended, as the running side needs it: ``lower``'s answer by code
+offset."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ def points_of(lowered: Lowered, spaces: Spaces) -> Points:
     for position, functype in lowered.calls.items():
         function: int | None = None
         if body[position].op.name == "call":
-            function = body[position].imm[0]  # type: ignore[assignment]
+            function = body[position].imm[0]
             assert function is not None
             if function < spaces.imported_funcs:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chiwawa.aot import fold
 from chiwawa.aot.emit import text
 from chiwawa.aot.fold import Node, const, name
-from chiwawa.aot.tree import environment
+from chiwawa.aot.usage import environment
 from chiwawa.module import Expr
 
 
@@ -34,11 +34,12 @@ def item(space: str, index: object) -> Node:
     return fold.subscript(fold.attribute(name("x"), space), const(index))
 
 
-def reference(expr: Expr) -> int | None | str:
+def reference(expr: Expr) -> int | str | None:
     """An element of a segment: a function index, None, or the source of a function."""
     first = expr[0]
     if len(expr) == 2 and first.op.name == "ref.func":
-        return first.imm[0]  # type: ignore[return-value]
+        index: int = first.imm[0]
+        return index
     if len(expr) == 2 and first.op.name == "ref.null":
         return None
     return constant(expr)

@@ -1,8 +1,8 @@
 """Syntax trees to source, by astor, and which line stands for which Wasm instruction.
 
-astor writes the statements. The few kinds of expression that the translator makes, of which a module
-has millions, are put into text here, with the same result several times faster. Integers that are
-masks or flags are written in hexadecimal, since that is how one reads them.
+astor writes the statements. The few kinds of expression that the translator makes, of which a
+module has millions, are put into text here, with the same result several times faster. Integers
+that are masks or flags are written in hexadecimal, since that is how one reads them.
 """
 
 from __future__ import annotations
@@ -142,14 +142,15 @@ class Writer(astor.code_gen.SourceGenerator):  # type: ignore[misc]
         offset = getattr(node, "wasm", None)
         if offset is not None:
             self.lines.append((self.line, offset))
-        return "\n" + "    " * self.indentation
+        indent: int = self.indentation
+        return "\n" + "    " * indent
 
     def visit_Assign(self, node: ast.Assign) -> None:
         start = self.begin(node)
         lefts = []
         for target in node.targets:
-            bare = type(target) is ast.Tuple
-            lefts.append(", ".join(map(text, target.elts)) if bare else text(target))
+            parts = target.elts if isinstance(target, ast.Tuple) else [target]
+            lefts.append(", ".join(map(text, parts)))
         self.result.append(f"{start}{' = '.join(lefts)} = {self.value(node.value)}")
 
     def visit_Expr(self, node: ast.Expr) -> None:
@@ -207,10 +208,11 @@ class Writer(astor.code_gen.SourceGenerator):  # type: ignore[misc]
         self.result.append(f"def {node.name}({', '.join(shown)}):")
         self.suite(node.body)
 
-
-def write(function: ast.FunctionDef) -> tuple[str, list[tuple[int, int]]]:
-    """A function's source without a final newline, and (line, code offset) of located statements;
-    the ``def`` is line 0."""
-    writer = Writer()
-    writer.visit(function)
-    return "".join(writer.result), writer.lines
+    def write_function(self, function: ast.FunctionDef) -> tuple[str, list[tuple[int, int]]]:
+        """A function's source without a final newline, and (line, code offset) of located
+        statements; the ``def`` is line 0."""
+        self.result.clear()
+        self.lines = []
+        self.line = 0
+        self.visit(function)
+        return "".join(self.result), self.lines

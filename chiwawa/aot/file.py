@@ -7,13 +7,16 @@ itself, compressed. The same module gives the same bytes.
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from chiwawa.aot.constants import constant, reference
+from chiwawa.aot.emit import Writer
 from chiwawa.aot.function import Translated, translate_function
 from chiwawa.aot.tree import Options
 from chiwawa.lower import Spaces, recursive_functions
@@ -29,10 +32,10 @@ Progress = Callable[[int, int], None]
 HEADER = '''\
 """WebAssembly module {name}, translated to Python by chiwawa: do not edit.
 
-Import it (``instantiate``), run it (``python FILE``), or give it to ``chiwawa run``. A function that
-can be suspended is a generator: ``l0`` and so on are its locals, ``s0`` and so on its operands, and
-``pc`` is where to go on, 0 when it simply runs. Lines stand for instructions, so a change of lines
-makes the file useless.
+Import it (``instantiate``), run it (``python FILE``), or give it to ``chiwawa run``. A function
+that can be suspended is a generator: ``l0`` and so on are its locals, ``s0`` and so on its
+operands, and ``pc`` is where to go on, 0 when it simply runs. Lines stand for instructions, so a
+change of lines makes the file useless.
 """
 
 from chiwawa_runtime.bundle import bundle, run_file
@@ -98,16 +101,32 @@ def translate(
     line = header.count("\n") + 1
     total = len(module.funcs)
     rows = []
-    for done, index in enumerate(range(options.spaces.imported_funcs, len(options.spaces.funcs))):
+    writer = Writer()
+    imported = options.spaces.imported_funcs
+    with uncollected():
+        for done in range(total):
+            if progress is not None:
+                progress(done, total)
+            translated = translate_function(imported + done, options, writer)
+            out.write("\n" + translated.source + "\n\n")
+            rows.append(code_row(translated, line + 1, options))
+            line += translated.source.count("\n") + 3
         if progress is not None:
-            progress(done, total)
-        translated = translate_function(index, options)
-        out.write("\n" + translated.source + "\n\n")
-        rows.append(code_row(translated, line + 1, options))
-        line += translated.source.count("\n") + 3
-    if progress is not None:
-        progress(total, total)
-    write_tables(module, options, rows, granularity, out)
+            progress(total, total)
+        write_tables(module, options, rows, granularity, out)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's collector of cycles: the trees made here have none, and it would walk the
+    whole module again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def described(module: Module) -> str:
@@ -178,14 +197,14 @@ def write_tables(
         out.write("    ),\n")
 
     name = module.names.module or ""
-    out.write(f"    name={ascii(name)},\n")
+    out.write(f"    name={name!a},\n")
     out.write(f"    hash={hashlib.sha256(module.binary).hexdigest()!r},\n")
     out.write(f"    granularity={granularity!r},\n")
     field("types", [repr(letters(t)) for t in module.types])
     field(
         "imports",
         [
-            f"({ascii(i.module)}, {ascii(i.name)}, {extern_text(i.desc, module.types)})"
+            f"({i.module!a}, {i.name!a}, {extern_text(i.desc, module.types)})"
             for i in module.imports
         ],
     )
@@ -194,7 +213,7 @@ def write_tables(
     out.write("    function_names={\n")
     for index in sorted(known):
         if index < len(spaces.funcs):
-            out.write(f"        {index}: {ascii(known[index])},\n")
+            out.write(f"        {index}: {known[index]!a},\n")
     out.write("    },\n")
     field("tables", [extern_text(t, module.types) for t in module.tables])
     field("memories", [extern_text(m, module.types) for m in module.mems])
@@ -202,7 +221,7 @@ def write_tables(
         "globals",
         [f"({extern_text(g.type, module.types)}, {constant(g.init)})" for g in module.globals],
     )
-    field("exports", [f"({ascii(e.name)}, {e.kind!r}, {e.index})" for e in module.exports])
+    field("exports", [f"({e.name!a}, {e.kind!r}, {e.index})" for e in module.exports])
     out.write(f"    start={module.start},\n")
     elems = []
     for elem in module.elems:

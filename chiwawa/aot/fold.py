@@ -54,8 +54,16 @@ def call(function: str, *args: Node) -> Node:
     return bounded(ast.Call(ast.Name(function, LOAD), list(args), []), None, None)
 
 
+def is_kind(node: Node, kind: type) -> bool:
+    return node.__class__ is kind
+
+
+def is_binop(node: Node, op: ast.operator | None = None) -> bool:
+    return isinstance(node, ast.BinOp) and (op is None or node.op is op)
+
+
 def is_const(node: Node) -> bool:
-    return type(node) is ast.Constant and node.lo is not None
+    return isinstance(node, ast.Constant) and getattr(node, "lo", None) is not None
 
 
 def is_call(node: Node, function: str) -> bool:
@@ -76,7 +84,7 @@ def add(x: Node, y: Node) -> Node:
             return const(x.value + y.value)
         if y.value == 0:
             return x
-        if type(x) is ast.BinOp and is_const(x.right):
+        if is_binop(x) and is_const(x.right):
             if x.op is ADD:
                 return add(x.left, const(x.right.value + y.value))
             if x.op is SUB:
@@ -91,9 +99,9 @@ def sub(x: Node, y: Node) -> Node:
         return bounded(ast.BinOp(x, SUB, y), None, None)
     if is_const(y):
         # Undoing a sign flip that the operand is too small to feel.
-        if type(x) is ast.BinOp and x.op is BITXOR and is_const(x.right):
+        if is_binop(x, BITXOR) and is_const(x.right):
             sign = x.right.value
-            if sign == y.value and 0 <= x.left.lo and x.left.hi < sign and sign & (sign - 1) == 0:
+            if sign == y.value and x.left.lo >= 0 and x.left.hi < sign and sign & (sign - 1) == 0:
                 return x.left
             return bounded(ast.BinOp(x, SUB, y), x.lo - y.hi, x.hi - y.lo)
         return add(x, const(-y.value))
@@ -125,7 +133,7 @@ def mod(x: Node, y: Node) -> Node:
 def without_mask(node: Node, mask: int) -> Node:
     """A node that equals ``node`` in the bits of ``mask``, which is 2**k - 1: in those bits
     addition, multiplication and the bitwise operations do not see what lies above."""
-    if type(node) is not ast.BinOp or node.lo is None:
+    if not is_binop(node) or node.lo is None:
         return node
     op = node.op
     if op is BITAND and is_const(node.right) and node.right.value & mask == mask:
@@ -139,7 +147,7 @@ def without_mask(node: Node, mask: int) -> Node:
     if (left is node.left and right is node.right) or left.lo is None or right.lo is None:
         return node
     result: Node = BUILDERS[type(op)](left, right)
-    if result.lo is None or not (-WIDEST < result.lo and result.hi < WIDEST):
+    if result.lo is None or not (result.lo > -WIDEST and result.hi < WIDEST):
         return node
     return result
 
@@ -157,14 +165,14 @@ def bitand(x: Node, y: Node) -> Node:
         if mask == 0:
             return bounded(ast.BinOp(x, BITAND, y), 0, 0)
         if mask & (mask + 1) == 0:
-            if 0 <= x.lo and x.hi <= mask:
+            if x.lo >= 0 and x.hi <= mask:
                 return x
             x = without_mask(x, mask)
             if x.lo is None:
                 return bounded(ast.BinOp(x, BITAND, y), 0, mask)
-            if 0 <= x.lo and x.hi <= mask:
+            if x.lo >= 0 and x.hi <= mask:
                 return x
-            if type(x) is ast.BinOp and is_const(x.right):
+            if is_binop(x) and is_const(x.right):
                 low = x.right.value & mask
                 # Taking 1 away is cheaper than adding 0xFFFFFFFF, and reads better.
                 if x.op is ADD and low > mask >> 1:
@@ -257,18 +265,18 @@ MIRROR: dict[type[ast.cmpop], type[ast.cmpop]] = {
 def invert(x: Node) -> Node:
     if is_const(x):
         return const(int(not x.value))
-    if type(x) is ast.Compare and len(x.ops) == 1 and x.left.lo is not None:
+    if is_kind(x, ast.Compare) and len(x.ops) == 1 and x.left.lo is not None:
         inverse = INVERSE.get(type(x.ops[0]))
         if inverse is not None:
             return bounded(ast.Compare(x.left, [inverse()], x.comparators), 0, 1)
-    if type(x) is ast.UnaryOp and x.op is NOT and x.operand.hi == 1:
+    if is_kind(x, ast.UnaryOp) and x.op is NOT and x.operand.hi == 1:
         return x.operand
     return bounded(ast.UnaryOp(NOT, x), 0, 1)
 
 
 def _flipped(node: Node) -> tuple[Node, int] | None:
     """``x`` and the sign bit, of a node that is ``x ^ sign``."""
-    if type(node) is ast.BinOp and node.op is BITXOR and is_const(node.right):
+    if is_binop(node, BITXOR) and is_const(node.right):
         sign = node.right.value
         if sign in (0x80000000, 0x8000000000000000):
             return node.left, sign
@@ -337,7 +345,7 @@ def subscript(value: Node, index: Node) -> Node:
 
 
 def apply(function: Node, args: list[Node]) -> Node:
-    if type(function) is ast.Attribute and is_const(function.value):
+    if is_kind(function, ast.Attribute) and is_const(function.value):
         # A method of an int, called on a constant.
         return const(getattr(function.value.value, function.attr)(*(a.value for a in args)))
     return bounded(ast.Call(function, args, []), None, None)

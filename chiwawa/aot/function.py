@@ -1,4 +1,5 @@
-"""One Wasm function to one Python function: a generator where it can be suspended, else a plain one.
+"""One Wasm function to one Python function: a generator where it can be suspended, else a plain
+one.
 
 A generator takes the Wasm parameters, the depth of the call stack beneath it, and ``resume``: None,
 or the place to go on at with the values of all its variables. It returns the results.
@@ -10,8 +11,8 @@ import ast
 from dataclasses import dataclass
 
 from chiwawa.aot import fold
-from chiwawa.aot.emit import write
-from chiwawa.aot.fold import Node, const, name
+from chiwawa.aot.emit import Writer
+from chiwawa.aot.fold import const, name
 from chiwawa.aot.structure import located, structure
 from chiwawa.aot.tree import Options, build
 from chiwawa.lower import Lowered, lower
@@ -38,7 +39,7 @@ def zero(valtype: ValType) -> str:
     return "None"
 
 
-def translate_function(index: int, options: Options) -> Translated:
+def translate_function(index: int, options: Options, writer: Writer) -> Translated:
     """Translate the function ``index``, which is defined in the module."""
     lowered = lower(options.spaces, index, everywhere=options.everywhere)
     generator = index in options.suspendable
@@ -65,7 +66,7 @@ def translate_function(index: int, options: Options) -> Translated:
             head.append(ast.If(const(0), [ast.Expr(ast.Yield(None))], []))
     args = ast.arguments([], [ast.arg(p) for p in params], None, [], [], None, defaults)
     function = ast.FunctionDef(options.names[index], args, [*head, *body], [])
-    source, lines = write(function)
+    source, lines = writer.write_function(function)
     return Translated(index, source, tuple(lines), generator, slots, lowered)
 
 

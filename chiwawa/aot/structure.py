@@ -1,19 +1,20 @@
 """Control as Python control: a tree of items to statements guarded by ``pc``.
 
 A loop becomes ``while True``, an ``if`` an ``if``; a block becomes nothing: its statements stand in
-line, and a branch to its end is whatever is cheapest there: falling off the end of a suite, ``break``,
-``continue``, or setting ``pc`` to the code offset of the block's end and skipping until there.
+line, and a branch to its end is whatever is cheapest there: falling off the end of a suite,
+``break``, ``continue``, or setting ``pc`` to the code offset of the block's end and skipping until
+there.
 
 ``pc`` is 0 in a program that simply runs. Otherwise it is the code offset to go to, and what lies
-before it is skipped by guards: ``if not pc`` before what is only run, ``if pc <= X`` before what can
-be entered at X. Offsets grow along the code, so a guard lets in 0 and its own X and nothing later.
-A frame that is restored is entered with ``pc`` set in just that way, to a safepoint's offset, or to
-one more than the offset of a call in progress. So a branch far out and a restored frame are one
-mechanism, and guards stand only where one of the two can arrive.
+before it is skipped by guards: ``if not pc`` before what is only run, ``if pc <= X`` before what
+can be entered at X. Offsets grow along the code, so a guard lets in 0 and its own X and nothing
+later. A frame that is restored is entered with ``pc`` set in just that way, to a safepoint's offset,
+or to one more than the offset of a call in progress. So a branch far out and a restored frame are
+one mechanism, and guards stand only where one of the two can arrive.
 
-Python nests few loops, so a function with very deep ones is laid flat instead: one ``while True``, in
-which a branch back sets ``pc`` and starts again from the top, past guards that are nested in turn so
-that finding the place takes a logarithmic number of tests.
+Python nests few loops, so a function with very deep ones is laid flat instead: one ``while True``,
+in which a branch back sets ``pc`` and starts again from the top, past guards that are nested in
+turn so that finding the place takes a logarithmic number of tests.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ from dataclasses import dataclass, field
 
 from chiwawa.aot import fold
 from chiwawa.aot.fold import Node, const, name
-from chiwawa.aot.tree import (
+from chiwawa.aot.items import (
     Block,
     Br,
     BrTable,
     Call,
+    Flat,
     If,
     Item,
     Loop,
+    Mark,
     Plain,
     Poll,
-    Surveyed,
+    last_of,
     leaves,
+    survey,
 )
 from chiwawa.lower import Label, Lowered
 
@@ -50,23 +54,8 @@ FEW_ARMS = 4
 ALWAYS = 1 << 32
 
 
-@dataclass(slots=True, eq=False)
-class Mark(Surveyed):
-    """A place to which ``pc`` can lead: the end of a block or, laid flat, the head of a loop."""
-
-    label: Label
-    code: int
-
-    def __post_init__(self) -> None:
-        # Marks are made after the survey, and hold nothing.
-        self.count = self.last = 0
-        self.aims = frozenset()
-        self.loops = False
-
-
 #: Where a branch leads: a label, and whether it leaves a loop instead of going to its head.
 Target = tuple[Label, bool]
-Flat = Item | Mark
 
 
 @dataclass(slots=True)
@@ -145,53 +134,24 @@ def poll_statement(offset: int) -> ast.stmt:
     return ast.If(name("poll"), [pause], [])
 
 
-def call_statement(item: Call, generator: Node) -> ast.stmt:
-    """Delegate to a callee's generator."""
-    value = ast.YieldFrom(generator)
+def call_statements(item: Call) -> list[ast.stmt]:
+    """A call, from its start."""
+    enter = result_statement(item, ast.YieldFrom(item.value))
+    if item.target is None:
+        return [enter]
+    find = ast.Assign([ast.Name("target", fold.STORE)], item.target)
+    direct = fold.attribute(name("target"), "direct")
+    call = ast.If(direct, [result_statement(item, item.direct)], [enter])
+    return [located(find, item.offset), call]
+
+
+def result_statement(item: Call, value: Node) -> ast.stmt:
+    """Take what a call gives."""
     targets: list[ast.expr] = [ast.Name(target, fold.STORE) for target in item.targets]
     if not targets:
         return located(ast.Expr(value), item.offset)
     target = targets[0] if len(targets) == 1 else ast.Tuple(targets, fold.STORE)
     return located(ast.Assign([target], value), item.offset)
-
-
-def survey(items: Sequence[Flat]) -> int:
-    """Fill in what ``Surveyed`` says of each item; how deep loops nest."""
-    deepest = 0
-    for item in items:
-        item.count = item.last = 0
-        item.aims = frozenset()
-        item.loops = False
-        match item:
-            case Poll(offset=offset):
-                item.count, item.last = 1, offset
-            case Call(offset=offset, resumes=True):
-                item.count, item.last = 1, offset + 1
-            case Br(label=label):
-                item.aims = frozenset((label,))
-            case BrTable(labels=labels):
-                item.aims = frozenset(labels)
-            case If(then=then, orelse=orelse):
-                deepest = max(deepest, survey(then), survey(orelse))
-                summarise(item, [*then, *orelse])
-            case Loop(body=body) | Block(body=body):
-                is_loop = isinstance(item, Loop)
-                deepest = max(deepest, survey(body) + is_loop)
-                summarise(item, body)
-                item.loops |= is_loop
-    return deepest
-
-
-def summarise(item: Flat, inner: Sequence[Flat]) -> None:
-    item.count = sum(i.count for i in inner)
-    item.last = last_of(inner)
-    item.aims = frozenset().union(*(i.aims for i in inner if i.aims))
-    item.loops = any(i.loops for i in inner)
-
-
-def last_of(items: Sequence[Flat]) -> int:
-    """The last place to resume at, or 0."""
-    return max((item.last for item in items), default=0)
 
 
 def _nested(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -464,7 +424,7 @@ class _Sequence:
 
     def tail_after(self, position: int) -> frozenset[Target]:
         """What is reached by falling out of the item at ``position``."""
-        reached = set()
+        reached: set[Target] = set()
         for item in self.items[position + 1 :]:
             if not isinstance(item, Mark):
                 return frozenset(reached)
@@ -519,12 +479,12 @@ class _Sequence:
 
     def call(self, item: Call) -> None:
         group = self.opened()
-        group.append(call_statement(item, item.value))
+        group += call_statements(item)
         if not item.resumes or not self.pending:
             return
         code = item.offset + 1
         assert self.guard is not None
-        resumed = [set_pc(0), call_statement(item, name("callee"))]
+        resumed = [set_pc(0), result_statement(item, ast.YieldFrom(name("callee")))]
         if self.pending <= code:
             self.pending = 0
         if not self.pending and not self.far:

@@ -13,119 +13,29 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from functools import cache
 
 from chiwawa.aot import fold
 from chiwawa.aot.fold import Node, const, is_atom, is_const, name
+from chiwawa.aot.items import (
+    Block,
+    Br,
+    BrTable,
+    Call,
+    If,
+    Item,
+    Loop,
+    Plain,
+    Poll,
+    leaves,
+)
+from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
 from chiwawa.lower import Label, Lowered, Spaces
-from chiwawa.module import Instr, MemArg
-from chiwawa.opcodes import Op
+from chiwawa.module import Instr
 from chiwawa_runtime.instance import weight
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.types import F32, F64, NumType, ValType, VecType
+from chiwawa_runtime.types import ValType
 
 #: Python's compiler and astor recurse into expressions: deeper ones go through a variable.
 DEEPEST = 24
-
-
-class Surveyed:
-    """What is known of an item once its tree has been surveyed: how many places in it can be
-    resumed at and the last of them, the labels that branches in it lead to, whether loops are in
-    it."""
-
-    __slots__ = ("aims", "count", "last", "loops")
-    count: int
-    last: int
-    aims: frozenset[Label]
-    loops: bool
-
-
-@dataclass(slots=True, eq=False)
-class Plain(Surveyed):
-    """A statement without control. ``offset`` is that of the instruction in it that may trap."""
-
-    node: ast.stmt
-    offset: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Poll(Surveyed):
-    """A safepoint: all operands are in their variables."""
-
-    offset: int
-
-
-@dataclass(slots=True, eq=False)
-class Call(Surveyed):
-    """A call that may be suspended: ``value`` makes the callee's generator. ``resumes`` is False
-    where the callee is the host's, which cannot be captured."""
-
-    offset: int
-    value: Node
-    targets: list[str]
-    resumes: bool
-
-
-@dataclass(slots=True, eq=False)
-class If(Surveyed):
-    test: Node
-    then: list[Item]
-    orelse: list[Item]
-    #: The code offset at which the second arm begins, and at which the construct ends.
-    else_offset: int
-    end_offset: int
-
-
-@dataclass(slots=True, eq=False)
-class Loop(Surveyed):
-    label: Label
-    body: list[Item]
-
-
-@dataclass(slots=True, eq=False)
-class Block(Surveyed):
-    """Items, and a label at their end that branches lead to."""
-
-    label: Label
-    body: list[Item]
-
-
-@dataclass(slots=True, eq=False)
-class Br(Surveyed):
-    """To the head of a loop, or the end of anything else. What it carries is in place. A return
-    has its value with it."""
-
-    label: Label
-    value: Node | None = None
-    #: Whether this leaves a loop at its end, instead of going to its head.
-    exits: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class BrTable(Surveyed):
-    """``index`` is an atom; the last label is the default."""
-
-    index: Node
-    labels: tuple[Label, ...]
-
-
-Item = Plain | Poll | Call | If | Loop | Block | Br | BrTable
-
-
-def leaves(items: list[Item]) -> bool:
-    """Whether nothing falls off the end of ``items``."""
-    if not items:
-        return False
-    match items[-1]:
-        case Br() | BrTable():
-            return True
-        case Plain(node=ast.Expr(value=ast.Call(func=ast.Name(id="unreachable")))):
-            return True
-        case If(then=then, orelse=orelse):
-            return leaves(then) and leaves(orelse)
-        case Loop(label=label) | Block(label=label):
-            return not label.leaves
-    return False
 
 
 class Operand:
@@ -176,104 +86,6 @@ class Open:
     then: list[Item] = field(default_factory=list)
 
 
-def high(valtype: ValType) -> int | None:
-    """The bound of an integer type; None for the others."""
-    if isinstance(valtype, NumType) and valtype is not F32 and valtype is not F64:
-        return (1 << valtype.bits) - 1
-    return None
-
-
-def float_const(bits: int, valtype: ValType) -> Node:
-    """A float as Python can write it exactly: by bits where its repr would lose them."""
-    value = f32_from_bits(bits) if valtype is F32 else f64_from_bits(bits)
-    if value != value:
-        function = "f32_from_bits" if valtype is F32 else "f64_from_bits"
-        return fold.call(function, const(bits))
-    if value in (float("inf"), float("-inf")):
-        return name("inf") if value > 0 else fold.negate(name("inf"))
-    if str(value).startswith("-"):
-        return fold.negate(fold.bounded(ast.Constant(-value), None, None))
-    return fold.bounded(ast.Constant(value), None, None)
-
-
-def environment(instr: Instr) -> dict[str, Node]:
-    """What the names of a meaning stand for in generated code (see ``chiwawa.opcodes``)."""
-    env: dict[str, Node] = {}
-    for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
-        match kind:
-            case "memarg":
-                assert isinstance(imm, MemArg)
-                env["memory"] = name(f"m{imm.memidx}")
-                env["offset"] = const(imm.offset)
-            case "i32" | "i64":
-                env["value"] = const(imm)
-            case "f32" | "f64":
-                assert isinstance(imm, int)
-                env["value"] = float_const(imm, F32 if kind == "f32" else F64)
-            case "memidx":
-                env["mem2" if "mem" in env else "mem"] = name(f"mem{imm}")
-            case "tableidx":
-                env["table2" if "table" in env else "table"] = name(f"table{imm}")
-            case "globalidx":
-                env["glob"] = name(f"g{imm}")
-            case "elemidx":
-                env["elem"] = name(f"elem{imm}")
-            case "dataidx":
-                env["data"] = name(f"data{imm}")
-            case "funcidx":
-                env["func"] = name(f"ref{imm}")
-    return env
-
-
-NO_IMMEDIATES: dict[str, Node] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the translator asks of a row of the instruction table, worked out once. ``counts`` is how
-    often each operand is named; ``lazy`` says that one may go unevaluated; ``rounds`` that the
-    meaning is ``f32_round`` of something; ``typed`` that ``high`` bounds the result (None: it is no
-    integer)."""
-
-    template: fold.Template
-    counts: tuple[int, ...]
-    arity: int
-    pushes: bool
-    reads: bool
-    writes: bool
-    traps: bool
-    lazy: bool
-    rounds: bool
-    typed: bool
-    high: int | None
-
-
-@cache
-def usage(op: Op) -> Usage:
-    assert op.meaning is not None
-    counts = fold.uses(op)
-    result = op.results[0] if op.signature is not None and op.results else None
-    typed = isinstance(result, NumType | VecType)
-    top = high(result) if isinstance(result, NumType) else None
-    return Usage(
-        template=fold.template(op),
-        counts=counts,
-        arity=sum(1 for count in counts if count),
-        pushes=bool(result) if op.signature is not None else op.name not in STATEMENTS,
-        reads="r" in op.effects,
-        writes="w" in op.effects,
-        traps="t" in op.effects,
-        lazy=op.mnemonic == "select",
-        rounds=op.meaning.startswith("f32_round("),
-        typed=typed,
-        high=top if op.high is None else op.high,
-    )
-
-
-#: What has a meaning and no signature, and pushes nothing.
-STATEMENTS = ("global.set", "table.set", "table.fill")
-
-
 def build(lowered: Lowered, options: Options) -> list[Item]:
     """The tree of a function."""
     return _Builder(lowered, options).run()
@@ -287,31 +99,12 @@ class _Builder:
         self.stack: list[Operand] = []
         self.opened: list[Open] = []
         self.local_high = [high(t) for t in lowered.locals]
-        self.rules = {
-            "local.get": self.local_get,
-            "local.set": self.local_set,
-            "local.tee": self.local_tee,
-            "drop": self.drop,
-            "nop": self.nop,
-            "unreachable": self.unreachable,
-            "block": self.block,
-            "loop": self.loop,
-            "if": self.if_,
-            "else": self.else_,
-            "end": self.end,
-            "br": self.br,
-            "br_if": self.br_if,
-            "br_table": self.br_table,
-            "return": self.return_,
-            "call": self.call,
-            "call_indirect": self.call_indirect,
-        }
         #: The position of an instruction that was translated with the one before it.
         self.skipped = -1
 
     def run(self) -> list[Item]:
         lowered = self.lowered
-        rules, reached = self.rules, lowered.reached
+        reached = lowered.reached
         safepoints = lowered.safepoints if self.options.polls else ()
         for position, instr in enumerate(lowered.body):
             if reached[position]:
@@ -322,13 +115,13 @@ class _Builder:
                     # A restored frame has whatever its checkpoint says.
                     self.widen(lowered.types_at(position))
                     self.items.append(Poll(instr.offset))
-                rule = rules.get(instr.op.name)
+                rule = RULES.get(instr.op.name)
                 if rule is None:
                     self.apply(instr)
                 else:
-                    rule(position, instr)
+                    rule(self, position, instr)
             elif instr.op.name in ("end", "else"):
-                rules[instr.op.name](position, instr)
+                RULES[instr.op.name](self, position, instr)
         return self.items
 
     # Operands.
@@ -459,11 +252,11 @@ class _Builder:
         op, spaces = instr.op, self.options.spaces
         match op.mnemonic:
             case "global.get":
-                return high(spaces.globals[instr.imm[0]])  # type: ignore[index]
+                return high(spaces.globals[instr.imm[0]])
             case "table.grow":
-                return high(spaces.table_addresses[instr.imm[0]])  # type: ignore[index]
+                return high(spaces.table_addresses[instr.imm[0]])
             case "memory.size" | "memory.grow":
-                return high(spaces.addresses[instr.imm[0]])  # type: ignore[index]
+                return high(spaces.addresses[instr.imm[0]])
             case "ref.is_null":
                 return 1
             case "select":
@@ -477,17 +270,17 @@ class _Builder:
         pass
 
     def local_get(self, position: int, instr: Instr) -> None:
-        index: int = instr.imm[0]  # type: ignore[assignment]
+        index: int = instr.imm[0]
         self.push(Operand(name(f"l{index}", self.local_high[index]), locals_=1 << index))
 
     def local_set(self, position: int, instr: Instr) -> None:
-        index: int = instr.imm[0]  # type: ignore[assignment]
+        index: int = instr.imm[0]
         operand = self.stack.pop()
         self.spill_where(local=1 << index, trap=operand.trap is not None)
         self.assign(f"l{index}", operand)
 
     def local_tee(self, position: int, instr: Instr) -> None:
-        index: int = instr.imm[0]  # type: ignore[assignment]
+        index: int = instr.imm[0]
         operand = self.stack.pop()
         self.spill_where(local=1 << index, trap=operand.trap is not None)
         self.assign(f"l{index}", operand)
@@ -687,7 +480,7 @@ class _Builder:
     # Calls.
 
     def call(self, position: int, instr: Instr) -> None:
-        index: int = instr.imm[0]  # type: ignore[assignment]
+        index: int = instr.imm[0]
         functype = self.options.spaces.funcs[index]
         callee = self.options.names[index]
         imported = index < self.options.spaces.imported_funcs
@@ -704,15 +497,20 @@ class _Builder:
 
     def call_indirect(self, position: int, instr: Instr) -> None:
         typeidx, tableidx = instr.imm
-        functype = self.options.spaces.types[typeidx]  # type: ignore[index]
+        functype = self.options.spaces.types[typeidx]
         count = len(functype.params) + 1
         self.prepare(count)
         first = len(self.stack) - count
         *args, index = (operand.node for operand in self.stack[first:])
         del self.stack[first:]
-        callee = fold.call("indirect", name(f"table{tableidx}"), index, name(f"type{typeidx}"))
-        value = fold.apply(callee, [*args, self.depth(True)])
+        target = fold.call("indirect", name(f"table{tableidx}"), index, name(f"type{typeidx}"))
+        enter = fold.attribute(name("target"), "enter")
+        value = fold.apply(enter, [*args, self.depth(True)])
+        direct = fold.apply(fold.attribute(name("target"), "direct"), args)
         self.suspend(position, instr, value, True)
+        call = self.items[-1]
+        assert isinstance(call, Call)
+        call.target, call.direct = target, direct
 
     def prepare(self, count: int) -> None:
         """Everything beneath a call's operands into variables; nothing that traps among them."""
@@ -767,3 +565,25 @@ class _Builder:
         target = targets[0] if count == 1 else ast.Tuple(targets, fold.STORE)
         self.emit(ast.Assign([target], value), instr.offset)
         self.typed(functype.results, base)
+
+
+#: What has no meaning in the instruction table, in its order.
+RULES = {
+    "unreachable": _Builder.unreachable,
+    "nop": _Builder.nop,
+    "block": _Builder.block,
+    "loop": _Builder.loop,
+    "if": _Builder.if_,
+    "else": _Builder.else_,
+    "end": _Builder.end,
+    "br": _Builder.br,
+    "br_if": _Builder.br_if,
+    "br_table": _Builder.br_table,
+    "return": _Builder.return_,
+    "call": _Builder.call,
+    "call_indirect": _Builder.call_indirect,
+    "drop": _Builder.drop,
+    "local.get": _Builder.local_get,
+    "local.set": _Builder.local_set,
+    "local.tee": _Builder.local_tee,
+}

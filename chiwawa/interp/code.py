@@ -33,7 +33,16 @@ class Segment:
     """``offsets`` are the code offsets of the handlers' instructions, then of the last one.
     ``argument`` is what the ending needs: a Jump, a list of them, or what is called."""
 
-    __slots__ = ("argument", "ending", "handlers", "next", "offset", "offsets", "safepoint", "start")
+    __slots__ = (
+        "argument",
+        "ending",
+        "handlers",
+        "next",
+        "offset",
+        "offsets",
+        "safepoint",
+        "start",
+    )
 
     def __init__(self, start: int, offset: int, safepoint: bool) -> None:
         self.start = start
@@ -117,7 +126,7 @@ class _Filler:
         self.code = code
         self.lowered = code.lowered
         self.instance = instance
-        self.ends = {l.else_: l.end for l in code.lowered.labels.values() if l.else_ is not None}
+        self.ends = {x.else_: x.end for x in code.lowered.labels.values() if x.else_ is not None}
 
     def fill(self, segment: Segment) -> None:
         lowered, at = self.lowered, self.code.at
@@ -126,7 +135,7 @@ class _Filler:
         first = True
         while first or position not in at:
             first = False
-            op, imm, offset = lowered.body[position]
+            op, _, offset = lowered.body[position]
             name = op.name
             if name == "else":
                 # Fallen into from the first arm: on to the end.
@@ -174,14 +183,14 @@ class _Filler:
             case "unreachable":
                 segment.ending = UNREACHABLE
             case "call":
-                index: int = lowered.body[position].imm[0]  # type: ignore[assignment]
+                index: int = lowered.body[position].imm[0]
                 segment.ending = CALL
                 segment.argument = self.instance.functions[index]
                 segment.next = at[position + 1]
             case "call_indirect":
-                typeidx, tableidx = lowered.body[position].imm
+                _, tableidx = lowered.body[position].imm
                 segment.ending = CALL_INDIRECT
-                table = self.instance.tables[tableidx]  # type: ignore[index]
+                table = self.instance.tables[tableidx]
                 segment.argument = (table, lowered.calls[position])
                 segment.next = at[position + 1]
             case _:

@@ -84,7 +84,7 @@ def environment(instr: Instr, instance: Instance) -> dict[str, Any]:
                 env["value"] = f32_from_bits(imm)
             case "f64", int():
                 env["value"] = f64_from_bits(imm)
-            case ("i32" | "i64"), int():
+            case (("i32" | "i64"), int()):
                 env["value"] = imm
             case "memidx", int():
                 env["mem2" if "mem" in env else "mem"] = instance.memories[imm]
@@ -135,11 +135,11 @@ def handler(instr: Instr, instance: Instance) -> Handler:
     op = instr.op
     match op.name:
         case "local.get":
-            return local_get(instr.imm[0])  # type: ignore[arg-type]
+            return local_get(instr.imm[0])
         case "local.set":
-            return local_set(instr.imm[0])  # type: ignore[arg-type]
+            return local_set(instr.imm[0])
         case "local.tee":
-            return local_tee(instr.imm[0])  # type: ignore[arg-type]
+            return local_tee(instr.imm[0])
         case "drop":
             return drop
         case "nop":

@@ -145,9 +145,9 @@ def calling(code: Code, position: int) -> Segment:
     following = code.at[position + 1]
     offset = code.lowered.body[position].offset
     for segment in code.at.values():
-        if segment.next is following and segment.ending in (CALL, CALL_INDIRECT):
-            if segment.offsets[-1] == offset:
-                return segment
+        calls = segment.ending in (CALL, CALL_INDIRECT)
+        if calls and segment.next is following and segment.offsets[-1] == offset:
+            return segment
     raise AssertionError("a call ends a segment")
 
 
@@ -298,7 +298,7 @@ class Interpretation:
             raise
 
     def frames(self) -> list[RawFrame]:
-        result = []
+        result: list[RawFrame] = []
         for frame in reversed(self.stack):
             if frame.engine is not self.engine:
                 raise CheckpointError(
@@ -324,7 +324,7 @@ class Interpretation:
         else:
             return error
         if not trap.backtrace:
-            locations = []
+            locations: list[Location] = []
             for frame in reversed(self.stack):
                 offset = self.trapped if not locations else frame.segment.offsets[-1]
                 index = frame.code.index

@@ -37,46 +37,38 @@ class Code:
     of its ``def`` as it was written, ``slots`` how many stack variables a resumed frame has."""
 
     def __init__(
-        self,
-        function: FunctionType,
-        generator: bool,
-        first_line: int,
-        slots: int,
-        locals_: str,
-        lines: str,
-        safepoints: str,
-        calls: str,
-        types: Sequence[FuncType],
-        functions: Sequence[FuncType],
+        self, row: tuple[Any, ...], types: Sequence[FuncType], functions: Sequence[FuncType]
     ) -> None:
-        self.function = function
-        self.generator = generator
-        self.first_line = first_line
-        self.slots = slots
-        self._tables = (locals_, lines, safepoints, calls, types, functions)
+        """``row`` is as ``chiwawa.aot.file`` writes it."""
+        self.function: FunctionType
+        self.generator: bool
+        self.first_line: int
+        self.slots: int
+        self.function, self.generator, self.first_line, self.slots, *texts = row
+        self._locals, self._lines, self._safepoints, self._calls = texts
+        self._types, self._functions = types, functions
 
     @cached_property
     def lines(self) -> Mapping[int, int]:
         """The code offset that a line stands for, the ``def`` being line 0."""
-        pairs = (entry.split(":") for entry in self._tables[1].split())
+        pairs = (entry.split(":") for entry in self._lines.split())
         return {int(line): int(offset) for line, offset in pairs}
 
     @cached_property
     def points(self) -> Points:
-        locals_, _, safepoints, calls, types, functions = self._tables
         stops = {}
-        for entry in safepoints.split():
+        for entry in self._safepoints.split():
             offset, _, stack = entry.partition(":")
             stops[int(offset)] = spelled(stack)
         places = {}
-        for entry in calls.split():
+        for entry in self._calls.split():
             offset, stack, callee = entry.split(":")
             if callee.endswith("t"):
-                call = CallPoint(spelled(stack), types[int(callee[:-1])], None)
+                call = CallPoint(spelled(stack), self._types[int(callee[:-1])], None)
             else:
-                call = CallPoint(spelled(stack), functions[int(callee)], int(callee))
+                call = CallPoint(spelled(stack), self._functions[int(callee)], int(callee))
             places[int(offset)] = call
-        return Points(spelled(locals_), stops, places)
+        return Points(spelled(self._locals), stops, places)
 
 
 @dataclass(frozen=True)
@@ -169,7 +161,7 @@ def bundle(
         ],
         recursive=frozenset(recursive),
     )
-    own = [Code(*row, functypes, func_space) for row in codes]
+    own = [Code(row, functypes, func_space) for row in codes]
     return Bundle(program, own, functypes, granularity, imported_names, module)
 
 

@@ -83,7 +83,7 @@ class References:
         if isinstance(valtype, RefType):
             return self.out(value)
         # A comparison's result may still be a bool.
-        return int(value) if valtype is I32 or valtype is I64 else value  # type: ignore[no-any-return]
+        return int(value) if valtype is I32 or valtype is I64 else value
 
 
 def capture(
@@ -248,9 +248,7 @@ def typed_values(
     return result
 
 
-def check_frames(
-    instance: Instance, frames: Sequence[Frame], refs: References
-) -> list[RawFrame]:
+def check_frames(instance: Instance, frames: Sequence[Frame], refs: References) -> list[RawFrame]:
     """Each frame at a boundary that its function has, with values of its types, and called by the
     frame after it."""
     program, engine = instance.program, instance.engine
@@ -283,9 +281,6 @@ def check_frames(
 
 
 def check_callee(call: CallPoint, callee: Frame, functype: FuncType, where: str) -> None:
-    if call.function is None:
-        right = functype == call.type
-    else:
-        right = callee.function == call.function
-    if not right:
+    by_type = call.function is None and functype == call.type
+    if not by_type and callee.function != call.function:
         raise CheckpointError(f"{where} calls another function than {callee.function}")

@@ -1,9 +1,9 @@
 """The engine of generated code: generators that are started, suspended, read and resumed.
 
-A generated file has its functions at top level, and they name what belongs to an instance (memories,
-globals, other functions) as if it were global. Each instance gets functions of its own that share
-the file's code and have a namespace of their own, so nothing is looked up through an instance while
-a program runs.
+A generated file has its functions at top level, and they name what belongs to an instance
+(memories, globals, other functions) as if it were global. Each instance gets functions of its own
+that share the file's code and have a namespace of their own, so nothing is looked up through an
+instance while a program runs.
 
 A suspended frame is read from outside: its variables are the Wasm locals and operands, and the line
 that it stands on says at which instruction. A frame is restored by starting a generator with
@@ -34,7 +34,6 @@ from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.table import Table
 from chiwawa_runtime.types import FuncType, ValType
 
-
 #: Where the helpers that meanings call come from, as tracebacks say it.
 HELPERS = make_f32_round.__code__.co_filename
 
@@ -43,20 +42,13 @@ def unreachable() -> None:
     raise Trap("unreachable")
 
 
-def indirect(
-    table: Table, index: int, functype: FuncType
-) -> Callable[..., Generator[None, None, Any]]:
-    """What call_indirect enters."""
-    return indirect_target(table, index, functype).enter  # type: ignore[return-value]
-
-
 #: What generated code names, beside what belongs to its instance: no function may be called so.
 BUILTINS: dict[str, object] = {
     **NAMESPACE,
     "inf": float("inf"),
     "unreachable": unreachable,
     "exhausted": exhausted,
-    "indirect": indirect,
+    "indirect": indirect_target,
     "DEEPEST": DEEPEST,
     "f32_cell": None,
 }

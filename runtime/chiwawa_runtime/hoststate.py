@@ -1,7 +1,7 @@
 """An embedder's Python state in a checkpoint: written with dill, read only with consent.
 
-Reading a pickle runs whatever it says, so ``load`` is called in one place, where the caller has said
-that it trusts the file.
+Reading a pickle runs whatever it says, so ``load`` is called in one place, where the caller has
+said that it trusts the file.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ class Instance:
             raise incompatible(spec, type(given).__name__.lower())
 
     def references(self, spec: ElemSpec) -> list[Any]:
-        result = []
+        result: list[Any] = []
         for init in spec.init:
             if isinstance(init, int):
                 result.append(self.functions[init])
@@ -268,10 +268,9 @@ def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
     if function is None:
         # A comparison's result may still be a bool.
         raise Trap(f"uninitialized element {int(index)}")
-    assert isinstance(function, Function)
-    if function.type is not functype and function.type != functype:
+    if function.type is not functype and function.type != functype:  # type: ignore[attr-defined]
         raise Trap("indirect call type mismatch")
-    return function
+    return function  # type: ignore[return-value]
 
 
 def crossing(function: Function) -> Callable[..., Generator[None, None, Any]]:

@@ -84,7 +84,7 @@ class ElemSpec:
     ``offset`` is there where the segment is active; ``declarative`` segments start dropped."""
 
     mode: str
-    init: Sequence[int | None | Constant]
+    init: Sequence[int | Constant | None]
     tableidx: int = 0
     offset: Constant | None = None
 

@@ -1,0 +1,113 @@
+"""What the translator asks of a row of the instruction table, and of an instruction's
+immediates."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+
+from chiwawa.aot import fold
+from chiwawa.aot.fold import Node, const, name
+from chiwawa.module import Instr, MemArg
+from chiwawa.opcodes import Op
+from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.types import F32, F64, NumType, ValType, VecType
+
+
+def high(valtype: ValType) -> int | None:
+    """The bound of an integer type; None for the others."""
+    if isinstance(valtype, NumType) and valtype is not F32 and valtype is not F64:
+        return (1 << valtype.bits) - 1
+    return None
+
+
+def float_const(bits: int, valtype: ValType) -> Node:
+    """A float as Python can write it exactly: by bits where its repr would lose them."""
+    value = f32_from_bits(bits) if valtype is F32 else f64_from_bits(bits)
+    if value != value:
+        function = "f32_from_bits" if valtype is F32 else "f64_from_bits"
+        return fold.call(function, const(bits))
+    if value in (float("inf"), float("-inf")):
+        return name("inf") if value > 0 else fold.negate(name("inf"))
+    if str(value).startswith("-"):
+        return fold.negate(fold.bounded(ast.Constant(-value), None, None))
+    return fold.bounded(ast.Constant(value), None, None)
+
+
+def environment(instr: Instr) -> dict[str, Node]:
+    """What the names of a meaning stand for in generated code (see ``chiwawa.opcodes``)."""
+    env: dict[str, Node] = {}
+    for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
+        match kind:
+            case "memarg":
+                assert isinstance(imm, MemArg)
+                env["memory"] = name(f"m{imm.memidx}")
+                env["offset"] = const(imm.offset)
+            case "i32" | "i64":
+                env["value"] = const(imm)
+            case "f32" | "f64":
+                assert isinstance(imm, int)
+                env["value"] = float_const(imm, F32 if kind == "f32" else F64)
+            case "memidx":
+                env["mem2" if "mem" in env else "mem"] = name(f"mem{imm}")
+            case "tableidx":
+                env["table2" if "table" in env else "table"] = name(f"table{imm}")
+            case "globalidx":
+                env["glob"] = name(f"g{imm}")
+            case "elemidx":
+                env["elem"] = name(f"elem{imm}")
+            case "dataidx":
+                env["data"] = name(f"data{imm}")
+            case "funcidx":
+                env["func"] = name(f"ref{imm}")
+    return env
+
+
+NO_IMMEDIATES: dict[str, Node] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the translator asks of a row of the instruction table, worked out once. ``counts`` is
+    how often each operand is named; ``lazy`` says that one may go unevaluated; ``rounds`` that the
+    meaning is ``f32_round`` of something; ``typed`` that ``high`` bounds the result (None: it is no
+    integer)."""
+
+    template: fold.Template
+    counts: tuple[int, ...]
+    arity: int
+    pushes: bool
+    reads: bool
+    writes: bool
+    traps: bool
+    lazy: bool
+    rounds: bool
+    typed: bool
+    high: int | None
+
+
+@cache
+def usage(op: Op) -> Usage:
+    assert op.meaning is not None
+    counts = fold.uses(op)
+    result = op.results[0] if op.signature is not None and op.results else None
+    typed = isinstance(result, NumType | VecType)
+    top = high(result) if isinstance(result, NumType) else None
+    return Usage(
+        template=fold.template(op),
+        counts=counts,
+        arity=sum(1 for count in counts if count),
+        pushes=bool(result) if op.signature is not None else op.name not in STATEMENTS,
+        reads="r" in op.effects,
+        writes="w" in op.effects,
+        traps="t" in op.effects,
+        lazy=op.mnemonic == "select",
+        rounds=op.meaning.startswith("f32_round("),
+        typed=typed,
+        high=top if op.high is None else op.high,
+    )
+
+
+#: What has a meaning and no signature, and pushes nothing.
+STATEMENTS = ("global.set", "table.set", "table.fill")

@@ -149,7 +149,7 @@ def test_an_interrupt_ends_it_quietly(program: Programs, tmp_path: Path, path: s
     process.send_signal(signal.SIGINT)
     outcome = ended(process)
     assert (outcome.status, outcome.out) == (130, "")
-    assert set(outcome.err.splitlines(keepends=True)) == {WRITTEN}
+    assert set(outcome.err.splitlines(keepends=True)) <= {WRITTEN}
 
 
 @pytest.mark.parametrize("granularity", ["safepoint", "instruction"])

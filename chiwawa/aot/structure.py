@@ -8,9 +8,9 @@ there.
 ``pc`` is 0 in a program that simply runs. Otherwise it is the code offset to go to, and what lies
 before it is skipped by guards: ``if not pc`` before what is only run, ``if pc <= X`` before what
 can be entered at X. Offsets grow along the code, so a guard lets in 0 and its own X and nothing
-later. A frame that is restored is entered with ``pc`` set in just that way, to a safepoint's offset,
-or to one more than the offset of a call in progress. So a branch far out and a restored frame are
-one mechanism, and guards stand only where one of the two can arrive.
+later. A frame that is restored is entered with ``pc`` set in just that way, to a safepoint's
+offset, or to one more than the offset of a call in progress. So a branch far out and a restored
+frame are one mechanism, and guards stand only where one of the two can arrive.
 
 Python nests few loops, so a function with very deep ones is laid flat instead: one ``while True``,
 in which a branch back sets ``pc`` and starts again from the top, past guards that are nested in

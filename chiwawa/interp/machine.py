@@ -229,10 +229,7 @@ class Interpretation:
                         segment = segment.next  # type: ignore[assignment]
                         continue
                     elif ending == IF:
-                        if operands.pop():
-                            segment = segment.next  # type: ignore[assignment]
-                        else:
-                            segment = segment.argument.segment
+                        segment = segment.next if operands.pop() else segment.argument.segment
                         continue
                     elif ending == BR_TABLE:
                         index = operands.pop()

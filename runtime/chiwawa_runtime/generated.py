@@ -31,8 +31,7 @@ from chiwawa_runtime.instance import (
 from chiwawa_runtime.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.table import Table
-from chiwawa_runtime.types import FuncType, ValType
+from chiwawa_runtime.types import ValType
 
 #: Where the helpers that meanings call come from, as tracebacks say it.
 HELPERS = make_f32_round.__code__.co_filename

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from chiwawa.aot import fold
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.fold import const, name
-from chiwawa.aot.structure import located, structure
+from chiwawa.aot.statements import located
+from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import Options, build
 from chiwawa.lower import Lowered, lower
 from chiwawa_runtime.types import F32, F64, NumType, ValType

@@ -57,9 +57,21 @@ class Segment:
 
 
 class Code:
-    """A prepared function. ``at`` has the segments by position."""
+    """A prepared function. ``at`` has the segments by the position that they start at, ``calls``
+    those that end in a call by its position, ``positions`` the boundaries by code offset."""
 
-    __slots__ = ("arity", "at", "depth", "entry", "index", "lowered", "params", "zeros")
+    __slots__ = (
+        "arity",
+        "at",
+        "calls",
+        "depth",
+        "entry",
+        "index",
+        "lowered",
+        "params",
+        "positions",
+        "zeros",
+    )
 
     def __init__(self, lowered: Lowered, depth: int) -> None:
         self.lowered = lowered
@@ -70,6 +82,9 @@ class Code:
         #: How much deeper than a frame of this function its callees are.
         self.depth = depth
         self.at: dict[int, Segment] = {}
+        self.calls: dict[int, Segment] = {}
+        body, reached = lowered.body, lowered.reached
+        self.positions = {i.offset: p for p, i in enumerate(body) if reached[p]}
         self.entry: Segment
 
 
@@ -186,12 +201,14 @@ class _Filler:
                 index: int = lowered.body[position].imm[0]
                 segment.ending = CALL
                 segment.argument = self.instance.functions[index]
+                self.code.calls[position] = segment
                 segment.next = at[position + 1]
             case "call_indirect":
                 _, tableidx = lowered.body[position].imm
                 segment.ending = CALL_INDIRECT
                 table = self.instance.tables[tableidx]
                 segment.argument = (table, lowered.calls[position])
+                self.code.calls[position] = segment
                 segment.next = at[position + 1]
             case _:
                 return False

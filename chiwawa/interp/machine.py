@@ -26,7 +26,7 @@ from chiwawa.interp.code import (
     prepare,
 )
 from chiwawa.interp.handlers import SOURCE
-from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
+from chiwawa.lower import Spaces, lower, recursive_functions
 from chiwawa.points import points_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
 from chiwawa_runtime.generated import HELPERS
@@ -87,28 +87,26 @@ class InterpreterEngine:
 
         return enter
 
-    def lowered(self, function: int) -> Lowered:
-        return lower(self.spaces, function, everywhere=self.everywhere)
-
     def code(self, function: int) -> Code:
         code = self.codes.get(function)
         if code is None:
-            code = prepare(self.lowered(function), self.instance, function in self.recursive)
+            lowered = lower(self.spaces, function, everywhere=self.everywhere)
+            code = prepare(lowered, self.instance, function in self.recursive)
             self.codes[function] = code
         return code
 
     def points(self, function: int) -> Points:
         points = self.known_points.get(function)
         if points is None:
-            points = self.known_points[function] = points_of(self.lowered(function), self.spaces)
+            points = self.known_points[function] = points_of(
+                self.code(function).lowered, self.spaces
+            )
         return points
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
-        lowered = self.lowered(function)
-        for position, instr in enumerate(lowered.body):
-            if instr.offset == offset and lowered.reached[position]:
-                return lowered.types_at(position)
-        return None
+        code = self.code(function)
+        position = code.positions.get(offset)
+        return None if position is None else code.lowered.types_at(position)
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
         activation = Interpretation(self, len(self.spaces.funcs[function].results))
@@ -122,33 +120,17 @@ class InterpreterEngine:
         for raw in reversed(frames):
             youngest = raw is frames[0]
             code = self.code(raw.function)
-            lowered = code.lowered
-            position = next(
-                p
-                for p, instr in enumerate(lowered.body)
-                if instr.offset == raw.offset and lowered.reached[p]
-            )
+            position = code.positions[raw.offset]
             if youngest and position not in code.at:
                 recursive = raw.function in self.recursive
-                code = prepare(lowered, self.instance, recursive, split=position)
+                code = prepare(code.lowered, self.instance, recursive, split=position)
             frame = Frame(self, code, list(raw.locals), depth)
             frame.stack = list(raw.stack)
-            frame.segment = code.at[position] if youngest else calling(code, position)
+            frame.segment = code.at[position] if youngest else code.calls[position]
             activation.stack.append(frame)
             depth += code.depth or int(frame.segment.ending == CALL_INDIRECT)
         activation.repeats = True
         return activation
-
-
-def calling(code: Code, position: int) -> Segment:
-    """The segment that ends in the call at ``position``."""
-    following = code.at[position + 1]
-    offset = code.lowered.body[position].offset
-    for segment in code.at.values():
-        calls = segment.ending in (CALL, CALL_INDIRECT)
-        if calls and segment.next is following and segment.offsets[-1] == offset:
-            return segment
-    raise AssertionError("a call ends a segment")
 
 
 class Interpretation:
@@ -229,7 +211,8 @@ class Interpretation:
                         segment = segment.next  # type: ignore[assignment]
                         continue
                     elif ending == IF:
-                        segment = segment.next if operands.pop() else segment.argument.segment
+                        taken = operands.pop()
+                        segment = segment.next if taken else segment.argument.segment  # type: ignore[assignment]
                         continue
                     elif ending == BR_TABLE:
                         index = operands.pop()

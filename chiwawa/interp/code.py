@@ -156,13 +156,15 @@ class _Filler:
                 # Fallen into from the first arm: on to the end.
                 segment.next = at[self.ends[position]]
                 break
-            if name in ("end", "block", "loop"):
+            if name in DELIMITERS:
                 # Where a boundary is wanted here, it starts a segment of its own.
                 position += 1
                 continue
             if not lowered.reached[position]:
                 break
-            if self.end(segment, position, name):
+            rule = RULES.get(name)
+            if rule is not None:
+                rule(self, segment, position)
                 segment.offsets.append(offset)
                 break
             handlers.append(handler(lowered.body[position], self.instance))
@@ -172,48 +174,67 @@ class _Filler:
             segment.next = at[position]
         segment.handlers = tuple(handlers)
 
-    def end(self, segment: Segment, position: int, name: str) -> bool:
-        """Whether the instruction ends the segment; what follows it then."""
-        lowered, at = self.lowered, self.code.at
-        height = lowered.heights[position]
-        match name:
-            case "br":
-                segment.ending = BR
-                segment.argument = self.jump(lowered.targets[position][0], height)
-            case "br_if":
-                segment.ending = BR_IF
-                segment.argument = self.jump(lowered.targets[position][0], height - 1)
-                segment.next = at[position + 1]
-            case "br_table":
-                segment.ending = BR_TABLE
-                segment.argument = [self.jump(t, height - 1) for t in lowered.targets[position]]
-            case "if":
-                label = lowered.labels[position]
-                otherwise = label.end if label.else_ is None else label.else_ + 1
-                segment.ending = IF
-                segment.argument = Jump(at[otherwise], 0, 0)
-                segment.next = at[position + 1]
-            case "return":
-                segment.ending = RETURN
-            case "unreachable":
-                segment.ending = UNREACHABLE
-            case "call":
-                index: int = lowered.body[position].imm[0]
-                segment.ending = CALL
-                segment.argument = self.instance.functions[index]
-                self.code.calls[position] = segment
-                segment.next = at[position + 1]
-            case "call_indirect":
-                _, tableidx = lowered.body[position].imm
-                segment.ending = CALL_INDIRECT
-                table = self.instance.tables[tableidx]
-                segment.argument = (table, lowered.calls[position])
-                self.code.calls[position] = segment
-                segment.next = at[position + 1]
-            case _:
-                return False
-        return True
+    # How a segment ends: one rule for each instruction that changes control.
+
+    def unreachable(self, segment: Segment, position: int) -> None:
+        segment.ending = UNREACHABLE
+
+    def if_(self, segment: Segment, position: int) -> None:
+        label = self.lowered.labels[position]
+        otherwise = label.end if label.else_ is None else label.else_ + 1
+        segment.ending = IF
+        segment.argument = Jump(self.code.at[otherwise], 0, 0)
+        segment.next = self.code.at[position + 1]
+
+    def br(self, segment: Segment, position: int) -> None:
+        segment.ending = BR
+        (label,) = self.lowered.targets[position]
+        segment.argument = self.jump(label, self.lowered.heights[position])
+
+    def br_if(self, segment: Segment, position: int) -> None:
+        segment.ending = BR_IF
+        (label,) = self.lowered.targets[position]
+        segment.argument = self.jump(label, self.lowered.heights[position] - 1)
+        segment.next = self.code.at[position + 1]
+
+    def br_table(self, segment: Segment, position: int) -> None:
+        segment.ending = BR_TABLE
+        height = self.lowered.heights[position] - 1
+        segment.argument = [self.jump(t, height) for t in self.lowered.targets[position]]
+
+    def return_(self, segment: Segment, position: int) -> None:
+        segment.ending = RETURN
+
+    def call(self, segment: Segment, position: int) -> None:
+        segment.ending = CALL
+        segment.argument = self.instance.functions[self.lowered.body[position].imm[0]]
+        self.calls(segment, position)
+
+    def call_indirect(self, segment: Segment, position: int) -> None:
+        segment.ending = CALL_INDIRECT
+        table = self.instance.tables[self.lowered.body[position].imm[1]]
+        segment.argument = (table, self.lowered.calls[position])
+        self.calls(segment, position)
+
+    def calls(self, segment: Segment, position: int) -> None:
+        segment.next = self.code.at[position + 1]
+        self.code.calls[position] = segment
 
     def jump(self, label: Label, height: int) -> Jump:
         position = label.start if label.kind == "loop" else label.end
         return Jump(self.code.at[position], label.height, height - label.arity - label.height)
+
+
+#: What only says where something starts or ends. An ``else`` that is fallen into leads to its end.
+DELIMITERS = ("block", "loop", "else", "end")
+#: What changes control, in the table's order.
+RULES = {
+    "unreachable": _Filler.unreachable,
+    "if": _Filler.if_,
+    "br": _Filler.br,
+    "br_if": _Filler.br_if,
+    "br_table": _Filler.br_table,
+    "return": _Filler.return_,
+    "call": _Filler.call,
+    "call_indirect": _Filler.call_indirect,
+}

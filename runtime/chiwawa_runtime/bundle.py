@@ -15,6 +15,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
+from chiwawa_runtime.deferred import Deferred
 from chiwawa_runtime.program import (
     CallPoint,
     Constant,
@@ -40,7 +41,7 @@ class Code:
         self, row: tuple[Any, ...], types: Sequence[FuncType], functions: Sequence[FuncType]
     ) -> None:
         """``row`` is as ``chiwawa.aot.file`` writes it."""
-        self.function: FunctionType
+        self.function: FunctionType | Deferred
         self.generator: bool
         self.first_line: int
         self.slots: int

@@ -19,6 +19,8 @@ from chiwawa_runtime.snapshot import Snapshot
 
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
+#: How many of them any stack has room for.
+SHALLOW_NESTING = 10
 
 
 class Wasi(Protocol):
@@ -32,7 +34,8 @@ class Run:
     returned True; i32 and i64 as unsigned ints.
 
     ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
-    with a checkpoint and was not trusted: it travels on unread.
+    with a checkpoint and was not trusted: it travels on unread. ``depth`` is that of the call stack
+    beneath it.
     """
 
     def __init__(
@@ -43,8 +46,10 @@ class Run:
         wasi: Wasi | None = None,
         carry: Mapping[str, object] | None = None,
         host: bytes | None = None,
+        depth: int = 0,
     ) -> None:
         self.instance = instance
+        self.depth = depth
         self.plan = list(plan)
         self.wasi = wasi
         self.carry: dict[str, object] = dict(carry or {})
@@ -64,7 +69,7 @@ class Run:
         which requests is in ``requests.take()``. Raises Trap, WasiExit, HostError."""
         if self.finished:
             return True
-        if self.instance.engine.deep:
+        if self.instance.engine.deep or self.instance.nesting > SHALLOW_NESTING:
             done = call_deep(self.advance, self.interrupt)
         else:
             done = self.advance()
@@ -83,7 +88,7 @@ class Run:
                         return True
                     begun = [self.plan.pop(0)]
                     self.function, args = begun[0]
-                    self.activation = self.instance.engine.start(self.function, args, 0)
+                    self.activation = self.instance.engine.start(self.function, args, self.depth)
                 if self.activation.repeats:
                     self.requests.repeat()
                 done = self.activation.advance()
@@ -189,16 +194,18 @@ def restore(
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """Call to the end, whatever is asked for meanwhile: for what a host function calls back, which
     cannot be stopped in the middle. Such a request is met when the host function has returned."""
+    depth = instance.depth
     instance.nesting += 1
     try:
         if instance.nesting > MOST_NESTING:
             raise Exhaustion
-        run = Run(instance, [(function, args)])
+        run = Run(instance, [(function, args)], depth=depth)
         while not run.go():
             pass
         return run.results
     finally:
         instance.nesting -= 1
+        instance.depth = depth
 
 
 def instantiate(program: Program, imports: Imports, engine: Engine) -> Instance:

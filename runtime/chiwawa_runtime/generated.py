@@ -18,6 +18,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from chiwawa_runtime.bundle import Bundle, Code
+from chiwawa_runtime.deferred import Deferred
 from chiwawa_runtime.errors import BadInput, CheckpointError, Exhaustion, Location, Trap
 from chiwawa_runtime.instance import (
     DEEPEST,
@@ -68,7 +69,7 @@ class GeneratedEngine:
         self.namespace.update(BUILTINS)
         self.imported = len(bundle.program.functions) - len(bundle.codes)
         self.codes: dict[CodeType, int] = {}
-        self.functions: list[FunctionType] = []
+        self.functions: list[Callable[..., Any]] = []
 
     def attach(self, instance: Instance) -> None:
         names = self.namespace
@@ -88,20 +89,49 @@ class GeneratedEngine:
         for index, function in enumerate(instance.functions[: self.imported]):
             names[self.bundle.imported_names[index]] = crossing(function)
         for index, code in enumerate(self.bundle.codes, self.imported):
-            source = code.function
             check_unedited(code)
-            # PyPy speeds up lookups in the one namespace that a code object was made with.
-            own_code = source.__code__.replace()
-            own = FunctionType(own_code, names, source.__name__, source.__defaults__)
-            self.codes[own_code] = index
-            self.functions.append(own)
-            names[source.__name__] = own
-            function = instance.functions[index]
-            if code.generator:
-                function.enter = own
+            source = code.function
+            if isinstance(source, Deferred):
+                own = self.at_first(index, source, instance)
+                name = source.name
             else:
-                function.direct = own
-                function.enter = entering(own)
+                own = self.own(index, source)
+                name = source.__name__
+            self.functions.append(own)
+            self.place(index, name, own, instance)
+
+    def own(self, index: int, source: FunctionType) -> FunctionType:
+        """A function of this instance with the code of ``source``."""
+        # PyPy speeds up lookups in the one namespace that a code object was made with.
+        code = source.__code__.replace()
+        self.codes[code] = index
+        return FunctionType(code, self.namespace, source.__name__, source.__defaults__)
+
+    def place(self, index: int, name: str, own: Callable[..., Any], instance: Instance) -> None:
+        """Have ``own`` called as the function ``index``, from wherever."""
+        self.namespace[name] = own
+        function = instance.functions[index]
+        if self.bundle.codes[index - self.imported].generator:
+            function.enter = own
+        else:
+            function.direct = own
+            function.enter = entering(own)
+
+    def at_first(self, index: int, source: Deferred, instance: Instance) -> Callable[..., Any]:
+        """What stands for a function until it has been called."""
+        made: list[FunctionType] = []
+
+        def first(*args: Any) -> Any:
+            if not made:
+                own = self.own(index, source.made())
+                made.append(own)
+                self.functions[index - self.imported] = own
+                # A name that was never bound twice is a constant to PyPy.
+                del self.namespace[source.name]
+                self.place(index, source.name, own, instance)
+            return made[0](*args)
+
+        return first
 
     def points(self, function: int) -> Points:
         return self.bundle.codes[function - self.imported].points
@@ -162,7 +192,12 @@ class GeneratedEngine:
 
 
 def check_unedited(code: Code) -> None:
-    if code.function.__code__.co_firstlineno != code.first_line:
+    function = code.function
+    if isinstance(function, Deferred):
+        line = function.first_line
+    else:
+        line = function.__code__.co_firstlineno
+    if line != code.first_line:
         raise BadInput("a generated file was edited: its lines no longer name instructions")
 
 

@@ -112,6 +112,8 @@ class Instance:
         self.globals: list[Global] = []
         #: How many calls from host functions are in progress on top of each other.
         self.nesting = 0
+        #: The depth of the call stack at which a host function, while one runs, was called.
+        self.depth = 0
         for spec in program.imports:
             self.link(spec, imports)
         for index in range(len(self.functions), len(program.functions)):
@@ -246,11 +248,16 @@ def host_function(host: HostFunction, instance: Instance | None, index: int) -> 
     call = bind_host(host, instance)
 
     def enter(*args: Any) -> Generator[None, None, Any]:
-        # The last argument is the depth, which ends at the host.
-        return call(*args[:-1])
+        # The last argument is the depth: what the host calls back goes on from there.
+        if instance is None:
+            return call(*args[:-1])
+        instance.depth = args[-1]
+        try:
+            return call(*args[:-1])
+        finally:
+            instance.depth = 0
         yield
 
-    function.direct = call
     function.enter = enter
     return function
 

@@ -35,7 +35,7 @@ from chiwawa_runtime.store import Function
 from chiwawa_runtime.values import format_value
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
-from chiwawa_runtime.watch import BY_TIMER, TRIGGER, Signal, Watcher
+from chiwawa_runtime.watch import BY_INTERRUPT, BY_TIMER, TRIGGER, Signals, Watcher
 
 #: Exit statuses. A guest's own is passed on.
 BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
@@ -164,12 +164,12 @@ def execute(runner: Runner, options: Options) -> int:
     check_place(options.file)
     with contextlib.ExitStack() as stack:
         # Before anything that takes time: a signal that comes too early would end this process.
-        signal = stack.enter_context(Signal())
+        signals = stack.enter_context(Signals())
         if options.restore is None:
             run = started(runner, options, path, stack)
         else:
             run = restored(runner, options, path, stack)
-        signal.attach(run.requests)
+        signals.attach(run.requests)
         trigger = TRIGGER if options.trigger else None
         watcher = stack.enter_context(Watcher(run.requests, trigger, options.every, say))
         return follow(run, options, watcher)
@@ -296,7 +296,7 @@ def follow(run: Run, options: Options, watcher: Watcher) -> int:
     """Run on, meeting requests as they come."""
     while not run.go():
         reasons = run.requests.take()
-        if "interrupt" in reasons:
+        if BY_INTERRUPT in reasons:
             raise KeyboardInterrupt
         if not reasons:
             continue

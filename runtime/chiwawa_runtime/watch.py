@@ -19,7 +19,7 @@ from chiwawa_runtime.requests import Requests
 #: The file that asks for a checkpoint, in the working directory.
 TRIGGER = "checkpoint.trigger"
 #: The reasons that ``Requests`` is given.
-BY_TRIGGER, BY_SIGNAL, BY_TIMER = "trigger", "signal", "timer"
+BY_TRIGGER, BY_SIGNAL, BY_TIMER, BY_INTERRUPT = "trigger", "signal", "timer", "interrupt"
 #: Seconds between two looks at the trigger file.
 PERIOD = 0.01
 
@@ -95,21 +95,28 @@ class Watcher:
         self.due = time.monotonic() + (self.every or 0)
 
 
-class Signal:
-    """In a ``with`` statement, SIGUSR1 asks for a checkpoint, where the host has it and this is the
-    main thread. What comes before ``attach`` is kept for then."""
+class Signals:
+    """In a ``with`` statement, SIGUSR1 asks for a checkpoint, where the host has it, and SIGINT
+    (Ctrl-C) asks the program to stop, if this is the main thread. What comes before ``attach`` is
+    kept for then, but an interrupt ends whatever is done before.
+
+    Left to Python, an interrupt would be raised wherever the main thread happens to be, also where
+    exceptions have nowhere to go and are forgotten. A second one is left to Python.
+    """
 
     def __init__(self) -> None:
-        self.number: signal.Signals | None = getattr(signal, "SIGUSR1", None)
-        if threading.current_thread() is not threading.main_thread():
-            self.number = None
         self.requests: Requests | None = None
         self.early = False
-        self.before: Any = None
+        self.interrupted = False
+        self.before: dict[int, Any] = {}
 
-    def __enter__(self) -> Signal:
-        if self.number is not None:
-            self.before = signal.signal(self.number, self.handle)
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            if hasattr(signal, "SIGUSR1"):
+                self.before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self.ask)
+            # Where it is ignored, as in a shell's background, it stays so.
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self.before[signal.SIGINT] = signal.signal(signal.SIGINT, self.interrupt)
         return self
 
     def __exit__(
@@ -118,15 +125,21 @@ class Signal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.number is not None:
+        for number, before in self.before.items():
             # None: what stood there was not installed by Python, which cannot put it back.
-            signal.signal(self.number, signal.SIG_DFL if self.before is None else self.before)
+            signal.signal(number, signal.SIG_DFL if before is None else before)
 
-    def handle(self, *_: object) -> None:
+    def ask(self, *_: object) -> None:
         if self.requests is None:
             self.early = True
         else:
             self.requests.ask(BY_SIGNAL)
+
+    def interrupt(self, *_: object) -> None:
+        if self.requests is None or self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        self.requests.ask(BY_INTERRUPT)
 
     def attach(self, requests: Requests) -> None:
         self.requests = requests

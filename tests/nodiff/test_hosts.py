@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -159,6 +161,56 @@ def test_calling_back_without_end_exhausts_the_call_stack(module: Module) -> Non
     ending = both(Call(module, "deep", (1,), importing(calls_back_for_ever, with_instance=True)))
     assert ending.kind == "trap"
     assert ending.detail[0] == "call stack exhausted"
+
+
+def test_depth_is_counted_through_the_host(module: Module) -> None:
+    def goes_deeper(log: Log, instance: Instance, a: int, b: int) -> int:
+        log.append((a, b))
+        return int(instance.invoke("deep", (70_000,))[0])
+
+    call = Call(module, "deep", (70_000,), importing(goes_deeper, with_instance=True))
+    ending = both(call)
+    assert ending.kind == "trap"
+    assert ending.detail[0] == "call stack exhausted"
+    assert both(Call(module, "deep", (50_000,), call.make_imports)).kind == "trap"
+    assert both(Call(module, "deep", (100,), importing(calls_back, with_instance=True))).kind == (
+        "returned"
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_calling_back_often_needs_no_large_stack(path: str) -> None:
+    """In a process of its own: Python's limit on recursion is as it starts with."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALLING_BACK.format(path=path, sys_path=sys.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout == "call stack exhausted 100\n", done.stderr[-2000:]
+
+
+CALLING_BACK = """
+import sys
+sys.path[:] = {sys_path!r}
+from chiwawa import api
+from chiwawa.source import load
+from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.store import HostFunction
+from chiwawa_runtime.types import FuncType
+module = load('(module (import "e" "back" (func)) (func (export "f") (call 0)))')
+count = 0
+def back(instance):
+    global count
+    count += 1
+    instance.invoke("f")
+imports = {{"e": {{"back": HostFunction(FuncType((), ()), back, "back", True)}}}}
+try:
+    api.instantiate(module, imports, path={path!r}).invoke("f")
+except Trap as trap:
+    print(trap.message, count)
+"""
 
 
 def raising(error: Exception) -> Callable[..., int]:

@@ -1,0 +1,81 @@
+"""The source of a generated file, whose functions are compiled when they are first called.
+
+Python needs some seventy bytes of memory for each byte of source that it compiles at once, and a
+large program has thousands of functions that one run of it never calls. This knows what a generated
+file looks like (``chiwawa.aot.file`` writes it): a header, functions at top level, tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+from chiwawa_runtime.errors import BadInput
+
+#: How the tables begin.
+TABLES = "\nBUNDLE = bundle(\n"
+_DEF = "\ndef "
+
+
+class Deferred:
+    """A function that is source still: ``source[start:end]``, whose first line is ``first_line``
+    of ``filename``."""
+
+    __slots__ = ("_made", "end", "filename", "first_line", "name", "source", "start")
+
+    def __init__(
+        self, name: str, filename: str, source: str, start: int, end: int, first_line: int
+    ) -> None:
+        self.name = name
+        self.filename = filename
+        self.source = source
+        self.start = start
+        self.end = end
+        self.first_line = first_line
+        self._made: FunctionType | None = None
+
+    def made(self) -> FunctionType:
+        """The function. Raises BadInput where it cannot be compiled."""
+        if self._made is None:
+            names: dict[str, Any] = {}
+            text = self.source[self.start : self.end]
+            try:
+                exec(compile(text, self.filename, "exec", dont_inherit=True), names)
+            except SyntaxError as error:
+                line = self.first_line + (error.lineno or 1) - 1
+                raise BadInput(f"a generated file was edited: line {line}: {error.msg}") from error
+            made = names[self.name]
+            # The lines of a code object are counted from its first.
+            made.__code__ = made.__code__.replace(co_firstlineno=self.first_line)
+            self._made = made
+        return self._made
+
+
+def deferred(source: str, filename: str, start: int, end: int) -> Iterator[Deferred]:
+    """The functions in ``source[start:end]``, which begins with the line break before the first."""
+    line = source.count("\n", 0, start) + 2
+    while start < end:
+        following = source.find(_DEF, start + 1, end)
+        if following < 0:
+            following = end
+        name = source[start + len(_DEF) : source.index("(", start)]
+        yield Deferred(name, filename, source, start + 1, following, line)
+        line += source.count("\n", start + 1, following + 1)
+        start = following
+
+
+def run_source(source: str, filename: str) -> dict[str, Any]:
+    """The namespace that a generated file's source makes, its functions ``Deferred``. This runs the
+    source. Raises BadInput where it is no such file, and what running it raises."""
+    tables = 0 if source.startswith(TABLES[1:]) else source.rfind(TABLES)
+    if tables < 0:
+        raise BadInput(f"{filename} is no file that chiwawa compiled")
+    first = source.find(_DEF, 0, tables)
+    if first < 0:
+        first = tables
+    namespace = ModuleType("chiwawa_translation").__dict__
+    exec(compile(source[:first], filename, "exec", dont_inherit=True), namespace)
+    namespace.update((f.name, f) for f in deferred(source, filename, first, tables))
+    exec(compile(source[tables:], filename, "exec", dont_inherit=True), namespace)
+    return namespace

@@ -1,0 +1,70 @@
+"""Generated files, whose functions are compiled when they are first called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+import chiwawa
+from chiwawa import api
+from chiwawa_runtime.deferred import Deferred
+from chiwawa_runtime.errors import BadInput, Trap
+
+TEXT = """
+(module
+  (func $called (export "called") (param i32) (result i32)
+    (if (i32.eqz (local.get 0)) (then (return (i32.const 7))))
+    (call $called (i32.sub (local.get 0) (i32.const 1))))
+  (func (export "traps") (call $inner))
+  (func $inner unreachable)
+  (func (export "other") (result i32) (call $called (i32.const 1))))
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    target = tmp_path / "generated.py"
+    chiwawa.compile_file(chiwawa.load(TEXT), target)
+    return target
+
+
+def test_a_function_is_source_until_it_is_called(file: Path) -> None:
+    bundle = api.load_generated(file)
+    waiting = [code.function for code in bundle.codes]
+    assert all(isinstance(function, Deferred) for function in waiting)
+    instance = chiwawa.instantiate(bundle)
+    assert instance.invoke("called", [3]) == [7]
+    made = [f._made is not None for f in waiting if isinstance(f, Deferred)]
+    assert made == [True, False, False, False]
+
+
+def test_its_lines_are_those_of_the_file(file: Path) -> None:
+    lines = file.read_text().splitlines()
+    for code in api.load_generated(file).codes:
+        assert isinstance(code.function, Deferred)
+        function = code.function.made()
+        assert isinstance(function, FunctionType)
+        assert function.__code__.co_filename == str(file)
+        assert lines[function.__code__.co_firstlineno - 1].startswith(f"def {function.__name__}(")
+
+
+def test_a_trap_says_where_it_was_also_the_first_time(file: Path) -> None:
+    instance = chiwawa.instantiate(api.load_generated(file))
+    places = []
+    for _ in range(2):
+        with pytest.raises(Trap, match="unreachable") as caught:
+            instance.invoke("traps", [])
+        places.append([(p.function, p.offset) for p in caught.value.backtrace])
+    assert places[0] == places[1]
+    assert [function for function, _ in places[0]] == [2, 1]
+
+
+def test_a_function_that_python_cannot_compile_is_refused_when_it_is_called(file: Path) -> None:
+    head, _, tail = file.read_text().partition("\ndef f3(")
+    file.write_text(f"{head}\ndef f3({tail.replace('if poll:', 'if poll', 1)}")
+    instance = chiwawa.instantiate(api.load_generated(file))
+    assert instance.invoke("called", [1]) == [7]
+    with pytest.raises(BadInput, match="was edited: line"):
+        instance.invoke("other", [])

@@ -34,3 +34,24 @@ def test_lua_runs_a_script(taking: Taking, programs: Programs, tmp_path: Path) -
     wasm = building.lua(taking)
     job = Job(wasm, ("/script.lua",), files=(source("script.lua"),), expected=b"\n12 144\n")
     travels(job, programs, tmp_path)
+
+
+def test_icepll_finds_a_setting(taking: Taking, programs: Programs, tmp_path: Path) -> None:
+    job = Job(building.yowasp(taking, "icepll"), ("-i", "12", "-o", "48"), expected=b"DIVF: 63")
+    travels(job, programs, tmp_path)
+
+
+def test_icebram_makes_contents(taking: Taking, programs: Programs, tmp_path: Path) -> None:
+    job = Job(building.yowasp(taking, "icebram"), ("-g", "-s", "7", "16", "256"))
+    travels(job, programs, tmp_path)
+
+
+def test_a_program_in_go_runs(taking: Taking, programs: Programs, tmp_path: Path) -> None:
+    job = Job(building.go(taking), (), expected=b"primes 46 4227\n")
+    travels(job, programs, tmp_path)
+
+
+def test_a_program_in_rust_runs(taking: Taking, programs: Programs, tmp_path: Path) -> None:
+    files = (("words.txt", b"The cat and the dog\nand the bird\n"),)
+    job = Job(building.rust(taking), (), files=files, expected=b"   the 3\n", status=3)
+    travels(job, programs, tmp_path)

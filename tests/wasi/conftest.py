@@ -16,7 +16,7 @@ SECRET = "secret of the host"
 
 
 def make_world(folder: Path) -> Path:
-    """``work`` and ``fixed`` are given as /work (3) and /fixed (4, read-only)."""
+    """``work`` and ``fixed`` are given as /data (3) and /fixed (4, read-only)."""
     work, fixed = folder / "work", folder / "fixed"
     (folder / "outside" / "deep").mkdir(parents=True)
     (folder / "outside" / "secret").write_text(SECRET)
@@ -53,7 +53,7 @@ def ours(world: Path) -> Iterator[Make]:
     made: list[OurBackend] = []
 
     def make(**options: Any) -> Peer:
-        dirs = [(world / "work", "/work", False), (world / "fixed", "/fixed", True)]
+        dirs = [(world / "work", "/data", False), (world / "fixed", "/fixed", True)]
         backend = OurBackend(**{"dirs": dirs, **options})
         made.append(backend)
         return Peer(backend)
@@ -70,7 +70,7 @@ def theirs(world: Path) -> Iterator[Make]:
     made: list[WasmtimeBackend] = []
 
     def make(**options: Any) -> Peer:
-        dirs = [(world / "work", "/work", False), (world / "fixed", "/fixed", True)]
+        dirs = [(world / "work", "/data", False), (world / "fixed", "/fixed", True)]
         backend = WasmtimeBackend(**{"dirs": dirs, **options})
         made.append(backend)
         return Peer(backend)
@@ -84,13 +84,13 @@ def theirs(world: Path) -> Iterator[Make]:
 def guest(request: pytest.FixtureRequest) -> Peer:
     """A guest on either: what a test expects, it expects of both."""
     make: Make = request.getfixturevalue("ours" if request.param == "ours" else "theirs")
-    return make(args=["prog", "-x"], env={"HOME": "/work", "EMPTY": ""})
+    return make(args=["prog", "-x"], env={"HOME": "/data", "EMPTY": ""})
 
 
 @pytest.fixture
 def mine(ours: Make) -> Peer:
     """A guest on ours, for what wasmtime leaves out."""
-    return ours(args=["prog", "-x"], env={"HOME": "/work", "EMPTY": ""})
+    return ours(args=["prog", "-x"], env={"HOME": "/data", "EMPTY": ""})
 
 
 @pytest.fixture(scope="session")

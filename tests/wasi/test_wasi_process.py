@@ -77,7 +77,7 @@ def test_arguments_and_environment_are_laid_out_as_strings_and_pointers(guest: P
     assert guest.call("environ_sizes_get", SCRATCH, SCRATCH + 4) == 0
     assert (guest.u32(SCRATCH), guest.u32(SCRATCH + 4)) == (2, 18)
     assert guest.call("environ_get", SCRATCH, BUFFER) == 0
-    assert guest.read(BUFFER, 18) == b"HOME=/work\0EMPTY=\0"
+    assert guest.read(BUFFER, 18) == b"HOME=/data\0EMPTY=\0"
 
 
 def test_a_guest_knows_nothing_of_the_host_s_environment(over: Any) -> None:

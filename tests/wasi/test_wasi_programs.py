@@ -41,7 +41,7 @@ def loaded(binary: bytes) -> Module:
 
 
 def given(world: Path) -> list[tuple[Path, str, bool]]:
-    return [(world / "work", "/work", False), (world / "fixed", "/fixed", True)]
+    return [(world / "work", "/data", False), (world / "fixed", "/fixed", True)]
 
 
 def ours(binary: bytes, path: str, name: str, world: Path, **options: object) -> Outcome:
@@ -50,7 +50,7 @@ def ours(binary: bytes, path: str, name: str, world: Path, **options: object) ->
         path,
         ["functions", name],
         dirs=given(world),
-        env={"HOME": "/work"},
+        env={"HOME": "/data"},
         stdin=world / "outside" / "secret",
         scratch=world,
         **options,
@@ -67,7 +67,7 @@ def test_a_function_answers_as_wasmtime_s_does(
         binary,
         ["functions", name],
         dirs=given(world_of["theirs"]),
-        env={"HOME": "/work"},
+        env={"HOME": "/data"},
         stdin=world_of["theirs"] / "outside" / "secret",
         scratch=world_of["theirs"],
     )

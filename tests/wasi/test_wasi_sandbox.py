@@ -18,7 +18,7 @@ from tests.wasi.peers import Peer
 READ = abi.FD_READ
 FILE = abi.FILE_RIGHTS
 
-#: Ways out, below /work, made of nothing but a path.
+#: Ways out, below /data, made of nothing but a path.
 PATHS = [
     b"..",
     b"../",
@@ -26,11 +26,11 @@ PATHS = [
     b"./../outside/secret",
     b"sub/../../outside/secret",
     b"sub/deep/../../../outside/secret",
-    b"../work/../outside/secret",
+    b"../data/../outside/secret",
     b"/",
     b"//",
     b"/etc/passwd",
-    b"/work/file",
+    b"/data/file",
     b"/proc/self/root/etc/passwd",
     b"/proc/self/cwd",
     b"sub//../..//outside/secret",

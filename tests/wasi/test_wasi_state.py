@@ -30,7 +30,7 @@ class Moves:
         self.made: list[OurBackend] = []
 
     def dirs(self, home: Path) -> list[tuple[Path, str, bool]]:
-        return [(home / "work", "/work", False), (home / "fixed", "/fixed", True)]
+        return [(home / "work", "/data", False), (home / "fixed", "/fixed", True)]
 
     def load(self, data: bytes, home: Path | None = None, **options: Any) -> Peer:
         options.setdefault("dirs", self.dirs(home or self.world))
@@ -153,7 +153,7 @@ def test_arguments_and_environment_travel(mine: Peer, moves: Moves) -> None:
         assert peer.call("args_sizes_get", 1024, 1028) == 0
         assert (peer.u32(1024), peer.u32(1028)) == (2, 8)
         assert peer.call("environ_get", 1024, 2048) == 0
-        assert peer.read(2048, 18) == b"HOME=/work\0EMPTY=\0"
+        assert peer.read(2048, 18) == b"HOME=/data\0EMPTY=\0"
 
 
 def test_a_file_that_the_guest_has_renamed_is_found_by_its_new_name(
@@ -178,24 +178,24 @@ def test_what_has_been_removed_while_open_cannot_be_saved(
     else:
         (world / "work" / "file").unlink()
         (world / "work" / "file").write_text("another")
-    with pytest.raises(CheckpointError, match=r"^descriptor 5 is /work/file, which has been"):
+    with pytest.raises(CheckpointError, match=r"^descriptor 5 is /data/file, which has been"):
         save(mine)
 
 
 @pytest.mark.parametrize(
     ("deed", "message"),
     [
-        (lambda p: p.unlink(), "/work/file is open, but is missing now"),
-        (lambda p: p.write_text("short"), "/work/file has 5 bytes, but had been used up to 8"),
+        (lambda p: p.unlink(), "/data/file is open, but is missing now"),
+        (lambda p: p.write_text("short"), "/data/file has 5 bytes, but had been used up to 8"),
         (
             lambda p: (p.unlink(), p.mkdir()),
-            "/work/file is a directory now, but was a regular file",
+            "/data/file is a directory now, but was a regular file",
         ),
         (
             lambda p: (p.unlink(), p.symlink_to("other")),
-            "/work/file is a symbolic link now, but was a regular file",
+            "/data/file is a symbolic link now, but was a regular file",
         ),
-        (lambda p: (p.unlink(), os.mkfifo(p)), "/work/file is a pipe now, but was a regular file"),
+        (lambda p: (p.unlink(), os.mkfifo(p)), "/data/file is a pipe now, but was a regular file"),
     ],
 )
 def test_a_file_that_is_not_what_it_was_is_refused_by_name(
@@ -228,7 +228,7 @@ def test_a_directory_that_is_not_given_is_refused_by_name(mine: Peer, moves: Mov
     data = save(mine)
     with pytest.raises(CheckpointError, match=r"^the program has /fixed open, a directory that"):
         moves.load(data, dirs=moves.dirs(moves.world)[:1])
-    missing = [(moves.world / "nowhere", "/work", False), *moves.dirs(moves.world)[1:]]
+    missing = [(moves.world / "nowhere", "/data", False), *moves.dirs(moves.world)[1:]]
     with pytest.raises(CheckpointError, match=r"^cannot open the directory .*nowhere: No such"):
         moves.load(data, dirs=missing)
 
@@ -239,7 +239,7 @@ def test_a_writer_is_refused_where_the_directory_is_given_to_read_only(
     mine.open(3, b"file", rights=FILE)
     data = save(mine)
     dirs = [(path, guest, True) for path, guest, _ in moves.dirs(moves.world)]
-    with pytest.raises(CheckpointError, match=r"^/work/file is open for writing, but given read-"):
+    with pytest.raises(CheckpointError, match=r"^/data/file is open for writing, but given read-"):
         moves.load(data, dirs=dirs)
 
 

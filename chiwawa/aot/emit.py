@@ -71,15 +71,17 @@ def _constant(node: ast.Constant, parent: int) -> str:
 
 def _binop(node: ast.BinOp, parent: int) -> str:
     symbol, own = OPERATORS[type(node.op)]
-    result = text(node.left, own) + symbol + text(node.right, own + 1)
+    right = text(node.right, UNARY if own == SHIFT else own + 1)
+    result = text(node.left, own) + symbol + right
     # Mixed bitwise and arithmetic operators are easier to read in parentheses.
     return f"({result})" if own < parent or (parent < ARITH <= own and parent > COMPARE) else result
 
 
 def _compare(node: ast.Compare, parent: int) -> str:
-    result = text(node.left, BIT_OR)
+    # Bitwise operators bind tighter than a comparison, which few readers know.
+    result = text(node.left, ARITH)
     for op, right in zip(node.ops, node.comparators, strict=True):
-        result += COMPARISONS[type(op)] + text(right, BIT_OR)
+        result += COMPARISONS[type(op)] + text(right, ARITH)
     return f"({result})" if parent >= COMPARE else result
 
 

@@ -6,15 +6,30 @@ stopped half-way and continued on the other path.
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
+import chiwawa
+from chiwawa_runtime.errors import Trap
 from tests.real import building
-from tests.real.moving import Job, Programs, travels
-from tests.real.taking import SOURCES, Taking
+from tests.real.moving import HERE, Job, Programs, travels
+from tests.real.taking import SOURCES, Taking, build
 
 pytestmark = pytest.mark.slow
+
+
+#: Line and column of the error in program.ts.
+THROWN = (53, 14)
+
+
+def called(wasm: Path, name: str, args: list[int]) -> list[int | float]:
+    """What wasmtime says, i64 as unsigned."""
+    worker = (HERE / "wasmtime_call.py", wasm, name, *args)
+    told = json.loads(build(sys.executable, *worker, cwd=wasm.parent))
+    return [told & (2**64 - 1) if isinstance(told, int) else told]
 
 
 def source(name: str) -> tuple[str, bytes]:
@@ -51,7 +66,45 @@ def test_a_program_in_go_runs(taking: Taking, programs: Programs, tmp_path: Path
     travels(job, programs, tmp_path)
 
 
+def test_a_module_in_assemblyscript_computes(taking: Taking, tmp_path: Path) -> None:
+    """It exports functions, and imports one that is told why it aborts."""
+    wasm = building.assemblyscript(taking)
+    module = chiwawa.load(wasm)
+    aborted: list[tuple[int, ...]] = []
+
+    def abort(message: int, file: int, line: int, column: int) -> None:
+        aborted.append((line, column))
+
+    imports = {"env": {"abort": abort}}
+    calls = [("areas", [60]), ("hash", [40])]
+    results = [called(wasm, name, args) for name, args in calls]
+    for path, other in (("aot", "interp"), ("interp", "aot")):
+        instance = chiwawa.instantiate(module, imports, path=path)
+        assert [instance.invoke(name, args) for name, args in calls] == results
+        for (name, args), result in zip(calls, results, strict=True):
+            whole = chiwawa.start(module, name, args, imports, path=path, count=1 << 62)
+            assert whole.go()
+            counter = whole.requests.counter
+            assert counter is not None
+            half = chiwawa.start(module, name, args, imports, path=path, count=counter.count // 2)
+            assert not half.go()
+            rest = chiwawa.restore(module, half.checkpoint(), imports, path=other)
+            assert rest.go()
+            assert rest.results == result
+        assert instance.invoke("fails", [2]) == [2]
+        with pytest.raises(Trap, match="unreachable"):
+            instance.invoke("fails", [3])
+    assert aborted == [THROWN, THROWN]
+
+
 def test_a_program_in_rust_runs(taking: Taking, programs: Programs, tmp_path: Path) -> None:
     files = (("words.txt", b"The cat and the dog\nand the bird\n"),)
     job = Job(building.rust(taking), (), files=files, expected=b"   the 3\n", status=3)
+    travels(job, programs, tmp_path)
+
+
+def test_cpython_runs_a_script(taking: Taking, programs: Programs, tmp_path: Path) -> None:
+    """A Python script inside Wasm inside Python."""
+    script = "print(sum(range(10)))"
+    job = Job(building.cpython(taking), ("-c", script), both=False, expected=b"45\n")
     travels(job, programs, tmp_path)

@@ -121,24 +121,22 @@ def assemblyscript(taking: Taking) -> Path:
     return taking.once("assemblyscript", make) / "assemblyscript.wasm"
 
 
-RUST = (
-    *("rustc", "libstd-rust-1.63", "libstd-rust-dev", "libstd-rust-dev-wasm32"),
-    *("libllvm14", "lld-14"),
-)
+#: What of Debian's Rust makes Wasm, among all that it depends on.
+RUST = r"rustc|libstd-rust-(dev|dev-wasm32|[0-9.]+)|libllvm[0-9.]+|lld-[0-9]+|rust-lld"
 
 
 def rust(taking: Taking) -> Path:
-    """A program by rustc, for wasm32-wasi."""
+    """A program by Debian's rustc, which need not be installed."""
 
     def make(folder: Path) -> None:
         target = folder / "rust.wasm"
-        tree = taking.debian_binaries(*RUST)
+        tree = taking.debian_binaries(RUST, "rustc", "libstd-rust-dev-wasm32")
         libraries = [str(p) for p in sorted((tree / "usr/lib").glob("*-linux-gnu*"))]
         libraries += [str(p) for p in sorted((tree / "usr/lib").glob("llvm-*/lib"))]
         env = {"LD_LIBRARY_PATH": ":".join(libraries)}
         command = tree / "usr/bin/rustc"
         attempt("Debian's rustc", command, "--version", cwd=folder, env=env)
-        linker = next(iter(sorted(tree.glob("usr/bin/wasm-ld*"))), None)
+        linker = next(iter(sorted(tree.rglob("bin/wasm-ld*"))), None)
         if linker is None:
             pytest.skip("Debian's rustc cannot be had: no wasm-ld came with it")
         options = ["--target", "wasm32-wasi", "-O", "-C", "strip=symbols", "-C", f"linker={linker}"]

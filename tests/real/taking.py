@@ -166,12 +166,25 @@ class Taking:
 
         return options(self.once("apt", make))
 
-    def debian_binaries(self, *packages: str) -> Path:
-        """Debian packages, unpacked into one tree that is not the system's."""
-        need("apt-get", "dpkg-deb")
+    def debian_binaries(self, wanted: str, *packages: str) -> Path:
+        """Debian packages, and of those that they need, directly or not, the ones whose names
+        match ``wanted``: unpacked into one tree that is not the system's."""
+        need("apt-get", "apt-cache", "dpkg-deb")
 
         def make(folder: Path) -> None:
-            attempt(packages[0], "apt-get", "download", "-q", *packages, cwd=folder)
+            names: list[str] = []
+            todo = list(packages)
+            while todo:
+                name = todo.pop()
+                names.append(name)
+                told = attempt(name, "apt-cache", "depends", name, cwd=folder)
+                needed = re.findall(r"(?:Depends|Recommends): (\S+)", told)
+                todo += [
+                    other
+                    for other in dict.fromkeys(needed)
+                    if other not in [*names, *todo] and re.fullmatch(wanted, other)
+                ]
+            attempt(packages[0], "apt-get", "download", "-q", *names, cwd=folder)
             for found in sorted(folder.glob("*.deb")):
                 attempt(found.name, "dpkg-deb", "-x", found, folder / "tree", cwd=folder)
                 found.unlink()

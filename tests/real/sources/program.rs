@@ -38,7 +38,7 @@ fn main() -> io::Result<()> {
     let shapes: Vec<Box<dyn Shape>> = vec![Box::new(Square(1.5)), Box::new(Circle(2.0))];
     println!("{:.3}", shapes.iter().map(|s| s.area()).sum::<f64>());
 
-    let numbers: HashMap<u64, u64> = (0..300).map(|n| (n, n.wrapping_pow(n as u32))).collect();
+    let numbers: HashMap<u64, u64> = (0..300u64).map(|n| (n, n.wrapping_pow(n as u32))).collect();
     let mixed = (0..300).fold(0u64, |sum, n| sum.rotate_left(5) ^ numbers[&n]);
     println!("{mixed:016x} {:?}", i32::MAX.checked_add(1));
     println!("{:?}", "1,2,x,4".split(',').map(str::parse::<i32>).collect::<Vec<_>>());

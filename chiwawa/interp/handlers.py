@@ -17,11 +17,9 @@ from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.numerics import NAMESPACE, f32_from_bits, f64_from_bits
+from chiwawa_runtime.traps import HANDLERS
 
 Handler = Callable[[list[Any], list[Any]], None]
-
-#: Where handlers come from, as tracebacks say it: their exceptions are the program's traps.
-SOURCE = "<chiwawa instruction>"
 
 IMMEDIATES = (
     "value", "offset", "memory", "mem", "mem2", "table", "table2", "glob", "elem", "data", "func",
@@ -68,7 +66,7 @@ def compile_factory(names: tuple[str, ...], body: list[str]) -> Callable[..., Ha
         "    return handler",
     ]
     namespace: dict[str, Any] = dict(NAMESPACE)
-    exec(compile("\n".join(lines), SOURCE, "exec"), namespace)
+    exec(compile("\n".join(lines), HANDLERS, "exec"), namespace)
     return namespace["make"]  # type: ignore[no-any-return]
 
 

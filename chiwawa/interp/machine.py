@@ -7,7 +7,6 @@ between two segments is exactly what a checkpoint says of it.
 from __future__ import annotations
 
 import operator
-import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,15 +24,14 @@ from chiwawa.interp.code import (
     Segment,
     prepare,
 )
-from chiwawa.interp.handlers import SOURCE
 from chiwawa.lower import Spaces, lower, recursive_functions
 from chiwawa.points import points_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
-from chiwawa_runtime.generated import HELPERS
 from chiwawa_runtime.instance import DEEPEST, Instance, RawFrame, indirect_target
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.store import Function
+from chiwawa_runtime.traps import HANDLERS, trap_of
 from chiwawa_runtime.types import ValType
 
 
@@ -291,17 +289,9 @@ class Interpretation:
         return result
 
     def explain(self, error: BaseException) -> BaseException:
-        """Python's own exceptions are traps where a handler itself raised them: a helper or a host
-        function that raises one has a frame of its own."""
-        if isinstance(error, Trap):
-            trap = error
-        elif not raised_by_handler(error):
-            return error
-        elif isinstance(error, ZeroDivisionError):
-            trap = Trap("integer divide by zero")
-        elif isinstance(error, IndexError | struct.error | OverflowError):
-            trap = Trap("out of bounds memory access")
-        else:
+        """The trap that ``error`` is, where it is one, with the places of all frames."""
+        trap = trap_of(error)
+        if trap is None:
             return error
         if not trap.backtrace:
             locations: list[Location] = []
@@ -314,21 +304,10 @@ class Interpretation:
         return trap
 
 
-def raised_by_handler(error: BaseException) -> bool:
-    """Whether ``error`` comes from a handler, or a helper of numerics that one called."""
-    inside = False
-    traceback = error.__traceback__
-    while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
-        inside = filename == SOURCE or (inside and filename == HELPERS)
-        traceback = traceback.tb_next
-    return inside
-
-
 def place(error: BaseException, segment: Segment, handlers: Any) -> int:
     """The code offset of the instruction that raised ``error``."""
     beneath = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    if beneath is None or beneath.tb_frame.f_code.co_filename != SOURCE:
+    if beneath is None or beneath.tb_frame.f_code.co_filename != HANDLERS:
         return segment.offsets[-1]
     # The iterator stands behind the handler that it gave last.
     return segment.offsets[len(segment.handlers) - operator.length_hint(handlers) - 1]

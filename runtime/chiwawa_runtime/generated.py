@@ -12,7 +12,6 @@ that it stands on says at which instruction. A frame is restored by starting a g
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Generator, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -32,12 +31,11 @@ from chiwawa_runtime.instance import (
 from chiwawa_runtime.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.traps import GENERATED, trap_of
 from chiwawa_runtime.types import ValType
 
 #: So many functions, none of which can recur, need no more of the stack than Python ever has.
 SHALLOW = 100
-#: Where the helpers that meanings call come from, as tracebacks say it.
-HELPERS = make_f32_round.__code__.co_filename
 
 
 def unreachable() -> None:
@@ -65,7 +63,7 @@ class GeneratedEngine:
         self.deep = bool(bundle.program.recursive) or len(bundle.codes) > SHALLOW
         self.granularity = bundle.granularity
         # A module's dict rather than a plain one: PyPy looks globals up in it without hashing.
-        self.namespace: dict[str, Any] = ModuleType("chiwawa_instance").__dict__
+        self.namespace: dict[str, Any] = ModuleType(GENERATED).__dict__
         self.namespace.update(BUILTINS)
         self.imported = len(bundle.program.functions) - len(bundle.codes)
         self.codes: dict[CodeType, int] = {}
@@ -289,50 +287,39 @@ class GeneratedActivation:
     def read(self, frame: FrameType, line: int, youngest: bool) -> RawFrame:
         engine = self.engine
         location = engine.location(frame, line)
-        if location is None:
-            # Another instance's, or a call that was made through the host.
+        stack: tuple[ValType, ...] | None = None
+        if location is not None:
+            points = engine.points(location.function)
+            if youngest:
+                stack = points.safepoints.get(location.offset)
+            elif location.offset in points.calls:
+                stack = points.calls[location.offset].stack
+        if location is None or stack is None:
+            # Another instance's, or one that waits for another instance.
             raise CheckpointError("frames of several instances cannot be written to one checkpoint")
-        points = engine.points(location.function)
-        if youngest:
-            height = len(points.safepoints[location.offset])
-        else:
-            height = len(points.calls[location.offset].stack)
         values = frame.f_locals
         return RawFrame(
             location.function,
             location.offset,
             [values[f"l{i}"] for i in range(len(points.locals))],
-            [values[f"s{i}"] for i in range(height)],
+            [values[f"s{i}"] for i in range(len(stack))],
         )
 
     def explain(self, error: BaseException) -> BaseException:
-        """Python's own exceptions are traps where generated code itself raised them: a helper or a
-        host function that raises one has a frame of its own."""
+        """The trap that ``error`` is, where it is one, with where this instance's frames are."""
         locations: list[Location] = []
         traceback = error.__traceback__
-        inside = False
         while traceback is not None:
             location = self.engine.location(traceback.tb_frame, traceback.tb_lineno)
-            code = traceback.tb_frame.f_code
-            # A helper of numerics traps for the line that calls it.
-            inside = location is not None or (inside and code.co_filename == HELPERS)
             if location is not None:
                 locations.append(location)
             traceback = traceback.tb_next
-        trap: Trap
-        if isinstance(error, Trap):
-            trap = error
-            if error.backtrace:
+        trap = trap_of(error)
+        if trap is None:
+            if not isinstance(error, RecursionError | MemoryError) or not locations:
                 return error
-        elif isinstance(error, RecursionError | MemoryError) and locations:
             trap = Exhaustion()
-        elif not inside:
-            return error
-        elif isinstance(error, IndexError | struct.error | OverflowError):
-            trap = Trap("out of bounds memory access")
-        elif isinstance(error, ZeroDivisionError):
-            trap = Trap("integer divide by zero")
-        else:
-            return error
+        if trap.backtrace:
+            return trap
         trap.backtrace = tuple(reversed(locations))
         return trap

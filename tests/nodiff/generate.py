@@ -91,11 +91,13 @@ class Label:
 
 
 class Generator:
-    """One module. ``size`` bounds a body's instructions, roughly."""
+    """One module. ``size`` bounds a body's instructions, roughly; ``deepest`` how constructs nest:
+    where that is more than some, there is little in them but others."""
 
-    def __init__(self, choose: Choose, size: int = 40) -> None:
+    def __init__(self, choose: Choose, size: int = 40, deepest: int = 6) -> None:
         self.choose = choose
         self.size = size
+        self.deepest = deepest
         self.functions: list[Function] = []
         self.globals: list[tuple[str, bool]] = []
         self.locals: list[str] = []
@@ -127,7 +129,7 @@ class Generator:
         for index, (name, params, results) in enumerate(hosts):
             self.functions.append(Function(index, params, results))
             out.append(f'  (import "env" "{name}" (func {signature(params, results)}))')
-        count = 1 + self.choose(5)
+        count = 1 + self.choose(5 if self.deepest <= 6 else 2)
         for index in range(count):
             function = Function(self.imported + index, self.some(3), self.some(2))
             self.functions.append(function)
@@ -183,6 +185,10 @@ class Generator:
         outer, self.stack = self.stack, list(params)
         steps = self.choose(8 + self.size // 4)
         live = True
+        if self.deepest > 6:
+            steps = self.choose(4)
+            if self.left > 0 and not self.chance(30):
+                self.construct()
         while steps and live and self.left > 0:
             steps -= 1
             live = self.step()
@@ -349,7 +355,7 @@ class Generator:
     # Control.
 
     def construct(self) -> None:
-        if len(self.labels) > 6:
+        if len(self.labels) > self.deepest:
             return
         kind = self.pick(("block", "loop", "if", "loop"))
         if kind == "if":
@@ -417,6 +423,9 @@ class Generator:
         if way == 3 and self.choose(3) == 2:
             self.emit("unreachable")
             return self.dead()
+        if way == 4:
+            self.away(label)
+            return True
         self.ensure(label.types)
         if label.loop:
             self.spend()
@@ -429,6 +438,27 @@ class Generator:
         self.emit(f"br_if {depth}")
         self.stack.pop()
         return True
+
+    def away(self, label: Label) -> None:
+        """A branch under a condition, without one of its own or by a table: back, too."""
+        self.spend()
+        self.emit("if")
+        self.stack.pop()
+        self.labels.append(Label((), False))
+        outer, self.stack = self.stack, []
+        self.ensure(label.types)
+        alike = [i for i in range(len(self.labels)) if self.labels[-1 - i].types == label.types]
+        if self.choose(2):
+            self.value("i32", 1)
+            self.emit(f"i32.const {self.pick((3, 7, 15))}")
+            self.emit("i32.and")
+            targets = [self.pick(alike) for _ in range(1 + self.choose(8))]
+            self.emit(f"br_table {' '.join(map(str, targets))}")
+        else:
+            self.emit(f"br {self.pick(alike)}")
+        self.stack = outer
+        self.labels.pop()
+        self.emit("end")
 
     def dead(self) -> bool:
         """Code that is never reached, now and then."""
@@ -527,6 +557,34 @@ class Generator:
             del self.stack[-3:]
         else:
             self.emit("elem.drop $e")
+
+
+def expressions(choose: Choose, count: int = 12, depth: int = 5) -> str:
+    """A module of functions that only compute: deep expressions over locals, loads and narrow
+    values, where what is known of a value's range is put to use."""
+    generator = Generator(choose)
+    generator.globals = [("i32", True)]
+    out = ['(module (memory (export "mem") 1) (global $fuel (mut i32) (i32.const 77))']
+    out.append('  (data (i32.const 0) "\\01\\80\\ff\\00\\7f\\aa\\55\\fe\\80\\00\\00\\80")')
+    for index in range(count):
+        params = tuple(generator.pick(("i32", "i64")) for _ in range(1 + choose(4)))
+        result = generator.pick(("i32", "i64"))
+        generator.index = index
+        generator.locals = [*params, *SPARE]
+        generator.labels = [Label((result,), False)]
+        generator.lines = []
+        generator.stack = []
+        for _ in range(choose(4)):
+            place = choose(len(params))
+            generator.value(params[place], depth - 1)
+            generator.emit(f"local.{generator.pick(('set', 'tee'))} {place}")
+            generator.stack.pop()
+            if generator.lines[-1].strip().startswith("local.tee"):
+                generator.emit("drop")
+        generator.value(result, depth)
+        head = f'  (func (export "f{index}") {signature(params, (result,))}'
+        out += [head, f"    (local {' '.join(SPARE)})", *generator.lines, "  )"]
+    return "\n".join([*out, ")"])
 
 
 def signature(params: Sequence[str], results: Sequence[str]) -> str:

@@ -1,0 +1,123 @@
+"""Programs of several instances: calls across them, on one path or on both."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from harness import PATHS, bits, state_of
+
+from chiwawa import api
+from chiwawa.module import Module
+from chiwawa.source import load
+from chiwawa_runtime.errors import CheckpointError, Trap
+from chiwawa_runtime.instance import Instance
+
+BELOW = """(module
+  (memory (export "mem") 1)
+  (table (export "tab") 4 funcref)
+  (global (export "count") (mut i32) (i32.const 0))
+  (func $bump (global.set 0 (i32.add (global.get 0) (i32.const 1))))
+  (func (export "leaf") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+  (func (export "loops") (param i32) (result i32 i64) (local i64)
+    (loop $again
+      (call $bump)
+      (local.set 1 (i64.add (local.get 1) (i64.extend_i32_u (local.get 0))))
+      (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (i32.load (i32.const 0)) (local.get 1))
+  (func (export "through") (param i32) (result i32)
+    (call $bump)
+    (call_indirect (param i32) (result i32) (local.get 0) (i32.const 1)))
+  (func (export "traps") (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0))))
+"""
+ABOVE = """(module
+  (import "below" "leaf" (func $leaf (param i32) (result i32)))
+  (import "below" "loops" (func $loops (param i32) (result i32 i64)))
+  (import "below" "through" (func $through (param i32) (result i32)))
+  (import "below" "traps" (func $traps (param i32) (result i32)))
+  (import "below" "mem" (memory 1))
+  (import "below" "tab" (table 4 funcref))
+  (import "below" "count" (global $count (mut i32)))
+  (elem (i32.const 1) func $mine $leaf)
+  (func $mine (param i32) (result i32)
+    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (local.get 0)))
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 1))
+      (else (i32.add (i32.const 1) (call $through (i32.sub (local.get 0) (i32.const 1)))))))
+  (func (export "leaf") (param i32) (result i32)
+    (i32.add (call $leaf (local.get 0))
+      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 2))))
+  (func (export "loops") (param i32) (result i32 i64)
+    (call $loops (local.get 0)) (drop) (drop) (call $loops (local.get 0)))
+  (func (export "mine") (param i32) (result i32) (call $mine (local.get 0)))
+  (func (export "traps") (param i32) (result i32)
+    (i32.const 7) (call $traps (local.get 0)) (i32.add))
+  (export "again" (func $loops)))
+"""
+
+CALLS = [
+    ("leaf", 5),
+    ("loops", 4),
+    ("mine", 6),
+    ("mine", 1000),
+    ("mine", 1_000_000),
+    ("traps", 0),
+    ("traps", 1),
+    ("again", 3),
+]
+
+
+@pytest.fixture(scope="module")
+def modules() -> tuple[Module, Module]:
+    return load(BELOW), load(ABOVE)
+
+
+def linked(modules: tuple[Module, Module], below: str, above: str) -> Instance:
+    first = api.instantiate(modules[0], path=below)
+    return api.instantiate(modules[1], {"below": first.exports}, path=above)
+
+
+def outcome(instance: Instance, name: str, arg: int) -> Any:
+    try:
+        results = instance.invoke(name, (arg,))
+    except Trap as trap:
+        return ("trap", trap.message), state_of(instance)
+    index, _ = instance.prepared(name, (arg,))
+    types = instance.functions[index].type.results
+    return [bits(v, t, {}) for v, t in zip(results, types, strict=True)], state_of(instance)
+
+
+@pytest.mark.parametrize(("name", "arg"), CALLS)
+def test_calls_across_instances_end_the_same_however_they_are_mixed(
+    modules: tuple[Module, Module], name: str, arg: int
+) -> None:
+    endings = {
+        (below, above): outcome(linked(modules, below, above), name, arg)
+        for below, above in product(PATHS, PATHS)
+        if arg <= 1000 or below == above
+    }
+    assert len({repr(ending) for ending in endings.values()}) == 1, endings
+
+
+@pytest.mark.parametrize(("below", "above"), list(product(PATHS, PATHS)))
+def test_a_stop_among_another_instances_frames_cannot_be_written_but_goes_on(
+    modules: tuple[Module, Module], below: str, above: str
+) -> None:
+    first = api.instantiate(modules[0], path=below)
+    run = api.start(modules[1], "mine", (6,), {"below": first.exports}, path=above)
+    expected = linked(modules, below, above).invoke("mine", (6,))
+    run.requests.count_from(0, 4)
+    refused = 0
+    while not run.go():
+        run.requests.take()
+        try:
+            run.checkpoint()
+        except CheckpointError as error:
+            refused += "several instances" in str(error)
+        counter = run.requests.counter
+        assert counter is not None
+        counter.target = counter.count + 1
+    assert run.results == expected
+    if below == above:
+        assert refused

@@ -15,6 +15,7 @@ from typing import Any
 
 from chiwawa import api
 from chiwawa.module import Module
+from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import CheckpointError, ChiwawaError, HostError, Trap, WasiExit
 from chiwawa_runtime.instance import Imports, Instance
@@ -39,7 +40,7 @@ def no_imports(log: Log) -> Imports:
 class Call:
     """What is run: the start function, then the export ``name`` (None: nothing more)."""
 
-    module: Module
+    module: Module | Bundle
     name: str | None
     args: tuple[Any, ...] = ()
     make_imports: MakeImports = no_imports

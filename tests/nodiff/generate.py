@@ -67,6 +67,9 @@ LOADS = {
     t: [op.name for op in TABLE if ".load" in op.name and op.name.startswith(t)] for t in TYPES
 }
 STORES = {t: [o.name for o in TABLE if ".store" in o.name and o.name.startswith(t)] for t in TYPES}
+#: Which constructs a module has, by how often. Those that nest deep are of one sort or another:
+#: Python nests few loops, and not so many more indents.
+KINDS = (("block", "loop", "if", "loop"), ("if", "if", "if", "if", "block"), ("block", "if"))
 #: Functions that can be imported: the worker of the oracle answers them in the same way.
 HOSTS = (
     ("h0", ("i32",), ("i32",)),
@@ -98,6 +101,7 @@ class Generator:
         self.choose = choose
         self.size = size
         self.deepest = deepest
+        self.kinds = KINDS[choose(len(KINDS)) if deepest > 6 else 0]
         self.functions: list[Function] = []
         self.globals: list[tuple[str, bool]] = []
         self.locals: list[str] = []
@@ -357,10 +361,14 @@ class Generator:
     def construct(self) -> None:
         if len(self.labels) > self.deepest:
             return
-        kind = self.pick(("block", "loop", "if", "loop"))
+        kind = self.pick(self.kinds)
         if kind == "if":
-            self.value("i32", 2)
-            self.stack.pop()
+            if self.deepest > 6 and not self.chance(12):
+                # The way down is taken, or what is down there never runs.
+                self.emit("global.get $fuel")
+            else:
+                self.value("i32", 2)
+                self.stack.pop()
         taken = self.choose(min(len(self.stack), 2) + 1)
         params = tuple(self.stack[len(self.stack) - taken :])
         results = self.some(2)

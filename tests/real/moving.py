@@ -102,18 +102,16 @@ class Programs:
 @dataclass(frozen=True)
 class Job:
     """What a program is asked to do. ``files`` are in the only directory it is given, as ``/``.
-    ``both`` also goes the other way: stopped in the interpreter, continued in Python. ``peer``
-    says whether wasmtime can run it; ``expected`` is part of what it prints."""
+    ``moves`` is how often it is moved in one more run; ``expected`` is part of what it prints;
+    ``most_memory`` are the megabytes that a process may take."""
 
     wasm: Path
     args: Sequence[str]
     stdin: bytes = b""
     files: tuple[tuple[str, bytes], ...] = ()
-    both: bool = True
-    peer: bool = True
+    moves: int = 20
     expected: bytes = b""
-    dirs: tuple[str, ...] = ()
-    most_memory: int = 2000
+    most_memory: int = 600
     status: int = 0
 
     def folder(self, below: Path, name: str) -> tuple[Path, list[str]]:
@@ -123,7 +121,7 @@ class Job:
         given.mkdir(parents=True)
         for file, data in self.files:
             (given / file).write_bytes(data)
-        return place, [f"{given}::/", *self.dirs]
+        return place, [f"{given}::/"]
 
 
 def files_in(place: Path) -> dict[str, bytes]:
@@ -131,8 +129,9 @@ def files_in(place: Path) -> dict[str, bytes]:
 
 
 def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
-    """The program prints and writes the same with wasmtime, run whole on the AOT path, and moved
-    half-way from one path to the other."""
+    """The program prints and writes the same with wasmtime, run whole on the AOT path, moved
+    half-way from either path to the other, and moved often. At the half, the two paths write the
+    same checkpoint."""
     argv = [job.wasm.stem, *job.args]
     translated = programs.translated(job.wasm)
 
@@ -163,17 +162,16 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
     files = files_in(place)
     assert job.expected in whole.out, whole.out
 
-    if job.peer:
-        pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
-        there, dirs = job.folder(tmp_path, "wasmtime")
-        command = (HERE / "wasmtime_run.py", job.wasm, *dirs, "--", *argv)
-        oracle = leg("wasmtime", there, *command, stdin=job.stdin)
-        assert (oracle.status, oracle.out) == (whole.status, whole.out), oracle.err
-        assert files_in(there) == files
+    pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    there, dirs = job.folder(tmp_path, "wasmtime")
+    command = (HERE / "wasmtime_run.py", job.wasm, *dirs, "--", *argv)
+    oracle = leg("wasmtime", there, *command, stdin=job.stdin)
+    assert (oracle.status, oracle.out) == (whole.status, whole.out), oracle.err
+    assert files_in(there) == files
 
     sides = {"aot": translated, "interp": job.wasm}
     saved = {}
-    for first, second in [("aot", "interp"), ("interp", "aot")][: 2 if job.both else 1]:
+    for first, second in [("aot", "interp"), ("interp", "aot")]:
         there, dirs = job.folder(tmp_path, first)
         half = ("--cr-at", safepoints // 2)
         begun = checked(run(f"{first}, to the half", there, sides[first], *half, *options(dirs)), 0)
@@ -186,5 +184,11 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
         )
         assert begun.out + ended.out == whole.out
         assert files_in(there) == files
-    if job.both:
-        assert saved["aot"] == saved["interp"]
+    assert saved["aot"] == saved["interp"]
+
+    if job.moves:
+        there, dirs = job.folder(tmp_path, "hopping")
+        command = (HERE / "hopping.py", job.wasm, translated, safepoints, job.moves, *dirs)
+        hopped = checked(leg(f"{job.moves} moves", there, *command, "--", *argv, stdin=job.stdin))
+        assert hopped.out == whole.out
+        assert files_in(there) == files

@@ -1,7 +1,7 @@
 """Programs that others wrote and compiled: they run, and they travel.
 
 Each prints on the AOT path what it prints with wasmtime, and ends as it would have when it is
-stopped half-way and continued on the other path.
+stopped half-way and continued on the other path, and when it is moved often.
 """
 
 from __future__ import annotations
@@ -106,5 +106,5 @@ def test_a_program_in_rust_runs(taking: Taking, programs: Programs, tmp_path: Pa
 def test_cpython_runs_a_script(taking: Taking, programs: Programs, tmp_path: Path) -> None:
     """A Python script inside Wasm inside Python."""
     script = "print(sum(range(10)))"
-    job = Job(building.cpython(taking), ("-c", script), both=False, expected=b"45\n")
+    job = Job(building.cpython(taking), ("-c", script), expected=b"45\n", moves=0, most_memory=1500)
     travels(job, programs, tmp_path)

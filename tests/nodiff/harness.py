@@ -221,6 +221,8 @@ def spread(total: int, count: int) -> list[int]:
     """``count`` numbers spread evenly from 1 to ``total``, or all of them."""
     if total <= count:
         return list(range(1, total + 1))
+    if count == 1:
+        return [(total + 1) // 2]
     return sorted({1 + i * (total - 1) // (count - 1) for i in range(count)})
 
 

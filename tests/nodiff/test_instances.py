@@ -61,7 +61,7 @@ CALLS = [
     ("loops", 4),
     ("mine", 6),
     ("mine", 1000),
-    ("mine", 1_000_000),
+    pytest.param("mine", 1_000_000, marks=pytest.mark.slow),
     ("traps", 0),
     ("traps", 1),
     ("again", 3),

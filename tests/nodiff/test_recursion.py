@@ -65,7 +65,15 @@ def test_a_hundred_thousand_frames_are_carried_from_each_path_to_each(recursion:
         same(expected, ended(session, call), f"restored on {path}")
 
 
-@pytest.mark.parametrize("name", ["one", "ping", "through", "loops"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one",
+        "through",
+        pytest.param("ping", marks=pytest.mark.slow),
+        pytest.param("loops", marks=pytest.mark.slow),
+    ],
+)
 def test_deeper_ends_in_the_same_trap_on_both_paths(name: str) -> None:
     ending = both(Call(load(ENDLESS), name, (5,) if name == "one" else ()))
     assert ending.kind == "trap"
@@ -74,6 +82,7 @@ def test_deeper_ends_in_the_same_trap_on_both_paths(name: str) -> None:
     assert len(backtrace) > FRAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_a_program_is_whole_after_its_call_stack_was_exhausted(path: str) -> None:
     instance = api.instantiate(load(ENDLESS), path=path)

@@ -73,13 +73,16 @@ class Lowered:
         """The operand types at a boundary, the deepest first."""
         return unroll(self.stacks[position])
 
-    def types_in_call(self, position: int) -> tuple[ValType, ...]:
-        """The operand types while the call at ``position`` is in progress."""
+    def height_in_call(self, position: int) -> int:
+        """How many operands there are while the call at ``position`` is in progress."""
         popped = len(self.calls[position].params)
         if self.body[position].op.name == "call_indirect":
             popped += 1
-        types = self.types_at(position)
-        return types[: len(types) - popped]
+        return self.heights[position] - popped
+
+    def types_in_call(self, position: int) -> tuple[ValType, ...]:
+        """The operand types while the call at ``position`` is in progress."""
+        return self.types_at(position)[: self.height_in_call(position)]
 
 
 def unroll(stack: Stack) -> tuple[ValType, ...]:

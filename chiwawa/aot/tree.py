@@ -519,10 +519,11 @@ class _Builder:
             self.spill(height)
 
     def depth(self, crossing: bool) -> Node:
-        """The depth that a callee starts at (see ``chiwawa.lower.recursive_functions``)."""
+        """The depth that a callee starts at (see ``chiwawa.lower.recursive_functions``), once its
+        arguments have been taken from the stack."""
         deeper = int(crossing)
         if self.lowered.index in self.options.recursive:
-            deeper = weight(self.lowered.locals)
+            deeper = weight(len(self.lowered.locals) + len(self.stack))
         if not deeper:
             return name("depth")
         return fold.bounded(ast.BinOp(name("depth"), fold.ADD, const(deeper)), None, None)

@@ -35,6 +35,7 @@ class Segment:
 
     __slots__ = (
         "argument",
+        "deeper",
         "ending",
         "handlers",
         "next",
@@ -53,6 +54,8 @@ class Segment:
         self.offsets: list[int] = []
         self.ending = NEXT
         self.argument: Any = None
+        #: How much deeper than this frame what it calls is.
+        self.deeper = 0
         self.next: Segment | None = None
 
 
@@ -64,23 +67,23 @@ class Code:
         "arity",
         "at",
         "calls",
-        "depth",
         "entry",
         "index",
         "lowered",
         "params",
         "positions",
+        "recursive",
         "zeros",
     )
 
-    def __init__(self, lowered: Lowered, depth: int) -> None:
+    def __init__(self, lowered: Lowered, recursive: bool) -> None:
         self.lowered = lowered
         self.index = lowered.index
         self.params = len(lowered.type.params)
         self.arity = len(lowered.type.results)
         self.zeros = [zero(t) for t in lowered.locals[self.params :]]
-        #: How much deeper than a frame of this function its callees are.
-        self.depth = depth
+        #: Whether its frames count towards the depth of the call stack.
+        self.recursive = recursive
         self.at: dict[int, Segment] = {}
         self.calls: dict[int, Segment] = {}
         body, reached = lowered.body, lowered.reached
@@ -99,7 +102,7 @@ def prepare(
     lowered: Lowered, instance: Instance, recursive: bool, split: int | None = None
 ) -> Code:
     """Prepare a function. ``split`` is a position where a segment must start too."""
-    code = Code(lowered, weight(lowered.locals) if recursive else 0)
+    code = Code(lowered, recursive)
     starts = boundaries(lowered)
     if split is not None:
         starts.add(split)
@@ -207,16 +210,21 @@ class _Filler:
 
     def call(self, segment: Segment, position: int) -> None:
         segment.ending = CALL
-        segment.argument = self.instance.functions[self.lowered.body[position].imm[0]]
-        self.calls(segment, position)
+        function = self.instance.functions[self.lowered.body[position].imm[0]]
+        segment.argument = function
+        self.calls(segment, position, function.instance is not self.instance)
 
     def call_indirect(self, segment: Segment, position: int) -> None:
         segment.ending = CALL_INDIRECT
         table = self.instance.tables[self.lowered.body[position].imm[1]]
         segment.argument = (table, self.lowered.calls[position])
-        self.calls(segment, position)
+        self.calls(segment, position, True)
 
-    def calls(self, segment: Segment, position: int) -> None:
+    def calls(self, segment: Segment, position: int, crossing: bool) -> None:
+        lowered = self.lowered
+        segment.deeper = int(crossing)
+        if self.code.recursive:
+            segment.deeper = weight(len(lowered.locals) + lowered.height_in_call(position))
         segment.next = self.code.at[position + 1]
         self.code.calls[position] = segment
 

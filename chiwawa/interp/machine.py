@@ -126,7 +126,7 @@ class InterpreterEngine:
             frame.stack = list(raw.stack)
             frame.segment = code.at[position] if youngest else code.calls[position]
             activation.stack.append(frame)
-            depth += code.depth or int(frame.segment.ending == CALL_INDIRECT)
+            depth += frame.segment.deeper
         activation.repeats = True
         return activation
 
@@ -154,7 +154,7 @@ class Interpretation:
                 raise Exhaustion
             code = engine.code(function.index)
             self.stack.append(Frame(engine, code, args + code.zeros, depth))
-            if code.depth and depth >= DEEPEST:
+            if code.recursive and depth >= DEEPEST:
                 self.trapped = code.lowered.body[0].offset
                 raise Exhaustion
             return
@@ -236,13 +236,13 @@ class Interpretation:
                 elif ending == CALL:
                     function = segment.argument
                     imported = function.instance is not frame.engine.instance
-                    self.call(frame, function, imported=imported)
+                    self.call(frame, function, segment.deeper, imported)
                 elif ending == CALL_INDIRECT:
                     table, functype = segment.argument
                     index = operands.pop()
                     try:
                         function = indirect_target(table, index, functype)
-                        self.call(frame, function, indirect=True)
+                        self.call(frame, function, segment.deeper)
                     except Interrupted:
                         operands.append(index)
                         raise
@@ -258,9 +258,7 @@ class Interpretation:
                 self.trapped = place(error, segment, handlers)
             raise
 
-    def call(
-        self, frame: Frame, function: Function, *, imported: bool = False, indirect: bool = False
-    ) -> None:
+    def call(self, frame: Frame, function: Function, deeper: int, imported: bool = False) -> None:
         operands = frame.stack
         count = len(function.type.params)
         if count:
@@ -268,7 +266,6 @@ class Interpretation:
             del operands[-count:]
         else:
             args = []
-        deeper = frame.code.depth or int(imported or indirect)
         try:
             self.enter(function, args, frame.depth + deeper, imported)
         except Interrupted:

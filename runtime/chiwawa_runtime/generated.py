@@ -173,10 +173,9 @@ class GeneratedEngine:
 
     def deeper(self, frame: RawFrame, recursive: bool) -> int:
         """How much deeper than ``frame`` its callee starts."""
-        points = self.points(frame.function)
         if recursive:
-            return weight(points.locals)
-        call = points.calls.get(frame.offset)
+            return weight(len(frame.locals) + len(frame.stack))
+        call = self.points(frame.function).calls.get(frame.offset)
         return int(call is not None and call.function is None)
 
     def location(self, frame: FrameType, line: int) -> Location | None:

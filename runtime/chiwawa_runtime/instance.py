@@ -222,10 +222,10 @@ class Instance:
         return self.memories[index]
 
 
-def weight(locals_: Sequence[ValType]) -> int:
-    """What a frame of a function with those locals counts towards ``DEEPEST``: 1, and more where
-    there are so many that they would fill the memory before the frames are too many."""
-    return 1 + len(locals_) // 16
+def weight(values: int) -> int:
+    """What a frame that holds so many locals and operands counts towards ``DEEPEST``: 1, and more
+    where they would fill the memory before the frames are too many."""
+    return 1 + values // 16
 
 
 def incompatible(spec: ImportSpec, given: str) -> UnlinkableError:

@@ -172,3 +172,18 @@ def test_a_large_stack_is_not_needed_by_the_thread_that_asks() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.stdout == "[100000]\n", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("locals_", "operands"), [(1000, 0), (0, 1000), (20, 20)])
+def test_frames_that_hold_much_exhaust_the_call_stack_sooner(locals_: int, operands: int) -> None:
+    text = f"""(module (func $f (export "f") (param i32) (result i32) (local {"i64 " * locals_})
+      {"(i32.add (local.get 0) (i32.const 3)) " * operands}
+      (call $f (i32.add (local.get 0) (i32.const 1)))
+      {"(i32.add) " * operands}))"""
+    call = Call(load(text), "f", (1,))
+    expected = both(call)
+    assert expected.kind == "trap"
+    assert len(expected.detail[1]) < FRAMES
+    stop = stopped_at(begin(call, "aot"), 500)
+    for path in PATHS:
+        same(expected, ended(again(call, stop.data, path), call), f"restored on {path}")

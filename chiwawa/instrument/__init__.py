@@ -1,0 +1,1 @@
+"""Tracing, monitors and probes: what looks at a running program, whichever path runs it."""

@@ -1,0 +1,55 @@
+"""Where instruments look at a running function: the contract between them and both paths.
+
+An instrument says, for a function that has been lowered, what is to run at which of its boundaries,
+as Python source. The translator pastes that source, the interpreter compiles it, so what one path
+reports cannot differ from what the other does. Neither knows what the source is for.
+
+The names in a site's source
+    ``l0 l1 …``     the function's locals;  ``s0 s1 …``  its operands, the deepest first
+    ``g0 …``        the instance's globals (``.value``);  ``m0 …``  the bytes of its memories
+    ``mem0 …``, ``table0 …``   the memories and tables themselves
+    anything else   a name that the instruments gave to the engine, or a builtin
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chiwawa.lower import Lowered
+
+_VARIABLE = re.compile(r"\b([sl])([0-9]+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One line of source, run before an instruction, after the safepoint there where there is one.
+
+    ``reads``: it looks at operands, locals or other state, so all that comes before has to be done
+    and in its variables. ``writes``: it may assign to operands and locals, too.
+    """
+
+    source: str
+    reads: bool = False
+    writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The sites of one function. ``at`` is by position in the body and only has boundaries that are
+    reached; sites at one boundary run in turn. ``entry`` runs when the function is called (not when
+    it is restored), before its first boundary; ``exit`` when it returns."""
+
+    at: Mapping[int, Sequence[Site]] = field(default_factory=dict)
+    entry: str | None = None
+    exit: str | None = None
+
+
+#: What instruments want of a function: None, or no sites, where they want nothing.
+Plan = Callable[[Lowered], Sites | None]
+
+
+def variables(source: str) -> list[tuple[str, int]]:
+    """The operands and locals that ``source`` may name: ("s", 0) for ``s0``."""
+    return sorted({(kind, int(number)) for kind, number in _VARIABLE.findall(source)})

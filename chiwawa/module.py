@@ -89,11 +89,15 @@ class Export:
 
 @dataclass(slots=True)
 class Func:
-    """A function defined here. ``locals`` are those beyond its parameters."""
+    """A function defined here. ``locals`` are those beyond its parameters. ``at`` is where its body
+    (its vector of locals) starts, in bytes from the start of the code section's contents, where it
+    came from a binary: ``at`` and a code offset make the address that DWARF gives an instruction.
+    """
 
     typeidx: int
     locals: tuple[ValType, ...]
     body: Expr
+    at: int | None = None
 
 
 @dataclass(slots=True)

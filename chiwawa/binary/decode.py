@@ -17,9 +17,9 @@ _TAGS = 13
 def decode(data: bytes) -> Module:
     """The module that ``data`` is the binary of. It is well-formed, not yet validated.
 
-    ``Module.binary`` is ``data``; code offsets and ``Data.at`` refer to it. A broken name section
-    is ignored. Raises MalformedError, with ``offset`` in bytes, and UnsupportedError for what later
-    versions of Wasm added.
+    ``Module.binary`` is ``data``; code offsets, ``Func.at`` and ``Data.at`` refer to it. A broken
+    name section is ignored. Raises MalformedError, with ``offset`` in bytes, and UnsupportedError
+    for what later versions of Wasm added.
     """
     r = Reader(data)
     _preamble(r)
@@ -71,6 +71,5 @@ def _join(r: Reader, parts: Parts) -> None:
     if module.data_count is None and parts.exprs.data_use is not None:
         raise r.malformed("data count section required", parts.exprs.data_use)
     module.funcs = [
-        Func(typeidx, local_types, body)
-        for typeidx, (local_types, body) in zip(parts.typeidxs, parts.codes, strict=True)
+        Func(typeidx, *code) for typeidx, code in zip(parts.typeidxs, parts.codes, strict=True)
     ]

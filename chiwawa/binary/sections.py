@@ -50,7 +50,8 @@ class Parts:
     module: Module
     exprs: ExprReader = field(default_factory=ExprReader)
     typeidxs: list[int] = field(default_factory=list)
-    codes: list[tuple[tuple[ValType, ...], Expr]] = field(default_factory=list)
+    #: Locals, body, and where in the section they are.
+    codes: list[tuple[tuple[ValType, ...], Expr, int]] = field(default_factory=list)
     locals_seen: dict[bytes, tuple[ValType, ...]] = field(default_factory=dict)
     locals_in_all: int = 0
 
@@ -167,13 +168,14 @@ def _data_count(r: Reader, parts: Parts) -> None:
 
 
 def _code(r: Reader, parts: Parts) -> None:
+    contents = r.pos
     for _ in range(r.u32()):
         start = r.pos
         size = r.length()
         base = r.pos
         r.end = base + size
         local_types = _locals(r, parts)
-        parts.codes.append((local_types, parts.exprs.read(r, base)))
+        parts.codes.append((local_types, parts.exprs.read(r, base), base - contents))
         if r.pos != r.end:
             raise r.malformed("section size mismatch", start)
 

@@ -1,0 +1,115 @@
+"""A module's functions as monitors name and list them.
+
+Names are returned as the module has them: whoever prints them escapes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chiwawa.instrument.cells import clipped
+from chiwawa.instrument.observed import Observed
+from chiwawa.lower import Lowered, Spaces, lower
+from chiwawa.module import Expr, Instr, Module
+from chiwawa.wat import format_instr
+
+#: A line of a program's source, ``file:line``, by function index and code offset; None: unknown.
+SourceOf = Callable[[int, int], str | None]
+
+#: The text of a br_table grows with its labels.
+_LONGEST_LINE = 1000
+
+
+def imported_functions(module: Module) -> int:
+    """How many functions are imported: the index of the first that is defined."""
+    return len(module.func_typeidxs()) - len(module.funcs)
+
+
+def body_of(module: Module, index: int) -> Expr:
+    """The instructions of the defined function ``index``."""
+    return module.funcs[index - imported_functions(module)].body
+
+
+def function_label(module: Module, index: int) -> str:
+    """What to call a function: by the name section, else by its first export, else func[index]."""
+    return _label(module, "func", module.names.funcs.get(index), index)
+
+
+def global_label(module: Module, index: int) -> str:
+    """What to call a global, as ``function_label``."""
+    return _label(module, "global", module.names.globals.get(index), index)
+
+
+def _label(module: Module, kind: str, name: str | None, index: int) -> str:
+    if name:
+        return name
+    exported = (e.name for e in module.exports if e.kind == kind and e.index == index and e.name)
+    return next(exported, f"{kind}[{index}]")
+
+
+def function_labels(module: Module) -> list[str]:
+    """``function_label`` of every function, in one pass over the exports."""
+    labels = [f"func[{index}]" for index in range(len(module.func_typeidxs()))]
+    for export in reversed(module.exports):
+        if export.kind == "func" and export.name:
+            labels[export.index] = export.name
+    for index, name in module.names.funcs.items():
+        if name and index < len(labels):
+            labels[index] = name
+    return labels
+
+
+def row_labels(module: Module) -> list[str]:
+    """``function_labels``, none longer than a row can bear."""
+    return [clipped(label) for label in function_labels(module)]
+
+
+def instruction_text(module: Module, instr: Instr, function: int) -> str:
+    """One instruction in a row of a table."""
+    return clipped(format_instr(module, instr, function))
+
+
+def lowered_functions(observed: Observed) -> Iterator[tuple[Lowered, list[int]]]:
+    """Each function in which anything ran, with its counts, by index. Its safepoints are those of
+    the granularity ``safepoint``, whatever the run's was."""
+    spaces = Spaces.of(observed.module)
+    for index in sorted(observed.counts):
+        yield lower(spaces, index), observed.counts[index]
+
+
+def listing(observed: Observed, source_of: SourceOf | None = None) -> list[dict[str, Any]]:
+    """Every instruction of the functions in which anything ran, the hottest function first.
+
+    ``depth`` is the line's indentation: 1 at the outermost, 0 at the function's own ``end``.
+    ``count`` is how often the instruction was begun, None at ``else`` and ``end``."""
+    totals = {index: sum(counts) for index, counts in observed.counts.items()}
+    return [
+        {
+            "function": index,
+            "count": totals[index],
+            "lines": _lines(observed, index, source_of),
+        }
+        for index in sorted(totals, key=lambda index: (-totals[index], index))
+    ]
+
+
+def _lines(observed: Observed, index: int, source_of: SourceOf | None) -> list[dict[str, Any]]:
+    module, counts = observed.module, observed.counts[index]
+    lines = []
+    depth = 1
+    for position, instr in enumerate(body_of(module, index)):
+        name = instr.op.name
+        delimits = name in ("else", "end")
+        depth -= name == "end"
+        lines.append(
+            {
+                "offset": instr.offset,
+                "depth": depth - (name == "else"),
+                "text": clipped(format_instr(module, instr, index), _LONGEST_LINE),
+                "count": None if delimits else counts[position],
+                "source": source_of(index, instr.offset) if source_of else None,
+            }
+        )
+        depth += name in ("block", "loop", "if")
+    return lines

@@ -146,6 +146,13 @@ def load_runnable(file: str) -> Runnable:
             raise BadInput(f"it cannot be imported: {type(error).__name__}: {error}") from error
 
 
+def module_of(source: Runnable) -> Module:
+    from chiwawa.source import load_bytes
+    from chiwawa_runtime.bundle import Bundle
+
+    return load_bytes(source.module) if isinstance(source, Bundle) else source
+
+
 def output(file: str | None, text: str) -> None:
     """``text`` into a file, or on stdout."""
     from chiwawa.files import replacing
@@ -225,11 +232,19 @@ class Toolchain:
 
 
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa_runtime.errors import Trap
     from chiwawa_runtime.main import execute
     from chiwawa_runtime.options import options_of
 
     options = options_of(parsed, rest)
-    return execute(Toolchain(load_runnable(parsed.file)), options)
+    source = load_runnable(parsed.file)
+    try:
+        return execute(Toolchain(source), options)
+    except Trap as trap:
+        from chiwawa.instrument.lines import with_sources
+
+        trap.backtrace = with_sources(module_of(source), trap.backtrace)
+        raise
 
 
 def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -311,14 +326,9 @@ def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import json
 
     from chiwawa.inspect import describe, render
-    from chiwawa.source import load_bytes
     from chiwawa_runtime import checkpoint
-    from chiwawa_runtime.bundle import Bundle
 
-    module: Module | None = None
-    if parsed.module is not None:
-        source = load_runnable(parsed.module)
-        module = load_bytes(source.module) if isinstance(source, Bundle) else source
+    module = None if parsed.module is None else module_of(load_runnable(parsed.module))
     data = checkpoint.read_file(parsed.checkpoint)
     with naming(parsed.checkpoint):
         description = describe(checkpoint.decode(data), module, data)

@@ -100,16 +100,19 @@ class CheckpointError(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """One line of a Wasm backtrace: a function (by index and, where known, name) and the code
-    offset, in bytes from the start of its body, of the instruction that it is at."""
+    """One line of a Wasm backtrace: a function (by index and, where known, name), the code offset,
+    in bytes from the start of its body, of the instruction that it is at, and, where somebody has
+    looked for it, the line of source: ``file.c:12``."""
 
     function: int
     offset: int
     name: str | None = None
+    source: str | None = None
 
     def __str__(self) -> str:
         label = f"${self.name}" if self.name else f"func[{self.function}]"
-        return f"{label} (function {self.function}, code offset 0x{self.offset:x})"
+        source = f" at {self.source}" if self.source else ""
+        return f"{label} (function {self.function}, code offset 0x{self.offset:x}){source}"
 
 
 class Trap(ChiwawaError):

@@ -33,6 +33,7 @@ COMMANDS = {
     "wasm2wat": "a module in the binary format to the text format",
     "wast": "run scripts of the specification's test suite",
     "inspect": "show what a checkpoint holds",
+    "diff": "show where two checkpoints differ; the status is 0 if they do not, 1 if they do",
     "demo": "compile a program, stop it, and continue it elsewhere: see it happen",
 }
 #: Modules from this many bytes on take long enough to translate for a progress bar.
@@ -63,6 +64,7 @@ def command(argv: list[str]) -> int:
         "wasm2wat": wasm2wat,
         "wast": wast,
         "inspect": inspect,
+        "diff": diff,
         "demo": demo,
     }[parsed.command](parsed, rest)
 
@@ -105,6 +107,10 @@ def make_parser() -> Parser:
     made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT")
     made["inspect"].add_argument("module", metavar="MODULE", nargs="?")
     made["inspect"].add_argument("--json", action="store_true", help="print JSON")
+    made["diff"].add_argument("a", metavar="A")
+    made["diff"].add_argument("b", metavar="B")
+    made["diff"].add_argument("module", metavar="MODULE", nargs="?")
+    made["diff"].add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -151,6 +157,22 @@ def module_of(source: Runnable) -> Module:
     from chiwawa_runtime.bundle import Bundle
 
     return load_bytes(source.module) if isinstance(source, Bundle) else source
+
+
+def load_either(file: str) -> Module:
+    """A module, or the one that a generated file embeds."""
+    from chiwawa.source import load_bytes
+    from chiwawa_runtime.bundle import Bundle
+
+    source = load_runnable(file)
+    return load_bytes(source.module) if isinstance(source, Bundle) else source
+
+
+def load_checkpoint(file: str) -> Snapshot:
+    from chiwawa_runtime import checkpoint
+
+    with naming(file):
+        return checkpoint.decode(checkpoint.read_file(file))
 
 
 def output(file: str | None, text: str) -> None:
@@ -337,6 +359,20 @@ def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     else:
         sys.stdout.write(render(description))
     return 0
+
+
+def diff(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    import json
+
+    from chiwawa.diff import compare, render
+
+    module = None if parsed.module is None else load_either(parsed.module)
+    difference = compare(load_checkpoint(parsed.a), load_checkpoint(parsed.b), module)
+    if parsed.json:
+        print(json.dumps(difference, indent=2))
+    else:
+        sys.stdout.write(render(difference, parsed.a, parsed.b))
+    return 0 if difference["equal"] else 1
 
 
 def demo(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

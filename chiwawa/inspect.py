@@ -38,19 +38,14 @@ def describe(
     CheckpointError if ``module`` is not the one that was stopped.
     """
     if module is not None:
-        actual = hashlib.sha256(module.binary).digest()
-        if actual != snapshot.module_hash:
-            raise CheckpointError(
-                "the checkpoint is of another module: it is of one with SHA-256 "
-                f"{snapshot.module_hash.hex()}, and this one has {actual.hex()}"
-            )
+        check_module(snapshot, module)
     names = None if module is None else module.names
     return {
         "module": {"name": snapshot.module_name, "sha256": snapshot.module_hash.hex()},
         "granularity": snapshot.granularity,
         "safepoints": snapshot.safepoints,
-        "frames": _frames(snapshot.frames, module),
-        "plan": [_planned(call, module) for call in snapshot.plan],
+        "frames": describe_frames(snapshot.frames, module),
+        "plan": [describe_call(call, module) for call in snapshot.plan],
         "memories": [
             {"name": names and names.mems.get(i), **_memory(memory)}
             for i, memory in enumerate(snapshot.memories)
@@ -78,7 +73,18 @@ def describe(
     }
 
 
-def _frames(frames: Sequence[Frame], module: Module | None) -> list[Description]:
+def check_module(snapshot: Snapshot, module: Module) -> None:
+    """Raises CheckpointError unless ``snapshot`` is of ``module``."""
+    actual = hashlib.sha256(module.binary).digest()
+    if actual != snapshot.module_hash:
+        raise CheckpointError(
+            "the checkpoint is of another module: it is of one with SHA-256 "
+            f"{snapshot.module_hash.hex()}, and this one has {actual.hex()}"
+        )
+
+
+def describe_frames(frames: Sequence[Frame], module: Module | None) -> list[Description]:
+    """Frames as ``describe`` has them, in the order given."""
     # A deep stack is of few functions, so each is laid out by offset once.
     code: dict[int, dict[int, Instr]] = {}
     described = []
@@ -87,7 +93,7 @@ def _frames(frames: Sequence[Frame], module: Module | None) -> list[Description]
         local_names: Mapping[int, str] = {}
         if module is not None:
             if frame.function not in code:
-                code[frame.function] = _by_offset(module, frame.function)
+                code[frame.function] = by_offset(module, frame.function)
             instr = code[frame.function].get(frame.offset)
             instruction = None if instr is None else format_instr(module, instr, frame.function)
             local_names = module.names.locals.get(frame.function, {})
@@ -107,7 +113,7 @@ def _frames(frames: Sequence[Frame], module: Module | None) -> list[Description]
     return described
 
 
-def _by_offset(module: Module, function: int) -> dict[int, Instr]:
+def by_offset(module: Module, function: int) -> dict[int, Instr]:
     """The instructions of a function by code offset; none where it is imported or not there."""
     defined = function - (len(module.func_typeidxs()) - len(module.funcs))
     if not 0 <= defined < len(module.funcs):
@@ -119,7 +125,8 @@ def _typed(valtype: ValType, value: Value) -> Description:
     return {"type": str(valtype), "value": format_value(valtype, value)}
 
 
-def _planned(call: PlannedCall, module: Module | None) -> Description:
+def describe_call(call: PlannedCall, module: Module | None) -> Description:
+    """A planned call as ``describe`` has it."""
     return {
         "function": call.function,
         "name": module and module.names.funcs.get(call.function),
@@ -160,32 +167,32 @@ def render(description: Description) -> str:
     """What ``describe`` returned, as lines of text, the last one ended. Long lists are cut, and it
     is said how many items are left out. Names with odd characters are escaped."""
     lines = [
-        f"module       {_called(description['module']['name'] or None, '(no name)')}",
+        f"module       {called(description['module']['name'] or None, '(no name)')}",
         f"sha256       {description['module']['sha256']}",
         f"granularity  {description['granularity']}",
-        f"safepoints   {_or_unknown(description['safepoints'])}",
+        f"safepoints   {or_unknown(description['safepoints'])}",
     ]
     frames = description["frames"]
     lines += ["", f"frames: {len(frames)}, the youngest first"]
-    lines += _some(frames, _frame_lines)
+    lines += shortened(frames, _frame_lines)
     if description["plan"]:
         lines += ["", "calls after the oldest frame returns:"]
-        lines += _some(description["plan"], _plan_lines)
+        lines += shortened(description["plan"], _plan_lines)
     for title, item_lines in (
         ("memories", _memory_lines),
         ("tables", _table_lines),
         ("globals", _global_lines),
     ):
         if description[title]:
-            lines += ["", f"{title}:", *_some(description[title], item_lines)]
+            lines += ["", f"{title}:", *shortened(description[title], item_lines)]
     lines.append("")
     for kind in ("elems", "datas"):
         dropped = description[f"dropped_{kind}"]
         if dropped:
             lines += _wrapped(f"dropped {kind}: ", [str(index) for index in dropped])
-    lines.append(f"wasi state: {_bytes_or_none(description['wasi'])}")
+    lines.append(f"wasi state: {bytes_or_none(description['wasi'])}")
     lines.append(
-        f"host state: {_bytes_or_none(description['host'])}"
+        f"host state: {bytes_or_none(description['host'])}"
         + (" (not loaded)" if description["host"] else "")
     )
     if description["sections"] is not None:
@@ -198,7 +205,7 @@ def render(description: Description) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _some(
+def shortened(
     items: Sequence[Description], item_lines: Callable[[int, Description], list[str]]
 ) -> list[str]:
     """The lines of the first and the last items."""
@@ -212,7 +219,7 @@ def _some(
 
 
 def _frame_lines(index: int, frame: Description) -> list[str]:
-    head = f"  #{index}  {_function(frame)} at 0x{frame['offset']:04x}"
+    head = f"  #{index}  {function_text(frame)} at 0x{frame['offset']:04x}"
     if frame["instruction"] is not None:
         head += f": {frame['instruction']}"
     lines = [head]
@@ -225,40 +232,41 @@ def _frame_lines(index: int, frame: Description) -> list[str]:
 
 def _plan_lines(index: int, call: Description) -> list[str]:
     arguments = ", ".join(arg["value"] for arg in call["args"])
-    return [f"  {_function(call)} with ({arguments})"]
+    return [f"  {function_text(call)} with ({arguments})"]
 
 
 def _memory_lines(index: int, memory: Description) -> list[str]:
     return [
-        f"  {_called(memory['name'], str(index))}: {memory['pages']} pages, "
-        f"{memory['bytes']} bytes, {memory['nonzero_bytes']} not zero, {_range(memory)}"
+        f"  {called(memory['name'], str(index))}: {memory['pages']} pages, "
+        f"{memory['bytes']} bytes, {memory['nonzero_bytes']} not zero, {limits_text(memory)}"
     ]
 
 
 def _table_lines(index: int, table: Description) -> list[str]:
     return [
-        f"  {_called(table['name'], str(index))}: {table['size']} of {table['type']}, "
-        f"{table['null']} null, {_range(table)}"
+        f"  {called(table['name'], str(index))}: {table['size']} of {table['type']}, "
+        f"{table['null']} null, {limits_text(table)}"
     ]
 
 
 def _global_lines(index: int, image: Description) -> list[str]:
     mutable = "mutable " if image["mutable"] else ""
-    return [f"  {_called(image['name'], str(index))}: {mutable}{image['value']}"]
+    return [f"  {called(image['name'], str(index))}: {mutable}{image['value']}"]
 
 
-def _function(described: Description) -> str:
+def function_text(described: Description) -> str:
+    """The function of a frame or a planned call that has been described."""
     index = described["function"]
     if described["name"] is None:
         return f"function {index}"
-    return f"{_called(described['name'], '')} (function {index})"
+    return f"{called(described['name'], '')} (function {index})"
 
 
 def _named_values(values: Sequence[Description]) -> list[str]:
-    return [f"{_called(v['name'], str(i))}={v['value']}" for i, v in enumerate(values)]
+    return [f"{called(v['name'], str(i))}={v['value']}" for i, v in enumerate(values)]
 
 
-def _called(name: str | None, otherwise: str) -> str:
+def called(name: str | None, otherwise: str) -> str:
     """A name as an identifier of the text format, safe to print on a terminal."""
     if name is None:
         return otherwise
@@ -267,16 +275,19 @@ def _called(name: str | None, otherwise: str) -> str:
     return f"${format_name(name) if name.isprintable() else format_string(name.encode())}"
 
 
-def _range(limits: Description) -> str:
+def limits_text(limits: Description) -> str:
+    """The limits of a memory or table that has been described."""
     most = "" if limits["max"] is None else f", maximum {limits['max']}"
     return f"minimum {limits['min']}{most}"
 
 
-def _or_unknown(number: int | None) -> str:
+def or_unknown(number: int | None) -> str:
+    """A number that may be None."""
     return "unknown" if number is None else str(number)
 
 
-def _bytes_or_none(part: Description | None) -> str:
+def bytes_or_none(part: Description | None) -> str:
+    """The size of a part that may not be there."""
     return "none" if part is None else f"{part['bytes']} bytes"
 
 

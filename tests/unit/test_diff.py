@@ -1,0 +1,182 @@
+"""Where checkpoints differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chiwawa.diff import GAP, MOST_RANGES, compare, differing_ranges, render
+from chiwawa.source import load
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.numerics import f64_from_bits
+from chiwawa_runtime.snapshot import Carried, Frame, FuncIdx, GlobalImage, PlannedCall, Snapshot
+from chiwawa_runtime.types import EXTERNREF, F64, FUNCREF, I32, PAGE, GlobalType
+from tests.unit.test_inspect import MODULE, stopped
+
+
+def elsewhere() -> Snapshot:
+    """What ``stopped`` is a while later: something of everything is different."""
+    first = stopped()
+    memory = bytearray(first.memories[0].data) + bytearray(PAGE)
+    memory[4:6] = b"HE"
+    memory[0x1234:0x1280] = bytes(range(1, 0x4D))
+    youngest, oldest = first.frames
+    locals_ = (youngest.locals[0], (I32, 7), (F64, f64_from_bits(0xFFF8000000000002)))
+    return dataclasses.replace(
+        first,
+        granularity="instruction",
+        safepoints=None,
+        frames=(
+            Frame(2, 0x03, (), ()),
+            dataclasses.replace(youngest, offset=0x09, locals=locals_, stack=((I32, 3),)),
+            oldest,
+        ),
+        plan=(PlannedCall(2, ()), PlannedCall(0, ((I32, 6), (EXTERNREF, Carried("lamp"))))),
+        memories=(dataclasses.replace(first.memories[0], data=memory),),
+        globals=(first.globals[0], GlobalImage(GlobalType(F64, False), -0.0)),
+        tables=(
+            dataclasses.replace(first.tables[0], elements=(None, None, FuncIdx(2), FuncIdx(0))),
+        ),
+        dropped_elems=(False,),
+        wasi=b"54321",
+        host=None,
+    )
+
+
+def test_differences_with_the_module(golden: Callable[[str, str], None]) -> None:
+    difference = compare(stopped(), elsewhere(), MODULE)
+    golden("diff_with_module.txt", render(difference, "one.bin", "two.bin"))
+
+
+def test_differences_without_the_module(golden: Callable[[str, str], None]) -> None:
+    difference = compare(stopped(), elsewhere())
+    golden("diff_without_module.txt", render(difference, "one.bin", "two.bin"))
+
+
+def test_differences_are_json(golden: Callable[[str, str], None]) -> None:
+    text = json.dumps(compare(stopped(), elsewhere(), MODULE), indent=2)
+    golden("diff.json", text + "\n")
+
+
+def test_equal_snapshots_do_not_differ() -> None:
+    difference = compare(stopped(), stopped(), MODULE)
+    assert difference.pop("equal") is True
+    assert not any(difference.values())
+    assert render(compare(stopped(), stopped()), "a", "b") == ""
+
+
+def test_values_are_compared_by_their_bits() -> None:
+    zero, minus = (
+        dataclasses.replace(stopped(), globals=(GlobalImage(GlobalType(F64, True), value),))
+        for value in (0.0, -0.0)
+    )
+    assert compare(zero, zero)["equal"]
+    assert compare(zero, minus)["globals"] == [
+        {
+            "index": 0,
+            "name": None,
+            "a": {"mutable": True, "value": "F64(0.0)"},
+            "b": {"mutable": True, "value": "F64(-0.0)"},
+        }
+    ]
+
+
+def test_frames_are_matched_from_the_oldest() -> None:
+    deeper = dataclasses.replace(stopped(), frames=(Frame(1, 0, (), ()), *stopped().frames))
+    difference = compare(stopped(), deeper, MODULE)
+    assert [frame["depth"] for frame in difference["frames"]] == [2]
+    assert difference["frames"][0]["a"] is None
+
+
+def test_snapshots_of_two_modules_differ() -> None:
+    other = dataclasses.replace(stopped(), module_hash=bytes(32), module_name="a\x1b[31m")
+    assert "\x1b" not in render(compare(stopped(), other), "a", "b")
+    with pytest.raises(CheckpointError, match="of another module"):
+        compare(stopped(), other, MODULE)
+    with pytest.raises(CheckpointError, match="of another module"):
+        compare(stopped(), stopped(), load("(module)"))
+
+
+def test_things_that_one_side_lacks_are_differences() -> None:
+    bare = dataclasses.replace(
+        stopped(),
+        frames=(),
+        plan=(),
+        memories=(),
+        tables=(),
+        globals=(),
+        dropped_elems=(),
+        wasi=None,
+    )
+    text = render(compare(stopped(), bare), "a", "b")
+    assert "  0: 0 bytes differ, size 131072 bytes (minimum 1, maximum 4) | -\n" in text
+    assert "  0: size 3 of funcref (minimum 3) | -\n" in text
+    assert "wasi state differs: 5 bytes | none\n" in text
+    assert render(compare(bare, stopped()), "b", "a")
+
+
+@given(st.binary(max_size=200), st.integers(0, 3), st.data())
+def test_a_changed_byte_is_found_at_its_place(
+    content: bytes, where: int, data: st.DataObject
+) -> None:
+    # Beside and across the borders of the pieces that are compared.
+    content = bytes(where * ((1 << 14) - 100)) + content
+    assert list(differing_ranges(content, content)) == []
+    assert list(differing_ranges(bytearray(content), content + b"more")) == []
+    if not content:
+        return
+    places = data.draw(st.sets(st.integers(0, len(content) - 1), max_size=5))
+    changed = bytearray(content)
+    for place in places:
+        changed[place] ^= data.draw(st.integers(1, 255))
+    found = list(differing_ranges(content, changed))
+    covered = {i for start, end, _ in found for i in range(start, end)}
+    assert places <= covered
+    assert sum(count for _, _, count in found) == len(places)
+    for start, end, _ in found:
+        assert start in places
+        assert end - 1 in places
+    for (_, end, _), (start, _, _) in itertools.pairwise(found):
+        assert start - end >= GAP
+
+
+def test_large_memories_are_compared_quickly() -> None:
+    size = 100 << 20
+    a, b = bytearray(size), bytearray(size)
+    b[size - 3] = 1
+    before = time.process_time()
+    assert list(differing_ranges(a, b)) == [(size - 3, size - 2, 1)]
+    assert time.process_time() - before < 5
+
+
+def test_of_very_many_ranges_the_rest_is_counted() -> None:
+    memory = stopped().memories[0]
+    a = bytearray((MOST_RANGES + 5) * 2 * GAP)
+    b = bytearray(a)
+    b[:: 2 * GAP] = b"\1" * (MOST_RANGES + 5)
+    first, second = (
+        dataclasses.replace(stopped(), memories=(dataclasses.replace(memory, data=data),))
+        for data in (a, b)
+    )
+    found = compare(first, second)["memories"][0]
+    assert len(found["ranges"]) == MOST_RANGES
+    assert found["more_ranges"] == 5
+    assert found["differing_bytes"] == MOST_RANGES + 5
+    text = render(compare(first, second), "a", "b")
+    assert "and 5 ranges more" in text
+    assert text.count("\n") < 50
+
+
+def test_a_reference_to_a_function_is_told_from_another() -> None:
+    table = stopped().tables[0]
+    other = dataclasses.replace(table, elements=(None, FuncIdx(2), None))
+    found = compare(stopped(), dataclasses.replace(stopped(), tables=(other,)))["tables"]
+    assert found[0]["elements"] == [{"index": 1, "a": "REF(func 1)", "b": "REF(func 2)"}]
+    assert table.type.element == FUNCREF

@@ -24,6 +24,7 @@ from chiwawa.inspect import (
     or_unknown,
     shortened,
 )
+from chiwawa.instrument.lines import source_lines
 from chiwawa.module import Module
 from chiwawa_runtime.snapshot import Frame, MemoryImage, Snapshot, TableImage, Value
 from chiwawa_runtime.types import ValType
@@ -128,6 +129,7 @@ def _bytes(a: bytes | None, b: bytes | None) -> Description | None:
 
 def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> list[Description]:
     found = []
+    lines = None if module is None else source_lines(module)
     for depth, (left, right) in enumerate(zip_longest(a, b)):
         if left is None or right is None or left.function != right.function:
             locals_, stack = [], []
@@ -140,7 +142,7 @@ def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> li
             if left.offset == right.offset and not locals_ and not stack:
                 continue
         described = {
-            side: None if frame is None else describe_frames([frame], module)[0]
+            side: None if frame is None else describe_frames([frame], module, lines)[0]
             for side, frame in (("a", left), ("b", right))
         }
         found.append({"depth": depth, **described, "locals": locals_, "stack": stack})
@@ -309,7 +311,9 @@ def _module_text(module: Description) -> str:
 
 def _place(frame: Description) -> str:
     text = f"0x{frame['offset']:04x}"
-    return text if frame["instruction"] is None else f"{text}: {frame['instruction']}"
+    if frame["instruction"] is not None:
+        text += f": {frame['instruction']}"
+    return text if frame["source"] is None else f"{text} at {frame['source']}"
 
 
 def _frame_text(frame: Description) -> str:

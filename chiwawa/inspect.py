@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from chiwawa.instrument.lines import SourceLines, source_lines
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
 from chiwawa.wat.strings import format_name, format_string, is_bare_id
@@ -32,7 +33,8 @@ def describe(
     snapshot: Snapshot, module: Module | None = None, data: bytes | None = None
 ) -> Description:
     """``snapshot`` as data for ``json``. With its ``module``, things have names and each frame its
-    instruction; with the file's ``data``, there are the sizes of its sections.
+    instruction and, where that is known, its line of source; with the file's ``data``, there are
+    the sizes of its sections.
 
     Values are text, ``I32(5)``; a frame's ``stack`` has the deepest operand first. Raises
     CheckpointError if ``module`` is not the one that was stopped.
@@ -44,7 +46,9 @@ def describe(
         "module": {"name": snapshot.module_name, "sha256": snapshot.module_hash.hex()},
         "granularity": snapshot.granularity,
         "safepoints": snapshot.safepoints,
-        "frames": describe_frames(snapshot.frames, module),
+        "frames": describe_frames(
+            snapshot.frames, module, None if module is None else source_lines(module)
+        ),
         "plan": [describe_call(call, module) for call in snapshot.plan],
         "memories": [
             {"name": names and names.mems.get(i), **_memory(memory)}
@@ -83,8 +87,10 @@ def check_module(snapshot: Snapshot, module: Module) -> None:
         )
 
 
-def describe_frames(frames: Sequence[Frame], module: Module | None) -> list[Description]:
-    """Frames as ``describe`` has them, in the order given."""
+def describe_frames(
+    frames: Sequence[Frame], module: Module | None, lines: SourceLines | None
+) -> list[Description]:
+    """Frames as ``describe`` has them, in the order given, with the source lines of ``module``."""
     # A deep stack is of few functions, so each is laid out by offset once.
     code: dict[int, dict[int, Instr]] = {}
     described = []
@@ -103,6 +109,7 @@ def describe_frames(frames: Sequence[Frame], module: Module | None) -> list[Desc
                 "name": module and module.names.funcs.get(frame.function),
                 "offset": frame.offset,
                 "instruction": instruction,
+                "source": lines and lines.at(frame.function, frame.offset),
                 "locals": [
                     {"name": local_names.get(i), **_typed(*local)}
                     for i, local in enumerate(frame.locals)
@@ -222,6 +229,8 @@ def _frame_lines(index: int, frame: Description) -> list[str]:
     head = f"  #{index}  {function_text(frame)} at 0x{frame['offset']:04x}"
     if frame["instruction"] is not None:
         head += f": {frame['instruction']}"
+    if frame["source"] is not None:
+        head += f" at {frame['source']}"
     lines = [head]
     if frame["locals"]:
         lines += _wrapped("      locals  ", _named_values(frame["locals"]))

@@ -218,9 +218,7 @@ def with_sources(module: Module, backtrace: Sequence[Location]) -> tuple[Locatio
         (place.function, place.offset): lines.at(place.function, place.offset)
         for place in backtrace
     }
-    return tuple(
-        replace(place, source=known[place.function, place.offset]) for place in backtrace
-    )
+    return tuple(replace(place, source=known[place.function, place.offset]) for place in backtrace)
 
 
 def _section(sections: dict[str, bytes], name: str) -> DebugSectionDescriptor | None:
@@ -311,7 +309,7 @@ def _text(data: bytes | None) -> str:
 def _joined(directory: str, path: str) -> str:
     if not directory or _ABSOLUTE.match(path):
         return path
-    return f"{directory.rstrip('/')}/{path}"
+    return f"{directory.rstrip('/')}/{path.removeprefix('./')}"
 
 
 def _merged(tables: list[Rows]) -> Rows:

@@ -274,7 +274,10 @@ def _check_entries(info: DWARFInfo, unit: CompileUnit, at: int) -> None:
         for _ in range(struct_parse(structs.the_Dwarf_uleb128, stream)):
             before = stream.tell()
             for form in forms:
-                structs.Dwarf_dw_form[form].parse_stream(stream)
+                parser = structs.Dwarf_dw_form[form]
+                if parser is None:
+                    raise DWARFError(f"a line program has {form}")
+                parser.parse_stream(stream)
             if stream.tell() == before:
                 raise DWARFError("a line program has files without names")
 

@@ -42,7 +42,7 @@ class Monitor:
 def table(name: str, observed: Observed) -> Table:
     """The table of the monitor ``name``. Raises BadInput where there is no such monitor."""
     if name not in MONITORS:
-        raise BadInput(f"no monitor {name!r}: there are {', '.join(MONITORS)}")
+        raise BadInput(f"unknown monitor {name!r}: there are {', '.join(MONITORS)}")
     result = MONITORS[name].table(observed)
     if not observed.gaps:
         return result

@@ -79,9 +79,9 @@ def test_a_module_without_functions_has_tables() -> None:
 
 
 def test_a_monitor_that_is_not_there_is_bad_input() -> None:
-    with pytest.raises(BadInput, match="no monitor 'heat': there are branches, blocks, calls"):
+    with pytest.raises(BadInput, match="unknown monitor 'heat': there are branches, blocks, calls"):
         table("heat", seen())
-    with pytest.raises(BadInput, match="no monitor 'heat'"):
+    with pytest.raises(BadInput, match="unknown monitor 'heat'"):
         document(seen(), ["icount", "heat"])
 
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "wasm2wat": "a module in the binary format to the text format",
     "wast": "run scripts of the specification's test suite",
     "inspect": "show what a checkpoint holds",
+    "report": "one page of HTML from what a run's monitors counted",
     "diff": "show where two checkpoints differ; the status is 0 if they do not, 1 if they do",
     "demo": "compile a program, stop it, and continue it elsewhere: see it happen",
 }
@@ -64,6 +65,7 @@ def command(argv: list[str]) -> int:
         "wasm2wat": wasm2wat,
         "wast": wast,
         "inspect": inspect,
+        "report": report,
         "diff": diff,
         "demo": demo,
     }[parsed.command](parsed, rest)
@@ -111,6 +113,8 @@ def make_parser() -> Parser:
     made["diff"].add_argument("b", metavar="B")
     made["diff"].add_argument("module", metavar="MODULE", nargs="?")
     made["diff"].add_argument("--json", action="store_true", help="print JSON")
+    made["report"].add_argument("run", metavar="RUN.json")
+    made["report"].add_argument("-o", "--output", metavar="OUT.html", help="default: stdout")
     return parser
 
 
@@ -373,6 +377,16 @@ def diff(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     else:
         sys.stdout.write(render(difference, parsed.a, parsed.b))
     return 0 if difference["equal"] else 1
+
+
+def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.report import page, read
+
+    content = Path(parsed.run).read_bytes()
+    with naming(parsed.run):
+        text = page(read(content))
+    output(parsed.output, text)
+    return 0
 
 
 def demo(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

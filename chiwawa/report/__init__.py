@@ -4,5 +4,5 @@ It knows the document alone, neither modules nor runs, so a page can be made lon
 gone. What is in the document came from a module and is trusted in nothing.
 """
 
-from chiwawa.report.page import page as page
 from chiwawa.report.reading import read as read
+from chiwawa.report.writing import page as page

@@ -71,7 +71,7 @@ function lineOf([offset, depth, text, count, source], before, most, sourced) {
     make("td.offset", null, hex(offset, 4)),
     make("td.count", null, count === null ? "" : grouped(count)),
     bar,
-    make("td.text", null, code),
+    make("td.wat", null, code),
     // Lines of source are said where they change.
     sourced ? make("td.source", null, source !== null && source !== before?.[4] ? source : "") : null,
   );

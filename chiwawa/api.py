@@ -6,15 +6,14 @@ returned unsigned; f32 and f64 floats; references None, functions, or whatever t
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from chiwawa.aot import Progress, translate
+from chiwawa.aot import Progress, translate, translate_on_demand
 from chiwawa.files import replacing
+from chiwawa.instrument import Instruments
 from chiwawa.interp import InterpreterEngine
 from chiwawa.lower import Spaces
 from chiwawa.module import Module
@@ -38,16 +37,15 @@ Runnable = Module | Bundle
 
 
 def bundle(module: Module, granularity: str = "safepoint", polls: bool = True) -> Bundle:
-    """The translation of ``module``, in memory. The last few are kept."""
+    """The translation of ``module``, in memory, made function by function as they are called. The
+    last few are kept. ``polls`` False leaves the safepoints out: only to measure what they cost."""
     return _bundle(module.binary, granularity, polls)
 
 
 @lru_cache(maxsize=16)
 def _bundle(binary: bytes, granularity: str, polls: bool) -> Bundle:
-    out = io.StringIO()
-    translate(load_bytes(binary), out, granularity=granularity, polls=polls)
-    digest = hashlib.sha256(binary).hexdigest()[:16]
-    return run_source(out.getvalue(), f"<chiwawa translation of {digest}>")
+    module = load_bytes(binary)
+    return translate_on_demand(module, program_of(module), granularity=granularity, polls=polls)
 
 
 def run_source(source: str, filename: str) -> Bundle:
@@ -75,14 +73,19 @@ def compile_file(
         translate(module, out, granularity=granularity, progress=progress)
 
 
-def engine_for(source: Runnable, path: str, granularity: str) -> tuple[Program, Engine]:
-    """The program of ``source`` and a new engine for one instance of it."""
+def engine_for(
+    source: Runnable, path: str, granularity: str, instruments: Instruments | None = None
+) -> tuple[Program, Engine]:
+    """The program of ``source`` and a new engine for one instance of it, in which ``instruments``
+    look at it."""
     if path not in PATHS:
         raise ValueError(f"path is interp or aot, not {path!r}")
     if granularity not in GRANULARITIES:
         raise ValueError(f"granularity is safepoint or instruction, not {granularity!r}")
+    if instruments is not None:
+        return instrumented(instruments, path, granularity)
     if path == "interp":
-        module = load_bytes(source.module) if isinstance(source, Bundle) else source
+        module = module_of(source)
         everywhere = granularity == "instruction"
         return program_of(module), InterpreterEngine(Spaces.of(module), everywhere=everywhere)
     if isinstance(source, Module):
@@ -92,20 +95,49 @@ def engine_for(source: Runnable, path: str, granularity: str) -> tuple[Program, 
     return source.program, GeneratedEngine(source)
 
 
+def module_of(source: Runnable) -> Module:
+    """The module that ``source`` is, or was compiled from."""
+    return load_bytes(source.module) if isinstance(source, Bundle) else source
+
+
+def instrumented(instruments: Instruments, path: str, granularity: str) -> tuple[Program, Engine]:
+    """``engine_for``, with instruments: the functions that they look at are prepared anew."""
+    module, plan = instruments.module, instruments.plan
+    program = program_of(module)
+    if path == "interp":
+        interpreter = InterpreterEngine(
+            Spaces.of(module),
+            everywhere=granularity == "instruction",
+            plan=plan,
+            names=instruments.names,
+        )
+        instruments.refitting = interpreter.refit
+        return program, interpreter
+
+    def translated() -> Bundle:
+        return translate_on_demand(module, program, granularity=granularity, plan=plan)
+
+    engine = GeneratedEngine(translated(), instruments.names)
+    instruments.refitting = lambda: engine.refit(translated())
+    return program, engine
+
+
 def instantiate(
     source: Runnable,
     imports: Imports | None = None,
     *,
     path: str = "aot",
     granularity: str = "safepoint",
+    instruments: Instruments | None = None,
 ) -> Instance:
     """An instance of ``source`` whose start function has run.
 
     ``imports`` maps module names to names to a Python callable, ``HostFunction``, ``Function``,
     ``Memory``, ``Table`` or ``Global``. Raises UnlinkableError where they do not fit, and Trap.
+    ``instruments`` trace and count what it does.
     """
-    program, engine = engine_for(source, path, granularity)
-    return runtime.instantiate(program, imports or {}, engine)
+    program, engine = engine_for(source, path, granularity, instruments)
+    return runtime.instantiate(program, imports or {}, engine, instruments)
 
 
 def start(
@@ -119,16 +151,25 @@ def start(
     wasi: Wasi | None = None,
     carry: Mapping[str, object] | None = None,
     count: int | None = None,
+    instruments: Instruments | None = None,
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
     start function alone). ``count`` stops it at that safepoint, counted from 1. ``carry`` is Python
-    state that travels in its checkpoints.
+    state that travels in its checkpoints. ``instruments`` trace and count what it does.
 
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
     """
-    program, engine = engine_for(source, path, granularity)
+    program, engine = engine_for(source, path, granularity, instruments)
     return runtime.start(
-        program, imports or {}, engine, name, args, wasi=wasi, carry=carry, count=count
+        program,
+        imports or {},
+        engine,
+        name,
+        args,
+        wasi=wasi,
+        carry=carry,
+        count=count,
+        observer=instruments,
     )
 
 
@@ -141,6 +182,7 @@ def restore(
     granularity: str | None = None,
     wasi: Wasi | None = None,
     trust_host_state: bool = False,
+    instruments: Instruments | None = None,
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on either path whichever wrote it.
 
@@ -153,12 +195,16 @@ def restore(
     """
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     granularity = granularity or snapshot.granularity
-    program, engine = engine_for(source, path, granularity)
     given = imports or {}
     carry = runtime.carried_state(snapshot, trust_host_state)
+    if instruments is not None:
+        instruments.load(snapshot.monitors)
     if path == "aot" and snapshot.granularity != granularity:
-        snapshot = at_safepoint(source, snapshot, given, granularity, carry)
-    return runtime.restore(program, snapshot, given, engine, wasi=wasi, carry=carry)
+        snapshot = at_safepoint(source, snapshot, given, granularity, carry, instruments)
+    program, engine = engine_for(source, path, granularity, instruments)
+    return runtime.restore(
+        program, snapshot, given, engine, wasi=wasi, carry=carry, observer=instruments
+    )
 
 
 def at_safepoint(
@@ -167,11 +213,12 @@ def at_safepoint(
     imports: Imports,
     granularity: str,
     carry: Mapping[str, object],
+    instruments: Instruments | None,
 ) -> Snapshot:
     """``snapshot``, taken on by the interpreter to the next safepoint of ``granularity``: generated
     code can be entered nowhere else."""
-    program, engine = engine_for(source, "interp", granularity)
-    run = runtime.restore(program, snapshot, imports, engine, carry=carry)
+    program, engine = engine_for(source, "interp", granularity, instruments)
+    run = runtime.restore(program, snapshot, imports, engine, carry=carry, observer=instruments)
     run.requests.ask("hand over")
     if run.go():
         raise CheckpointError("the program ends before the next safepoint: restore it with interp")

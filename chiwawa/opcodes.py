@@ -31,7 +31,7 @@ where a value leaves the program.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
 
@@ -308,6 +308,59 @@ TABLE: tuple[Op, ...] = (
     Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.fill(a, b, c)", "wt"),
 )
 # fmt: on
+
+#: Kinds of instructions, for whoever wants to select some: a table of words and what belongs there.
+#: An instruction may be of several kinds.
+GROUPS: dict[str, str] = {
+    "load": "reads memory at an address",
+    "store": "writes memory at an address",
+    "call": "call and call_indirect",
+    "branch": "br, br_if, br_table, if, return",
+    "control": "everything that changes or delimits control, calls and branches included",
+    "const": "constants",
+    "compare": "tests and comparisons",
+    "arithmetic": "what computes a number from numbers of the same type",
+    "convert": "what makes a number of one type from one of another",
+    "local": "local.get, .set, .tee",
+    "global": "global.get, .set",
+    "table": "tables and their segments",
+    "memory": "memory.size, .grow, .init, .copy, .fill, data.drop",
+    "reference": "ref.null, .is_null, .func",
+    "parametric": "drop and select",
+}
+_BRANCHES = ("br", "br_if", "br_table", "if", "return")
+_BY_PREFIX = {
+    "local": "local",
+    "global": "global",
+    "table": "table",
+    "elem": "table",
+    "memory": "memory",
+    "data": "memory",
+    "ref": "reference",
+}
+
+
+@cache
+def groups_of(op: Op) -> frozenset[str]:
+    """The groups that an instruction belongs to."""
+    prefix, _, verb = op.mnemonic.partition(".")
+    if op.width:
+        return frozenset(("store" if "store" in verb else "load",))
+    if prefix in _BY_PREFIX and verb:
+        return frozenset((_BY_PREFIX[prefix],))
+    if op.mnemonic in ("drop", "select"):
+        return frozenset(("parametric",))
+    if not verb:
+        if prefix in ("call", "call_indirect"):
+            return frozenset(("call", "control"))
+        return frozenset(("branch", "control") if prefix in _BRANCHES else ("control",))
+    if verb == "const":
+        return frozenset(("const",))
+    if op.high == 1:
+        return frozenset(("compare",))
+    # Of one operand of another type: what the signature says first and last.
+    return frozenset(("convert" if op.params[0] != op.results[0] else "arithmetic",))
+
 
 BY_CODE: dict[tuple[int, ...], Op] = {op.code: op for op in TABLE}
 BY_NAME: dict[str, Op] = {op.name: op for op in TABLE}

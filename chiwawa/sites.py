@@ -16,8 +16,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from chiwawa.lower import Lowered
+from chiwawa_runtime.instance import Instance
 
 _VARIABLE = re.compile(r"\b([sl])([0-9]+)\b")
 
@@ -27,12 +29,15 @@ class Site:
     """One line of source, run before an instruction, after the safepoint there where there is one.
 
     ``reads``: it looks at operands, locals or other state, so all that comes before has to be done
-    and in its variables. ``writes``: it may assign to operands and locals, too.
+    and in its variables. ``writes``: it may assign to operands and locals, too. ``undo`` takes back
+    what it noted, where the instruction has not happened after all (a host function was
+    interrupted, say) and will be arrived at again.
     """
 
     source: str
     reads: bool = False
     writes: bool = False
+    undo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +58,13 @@ Plan = Callable[[Lowered], Sites | None]
 def variables(source: str) -> list[tuple[str, int]]:
     """The operands and locals that ``source`` may name: ("s", 0) for ``s0``."""
     return sorted({(kind, int(number)) for kind, number in _VARIABLE.findall(source)})
+
+
+def state_names(instance: Instance) -> dict[str, Any]:
+    """What sites call an instance's globals, memories and tables."""
+    names: dict[str, Any] = {}
+    for index, memory in enumerate(instance.memories):
+        names[f"mem{index}"], names[f"m{index}"] = memory, memory.data
+    names.update((f"g{i}", glob) for i, glob in enumerate(instance.globals))
+    names.update((f"table{i}", table) for i, table in enumerate(instance.tables))
+    return names

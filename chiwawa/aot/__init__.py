@@ -1,5 +1,6 @@
-"""The translator: a Wasm module to a Python file of resumable generators."""
+"""The translator: a Wasm module to resumable generators, in a Python file or in memory."""
 
 from chiwawa.aot.file import Progress, translate
+from chiwawa.aot.ondemand import translate_on_demand
 
-__all__ = ["Progress", "translate"]
+__all__ = ["Progress", "translate", "translate_on_demand"]

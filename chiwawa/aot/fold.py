@@ -50,6 +50,11 @@ def name(identifier: str, hi: int | None = None) -> Node:
     return bounded(ast.Name(identifier, LOAD), None if hi is None else 0, hi)
 
 
+def verbatim(source: str) -> ast.stmt:
+    """A statement of one line that is source already: names are written as they stand."""
+    return ast.Expr(ast.Name(source, LOAD))
+
+
 def call(function: str, *args: Node) -> Node:
     return bounded(ast.Call(ast.Name(function, LOAD), list(args), []), None, None)
 

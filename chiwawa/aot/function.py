@@ -17,6 +17,7 @@ from chiwawa.aot.statements import located
 from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import Options, build
 from chiwawa.lower import Lowered, lower
+from chiwawa.sites import Plan, Sites
 from chiwawa_runtime.types import F32, F64, NumType, ValType
 
 
@@ -40,11 +41,15 @@ def zero(valtype: ValType) -> str:
     return "None"
 
 
-def translate_function(index: int, options: Options, writer: Writer) -> Translated:
-    """Translate the function ``index``, which is defined in the module."""
+def translate_function(
+    index: int, options: Options, writer: Writer, plan: Plan | None = None
+) -> Translated:
+    """Translate the function ``index``, which is defined in the module, with what instruments want
+    of it in it."""
     lowered = lower(options.spaces, index, everywhere=options.everywhere)
     generator = index in options.suspendable
-    items = build(lowered, options)
+    sites = (None if plan is None else plan(lowered)) or Sites()
+    items = build(lowered, options, sites)
     body, uses_pc = structure(lowered, items)
     slots = resumed_slots(lowered)
     head: list[ast.stmt] = []
@@ -59,12 +64,16 @@ def translate_function(index: int, options: Options, writer: Writer) -> Translat
         if index in options.recursive:
             head += guard_depth(lowered.body[0].offset)
         if options.polls:
-            head.append(resume_statement(len(lowered.locals), slots, uses_pc))
+            head.append(resume_statement(len(lowered.locals), slots, sites.entry))
+        elif sites.entry is not None:
+            head.append(fold.verbatim(sites.entry))
         params += ["depth", "resume"]
         defaults = [const(0), const(None)]
         if not (options.polls and lowered.safepoints):
             # Its loops and calls cannot be reached: the body does not make it a generator.
             head.append(ast.If(const(0), [ast.Expr(ast.Yield(None))], []))
+    elif sites.entry is not None:
+        head.append(fold.verbatim(sites.entry))
     args = ast.arguments([], [ast.arg(p) for p in params], None, [], [], None, defaults)
     function = ast.FunctionDef(options.names[index], args, [*head, *body], [])
     source, lines = writer.write_function(function)
@@ -83,8 +92,9 @@ def guard_depth(offset: int) -> list[ast.stmt]:
     return [ast.If(test, [located(ast.Expr(fold.call("exhausted")), offset)], [])]
 
 
-def resume_statement(locals_: int, slots: int, uses_pc: bool) -> ast.stmt:
+def resume_statement(locals_: int, slots: int, entry: str | None) -> ast.stmt:
     names = ["pc", *(f"l{i}" for i in range(locals_)), *(f"s{i}" for i in range(slots)), "callee"]
     targets = ast.Tuple([ast.Name(n, fold.STORE) for n in names], fold.STORE)
     test = fold.bounded(ast.Name("resume", fold.LOAD), 0, 1)
-    return ast.If(test, [ast.Assign([targets], name("resume"))], [])
+    otherwise = [] if entry is None else [fold.verbatim(entry)]
+    return ast.If(test, [ast.Assign([targets], name("resume"))], otherwise)

@@ -31,6 +31,7 @@ from chiwawa.aot.items import (
 from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
 from chiwawa.lower import Label, Lowered, Spaces
 from chiwawa.module import Instr
+from chiwawa.sites import Sites
 from chiwawa_runtime.instance import weight
 from chiwawa_runtime.types import ValType
 
@@ -86,15 +87,16 @@ class Open:
     then: list[Item] = field(default_factory=list)
 
 
-def build(lowered: Lowered, options: Options) -> list[Item]:
-    """The tree of a function."""
-    return _Builder(lowered, options).run()
+def build(lowered: Lowered, options: Options, sites: Sites) -> list[Item]:
+    """The tree of a function, with what ``sites`` ask for in it."""
+    return _Builder(lowered, options, sites).run()
 
 
 class _Builder:
-    def __init__(self, lowered: Lowered, options: Options) -> None:
+    def __init__(self, lowered: Lowered, options: Options, sites: Sites) -> None:
         self.lowered = lowered
         self.options = options
+        self.sites = sites
         self.items: list[Item] = []
         self.stack: list[Operand] = []
         self.opened: list[Open] = []
@@ -105,16 +107,15 @@ class _Builder:
     def run(self) -> list[Item]:
         lowered = self.lowered
         reached = lowered.reached
-        safepoints = lowered.safepoints if self.options.polls else ()
         for position, instr in enumerate(lowered.body):
             if reached[position]:
                 if position == self.skipped:
+                    self.look(position, instr)
                     continue
-                if position in safepoints:
-                    self.spill_all()
-                    # A restored frame has whatever its checkpoint says.
-                    self.widen(lowered.types_at(position))
-                    self.items.append(Poll(instr.offset))
+                if instr.op.name == "loop":
+                    # It is arrived at inside, as often as it comes around.
+                    self.loop(position, instr)
+                self.arrive(position, instr)
                 rule = RULES.get(instr.op.name)
                 if rule is None:
                     self.apply(instr)
@@ -123,6 +124,23 @@ class _Builder:
             elif instr.op.name in ("end", "else"):
                 RULES[instr.op.name](self, position, instr)
         return self.items
+
+    def arrive(self, position: int, instr: Instr) -> None:
+        """What happens at a boundary: a safepoint, and what instruments look at."""
+        if position in self.lowered.safepoints and self.options.polls:
+            self.spill_all()
+            # A restored frame has whatever its checkpoint says.
+            self.widen(self.lowered.types_at(position))
+            self.items.append(Poll(instr.offset))
+        self.look(position, instr)
+
+    def look(self, position: int, instr: Instr) -> None:
+        for site in self.sites.at.get(position, ()):
+            if site.reads:
+                self.spill_all()
+            self.emit(fold.verbatim(site.source), instr.offset)
+            if site.writes:
+                self.widen(self.lowered.types_at(position))
 
     # Operands.
 
@@ -317,12 +335,8 @@ class _Builder:
     def loop(self, position: int, instr: Instr) -> None:
         self.spill_all()
         label = self.lowered.labels[position]
-        outer = self.items
-        polled = []
-        if outer and isinstance(outer[-1], Poll) and outer[-1].offset == instr.offset:
-            polled = [outer.pop()]
-        self.opened.append(Open(label, outer))
-        self.items = polled
+        self.opened.append(Open(label, self.items))
+        self.items = []
         # A loop's parameters may have changed when it comes around.
         del self.stack[label.height :]
         self.typed(label.params, label.height)
@@ -398,6 +412,8 @@ class _Builder:
     def give_back(self) -> None:
         """Return from the function, with the results on the stack."""
         self.spill_where(trap=True)
+        if self.sites.exit is not None:
+            self.emit(fold.verbatim(self.sites.exit))
         count = len(self.lowered.type.results)
         values = [operand.node for operand in self.stack[len(self.stack) - count :]]
         if not values:
@@ -539,6 +555,7 @@ class _Builder:
             len(results) == 1
             and following.op.name == "local.set"
             and position + 1 not in self.lowered.safepoints
+            and not any(site.reads for site in self.sites.at.get(position + 1, ()))
         ):
             self.skipped = position + 1
             targets = [f"l{following.imm[0]}"]
@@ -573,7 +590,7 @@ RULES = {
     "unreachable": _Builder.unreachable,
     "nop": _Builder.nop,
     "block": _Builder.block,
-    "loop": _Builder.loop,
+    "loop": _Builder.nop,
     "if": _Builder.if_,
     "else": _Builder.else_,
     "end": _Builder.end,

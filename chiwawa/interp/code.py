@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from chiwawa.interp.handlers import Handler, handler
+from chiwawa.interp.watches import Watches
 from chiwawa.lower import Label, Lowered
 from chiwawa_runtime.instance import Instance, weight
 from chiwawa_runtime.types import F32, F64, NumType, ValType
@@ -99,7 +100,11 @@ def zero(valtype: ValType) -> Any:
 
 
 def prepare(
-    lowered: Lowered, instance: Instance, recursive: bool, split: int | None = None
+    lowered: Lowered,
+    instance: Instance,
+    recursive: bool,
+    split: int | None = None,
+    watches: Watches | None = None,
 ) -> Code:
     """Prepare a function. ``split`` is a position where a segment must start too."""
     code = Code(lowered, recursive)
@@ -113,11 +118,31 @@ def prepare(
         code.at[position] = Segment(position, body[position].offset, safepoint)
     code.at[end].ending = RETURN
     code.at[end].offsets.append(body[end].offset)
-    filler = _Filler(code, instance)
+    filler = _Filler(code, instance, watches)
     for position in starts - {end}:
         filler.fill(code.at[position])
     code.entry = code.at[0]
+    if watches is not None:
+        watch(code, watches)
     return code
+
+
+def watch(code: Code, watches: Watches) -> None:
+    """Have what instruments want run when the function is entered and when it returns."""
+    lowered = code.lowered
+    offset = lowered.body[0].offset
+    if watches.entry is not None:
+        segment = Segment(-1, offset, False)
+        segment.handlers = (watches.entry,)
+        segment.offsets = [offset, offset]
+        segment.next = code.entry
+        code.entry = segment
+    if watches.exit is None:
+        return
+    for segment in code.at.values():
+        if segment.ending == RETURN:
+            segment.handlers += (watches.exit,)
+            segment.offsets.append(segment.offsets[-1])
 
 
 def boundaries(lowered: Lowered) -> set[int]:
@@ -140,8 +165,9 @@ def boundaries(lowered: Lowered) -> set[int]:
 class _Filler:
     """Fills segments of one function."""
 
-    def __init__(self, code: Code, instance: Instance) -> None:
+    def __init__(self, code: Code, instance: Instance, watches: Watches | None) -> None:
         self.code = code
+        self.watches = {} if watches is None else watches.at
         self.lowered = code.lowered
         self.instance = instance
         self.ends = {x.else_: x.end for x in code.lowered.labels.values() if x.else_ is not None}
@@ -159,6 +185,9 @@ class _Filler:
                 # Fallen into from the first arm: on to the end.
                 segment.next = at[self.ends[position]]
                 break
+            for each in self.watches.get(position, ()):
+                handlers.append(each)
+                segment.offsets.append(offset)
             if name in DELIMITERS:
                 # Where a boundary is wanted here, it starts a segment of its own.
                 position += 1

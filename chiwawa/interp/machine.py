@@ -7,7 +7,7 @@ between two segments is exactly what a checkpoint says of it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chiwawa.interp.code import (
@@ -24,8 +24,10 @@ from chiwawa.interp.code import (
     Segment,
     prepare,
 )
-from chiwawa.lower import Spaces, lower, recursive_functions
+from chiwawa.interp.watches import WATCHES, Watches
+from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
 from chiwawa.points import points_of
+from chiwawa.sites import Plan
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
 from chiwawa_runtime.instance import DEEPEST, Instance, RawFrame, indirect_target
 from chiwawa_runtime.program import Points
@@ -57,20 +59,42 @@ class InterpreterEngine:
 
     deep = False
 
-    def __init__(self, spaces: Spaces, *, everywhere: bool = False) -> None:
+    def __init__(
+        self,
+        spaces: Spaces,
+        *,
+        everywhere: bool = False,
+        plan: Plan | None = None,
+        names: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``plan`` and ``names`` are instruments' (see ``chiwawa.sites``)."""
         self.spaces = spaces
+        self.plan = plan
+        self.names = names or {}
         self.everywhere = everywhere
         self.granularity = "instruction" if everywhere else "safepoint"
         self.recursive = recursive_functions(spaces)
         self.instance: Instance
         self.codes: dict[int, Code] = {}
         self.known_points: dict[int, Points] = {}
+        self.generation = 0
         self.namespace: dict[str, Any] = {}
 
     def attach(self, instance: Instance) -> None:
         self.instance = instance
         for function in instance.functions[self.spaces.imported_funcs :]:
             function.enter = self.entering(function)
+
+    def refit(self) -> None:
+        """Ask the plan anew, for calls from now on. Frames stay as they are until revived."""
+        self.generation += 1
+        self.codes = {}
+
+    def prepare(self, lowered: Lowered, split: int | None = None) -> Code:
+        sites = None if self.plan is None else self.plan(lowered)
+        watches = None if sites is None else Watches(lowered, sites, self.instance, self.names)
+        recursive = lowered.index in self.recursive
+        return prepare(lowered, self.instance, recursive, split=split, watches=watches)
 
     def entering(self, function: Function) -> Any:
         """What enters ``function`` from generated code of another instance: it cannot be stopped
@@ -89,8 +113,7 @@ class InterpreterEngine:
         code = self.codes.get(function)
         if code is None:
             lowered = lower(self.spaces, function, everywhere=self.everywhere)
-            code = prepare(lowered, self.instance, function in self.recursive)
-            self.codes[function] = code
+            code = self.codes[function] = self.prepare(lowered)
         return code
 
     def points(self, function: int) -> Points:
@@ -120,8 +143,7 @@ class InterpreterEngine:
             code = self.code(raw.function)
             position = code.positions[raw.offset]
             if youngest and position not in code.at:
-                recursive = raw.function in self.recursive
-                code = prepare(code.lowered, self.instance, recursive, split=position)
+                code = self.prepare(code.lowered, split=position)
             frame = Frame(self, code, list(raw.locals), depth)
             frame.stack = list(raw.stack)
             frame.segment = code.at[position] if youngest else code.calls[position]
@@ -250,7 +272,8 @@ class Interpretation:
                     assert ending == UNREACHABLE
                     raise Trap("unreachable")
         except Interrupted:
-            # The boundary before the call: its arguments are on the stack again.
+            # The boundary before the call, whose arguments are on the stack again.
+            stack[-1].segment = segment
             self.repeats = True
             return False
         except BaseException as error:
@@ -304,7 +327,7 @@ class Interpretation:
 def place(error: BaseException, segment: Segment, handlers: Any) -> int:
     """The code offset of the instruction that raised ``error``."""
     beneath = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    if beneath is None or beneath.tb_frame.f_code.co_filename != HANDLERS:
+    if beneath is None or beneath.tb_frame.f_code.co_filename not in (HANDLERS, WATCHES):
         return segment.offsets[-1]
     # The iterator stands behind the handler that it gave last.
     return segment.offsets[len(segment.handlers) - operator.length_hint(handlers) - 1]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import FunctionType
-from typing import Any
+from typing import Any, Protocol
 
 from chiwawa_runtime.deferred import Deferred
 from chiwawa_runtime.program import (
@@ -33,9 +33,31 @@ from chiwawa_runtime.program import (
 from chiwawa_runtime.types import ExternType, FuncType
 
 
-class Code:
+class Code(Protocol):
     """A generated function. ``generator`` says whether it can be suspended, ``first_line`` is that
     of its ``def`` as it was written, ``slots`` how many stack variables a resumed frame has."""
+
+    @property
+    def function(self) -> Any:
+        """A FunctionType, or a ``Deferred``."""
+
+    @property
+    def generator(self) -> bool: ...
+    @property
+    def first_line(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def lines(self) -> Mapping[int, int]:
+        """The code offset that a line stands for, the ``def`` being line 0."""
+
+    @property
+    def points(self) -> Points:
+        """Where it can be suspended."""
+
+
+class WrittenCode:
+    """A function of a generated file."""
 
     def __init__(
         self, row: tuple[Any, ...], types: Sequence[FuncType], functions: Sequence[FuncType]
@@ -51,7 +73,6 @@ class Code:
 
     @cached_property
     def lines(self) -> Mapping[int, int]:
-        """The code offset that a line stands for, the ``def`` being line 0."""
         pairs = (entry.split(":") for entry in self._lines.split())
         return {int(line): int(offset) for line, offset in pairs}
 
@@ -75,19 +96,20 @@ class Code:
 @dataclass(frozen=True)
 class Bundle:
     """Everything that a generated file offers. ``codes`` are of its own functions, in order;
-    ``imported_names`` what its code calls the imported ones."""
+    ``imported_names`` what its code calls the imported ones; ``packed`` the module's binary, as the
+    file has it or as it is."""
 
     program: Program
     codes: Sequence[Code]
     types: Sequence[FuncType]
     granularity: str
     imported_names: Sequence[str]
-    packed: str
+    packed: str | bytes
 
     @cached_property
     def module(self) -> bytes:
         """The module's binary."""
-        return unpack(self.packed)
+        return unpack(self.packed) if isinstance(self.packed, str) else self.packed
 
     def instantiate(self, imports: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
         """An ``Instance`` whose start function has run. Raises UnlinkableError and Trap."""
@@ -162,7 +184,7 @@ def bundle(
         ],
         recursive=frozenset(recursive),
     )
-    own = [Code(row, functypes, func_space) for row in codes]
+    own = [WrittenCode(row, functypes, func_space) for row in codes]
     return Bundle(program, own, functypes, granularity, imported_names, module)
 
 

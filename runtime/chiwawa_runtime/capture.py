@@ -94,6 +94,7 @@ def capture(
     carried: Mapping[str, object],
     wasi: bytes | None,
     host: bytes | None,
+    monitors: bytes | None,
 ) -> Snapshot:
     """The state of ``instance`` with its activation stopped in ``frames``. Memories are not copied:
     encode the snapshot before the program goes on. Raises CheckpointError."""
@@ -142,6 +143,7 @@ def capture(
         dropped_datas=tuple(d.dropped for d in instance.datas),
         wasi=wasi,
         host=host,
+        monitors=monitors,
     )
 
 

@@ -7,7 +7,8 @@ file looks like (``chiwawa.aot.file`` writes it): a header, functions at top lev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -19,29 +20,24 @@ _DEF = "\ndef "
 
 
 class Deferred:
-    """A function that is source still: ``source[start:end]``, whose first line is ``first_line``
-    of ``filename``."""
+    """A function that is source still: what ``text`` gives, whose first line is ``first_line`` of
+    ``filename``."""
 
-    __slots__ = ("_made", "end", "filename", "first_line", "name", "source", "start")
+    __slots__ = ("_made", "filename", "first_line", "name", "text")
 
-    def __init__(
-        self, name: str, filename: str, source: str, start: int, end: int, first_line: int
-    ) -> None:
+    def __init__(self, name: str, filename: str, first_line: int, text: Callable[[], str]) -> None:
         self.name = name
         self.filename = filename
-        self.source = source
-        self.start = start
-        self.end = end
         self.first_line = first_line
+        self.text = text
         self._made: FunctionType | None = None
 
     def made(self) -> FunctionType:
         """The function. Raises BadInput where it cannot be compiled."""
         if self._made is None:
             names: dict[str, Any] = {}
-            text = self.source[self.start : self.end]
             try:
-                exec(compile(text, self.filename, "exec", dont_inherit=True), names)
+                exec(compile(self.text(), self.filename, "exec", dont_inherit=True), names)
             except SyntaxError as error:
                 line = self.first_line + (error.lineno or 1) - 1
                 raise BadInput(f"a generated file was edited: line {line}: {error.msg}") from error
@@ -60,7 +56,8 @@ def deferred(source: str, filename: str, start: int, end: int) -> Iterator[Defer
         if following < 0:
             following = end
         name = source[start + len(_DEF) : source.index("(", start)]
-        yield Deferred(name, filename, source, start + 1, following, line)
+        text = partial(source.__getitem__, slice(start + 1, following))
+        yield Deferred(name, filename, line, text)
         line += source.count("\n", start + 1, following + 1)
         start = following
 

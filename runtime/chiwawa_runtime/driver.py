@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from chiwawa_runtime import capture, checkpoint, hoststate
 from chiwawa_runtime.deep import call_deep
-from chiwawa_runtime.errors import CheckpointError, Exhaustion
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Trap
+from chiwawa_runtime.events import REFIT, Observer, uncounted
 from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.requests import Interrupted, Requests
@@ -34,8 +35,8 @@ class Run:
     returned True; i32 and i64 as unsigned ints.
 
     ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
-    with a checkpoint and was not trusted: it travels on unread. ``depth`` is that of the call stack
-    beneath it.
+    with a checkpoint and was not trusted: it travels on unread, and so does ``monitors``, what was
+    counted earlier, if nothing counts now. ``depth`` is that of the call stack beneath it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Run:
         wasi: Wasi | None = None,
         carry: Mapping[str, object] | None = None,
         host: bytes | None = None,
+        monitors: bytes | None = None,
         depth: int = 0,
     ) -> None:
         self.instance = instance
@@ -54,6 +56,9 @@ class Run:
         self.wasi = wasi
         self.carry: dict[str, object] = dict(carry or {})
         self.host = host
+        self.monitors = monitors
+        self.generation = instance.engine.generation
+        self.context: object = None
         self.activation: Activation | None = None
         self.results: list[Any] = []
         #: The function that the results are of.
@@ -69,10 +74,14 @@ class Run:
         which requests is in ``requests.take()``. Raises Trap, WasiExit, HostError."""
         if self.finished:
             return True
-        if self.instance.engine.deep or self.instance.nesting > SHALLOW_NESTING:
-            done = call_deep(self.advance, self.interrupt)
-        else:
-            done = self.advance()
+        self.instance.running += 1
+        try:
+            if self.instance.engine.deep or self.instance.nesting > SHALLOW_NESTING:
+                done = call_deep(self.advance, self.interrupt)
+            else:
+                done = self.advance()
+        finally:
+            self.instance.running -= 1
         self.finished = done
         return bool(done)
 
@@ -81,6 +90,8 @@ class Run:
 
     def advance(self) -> bool:
         begun: list[capture.RawCall] = []
+        instance = self.instance
+        engine = instance.engine
         while True:
             try:
                 if self.activation is None:
@@ -88,7 +99,12 @@ class Run:
                         return True
                     begun = [self.plan.pop(0)]
                     self.function, args = begun[0]
-                    self.activation = self.instance.engine.start(self.function, args, self.depth)
+                    if instance.observer is not None:
+                        self.context = instance.observer.mark()
+                    self.activation = engine.start(self.function, args, self.depth)
+                elif self.generation != engine.generation:
+                    self.activation = engine.revive(self.activation.frames())
+                self.generation = engine.generation
                 if self.activation.repeats:
                     self.requests.repeat()
                 done = self.activation.advance()
@@ -100,10 +116,16 @@ class Run:
             except Exception as error:
                 self.finished = True
                 explained = error if self.activation is None else self.activation.explain(error)
+                if instance.observer is not None and self.activation is not None:
+                    if isinstance(explained, Trap):
+                        instance.observer.trapped(explained)
+                    instance.observer.leave(self.context)
                 if explained is error:
                     raise
                 raise explained from None
             if not done:
+                if instance.observer is not None:
+                    self.tell(instance.observer)
                 if self.requests.pending:
                     return False
                 # The request was taken by somebody else meanwhile.
@@ -112,6 +134,16 @@ class Run:
             assert self.activation is not None
             self.results = [int(r) if isinstance(r, bool) else r for r in self.activation.results]
             self.activation = None
+
+    def tell(self, observer: Observer) -> None:
+        """Tell instruments why the run stands still, and have them changed if that is why."""
+        if self.activation is not None and self.activation.repeats:
+            observer.interrupted(self.activation.frames()[0])
+        pending = self.requests.pending
+        if REFIT in pending:
+            while REFIT in pending:
+                pending.remove(REFIT)
+            observer.refit()
 
     def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises
@@ -126,6 +158,9 @@ class Run:
             carried=self.carry,
             wasi=None if self.wasi is None else self.wasi.save(),
             host=hoststate.dump(self.carry) if self.carry else self.host,
+            monitors=self.monitors
+            if self.instance.observer is None
+            else self.instance.observer.save(),
         )
 
     def checkpoint(self) -> bytes:
@@ -143,6 +178,7 @@ def start(
     wasi: Wasi | None = None,
     carry: Mapping[str, object] | None = None,
     count: int | None = None,
+    observer: Observer | None = None,
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
     start function alone), in a new instance. ``count`` stops it at that safepoint, from 1.
@@ -150,6 +186,8 @@ def start(
     Raises UnlinkableError, Trap, and what ``Instance.prepared`` raises.
     """
     instance = Instance(program, imports, engine)
+    if observer is not None:
+        instance.observe(observer)
     plan: list[tuple[int, Sequence[Any]]] = []
     if program.start is not None:
         plan.append((program.start, ()))
@@ -176,13 +214,25 @@ def restore(
     *,
     wasi: Wasi | None = None,
     carry: Mapping[str, object] | None = None,
+    observer: Observer | None = None,
 ) -> Run:
     """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``. ``carry`` is
     its host state, where that was trusted. Raises CheckpointError, UnlinkableError."""
     capture.check_module(snapshot, program.hash)
     instance = Instance(program, imports, engine)
     frames, plan = capture.apply(instance, snapshot, carry or {})
-    run = Run(instance, plan, wasi=wasi, carry=carry, host=None if carry else snapshot.host)
+    run = Run(
+        instance,
+        plan,
+        wasi=wasi,
+        carry=carry,
+        host=None if carry else snapshot.host,
+        monitors=uncounted(snapshot.monitors),
+    )
+    if observer is not None:
+        instance.observe(observer)
+        run.context = observer.mark()
+        observer.enter(frames)
     if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
         instance.requests.count_from(snapshot.safepoints, None)
     if frames:
@@ -194,7 +244,7 @@ def restore(
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """Call to the end, whatever is asked for meanwhile: for what a host function calls back, which
     cannot be stopped in the middle. Such a request is met when the host function has returned."""
-    depth = instance.depth
+    depth, generation = instance.depth, instance.engine.generation
     instance.nesting += 1
     try:
         if instance.nesting > MOST_NESTING:
@@ -206,11 +256,18 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     finally:
         instance.nesting -= 1
         instance.depth = depth
+        if instance.running and instance.engine.generation != generation:
+            # Whoever waits for this call still runs what was prepared before.
+            instance.requests.ask(REFIT)
 
 
-def instantiate(program: Program, imports: Imports, engine: Engine) -> Instance:
+def instantiate(
+    program: Program, imports: Imports, engine: Engine, observer: Observer | None = None
+) -> Instance:
     """An instance whose segments have been placed and whose start function has run."""
     instance = Instance(program, imports, engine)
+    if observer is not None:
+        instance.observe(observer)
     instance.initialise()
     if program.start is not None:
         call(instance, program.start, ())

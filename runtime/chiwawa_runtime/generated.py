@@ -12,7 +12,7 @@ that it stands on says at which instruction. A frame is restored by starting a g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
@@ -57,7 +57,8 @@ BUILTINS: dict[str, object] = {
 class GeneratedEngine:
     """Runs one instance of a bundle."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, names: Mapping[str, Any] | None = None) -> None:
+        """``names`` are what the sites of instruments name (see ``chiwawa.sites``)."""
         self.bundle = bundle
         # Few functions that cannot recur fit on any stack, and need no thread for each call.
         self.deep = bool(bundle.program.recursive) or len(bundle.codes) > SHALLOW
@@ -65,11 +66,15 @@ class GeneratedEngine:
         # A module's dict rather than a plain one: PyPy looks globals up in it without hashing.
         self.namespace: dict[str, Any] = ModuleType(GENERATED).__dict__
         self.namespace.update(BUILTINS)
+        self.namespace.update(names or {})
         self.imported = len(bundle.program.functions) - len(bundle.codes)
-        self.codes: dict[CodeType, int] = {}
+        self.codes: dict[CodeType, tuple[int, Code]] = {}
         self.functions: list[Callable[..., Any]] = []
+        self.generation = 0
+        self.instance: Instance
 
     def attach(self, instance: Instance) -> None:
+        self.instance = instance
         names = self.namespace
         names["f32_round"] = make_f32_round()
         names["f32_cell"] = make_f32_cell()
@@ -86,47 +91,60 @@ class GeneratedEngine:
             names.update((f"{prefix}{i}", thing) for i, thing in enumerate(things))
         for index, function in enumerate(instance.functions[: self.imported]):
             names[self.bundle.imported_names[index]] = crossing(function)
+        self.take_functions()
+
+    def refit(self, bundle: Bundle) -> None:
+        """Go on with the functions of another translation of the same program, of the same
+        granularity. Frames of the present one stay what they are until they are revived."""
+        self.bundle = bundle
+        self.generation += 1
+        self.take_functions()
+
+    def take_functions(self) -> None:
+        self.functions = []
         for index, code in enumerate(self.bundle.codes, self.imported):
             check_unedited(code)
             source = code.function
             if isinstance(source, Deferred):
-                own = self.at_first(index, source, instance)
+                own = self.at_first(index, code, source)
                 name = source.name
             else:
-                own = self.own(index, source)
+                own = self.own(index, code, source)
                 name = source.__name__
             self.functions.append(own)
-            self.place(index, name, own, instance)
+            self.place(index, name, own)
 
-    def own(self, index: int, source: FunctionType) -> FunctionType:
+    def own(self, index: int, code: Code, source: FunctionType) -> FunctionType:
         """A function of this instance with the code of ``source``."""
         # PyPy speeds up lookups in the one namespace that a code object was made with.
-        code = source.__code__.replace()
-        self.codes[code] = index
-        return FunctionType(code, self.namespace, source.__name__, source.__defaults__)
+        copy = source.__code__.replace()
+        self.codes[copy] = (index, code)
+        return FunctionType(copy, self.namespace, source.__name__, source.__defaults__)
 
-    def place(self, index: int, name: str, own: Callable[..., Any], instance: Instance) -> None:
+    def place(self, index: int, name: str, own: Callable[..., Any]) -> None:
         """Have ``own`` called as the function ``index``, from wherever."""
         self.namespace[name] = own
-        function = instance.functions[index]
+        function = self.instance.functions[index]
         if self.bundle.codes[index - self.imported].generator:
             function.enter = own
         else:
             function.direct = own
             function.enter = entering(own)
 
-    def at_first(self, index: int, source: Deferred, instance: Instance) -> Callable[..., Any]:
+    def at_first(self, index: int, code: Code, source: Deferred) -> Callable[..., Any]:
         """What stands for a function until it has been called."""
         made: list[FunctionType] = []
+        generation = self.generation
 
         def first(*args: Any) -> Any:
             if not made:
-                own = self.own(index, source.made())
+                own = self.own(index, code, source.made())
                 made.append(own)
-                self.functions[index - self.imported] = own
-                # A name that was never bound twice is a constant to PyPy.
-                del self.namespace[source.name]
-                self.place(index, source.name, own, instance)
+                if self.generation == generation:
+                    self.functions[index - self.imported] = own
+                    # A name that was never bound twice is a constant to PyPy.
+                    del self.namespace[source.name]
+                    self.place(index, source.name, own)
             return made[0](*args)
 
         return first
@@ -180,10 +198,10 @@ class GeneratedEngine:
 
     def location(self, frame: FrameType, line: int) -> Location | None:
         """The Wasm location of a Python frame at ``line``, where it is one of this instance."""
-        index = self.codes.get(frame.f_code)
-        if index is None:
+        found = self.codes.get(frame.f_code)
+        if found is None:
             return None
-        code = self.bundle.codes[index - self.imported]
+        index, code = found
         offset = code.lines.get(line - frame.f_code.co_firstlineno, 0)
         return Location(index, offset, self.bundle.program.function_names.get(index))
 

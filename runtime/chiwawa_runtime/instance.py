@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime.errors import Exhaustion, Trap, UnlinkableError
+from chiwawa_runtime.events import Observer
 from chiwawa_runtime.globals_ import Global
 from chiwawa_runtime.memory import DataSegment, Memory
 from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
@@ -79,6 +80,8 @@ class Engine(Protocol):
     deep: bool
     #: ``safepoint`` or ``instruction``.
     granularity: str
+    #: Grows whenever its functions are prepared anew: frames from before are to be revived.
+    generation: int
 
     def attach(self, instance: Instance) -> None:
         """Give the instance's own functions their ``enter``; memories and the like are there."""
@@ -114,6 +117,10 @@ class Instance:
         self.nesting = 0
         #: The depth of the call stack at which a host function, while one runs, was called.
         self.depth = 0
+        #: How many runs of it are going on, on top of each other.
+        self.running = 0
+        #: Instruments, where there are any.
+        self.observer: Observer | None = None
         for spec in program.imports:
             self.link(spec, imports)
         for index in range(len(self.functions), len(program.functions)):
@@ -206,6 +213,11 @@ class Instance:
 
         index, values = self.prepared(name, args)
         return call(self, index, values)
+
+    def observe(self, observer: Observer) -> None:
+        """Have instruments look at this instance. Its engine knows what they run."""
+        self.observer = observer
+        observer.attach(self)
 
     def prepared(self, name: str, args: Sequence[Any]) -> tuple[int, list[Any]]:
         """The index of the exported function ``name``, and ``args`` as the program holds them."""

@@ -41,6 +41,8 @@ from chiwawa_runtime.watch import BY_INTERRUPT, BY_TIMER, TRIGGER, Signals, Watc
 BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
 #: Of a long backtrace, so many frames from its start and from its end are shown.
 FIRST, LAST = 20, 10
+#: The guest's standard input, output and error: host descriptors, or files (see ``wasi.streams``).
+STREAMS = (0, 1, 2)
 _WASI = (PREVIEW1.module, UNSTABLE.module)
 
 
@@ -186,7 +188,15 @@ def check_place(file: str) -> None:
         raise BadInput(f"--cr-file {file}: the directory {folder} cannot be written to")
 
 
-def started(runner: Runner, options: Options, path: str, stack: contextlib.ExitStack) -> Run:
+def started(
+    runner: Runner,
+    options: Options,
+    path: str,
+    stack: contextlib.ExitStack,
+    streams: Sequence[Any] = STREAMS,
+) -> Run:
+    """A new run, as ``options`` say. ``stack`` is given what is to be closed after it; ``streams``
+    are the guest's standard input, output and error."""
     program = runner.program
     exported = {name: index for name, kind, index in program.exports if kind == "func"}
     name = options.invoke
@@ -203,6 +213,7 @@ def started(runner: Runner, options: Options, path: str, stack: contextlib.ExitS
             [options.argv0 or program.name or "main", *options.args],
             options.env,
             [(d.host, d.guest, d.read_only) for d in options.dirs],
+            *streams,
             deterministic=options.deterministic,
         )
         stack.callback(wasi.close)
@@ -224,25 +235,9 @@ def started(runner: Runner, options: Options, path: str, stack: contextlib.ExitS
 
 
 def restored(runner: Runner, options: Options, path: str, stack: contextlib.ExitStack) -> Run:
-    program = runner.program
     assert options.restore is not None
     snapshot = checkpoint.decode(checkpoint.read_file(options.restore))
-    capture.check_module(snapshot, program.hash)
-    wasi = None
-    if snapshot.wasi is not None:
-        dirs = [(d.host, d.guest, d.read_only) for d in options.dirs]
-        wasi = Wasi.load(snapshot.wasi, dirs, lenient=options.lenient_files)
-        stack.callback(wasi.close)
-    elif any(spec.module in _WASI for spec in program.imports):
-        raise CheckpointError("the checkpoint has no WASI state, which the program needs")
-    run = runner.restore(
-        snapshot,
-        imports_for(program, wasi),
-        path=path,
-        granularity=options.granularity,
-        wasi=wasi,
-        trust_host_state=options.trust_host_state,
-    )
+    run = revived(runner, snapshot, options, path, stack)
     if options.at is not None:
         counter = run.requests.counter
         if counter is None:
@@ -253,6 +248,35 @@ def restored(runner: Runner, options: Options, path: str, stack: contextlib.Exit
             raise UsageError(f"--cr-at {options.at}: {counter.count} safepoints are passed already")
         counter.target = options.at
     return run
+
+
+def revived(
+    runner: Runner,
+    snapshot: Snapshot,
+    options: Options,
+    path: str,
+    stack: contextlib.ExitStack,
+    streams: Sequence[Any] = STREAMS,
+) -> Run:
+    """The run that ``snapshot`` is of, over what ``options`` give it; the rest is as in
+    ``started``."""
+    program = runner.program
+    capture.check_module(snapshot, program.hash)
+    wasi = None
+    if snapshot.wasi is not None:
+        dirs = [(d.host, d.guest, d.read_only) for d in options.dirs]
+        wasi = Wasi.load(snapshot.wasi, dirs, *streams, lenient=options.lenient_files)
+        stack.callback(wasi.close)
+    elif any(spec.module in _WASI for spec in program.imports):
+        raise CheckpointError("the checkpoint has no WASI state, which the program needs")
+    return runner.restore(
+        snapshot,
+        imports_for(program, wasi),
+        path=path,
+        granularity=options.granularity,
+        wasi=wasi,
+        trust_host_state=options.trust_host_state,
+    )
 
 
 def arguments(program: Program, name: str, index: int, options: Options) -> list[Any]:

@@ -80,7 +80,8 @@ class Snapshot:
     ``safepoints`` is how many safepoints the run has passed, where it counted them from its start.
     ``granularity`` is ``safepoint`` or ``instruction``: what that number counts.
     ``wasi`` is the payload of the section ``chiwawa.wasi``, ``host`` that of ``chiwawa.host``
-    (a pickle: never loaded without consent).
+    (a pickle: never loaded without consent), ``monitors`` that of ``chiwawa.monitors`` (what
+    instruments have counted).
     """
 
     module_name: str
@@ -96,3 +97,4 @@ class Snapshot:
     dropped_datas: tuple[bool, ...]
     wasi: bytes | None = None
     host: bytes | None = None
+    monitors: bytes | None = None

@@ -6,7 +6,7 @@ section named n; docs/checkpoint-format.md explains each byte::
 
     file      ::= header core coremodules coreinstances
                   memorysec? globalsec? datasec?
-                  corestack chiwawa wasi? host? digest
+                  corestack chiwawa wasi? host? monitors? digest
     core      ::= custom("core")          0x00 name
     modules   ::= custom("coremodules")   vec(0x00 name)                     one, the same name
     instances ::= custom("coreinstances") vec(0x00 0:u32 vec(memidx) vec(globalidx))        one
@@ -24,6 +24,7 @@ section named n; docs/checkpoint-format.md explains each byte::
     table     ::= reftype limits vec(ref)
     wasi      ::= custom("chiwawa.wasi")  byte*
     host      ::= custom("chiwawa.host")  byte*
+    monitors  ::= custom("chiwawa.monitors") byte*
     digest    ::= custom("chiwawa.digest") byte^32
 """
 
@@ -55,6 +56,7 @@ ORDER: tuple[tuple[int, str, bool], ...] = (
     (CUSTOM, "chiwawa", True),
     (CUSTOM, "chiwawa.wasi", False),
     (CUSTOM, "chiwawa.host", False),
+    (CUSTOM, "chiwawa.monitors", False),
     (CUSTOM, "chiwawa.digest", True),
 )
 #: The last section up to its contents, and its whole length.

@@ -177,6 +177,7 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]], allowance: int) ->
         datas,
         data[slice(*where["chiwawa.wasi"])] if "chiwawa.wasi" in where else None,
         data[slice(*where["chiwawa.host"])] if "chiwawa.host" in where else None,
+        data[slice(*where["chiwawa.monitors"])] if "chiwawa.monitors" in where else None,
     )
     check_shape(snapshot)
     if segments([m.data for m in snapshot.memories]) != [(i, a, b) for i, a, b, _ in stored]:

@@ -79,6 +79,8 @@ def encode(snapshot: Snapshot) -> bytes:
             parts += _custom("chiwawa.wasi", snapshot.wasi)
         if snapshot.host is not None:
             parts += _custom("chiwawa.host", snapshot.host)
+        if snapshot.monitors is not None:
+            parts += _custom("chiwawa.monitors", snapshot.monitors)
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)

@@ -1,0 +1,76 @@
+"""A module's translation in memory, function by function, each when it is first called.
+
+It is what a generated file would be, without the file: a large program starts at once, and
+instruments get functions of their own without anything else being translated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from chiwawa.aot.emit import Writer
+from chiwawa.aot.file import options_for
+from chiwawa.aot.function import Translated, translate_function
+from chiwawa.aot.tree import Options
+from chiwawa.module import Module
+from chiwawa.points import points_of
+from chiwawa.sites import Plan
+from chiwawa_runtime.bundle import Bundle, Code
+from chiwawa_runtime.deferred import Deferred
+from chiwawa_runtime.program import Points, Program
+
+
+class Translation:
+    """A function that is translated when something needs to know more than its name."""
+
+    first_line = 1
+
+    def __init__(self, index: int, options: Options, plan: Plan | None, filename: str) -> None:
+        self.index = index
+        self.options = options
+        self.plan = plan
+        self.generator = index in options.suspendable
+        self.function: Any = Deferred(options.names[index], filename, self.first_line, self.source)
+
+    @cached_property
+    def translated(self) -> Translated:
+        return translate_function(self.index, self.options, Writer(), self.plan)
+
+    def source(self) -> str:
+        return self.translated.source
+
+    @property
+    def slots(self) -> int:
+        return self.translated.slots
+
+    @cached_property
+    def lines(self) -> Mapping[int, int]:
+        return dict(self.translated.lines)
+
+    @cached_property
+    def points(self) -> Points:
+        return points_of(self.translated.lowered, self.options.spaces)
+
+
+def translate_on_demand(
+    module: Module,
+    program: Program,
+    *,
+    granularity: str = "safepoint",
+    polls: bool = True,
+    plan: Plan | None = None,
+) -> Bundle:
+    """The translation of ``module``, which is valid, and which ``program`` says everything else of.
+    What ``plan`` wants is part of it; ``polls`` False leaves the safepoints out."""
+    options = options_for(module, everywhere=granularity == "instruction", polls=polls)
+    digest = hashlib.sha256(module.binary).hexdigest()[:16]
+    imported = options.spaces.imported_funcs
+    codes: list[Code] = []
+    for index in range(imported, len(options.spaces.funcs)):
+        filename = f"<chiwawa translation of {digest}, function {index}>"
+        codes.append(Translation(index, options, plan, filename))
+    names = [options.names[index] for index in range(imported)]
+    return Bundle(program, codes, module.types, granularity, names, module.binary)

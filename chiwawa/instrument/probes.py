@@ -1,0 +1,376 @@
+"""Probes: Python functions that are called at boundaries, and may look, change, and stop.
+
+Probes at one boundary fire in the order in which they were added, after monitors and trace, before
+the instruction. One that is added while the program runs fires from the program's next safepoint
+on; one that is removed fires no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from chiwawa.instrument.listing import function_label
+from chiwawa.lower import Lowered
+from chiwawa.module import Instr, Module
+from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
+from chiwawa.sites import Site
+from chiwawa_runtime.errors import BadInput, ChiwawaError, HostError, Trap
+from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.store import coerce
+from chiwawa_runtime.types import ValType
+
+#: The reasons that a run is given.
+BY_STOP, BY_PROBE = "stop", "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which boundaries a probe is at: those that all that is given agrees on.
+
+    ``op`` is an instruction's name, ``group`` a kind of instructions (``chiwawa.opcodes.GROUPS``),
+    ``function`` an index or a pattern of names (``fib*``), ``at`` a function index and a code
+    offset. ``where`` is asked each time, with what the action would get.
+    """
+
+    op: str | None = None
+    group: str | None = None
+    function: str | int | None = None
+    at: tuple[int, int] | None = None
+    where: Callable[[At], bool] | None = None
+
+    def check(self, module: Module) -> None:
+        """Raise BadInput where this can match nothing in any program, or a place is none."""
+        if self.op is not None and self.op not in BY_NAME:
+            raise BadInput(f"unknown instruction {self.op!r}")
+        if self.group is not None and self.group not in GROUPS:
+            raise BadInput(f"unknown group {self.group!r}: there are {', '.join(GROUPS)}")
+        if self.at is not None:
+            function, offset = self.at
+            defined = function - (len(module.func_typeidxs()) - len(module.funcs))
+            if not 0 <= defined < len(module.funcs):
+                raise BadInput(f"function {function} is not defined in this module")
+            body = module.funcs[defined].body
+            if not any(i.offset == offset and i.op.name not in ("else", "end") for i in body):
+                raise BadInput(f"function {function} has no boundary at 0x{offset:04x}")
+
+    def accepts(self, names: Sequence[str], function: int, instr: Instr) -> bool:
+        """Whether a boundary in ``function``, which goes by ``names``, is meant."""
+        if self.at is not None and self.at != (function, instr.offset):
+            return False
+        if self.op is not None and self.op != instr.op.name:
+            return False
+        if self.group is not None and self.group not in groups_of(instr.op):
+            return False
+        if isinstance(self.function, int):
+            return self.function == function
+        pattern = self.function
+        return pattern is None or any(fnmatchcase(name, pattern) for name in names)
+
+
+class Linear:
+    """A memory, for an action. Addresses and sizes are in bytes."""
+
+    __slots__ = ("_data", "_writes")
+
+    def __init__(self, data: bytearray, writes: bool) -> None:
+        self._data = data
+        self._writes = writes
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Raises IndexError where that is not all in the memory."""
+        self._check(address, size)
+        return bytes(self._data[address : address + size])
+
+    def write(self, address: int, data: bytes) -> None:
+        """Raises IndexError where that is not all in the memory, and TypeError where the probe did
+        not ask to write."""
+        check_writes(self._writes)
+        self._check(address, len(data))
+        self._data[address : address + len(data)] = data
+
+    def _check(self, address: int, size: int) -> None:
+        if address < 0 or size < 0 or address + size > len(self._data):
+            raise IndexError(f"{size} bytes at 0x{address:x} are not in the memory")
+
+
+def check_writes(writes: bool) -> None:
+    if not writes:
+        raise TypeError("this probe only reads: add it with writes=True")
+
+
+class At:
+    """A boundary at which a program is, for an action; of no use after it has returned.
+
+    Integers are unsigned, floats floats, references functions or what the host put there. The
+    operands are the deepest first.
+    """
+
+    __slots__ = (
+        "_locals", "_operands", "_place", "instance", "reasons", "writes",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        place: Place,
+        instance: Instance,
+        operands: list[Any],
+        locals_: list[Any],
+    ) -> None:
+        self._place = place
+        self.instance = instance
+        self._operands = operands
+        self._locals = locals_
+        self.writes = False
+        self.reasons: list[str] = []
+
+    @property
+    def function(self) -> int:
+        """The function's index."""
+        return self._place.function
+
+    @property
+    def name(self) -> str:
+        """The function's name, or ``func[3]``."""
+        return self._place.names[0]
+
+    @property
+    def offset(self) -> int:
+        """The code offset of the instruction."""
+        return self._place.instr.offset
+
+    @property
+    def instr(self) -> Instr:
+        """The instruction that comes next."""
+        return self._place.instr
+
+    @property
+    def op(self) -> str:
+        """Its name."""
+        return self._place.instr.op.name
+
+    @property
+    def operands(self) -> tuple[Any, ...]:
+        return tuple(map(plain, self._operands))
+
+    @property
+    def operand_types(self) -> tuple[ValType, ...]:
+        return self._place.operand_types
+
+    @property
+    def locals(self) -> tuple[Any, ...]:
+        return tuple(map(plain, self._locals))
+
+    @property
+    def local_types(self) -> tuple[ValType, ...]:
+        return self._place.local_types
+
+    @property
+    def globals(self) -> tuple[Any, ...]:
+        return tuple(plain(g.value) for g in self.instance.globals)
+
+    def memory(self, index: int = 0) -> Linear:
+        return Linear(self.instance.memories[index].data, self.writes)
+
+    def set_operand(self, index: int, value: Any) -> None:
+        """Raises TypeError and ValueError where it is no value of the operand's type."""
+        check_writes(self.writes)
+        self._operands[index] = coerce(value, self.operand_types[index])
+
+    def set_local(self, index: int, value: Any) -> None:
+        check_writes(self.writes)
+        self._locals[index] = coerce(value, self.local_types[index])
+
+    def set_global(self, index: int, value: Any) -> None:
+        """Immutable ones too: what the program was compiled with stays as it was."""
+        check_writes(self.writes)
+        glob = self.instance.globals[index]
+        glob.value = coerce(value, glob.type.type)
+
+    def stop(self) -> None:
+        """Have the run stop with the reason "stop": here, before the instruction, where this is a
+        safepoint (with instruction granularity it always is), else at the next one."""
+        self.reasons.append(BY_STOP)
+
+    def checkpoint(self) -> None:
+        """Like ``stop``, with the reason "probe", for a checkpoint."""
+        self.reasons.append(BY_PROBE)
+
+    def trap(self, message: str) -> None:
+        """Have the program trap here. Does not return."""
+        raise Trap(message)
+
+
+#: What a probe does.
+Action = Callable[[At], object]
+
+
+def plain(value: Any) -> Any:
+    # A comparison's result may still be a bool.
+    return int(value) if value is True or value is False else value
+
+
+class Probe:
+    """A probe that was added."""
+
+    __slots__ = ("_changed", "_probes", "action", "match", "removed", "writes")
+
+    def __init__(
+        self,
+        match: Match,
+        action: Action,
+        writes: bool,
+        probes: list[Probe],
+        changed: Callable[[], None],
+    ) -> None:
+        self.match = match
+        self.action = action
+        self.writes = writes
+        self.removed = False
+        self._probes = probes
+        self._changed = changed
+
+    def remove(self) -> None:
+        """It fires no more. Removing it again does nothing."""
+        if not self.removed:
+            self.removed = True
+            self._probes.remove(self)
+            self._changed()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A boundary with probes."""
+
+    function: int
+    names: tuple[str, ...]
+    instr: Instr
+    operand_types: tuple[ValType, ...]
+    local_types: tuple[ValType, ...]
+    safepoint: bool
+    probes: tuple[Probe, ...]
+
+
+class Probes:
+    """The probes of one run, in the order in which they fire."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.probes: list[Probe] = []
+        self.places: dict[tuple[int, int], Place] = {}
+        self.instance: Instance | None = None
+        #: The boundary that fired last and is arrived at again.
+        self.fired: tuple[int, int] | None = None
+        #: Whether the run is to stop at the boundary that fires now.
+        self.halting = False
+        self.names: dict[str, Any] = {
+            "fire": self.fire,
+            "fire_changing": self.fire_changing,
+            "halt": self.halt,
+            "unfire": self.unfire,
+        }
+        self.exports: dict[int, list[str]] = {}
+        for export in module.exports:
+            if export.kind == "func":
+                self.exports.setdefault(export.index, []).append(export.name)
+
+    def attach(self, instance: Instance) -> None:
+        self.instance = instance
+        self.fired = None
+
+    def add(self, match: Match, action: Action, writes: bool, changed: Callable[[], None]) -> Probe:
+        match.check(self.module)
+        probe = Probe(match, action, writes, self.probes, changed)
+        self.probes.append(probe)
+        return probe
+
+    def sites(self, lowered: Lowered) -> Iterator[tuple[int, Site]]:
+        if not self.probes:
+            return
+        index = lowered.index
+        names = (function_label(self.module, index), *self.exports.get(index, ()))
+        for position, reached in enumerate(lowered.reached):
+            if not reached:
+                continue
+            instr = lowered.body[position]
+            probes = tuple(p for p in self.probes if p.match.accepts(names, index, instr))
+            if not probes:
+                continue
+            self.places[index, position] = Place(
+                index,
+                names,
+                instr,
+                lowered.types_at(position),
+                lowered.locals,
+                position in lowered.safepoints,
+                probes,
+            )
+            writes = any(p.writes for p in probes)
+            yield from ((position, site) for site in firing(lowered, position, writes))
+
+    # What runs.
+
+    def fire(
+        self, function: int, position: int, operands: Sequence[Any], locals_: Sequence[Any]
+    ) -> None:
+        self.fire_changing(function, position, operands, locals_)
+        self.halt()
+
+    def fire_changing(
+        self, function: int, position: int, operands: Sequence[Any], locals_: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The operands and locals as the probes leave them."""
+        key = function, position
+        fired, self.fired = self.fired, None
+        if fired == key:
+            return operands, locals_
+        place = self.places[key]
+        assert self.instance is not None
+        at = At(place, self.instance, list(operands), list(locals_))
+        for probe in place.probes:
+            if not probe.removed:
+                self.act(probe, at)
+        if at.reasons:
+            for reason in at.reasons:
+                self.instance.requests.ask(reason)
+            self.halting = place.safepoint
+        return at._operands, at._locals
+
+    def halt(self) -> None:
+        """Stop here, where a probe wants to. What it changed is in the frame by now."""
+        if self.halting:
+            self.halting = False
+            raise Interrupted
+
+    def act(self, probe: Probe, at: At) -> None:
+        at.writes = probe.writes
+        try:
+            if probe.match.where is None or probe.match.where(at):
+                probe.action(at)
+        except ChiwawaError:
+            raise
+        except Exception as error:
+            raise HostError(f"a probe: {type(error).__name__}: {error}") from error
+
+    def unfire(self, function: int, position: int) -> None:
+        self.fired = function, position
+
+
+def firing(lowered: Lowered, position: int, writes: bool) -> Iterator[Site]:
+    index = lowered.index
+    operands = "".join(f"s{i}, " for i in range(lowered.heights[position]))
+    locals_ = "".join(f"l{i}, " for i in range(len(lowered.locals)))
+    undo = f"unfire({index}, {position})"
+    arguments = f"({index}, {position}, ({operands}), ({locals_}))"
+    if not writes:
+        yield Site(f"fire{arguments}", reads=True, undo=undo)
+        return
+    source = f"(({operands}), ({locals_})) = fire_changing{arguments}"
+    yield Site(source, reads=True, writes=True, undo=undo)
+    yield Site("halt()", reads=True)

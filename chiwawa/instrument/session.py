@@ -1,0 +1,174 @@
+"""Instruments: everything that looks at one run, on whichever path, and over several machines.
+
+They say what is to run where (``plan``, ``names``), hear what no boundary shows (``events``), and
+keep what was found. Nothing of them depends on the engine, so a run that changes paths keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from chiwawa.instrument.counters import KINDS, Counters
+from chiwawa.instrument.observed import Observed
+from chiwawa.instrument.probes import Action, Match, Probe, Probes
+from chiwawa.instrument.saved import decode, encode
+from chiwawa.instrument.tables import MONITORS
+from chiwawa.instrument.trace import Tracer
+from chiwawa.lower import Lowered, Spaces, lower
+from chiwawa.module import Module
+from chiwawa.sites import Site, Sites, state_names, variables
+from chiwawa_runtime.errors import BadInput, Trap
+from chiwawa_runtime.events import REFIT
+from chiwawa_runtime.instance import Instance, RawFrame
+
+
+class Instruments:
+    """What looks at a run of ``module``: the monitors named, a tracer, and probes that are added
+    later. One object serves one run, and what restores and continues it."""
+
+    def __init__(
+        self, module: Module, *, monitors: Iterable[str] = (), tracer: Tracer | None = None
+    ) -> None:
+        """Raises BadInput for a name that is no monitor's."""
+        self.module = module
+        self.monitors = tuple(monitors)
+        kinds: set[str] = set()
+        for name in self.monitors:
+            if name not in MONITORS:
+                raise BadInput(f"unknown monitor {name!r}: there are {', '.join(MONITORS)}")
+            kinds |= MONITORS[name].needs
+        self.tracer = tracer
+        self.probes = Probes(module)
+        self.names: dict[str, Any] = {}
+        self.counters: Counters
+        self.count(frozenset(kinds))
+        self.spaces = Spaces.of(module)
+        self.instance: Instance | None = None
+        #: Has the engine ask the plan anew; set by whoever made the engine.
+        self.refitting: Callable[[], None] = lambda: None
+        self.told: Trap | None = None
+
+    def count(self, kinds: frozenset[str]) -> None:
+        self.counters = Counters(self.module, kinds)
+        self.names.clear()
+        self.names.update(self.counters.names)
+        self.names.update(self.probes.names)
+        if self.tracer is not None:
+            self.names.update(self.tracer.names)
+
+    # What is to run.
+
+    def plan(self, lowered: Lowered) -> Sites | None:
+        """What is to run in a function (see ``chiwawa.sites``)."""
+        at: dict[int, list[Site]] = {}
+        if self.counters.kinds:
+            for position, site in self.counters.sites(lowered):
+                at.setdefault(position, []).append(site)
+        if self.tracer is not None:
+            for position, site in self.tracer.sites(lowered):
+                at.setdefault(position, []).append(site)
+        # Last, because what a probe does may be that the instruction is not reached.
+        for position, site in self.probes.sites(lowered):
+            at.setdefault(position, []).append(site)
+        if "tree" in self.counters.kinds:
+            entry, exit_ = f"profile.enter({lowered.index})", "profile.leave()"
+            return Sites(at, entry, exit_)
+        return Sites(at) if at else None
+
+    def probe(self, match: Match, action: Action, *, writes: bool = False) -> Probe:
+        """See ``Instance.probe``."""
+        probe = self.probes.add(match, action, writes, self.change)
+        self.change()
+        return probe
+
+    def change(self) -> None:
+        """The probes are others now: in a program that runs, from its next safepoint on."""
+        if self.instance is None:
+            return
+        if self.instance.running:
+            self.instance.requests.ask(REFIT)
+        else:
+            self.refit()
+
+    # What a run tells.
+
+    def attach(self, instance: Instance) -> None:
+        self.instance = instance
+        self.counters.attach(instance)
+        self.probes.attach(instance)
+        if self.tracer is not None:
+            self.tracer.attach(instance)
+
+    def enter(self, frames: Sequence[RawFrame]) -> None:
+        profile = self.counters.profile
+        profile.node = self.counters.tree
+        for frame in reversed(frames):
+            profile.node = profile.node.child(frame.function)
+        if frames and self.counters.kinds:
+            lowered, position = self.place(frames[0])
+            self.counters.enter(lowered, position)
+
+    def place(self, frame: RawFrame) -> tuple[Lowered, int]:
+        assert self.instance is not None
+        everywhere = self.instance.engine.granularity == "instruction"
+        lowered = lower(self.spaces, frame.function, everywhere=everywhere)
+        position = next(p for p, i in enumerate(lowered.body) if i.offset == frame.offset)
+        return lowered, position
+
+    def mark(self) -> object:
+        return self.counters.profile.node
+
+    def leave(self, mark: object) -> None:
+        self.counters.profile.node = self.counters.tree if mark is None else mark  # type: ignore[assignment]
+
+    def interrupted(self, frame: RawFrame) -> None:
+        assert self.instance is not None
+        lowered, position = self.place(frame)
+        sites = self.plan(lowered)
+        names = {**self.names, **state_names(self.instance)}
+        for site in () if sites is None else sites.at.get(position, ()):
+            if site.undo is not None:
+                values = {}
+                for kind, index in variables(site.undo):
+                    held = frame.stack if kind == "s" else frame.locals
+                    if index < len(held):
+                        values[f"{kind}{index}"] = held[index]
+                exec(site.undo, names, values)
+
+    def trapped(self, trap: Trap) -> None:
+        if trap is not self.told:
+            self.told = trap
+            self.counters.trapped(trap)
+
+    def refit(self) -> None:
+        self.refitting()
+
+    # What they found.
+
+    def observed(self) -> Observed:
+        """What was counted since the program's start."""
+        return self.counters.observed()
+
+    def finish(self) -> None:
+        """Write what is held back: the run stands still, or has ended."""
+        if self.tracer is not None:
+            self.tracer.finish()
+
+    def save(self) -> bytes | None:
+        kinds = self.counters.kinds
+        return encode(self.observed(), [k for k in KINDS if k in kinds]) if kinds else None
+
+    def load(self, data: bytes | None) -> None:
+        """Go on counting from what a checkpoint has, and count what was counted. Raises
+        CheckpointError where it does not fit the module."""
+        asked = self.counters.kinds
+        if data is None:
+            if asked:
+                self.counters.earlier.gaps += 1
+            return
+        kinds, earlier = decode(data, self.module)
+        if not asked <= kinds:
+            earlier.gaps += 1
+        self.count(asked | kinds)
+        self.counters.earlier = earlier

@@ -1,0 +1,230 @@
+"""The trace: a line for each matching instruction, before it executes.
+
+::
+
+    [PC:3+0007 | Instr:i32.add | Stack:[I32(1), I32(2)] | Locals:[I32(1)] | Globals:[I32(1048576)]]
+
+PC is the function's index and the code offset in hexadecimal. The operands are the deepest first.
+``Memory`` is the address of what a load reads or a store replaces, and its bytes; of a bulk
+instruction, what it writes, and of memory.copy what it reads as well. As JSON, a line is an object.
+Each line is made by one expression of its own, so it costs little more than its text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from chiwawa.lower import Lowered
+from chiwawa.module import Instr, MemArg, Module
+from chiwawa.opcodes import GROUPS, groups_of
+from chiwawa.sites import Site
+from chiwawa.wat import format_instr
+from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.snapshot import FuncIdx
+from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
+from chiwawa_runtime.values import format_value
+
+#: What a line can hold, in its order; the first four unless something else is asked for.
+RESOURCES = ("pc", "stack", "locals", "globals", "memory")
+DEFAULT = RESOURCES[:4]
+#: Which instructions can be asked for.
+EVENTS = ("all", *GROUPS)
+FORMATS = ("text", "jsonl")
+#: So many lines are written together.
+MOST_HELD = 512
+#: Of a bulk instruction's bytes, so many are shown.
+MOST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What to trace: groups of instructions, what of the state, in which functions (indices; None:
+    all), and in which format."""
+
+    events: frozenset[str] = frozenset(("all",))
+    resources: frozenset[str] = frozenset(DEFAULT)
+    functions: frozenset[int] | None = None
+    format: str = "text"
+
+
+class Tracer:
+    """Writes the trace to ``out``. A line is held back until the next one: its instruction may have
+    to be taken back."""
+
+    def __init__(self, module: Module, tracing: Tracing, out: TextIO) -> None:
+        self.module = module
+        self.tracing = tracing
+        self.out = out
+        self.held: list[str] = []
+        self.globals = module.global_types()
+        self.imported = len(module.func_typeidxs()) - len(module.funcs)
+        self.functions: dict[int, FuncIdx] = {}
+        self.names: dict[str, Any] = {
+            "trace": self.trace,
+            "trace_host": self.trace_host,
+            "untrace": self.held.pop,
+            "trace_f32": lambda value: format_value(F32, value),
+            "trace_f64": lambda value: format_value(F64, value),
+            "trace_bytes": trace_bytes,
+        }
+        for valtype in (FUNCREF, EXTERNREF):
+            self.names[f"trace_{valtype.heap}"] = self.referring(valtype)
+
+    def attach(self, instance: Instance) -> None:
+        functions = list(enumerate(instance.functions))
+        self.functions = {id(f): FuncIdx(i) for i, f in reversed(functions)}
+
+    def referring(self, valtype: ValType) -> Callable[[Any], str]:
+        def refer(value: Any) -> str:
+            return format_value(valtype, self.functions.get(id(value), value))
+
+        return refer
+
+    # What runs.
+
+    def trace(self, line: str) -> None:
+        held = self.held
+        held.append(line)
+        if len(held) > MOST_HELD:
+            self.write()
+
+    def trace_host(self, line: str) -> None:
+        """A line before a call of the host, which may take long or write something itself."""
+        self.held.append(line)
+        self.write()
+        self.out.flush()
+
+    def write(self, keep: int = 1) -> None:
+        held = self.held
+        ready = held[: len(held) - keep]
+        del held[: len(ready)]
+        self.out.write("".join(ready))
+
+    def finish(self) -> None:
+        """Write what is held back: the run stands still."""
+        self.write(0)
+        self.out.flush()
+
+    # What is to run.
+
+    def sites(self, lowered: Lowered) -> Iterator[tuple[int, Site]]:
+        wanted = self.tracing.functions
+        if wanted is not None and lowered.index not in wanted:
+            return
+        events = self.tracing.events
+        for position, reached in enumerate(lowered.reached):
+            if reached:
+                instr = lowered.body[position]
+                if "all" in events or not events.isdisjoint(groups_of(instr.op)):
+                    yield position, self.site(lowered, position, instr)
+
+    def site(self, lowered: Lowered, position: int, instr: Instr) -> Site:
+        text = format_instr(self.module, instr, lowered.index)
+        fields = dict(self.fields(lowered, position, instr))
+        if self.tracing.format == "text":
+            line = self.text_line(lowered.index, instr.offset, text, fields)
+        else:
+            line = self.json_line(lowered.index, instr.offset, text, fields)
+        host = instr.op.name == "call" and instr.imm[0] < self.imported
+        call = "trace_host" if host else "trace"
+        return Site(f"{call}({line})", reads=bool(fields), undo="untrace()")
+
+    def fields(
+        self, lowered: Lowered, position: int, instr: Instr
+    ) -> Iterator[tuple[str, Sequence[str]]]:
+        """What a line holds besides where it is: pieces of an f-string that give values."""
+        wanted = self.tracing.resources
+        if "stack" in wanted:
+            types = lowered.types_at(position)
+            yield "Stack", [piece(t, f"s{i}") for i, t in enumerate(types)]
+        if "locals" in wanted:
+            yield "Locals", [piece(t, f"l{i}") for i, t in enumerate(lowered.locals)]
+        if "globals" in wanted:
+            yield "Globals", [piece(g.type, f"g{i}.value") for i, g in enumerate(self.globals)]
+        if "memory" in wanted:
+            yield "Memory", list(touched(instr, lowered.heights[position] - 1))
+
+    def text_line(
+        self, function: int, offset: int, text: str, fields: dict[str, Sequence[str]]
+    ) -> str:
+        parts = []
+        if "pc" in self.tracing.resources:
+            parts.append(f"PC:{function}+{offset:04x}")
+        parts.append(f"Instr:{escaped(text)}")
+        for name, pieces in fields.items():
+            if name != "Memory" or pieces:
+                parts.append(f"{name}:[{', '.join(pieces)}]")
+        return f"f{quoted('[' + ' | '.join(parts) + ']')}"
+
+    def json_line(
+        self, function: int, offset: int, text: str, fields: dict[str, Sequence[str]]
+    ) -> str:
+        parts = []
+        if "pc" in self.tracing.resources:
+            parts.append(f'"func": {function}, "offset": {offset}')
+        parts.append(f'"instr": {escaped(json.dumps(text))}')
+        for name, pieces in fields.items():
+            if name != "Memory" or pieces:
+                values = ", ".join(f'"{p}"' for p in pieces)
+                parts.append(f'"{name.lower()}": [{values}]')
+        return f"f{quoted('{{' + ', '.join(parts) + '}}')}"
+
+
+def escaped(text: str) -> str:
+    """``text`` as it stands in an f-string."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def quoted(text: str) -> str:
+    """``text``, in which braces mean what they mean in an f-string, as the literal's rest."""
+    body = "".join(c if c.isprintable() and c not in "\\'" else ascii_escape(c) for c in text)
+    return f"'{body}\\n'"
+
+
+def ascii_escape(character: str) -> str:
+    """What is unfit for a literal, or for a line of a terminal, as an escape."""
+    if character in "\\'":
+        return "\\" + character
+    return character.encode("unicode_escape").decode()
+
+
+def piece(valtype: ValType, source: str) -> str:
+    """A piece of an f-string that is the typed text of the value that ``source`` gives, as
+    ``format_value`` makes it."""
+    if valtype is I32 or valtype is I64:
+        sign = hex(1 << valtype.bits - 1)
+        return f"{valtype.name.upper()}({{({source} ^ {sign}) - {sign}}})"
+    if valtype is F32 or valtype is F64:
+        return f"{{trace_{valtype}({source})}}"
+    assert isinstance(valtype, RefType)
+    return f"{{trace_{'extern' if valtype.heap == 'extern' else 'func'}({source})}}"
+
+
+def touched(instr: Instr, top: int) -> Iterator[str]:
+    """Pieces of an f-string that say which bytes of memory an instruction is about to read or
+    replace, and what they are."""
+    name = instr.op.name
+    if instr.op.width:
+        (memarg,) = instr.imm
+        assert isinstance(memarg, MemArg)
+        address = f"s{top - 1 if 'store' in name else top}"
+        if memarg.offset:
+            address += f" + {memarg.offset}"
+        yield f"{{trace_bytes(m{memarg.memidx}, {address}, {instr.op.width})}}"
+    elif name in ("memory.fill", "memory.init"):
+        memory = instr.imm[0 if name == "memory.fill" else 1]
+        yield f"{{trace_bytes(m{memory}, s{top - 2}, s{top})}}"
+    elif name == "memory.copy":
+        to, from_ = instr.imm
+        yield f"{{trace_bytes(m{from_}, s{top - 1}, s{top})}}"
+        yield f"{{trace_bytes(m{to}, s{top - 2}, s{top})}}"
+
+
+def trace_bytes(memory: bytearray, address: int, size: int) -> str:
+    """``0x00001000: 78 56 34 12``; as many bytes as there are, and of many only the first."""
+    shown = memory[address : address + min(size, MOST_BYTES)]
+    more = f" … {size} bytes" if size > MOST_BYTES else ""
+    return f"0x{address:08x}: {shown.hex(' ')}{more}"

@@ -34,6 +34,7 @@ COMMANDS = {
     "wast": "run scripts of the specification's test suite",
     "inspect": "show what a checkpoint holds",
     "report": "one page of HTML from what a run's monitors counted",
+    "debug": "run a module at a prompt: stop, look, step, and go back",
     "diff": "show where two checkpoints differ; the status is 0 if they do not, 1 if they do",
     "demo": "compile a program, stop it, and continue it elsewhere: see it happen",
 }
@@ -54,7 +55,7 @@ def command(argv: list[str]) -> int:
     if argv and argv[0] not in COMMANDS and argv[0] not in ("-h", "--help", "--version"):
         argv.insert(0, "run")
     rest: list[str] = []
-    if argv[:1] == ["run"]:
+    if argv[:1] in (["run"], ["debug"]):
         argv, rest = split(argv)
     parsed = make_parser().parse_args(argv)
     return {
@@ -66,6 +67,7 @@ def command(argv: list[str]) -> int:
         "wast": wast,
         "inspect": inspect,
         "report": report,
+        "debug": debug,
         "diff": diff,
         "demo": demo,
     }[parsed.command](parsed, rest)
@@ -109,6 +111,13 @@ def make_parser() -> Parser:
     made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT")
     made["inspect"].add_argument("module", metavar="MODULE", nargs="?")
     made["inspect"].add_argument("--json", action="store_true", help="print JSON")
+    made["debug"].add_argument("file", metavar="FILE")
+    made["debug"].add_argument(
+        "--stdin",
+        metavar="PATH",
+        help="what the program reads (default: the terminal; nothing where that has no commands)",
+    )
+    add_options(made["debug"])
     made["diff"].add_argument("a", metavar="A")
     made["diff"].add_argument("b", metavar="B")
     made["diff"].add_argument("module", metavar="MODULE", nargs="?")
@@ -196,11 +205,12 @@ def output(file: str | None, text: str) -> None:
 class Toolchain:
     """What ``chiwawa_runtime.main`` needs to run a program with everything that there is."""
 
-    def __init__(self, source: Runnable) -> None:
+    def __init__(self, source: Runnable, instruments: Instruments | None = None) -> None:
         from chiwawa.program import program_of
         from chiwawa_runtime.bundle import Bundle
 
         self.source = source
+        self.instruments = instruments
         if isinstance(source, Bundle):
             self.program: Program = source.program
             self.paths: Sequence[str] = ("aot", "interp")
@@ -232,6 +242,7 @@ class Toolchain:
             granularity=granularity,
             wasi=wasi,
             count=count,
+            instruments=self.instruments,
         )
 
     def restore(
@@ -254,6 +265,7 @@ class Toolchain:
             granularity=granularity,
             wasi=wasi,
             trust_host_state=trust_host_state,
+            instruments=self.instruments,
         )
 
 
@@ -387,6 +399,13 @@ def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
         text = page(read(content))
     output(parsed.output, text)
     return 0
+
+
+def debug(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.debug import debug
+    from chiwawa_runtime.options import options_of
+
+    return debug(load_either(parsed.file), options_of(parsed, rest), parsed.stdin)
 
 
 def demo(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -151,7 +151,10 @@ def run_file(bundle: Bundle, argv: Sequence[str]) -> int:
     )
     add_options(parser)
     arguments, rest = split(argv)
-    return execute(FileRunner(bundle), options_of(parser.parse_args(arguments), rest))
+    options = options_of(parser.parse_args(arguments), rest)
+    if options.look.asks():
+        raise UsageError("traces and monitors take chiwawa run FILE")
+    return execute(FileRunner(bundle), options)
 
 
 # Running.
@@ -339,15 +342,21 @@ def follow(run: Run, options: Options, watcher: Watcher) -> int:
 
 
 def show_results(run: Run) -> None:
-    if run.function is None or not run.results:
-        return
+    if run.results:
+        print(results_text(run))
+
+
+def results_text(run: Run) -> str:
+    """What the last call returned, as values separated by commas."""
+    if run.function is None:
+        return ""
     functions = {id(f): FuncIdx(i) for i, f in enumerate(run.instance.functions)}
     shown = []
     types = run.instance.program.functions[run.function].results
     for valtype, result in zip(types, run.results, strict=True):
         value = functions.get(id(result), result) if isinstance(result, Function) else result
         shown.append(format_value(valtype, value))
-    print(",".join(shown))
+    return ",".join(shown)
 
 
 # Reporting.

@@ -1,0 +1,150 @@
+"""A module's code as the debugger speaks of it: functions by name, boundaries by offset."""
+
+from __future__ import annotations
+
+import re
+
+from chiwawa.inspect import called
+from chiwawa.lower import Lowered, Spaces, lower
+from chiwawa.module import Instr, Module
+from chiwawa.wat import format_instr
+from chiwawa_runtime.errors import BadInput
+
+#: A function index and a code offset.
+Place = tuple[int, int]
+
+_OFFSET = re.compile(r"(.+)\+(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})", re.DOTALL)
+_CALLS = ("call", "call_indirect")
+
+
+class Code:
+    """A valid module's functions, laid out when they are first asked for."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.spaces = Spaces.of(module)
+        self.known: dict[int, Lowered] = {}
+        self.positions: dict[int, dict[int, int]] = {}
+        self.exported: dict[int, str] = {}
+        for export in module.exports:
+            if export.kind == "func":
+                self.exported.setdefault(export.index, export.name)
+
+    def defined(self, function: int) -> bool:
+        return self.spaces.imported_funcs <= function < len(self.spaces.funcs)
+
+    def lowered(self, function: int) -> Lowered:
+        found = self.known.get(function)
+        if found is None:
+            found = self.known[function] = lower(self.spaces, function, everywhere=True)
+            self.positions[function] = {
+                instr.offset: position
+                for position, instr in enumerate(found.body)
+                if found.reached[position]
+            }
+        return found
+
+    def position(self, place: Place) -> int:
+        """The position in its function's body of a boundary that is there."""
+        self.lowered(place[0])
+        return self.positions[place[0]][place[1]]
+
+    def instr(self, place: Place) -> Instr:
+        return self.lowered(place[0]).body[self.position(place)]
+
+    def text(self, place: Place) -> str:
+        """The instruction after a boundary, as a line."""
+        return self.line(place[0], self.instr(place))
+
+    def line(self, function: int, instr: Instr) -> str:
+        return format_instr(self.module, instr, function)
+
+    def is_call(self, place: Place) -> bool:
+        return self.instr(place).op.name in _CALLS
+
+    def entry(self, function: int) -> Place | None:
+        """The first boundary of a function defined here; None where it has no instruction."""
+        self.lowered(function)
+        offset = next(iter(self.positions[function]), None)
+        return None if offset is None else (function, offset)
+
+    def after_call(self, place: Place) -> Place | None:
+        """The boundary that is next in the function when the call at ``place`` has returned; None
+        where the function itself returns then."""
+        lowered = self.lowered(place[0])
+        ends = {label.else_: label.end for label in lowered.labels.values() if label.else_}
+        position = self.position(place) + 1
+        while position < len(lowered.body):
+            if lowered.reached[position]:
+                return place[0], lowered.body[position].offset
+            # What else delimits is not gone into from above.
+            position = ends.get(position, position) + 1
+        return None
+
+    def setters(self, function: int, local: int) -> set[Place]:
+        """The boundaries before instructions that set a local."""
+        lowered = self.lowered(function)
+        return {
+            (function, instr.offset)
+            for position, instr in enumerate(lowered.body)
+            if lowered.reached[position]
+            and instr.op.name in ("local.set", "local.tee")
+            and instr.imm[0] == local
+        }
+
+    # Names.
+
+    def label(self, function: int) -> str:
+        """What to call a function, safe to print: its name, else how it is exported."""
+        name = self.module.names.funcs.get(function, self.exported.get(function))
+        return f"{called(name, '')} (function {function})" if name else f"function {function}"
+
+    def names(self) -> list[str]:
+        """What functions defined here can be called by."""
+        found = {n: None for i, n in self.module.names.funcs.items() if self.defined(i)}
+        found.update({e.name: None for e in self.module.exports if e.kind == "func"})
+        return list(found)
+
+    def function(self, text: str) -> int:
+        """A function defined here, by index or name (``$`` or not). Raises BadInput."""
+        if re.fullmatch(r"[0-9]{1,10}", text):
+            found = {int(text)}
+        else:
+            name = text.removeprefix("$")
+            found = {i for i, n in self.module.names.funcs.items() if n in (name, text)}
+            found |= {
+                e.index for e in self.module.exports if e.kind == "func" and e.name in (name, text)
+            }
+        if not found or max(found) >= len(self.spaces.funcs):
+            raise BadInput(f"there is no function {text}")
+        if len(found) > 1:
+            indices = ", ".join(map(str, sorted(found)))
+            raise BadInput(f"{text} is the name of the functions {indices}: say which index")
+        (function,) = found
+        if not self.defined(function):
+            raise BadInput(f"{self.label(function)} is imported: it has no instructions")
+        return function
+
+    def place(self, text: str) -> Place:
+        """``FUNC`` or ``FUNC+OFFSET``: its first boundary, or the one at that code offset. Raises
+        BadInput."""
+        split = _OFFSET.fullmatch(text)
+        if split is not None and text not in self.names():
+            function, offset = self.function(split[1]), int(split[2], 0)
+            self.lowered(function)
+            if offset not in self.positions[function]:
+                raise BadInput(self.no_boundary(function, offset))
+            return function, offset
+        function = self.function(text)
+        entry = self.entry(function)
+        if entry is None:
+            raise BadInput(f"{self.label(function)} has no instructions")
+        return entry
+
+    def no_boundary(self, function: int, offset: int) -> str:
+        offsets = sorted(self.positions[function])
+        near = [max((o for o in offsets if o < offset), default=None)]
+        near.append(min((o for o in offsets if o > offset), default=None))
+        shown = " and ".join(f"0x{o:04x}" for o in near if o is not None)
+        nearest = f": the nearest are at {shown}" if shown else ""
+        return f"{self.label(function)} has no boundary at 0x{offset:04x}{nearest}"

@@ -1,0 +1,373 @@
+"""A program on a time axis: forwards to a boundary, a place or a change, and back to any boundary.
+
+The number of boundaries met since the start is the time: at ``count`` N, N - 1 instructions have
+been begun. It knows nothing of commands, breakpoints or text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chiwawa.debug.code import Code, Place
+from chiwawa.debug.history import History, Moment
+from chiwawa.debug.runner import Probing
+from chiwawa.debug.streams import Input, Output
+from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.driver import Run
+from chiwawa_runtime.errors import (
+    BadInput,
+    CheckpointError,
+    ChiwawaError,
+    HostError,
+    Trap,
+    WasiExit,
+)
+from chiwawa_runtime.instance import Instance, RawFrame
+from chiwawa_runtime.main import revived, started
+from chiwawa_runtime.options import Options
+from chiwawa_runtime.requests import Counter
+from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.wasi import Wasi
+from chiwawa_runtime.wasi.abi import MONOTONIC
+from chiwawa_runtime.wasi.clocks import VirtualClock
+from chiwawa_runtime.wasi.entropy import Entropy
+from chiwawa_runtime.watch import BY_INTERRUPT, BY_SIGNAL, Signals
+
+#: Why ``forward`` came back.
+TARGET, PLACE, CHANGE, INTERRUPT, END = "target", "place", "change", "interrupt", "end"
+_CHANGED = "changed"
+
+#: Boundaries between two checkpoints at first, and the part of the time that keeping them may take.
+_DISTANCE = 20_000
+_PART = 0.1
+#: A place that is this many boundaries behind a checkpoint gets one of its own a little before it,
+#: since who goes back once mostly does so again.
+_NEAR = 5_000
+
+
+class Look(Protocol):
+    """Something that is looked at before each instruction."""
+
+    def bind(self, instance: Instance) -> None:
+        """Look at this instance from now on; what is there now is no change."""
+
+    def changed(self) -> bool: ...
+
+
+class LookingCounter:
+    """A ``requests.Counter`` that looks for changes, too."""
+
+    __slots__ = ("count", "looks", "pending", "target")
+
+    def __init__(self, pending: list[str], count: int, looks: Sequence[Look]) -> None:
+        self.pending = pending
+        self.count = count
+        self.target: int | None = None
+        self.looks = looks
+
+    def __bool__(self) -> bool:
+        self.count += 1
+        if self.count == self.target:
+            self.pending.append("count")
+        for look in self.looks:
+            if look.changed():
+                self.pending.append(_CHANGED)
+        return bool(self.pending)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a program ended: ``error`` is a Trap, WasiExit or HostError, or None for a return."""
+
+    error: ChiwawaError | None
+
+
+class Machine:
+    """``options`` are as ``run`` has them, deterministic and of granularity ``instruction``."""
+
+    def __init__(
+        self,
+        runner: Probing,
+        code: Code,
+        options: Options,
+        path: str,
+        given: Input,
+        outputs: tuple[Output, Output],
+    ) -> None:
+        self.runner = runner
+        self.code = code
+        self.options = options
+        self.path = path
+        self.input = given
+        self.outputs = outputs
+        self.history = History()
+        self.closing = contextlib.ExitStack()
+        self.run: Run
+        self.end: End | None = None
+        #: Whether ``count`` is from the program's start, not just from a checkpoint.
+        self.counted = True
+        #: Whether clocks and randomness were made virtual here.
+        self.made_virtual = False
+        self.probes: dict[Place, Probe] = {}
+        self.looks: tuple[Look, ...] = ()
+        self.distance = _DISTANCE
+        self.kept_at = 0.0
+        self.next_moment = 0
+
+    # What is there.
+
+    @property
+    def counter(self) -> Counter:
+        counter = self.run.requests.counter
+        assert counter is not None
+        return counter
+
+    @property
+    def count(self) -> int:
+        return self.counter.count
+
+    @property
+    def now(self) -> int:
+        """The present time: one more than the last boundary where the program has ended."""
+        return self.count + (self.end is not None)
+
+    @property
+    def first(self) -> int:
+        """The earliest time that can be gone back to."""
+        return self.history.moments[0].count if self.history.moments else self.count
+
+    @property
+    def instance(self) -> Instance:
+        return self.run.instance
+
+    def frames(self) -> list[RawFrame]:
+        """The youngest first; none where the program has ended."""
+        if self.end is not None or self.run.activation is None:
+            return []
+        return self.run.activation.frames()
+
+    def place(self) -> Place | None:
+        """Where the youngest frame is."""
+        frames = self.frames()
+        return (frames[0].function, frames[0].offset) if frames else None
+
+    def writes_files(self) -> bool:
+        """Whether the program can do what going back does not undo."""
+        return any(not directory.read_only for directory in self.options.dirs)
+
+    # A beginning.
+
+    def begin(self) -> None:
+        """From the program's start, or where ``options`` have a checkpoint, from there. Raises what
+        ``started`` does."""
+        if self.options.restore is not None:
+            self.load(checkpoint.decode(checkpoint.read_file(self.options.restore)))
+            return
+        closing = contextlib.ExitStack()
+        with self.quiet_failure(closing):
+            run = started(
+                self.runner, self.options, self.path, closing, (self.input, *self.outputs)
+            )
+        self.input.seek(0)
+        self.counted = True
+        self.made_virtual = False
+        self.replace(run, closing, 0)
+        self.settle()
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Another beginning: this checkpoint. Raises CheckpointError and UnlinkableError, and
+        changes nothing then but what can be read only once."""
+        closing = contextlib.ExitStack()
+        with self.quiet_failure(closing):
+            self.input.forget()
+            run = self.revived(snapshot, closing)
+        self.made_virtual = self.virtual(run)
+        counter = run.requests.counter
+        self.counted = counter is not None
+        # Where it stands is the first boundary that is met, if it stands at one.
+        count = counter.count if counter is not None else int(run.activation is not None)
+        self.replace(run, closing, count)
+        self.settle()
+
+    @contextlib.contextmanager
+    def quiet_failure(self, closing: contextlib.ExitStack) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            closing.close()
+            raise
+
+    def virtual(self, run: Run) -> bool:
+        """Have the clocks and randomness of a checkpoint that has the host's be virtual."""
+        wasi = run.wasi
+        if not isinstance(wasi, Wasi) or wasi.deterministic:
+            return False
+        wasi.deterministic = True
+        wasi.clock = VirtualClock(wasi.clock.peek(MONOTONIC))
+        wasi.entropy = Entropy(0)
+        return True
+
+    def settle(self) -> None:
+        """Go to the first boundary, which is where going back ends."""
+        self.history.clear()
+        for output in self.outputs:
+            output.forget()
+        if self.run.activation is None:
+            self.forward(self.count + 1)
+        self.keep()
+
+    def revived(self, snapshot: Snapshot, closing: contextlib.ExitStack) -> Run:
+        streams = (self.input, *self.outputs)
+        return revived(self.runner, snapshot, self.options, self.path, closing, streams)
+
+    def replace(self, run: Run, closing: contextlib.ExitStack, count: int) -> None:
+        self.closing.close()
+        self.closing = closing
+        self.run = run
+        self.end = None
+        self.probes = {}
+        self.looks = ()
+        self.input.pending = run.requests.pending
+        run.requests.count_from(count, None)
+
+    def close(self) -> None:
+        self.closing.close()
+
+    # Forwards.
+
+    def arm(self, places: Iterable[Place], looks: Sequence[Look] = ()) -> None:
+        """Have ``forward`` stop at these places, and where one of ``looks`` sees a change. It may
+        also stop at a place that was armed before."""
+        wanted = set(places)
+        # The probe here may have fired already, and remembers not to do so again.
+        for place in self.probes.keys() - wanted - {self.place()}:
+            self.probes.pop(place).remove()
+        for place in sorted(wanted - self.probes.keys()):
+            probe = self.runner.instruments.probe(Match(at=place), At.stop)
+            self.probes[place] = probe
+        if tuple(looks) != self.looks:
+            self.looks = tuple(looks)
+            for look in looks:
+                look.bind(self.instance)
+            requests = self.run.requests
+            requests.count_from(self.count, None)
+            if looks:
+                # It has all that is asked of a counter.
+                requests.counter = LookingCounter(requests.pending, self.count, self.looks)  # type: ignore[assignment]
+                requests.tell()
+
+    def forward(self, target: int | None = None) -> str:
+        """Run on to the boundary ``target``, or what comes first of a place that was armed, a
+        change, an interrupt, and the end. Which it was; several may be true at one boundary."""
+        if self.end is not None:
+            return END
+        start = self.count
+        run, counter = self.run, self.counter
+        with Signals() as signals:
+            signals.attach(run.requests)
+            while True:
+                stops = [n for n in (target, self.next_moment) if n is not None and n > self.count]
+                counter.target = min(stops, default=None)
+                error: ChiwawaError | None = None
+                try:
+                    done = run.go()
+                except (Trap, WasiExit, HostError) as raised:
+                    done, error = True, raised
+                if done:
+                    self.end = End(error)
+                    return END
+                reasons = run.requests.take()
+                if counter.count == self.next_moment:
+                    self.keep()
+                if BY_INTERRUPT in reasons or BY_SIGNAL in reasons:
+                    return INTERRUPT
+                if _CHANGED in reasons:
+                    return CHANGE
+                if counter.count == target:
+                    return TARGET
+                # A probe fires again where the program has been stopped by something else.
+                if BY_STOP in reasons and counter.count != start:
+                    return PLACE
+
+    # Back.
+
+    def keep(self) -> None:
+        """Keep a checkpoint of where the program stands, if there is a use for it, and say when
+        there is to be the next."""
+        if self.end is not None or self.writes_files():
+            self.next_moment = 0
+            return
+        before = time.monotonic()
+        # Where something cannot be written, an earlier one has to do.
+        with contextlib.suppress(CheckpointError):
+            stdout, stderr = self.outputs
+            self.history.add(
+                Moment(self.count, self.run.checkpoint(), (stdout.place, stderr.place))
+            )
+        after = time.monotonic()
+        if after - before > _PART * (before - self.kept_at):
+            self.distance *= 2
+        self.kept_at = after
+        self.next_moment = self.count + self.distance
+
+    def restore(self, moment: Moment) -> None:
+        """Stand at ``moment``, with nothing armed."""
+        closing = contextlib.ExitStack()
+        with self.quiet_failure(closing):
+            run = self.revived(checkpoint.decode(moment.data), closing)
+        self.replace(run, closing, moment.count)
+        for output, place in zip(self.outputs, moment.written, strict=True):
+            output.place = place
+        self.kept_at = time.monotonic()
+        self.next_moment = moment.count + self.distance
+
+    def check_back(self) -> None:
+        """Raises BadInput where there is no going back."""
+        if self.writes_files():
+            raise BadInput(
+                "there is no going back, as the program would write to its directories again: "
+                "give them with :ro"
+            )
+        if not self.history.moments:
+            raise BadInput("there is no going back: no checkpoint could be kept")
+
+    def rewind(self, count: int) -> str:
+        """Stand at the boundary ``count``, which is not after ``now``, with nothing armed: TARGET,
+        or INTERRUPT where that came first. Raises BadInput."""
+        self.check_back()
+        self.restore(self.history.before(count))
+        reason = TARGET
+        if count - self.count > _NEAR:
+            reason = self.forward(count - _NEAR // 5)
+            self.keep()
+        while reason == TARGET and self.count < count:
+            reason = self.forward(count)
+        if reason == END:
+            raise BadInput(
+                f"run again, the program ended at {self.count}, before {count}: what it depends on "
+                "has changed"
+            )
+        return reason
+
+    def torn(self, count: int) -> None:
+        """Something was raised in the middle of an instruction: stand at the boundary ``count``
+        again, or be at the end where there is no going back."""
+        if self.writes_files() or not self.history.moments:
+            self.end = End(HostError("it was interrupted in the middle of an instruction"))
+            return
+        self.rewind(count)
+
+    # Checkpoints on disk.
+
+    def checkpoint(self) -> bytes:
+        """The bytes of a checkpoint where the program stands. Raises CheckpointError."""
+        snapshot = self.run.snapshot()
+        if not self.counted:
+            snapshot = dataclasses.replace(snapshot, safepoints=None)
+        return checkpoint.encode(snapshot)

@@ -1,0 +1,211 @@
+"""What the debugger shows, as lines of text. Names come from the module, and are escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from chiwawa.debug.code import Code, Place
+from chiwawa.debug.machine import End, Machine
+from chiwawa.debug.session import Session, Stop
+from chiwawa.debug.stops import Change
+from chiwawa.inspect import called, shortened
+from chiwawa_runtime.capture import References
+from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
+from chiwawa_runtime.instance import RawFrame
+from chiwawa_runtime.main import printable, results_text
+from chiwawa_runtime.types import ValType
+from chiwawa_runtime.values import format_value
+
+#: Bytes in a line of a hex dump.
+_LINE = 16
+#: Code that is nested deeper is indented no further.
+_DEEPEST = 20
+
+
+def value_text(machine: Machine, valtype: ValType, value: object) -> str:
+    """A value of the running program."""
+    try:
+        return format_value(valtype, References(machine.instance, {}).value(valtype, value))
+    except CheckpointError:
+        # A host's reference: it prints as its class.
+        return format_value(valtype, value)
+
+
+def frame_types(
+    machine: Machine, frame: RawFrame, level: int
+) -> tuple[Sequence[ValType], Sequence[ValType]]:
+    """The types of a frame's locals and operands. ``level`` 0 is the youngest."""
+    engine = machine.instance.engine
+    points = engine.points(frame.function)
+    if level:
+        return points.locals, points.calls[frame.offset].stack
+    return points.locals, engine.boundary(frame.function, frame.offset) or ()
+
+
+def place_text(code: Code, place: Place) -> str:
+    return f"{code.label(place[0])} at 0x{place[1]:04x}: {printable(code.text(place))}"
+
+
+def stop_lines(session: Session, stop: Stop) -> Iterator[str]:
+    """Why it has stopped, and where."""
+    machine = session.machine
+    for breakpoint_ in stop.breakpoints:
+        yield f"breakpoint {breakpoint_.number}"
+    yield from map(change_line, stop.changes)
+    for watch in stop.gone:
+        yield f"watch {watch.number}: {watch.name} is gone, and so is the watch"
+    if stop.interrupted:
+        yield "interrupted"
+    if stop.beginning:
+        yield "this is the beginning"
+    if stop.end is not None:
+        yield from end_lines(machine, stop.end)
+        if not stop.before_end:
+            return
+    yield here_line(machine)
+
+
+def here_line(machine: Machine) -> str:
+    place = machine.place()
+    if place is None:
+        return "the program has ended"
+    return f"{machine.count}: {place_text(machine.code, place)}"
+
+
+def change_line(change: Change) -> str:
+    return f"watch {change.number}: {change.name}: {change.before} -> {change.after}"
+
+
+def end_lines(machine: Machine, end: End) -> Iterator[str]:
+    error = end.error
+    if isinstance(error, Trap):
+        yield printable(f"trap: {error.message}")
+    elif isinstance(error, WasiExit):
+        yield f"the program ends with status {error.code}"
+    elif isinstance(error, HostError):
+        yield printable(f"error: {error}")
+    else:
+        results = results_text(machine.run)
+        yield "the program has ended" + (f": {results}" if results else "")
+
+
+# Values.
+
+
+def stack_line(machine: Machine, level: int) -> str:
+    frame = frame_at(machine, level)
+    _, types = frame_types(machine, frame, level)
+    values = zip(types, frame.stack, strict=True)
+    return "stack   " + (" ".join(value_text(machine, t, v) for t, v in values) or "empty")
+
+
+def locals_line(machine: Machine, level: int) -> str:
+    frame = frame_at(machine, level)
+    types, _ = frame_types(machine, frame, level)
+    names = machine.code.module.names.locals.get(frame.function, {})
+    shown = [
+        f"{called(names.get(i), f'l{i}')}={value_text(machine, valtype, value)}"
+        for i, (valtype, value) in enumerate(zip(types, frame.locals, strict=True))
+    ]
+    return "locals  " + (" ".join(shown) or "none")
+
+
+def global_lines(machine: Machine) -> Iterator[str]:
+    names = machine.code.module.names.globals
+    for index, glob in enumerate(machine.instance.globals):
+        mutable = "mutable " if glob.type.mutable else ""
+        value = value_text(machine, glob.type.type, glob.value)
+        yield f"{called(names.get(index), f'g{index}')}: {mutable}{value}"
+
+
+def memory_lines(machine: Machine) -> Iterator[str]:
+    names = machine.code.module.names.mems
+    for index, memory in enumerate(machine.instance.memories):
+        pages, size = memory.size(), len(memory.data)
+        yield f"memory {called(names.get(index), str(index))}: {pages} pages, {size} bytes"
+
+
+def dump_lines(data: bytes | bytearray, address: int, length: int) -> Iterator[str]:
+    """A hex dump of ``data`` from ``address`` on, as far as there is so much."""
+    for start in range(address, min(address + length, len(data)), _LINE):
+        piece = bytes(data[start : min(start + _LINE, address + length)])
+        text = "".join(chr(b) if 0x20 <= b < 0x7F else "." for b in piece)
+        yield f"0x{start:08x}  {piece.hex(' '):<{3 * _LINE}} {text}"
+
+
+# Frames and code.
+
+
+def frame_at(machine: Machine, level: int) -> RawFrame:
+    """A frame, the youngest having level 0. Raises BadInput."""
+    frames = machine.frames()
+    if not frames:
+        raise BadInput("the program has ended: it has no frame")
+    if level >= len(frames):
+        raise BadInput(f"there is no frame {level}: the oldest is {len(frames) - 1}")
+    return frames[level]
+
+
+def backtrace_lines(machine: Machine, selected: int) -> list[str]:
+    frames = machine.frames()
+    if not frames:
+        return ["the program has ended: it has no frame"]
+
+    def lines(level: int, _: object) -> list[str]:
+        return [frame_line(machine, frames[level], level, selected)]
+
+    return shortened([{"level": level} for level in range(len(frames))], lines)
+
+
+def frame_line(machine: Machine, frame: RawFrame, level: int, selected: int) -> str:
+    mark = "->" if level == selected else "  "
+    return f"{mark} #{level}  {place_text(machine.code, (frame.function, frame.offset))}"
+
+
+def code_lines(session: Session, place: Place, around: int | None, here: bool) -> Iterator[str]:
+    """The instructions of a function, or so many on each side of ``place``: ``->`` is at ``place``
+    if that is ``here``, ``*`` at breakpoints."""
+    code = session.code
+    lowered = code.lowered(place[0])
+    marked = {b.place[1] for b in session.breakpoints.values() if b.place[0] == place[0]}
+    middle = code.position(place)
+    first = 0 if around is None else max(0, middle - around)
+    last = len(lowered.body) if around is None else middle + around + 1
+    depth = 0
+    yield f"{code.label(place[0])}:"
+    for position, instr in enumerate(lowered.body[:last]):
+        name = instr.op.name
+        if name in ("end", "else"):
+            depth -= 1
+        if position >= first:
+            arrow = "->" if here and position == middle else "  "
+            star = "*" if instr.offset in marked and lowered.reached[position] else " "
+            indent = "  " * min(max(depth, 0), _DEEPEST)
+            text = printable(code.line(place[0], instr))
+            yield f"{arrow}{star} 0x{instr.offset:04x}  {indent}{text}"
+        if name in ("block", "loop", "if", "else"):
+            depth += 1
+
+
+def info_lines(session: Session) -> Iterator[str]:
+    machine = session.machine
+    yield here_line(machine)
+    if not machine.counted:
+        yield "the boundaries before the checkpoint were not counted"
+    yield f"path {machine.path}, {len(machine.frames())} frames"
+    yield from memory_lines(machine)
+    moments = machine.history.moments
+    size = f"{machine.history.bytes} bytes"
+    if moments:
+        yield f"{len(moments)} checkpoints kept from {moments[0].count} on, {size}"
+    yield from stops_lines(session)
+
+
+def stops_lines(session: Session) -> Iterator[str]:
+    """The breakpoints and watches."""
+    for breakpoint_ in session.breakpoints.values():
+        once = "once " if breakpoint_.temporary else ""
+        where = place_text(session.code, breakpoint_.place)
+        yield f"breakpoint {breakpoint_.number}: {once}{where}"
+    for watch in session.watches.values():
+        yield f"watch {watch.number}: {watch.name}"

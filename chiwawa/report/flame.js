@@ -84,14 +84,14 @@ function flameGraph(rows) {
 
   const graph = make("div.flame", { "-role": "tree", "-aria-label": "Flame graph" });
   const crumbs = make("div.crumbs", { "-aria-label": "Zoomed into" });
-  const detail = make("p.detail");
+  const detail = make("p.detail.line");
   const cut = make("p.note", { id: "flame-cut" });
   const found = make("span.found", { "-role": "status" });
   const search = make("input", { type: "search", id: "flame-search", placeholder: "Search functions  ( / )", "-aria-label": "Search the flame graph" });
   const fold = make("input", { type: "checkbox", id: "flame-fold" });
   const reset = make("button", { type: "button" }, "Zoom out");
 
-  const nameOf = (row) => (row ? RUN.functions[tree.functions[row]] : "all");
+  const nameOf = (row) => (row ? RUN.functions[tree.functions[row]] : "whole run");
   const within = (row) => percent(tree.total[row], tree.total[0]);
 
   function describe(row) {
@@ -102,12 +102,11 @@ function flameGraph(rows) {
 
   function showDetail(row) {
     const link = row && LISTED.has(tree.functions[row]) ? functionLink(tree.functions[row], "Listing") : null;
-    detail.replaceChildren(make("b", null, nameOf(row)), ` — ${describe(row)}`);
-    if (link) detail.append("  ", link);
+    detail.replaceChildren(make("span", null, make("b", null, nameOf(row)), ` — ${describe(row)}`), link ?? "");
   }
 
   function help() {
-    detail.textContent = "Point at a frame, or move with the arrow keys. A click or Enter zooms in, Escape zooms out.";
+    detail.replaceChildren(make("span", null, "Point at a frame, or move with the arrow keys. A click or Enter zooms in, Escape zooms out."));
   }
 
   function frame(row, level, left, share) {
@@ -275,8 +274,8 @@ function flameGraph(rows) {
     null,
     make("div.toolbar", null, search, make("label", { title: "Draw a function called beneath itself as part of its first frame" }, fold, `Fold recursion (${deepest})`), reset, found),
     crumbs,
-    graph,
     detail,
+    graph,
     cut,
   );
 }

@@ -4,7 +4,7 @@
 const FIRST_FUNCTIONS = 20;
 const MORE_FUNCTIONS = 200;
 /** Lines of a listing that are made at a time. */
-const LINES = 3000;
+const LINES = 1000;
 const DEEPEST_INDENT = 40;
 const CONTROL = /^(block|loop|if|else|end|br|br_if|br_table|return|call|call_indirect|unreachable)$/;
 

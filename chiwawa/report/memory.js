@@ -27,7 +27,7 @@ function memoryMap(pages) {
     const cells = [];
     const parts = [];
     const untouched = (from, to) => {
-      if (to - from >= GAP) parts.push(make("span.gap", null, `pages ${grouped(from)}–${grouped(to - 1)} untouched`));
+      if (to - from >= GAP) parts.push(make("span.gap", { title: `pages ${grouped(from)} to ${grouped(to - 1)}` }, `${grouped(to - from)} untouched`));
       else for (let page = from; page < to; page++) parts.push(cells[cells.push(cell(page, 0, 0)) - 1]);
     };
     let next = 0;

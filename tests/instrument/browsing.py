@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -112,9 +113,14 @@ class Shown:
         return drawn and "hidden" in errors.attributes and not errors.text and not self.console
 
 
-def show(page: str, folder: Path) -> Shown:
-    """``page`` after its scripts ran."""
+def show(page: str, folder: Path, then: str = "") -> Shown:
+    """``page`` after its scripts ran, and then the script ``then``, which its policy is made to
+    allow."""
     program = browser()
+    if then:
+        nonce = secrets.token_hex(8)
+        page = page.replace("script-src ", f"script-src &#x27;nonce-{nonce}&#x27; ", 1)
+        page = page.replace("</html>", f'<script nonce="{nonce}">{then}</script></html>')
     file = folder / "shown.html"
     file.write_text(page, encoding="utf-8")
     done = subprocess.run(
@@ -124,6 +130,8 @@ def show(page: str, folder: Path) -> Shown:
             f"--user-data-dir={folder / 'profile'}",
             "--enable-logging=stderr",
             "--v=0",
+            # As much time as timers ask for, in no time.
+            "--virtual-time-budget=1000",
             "--dump-dom",
             file.as_uri(),
         ],

@@ -67,11 +67,12 @@ function foldedTree(tree) {
   return grown(parents, functions, calls, own);
 }
 
-/** Warm colours, the same for the same name everywhere. */
+/** A warm hue, the same for the same name everywhere; the hash is FNV-1a, with its bits mixed. */
 function hueOf(name) {
-  let hash = 7;
-  for (let at = 0; at < name.length; at++) hash = (hash * 31 + name.charCodeAt(at)) >>> 0;
-  return 14 + (((hash ^ (hash >>> 15)) >>> 0) % 42);
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
+  return 10 + (((hash ^ (hash >>> 13)) >>> 0) % 46);
 }
 
 function flameGraph(rows) {

@@ -13,8 +13,15 @@ from typing import Any
 import pytest
 from browsing import FLAGS, Document, browser, show
 
+from chiwawa.api import start
 from chiwawa.cli import main
+from chiwawa.instrument import Instruments
+from chiwawa.instrument.document import document as document_of
+from chiwawa.instrument.tables import MONITORS
 from chiwawa.report import page, read
+from chiwawa.source import load
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 #: As in the script: narrower frames are not drawn.
 NARROWEST = 0.001
@@ -371,6 +378,33 @@ def test_a_large_run_is_drawn_a_part_at_a_time(tmp_path: Path) -> None:
     assert frames(shown.document) == drawn
     assert len(shown.document.of("details")) < 40
     assert "of 500 not shown" in shown.document.named("functions").text
+
+
+@pytest.mark.parametrize(
+    ("sample", "function", "size"),
+    [("quicksort", "quicksort", 500), ("vm", "execute", 50), ("recursion", "fib", 15)],
+)
+def test_a_sample_is_drawn_and_the_same_from_both_paths(
+    sample: str, function: str, size: int, tmp_path: Path
+) -> None:
+    module = load(SAMPLES / f"{sample}.wasm")
+    documents = []
+    for path in ("interp", "aot"):
+        instruments = Instruments(module, monitors=MONITORS)
+        assert start(module, function, [size], path=path, instruments=instruments).go()
+        documents.append(document_of(instruments.observed(), list(MONITORS)))
+    one, two = map(page_of, documents)
+    assert one == two
+    shown = show(one, tmp_path)
+    assert shown.whole, shown.console
+    tree = documents[0]["monitors"]["profile"]["tree"]
+    whole = totals(tree)
+    assert frames(shown.document) == {
+        row: total for row, total in enumerate(whole) if total >= whole[0] * NARROWEST
+    }
+    total = next(element.text for element in shown.document.of("dd"))
+    assert total == f"{whole[0]:,}"
+    assert "Not measured" not in "".join(e.text for e in shown.document.of("section"))
 
 
 def test_a_page_that_cannot_be_drawn_says_so(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ function cellOf(table, kind, row, at) {
   } else if (kind === "offset" && typeof value === "number") {
     cell.append(hex(value, 4));
   } else if (typeof value === "number") {
-    cell.append(grouped(value));
+    cell.append(kind === "index" ? String(value) : grouped(value));
   } else {
     const index = Object.keys(NAME_OF).find((name) => NAME_OF[name] === table.columns[at]);
     const named = index === undefined ? null : row[table.columns.indexOf(index)];

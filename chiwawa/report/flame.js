@@ -72,7 +72,7 @@ function hueOf(name) {
   let hash = 0x811c9dc5;
   for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
-  return 10 + (((hash ^ (hash >>> 13)) >>> 0) % 46);
+  return 10 + (((hash ^ (hash >>> 13)) >>> 0) % 40);
 }
 
 function flameGraph(rows) {

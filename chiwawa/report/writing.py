@@ -106,7 +106,7 @@ def _tiles(run: Run) -> Iterator[str]:
         yield _tile("deepest chain of calls", f"{max(depths):,}")
     if run.pages is not None:
         pages = len(run.pages)
-        yield _tile("pages touched", f"{pages:,}", f"{pages * 64:,} KiB")
+        yield _tile("pages touched", f"{pages:,}", f"{pages * 64:,} KiB" if pages else "")
     yield _tile("monitors", f"{len(run.tables):,}")
 
 

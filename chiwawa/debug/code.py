@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from chiwawa.inspect import called
+from chiwawa.instrument.lines import source_lines
 from chiwawa.lower import Lowered, Spaces, lower
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
@@ -25,6 +26,7 @@ class Code:
         self.spaces = Spaces.of(module)
         self.known: dict[int, Lowered] = {}
         self.positions: dict[int, dict[int, int]] = {}
+        self.sources = source_lines(module)
         self.exported: dict[int, str] = {}
         for export in module.exports:
             if export.kind == "func":
@@ -53,8 +55,10 @@ class Code:
         return self.lowered(place[0]).body[self.position(place)]
 
     def text(self, place: Place) -> str:
-        """The instruction after a boundary, as a line."""
-        return self.line(place[0], self.instr(place))
+        """The instruction after a boundary, as a line, and the source line where it is known."""
+        text = self.line(place[0], self.instr(place))
+        source = None if self.sources is None else self.sources.at(*place)
+        return text if source is None else f"{text} at {source}"
 
     def line(self, function: int, instr: Instr) -> str:
         return format_instr(self.module, instr, function)

@@ -20,7 +20,7 @@ from chiwawa.debug.streams import Input, Output
 from chiwawa.inspect import called
 from chiwawa.module import Module
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.main import printable
 from chiwawa_runtime.options import Options, UsageError
 from chiwawa_runtime.types import ValType
@@ -52,7 +52,8 @@ _SHORT = {
 _AGAIN = ("step", "next", "continue", "finish", "back", "rcontinue")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}")
 _VALUE = re.compile(r"([lsg])([0-9]{1,9})")
-_AROUND = 5
+#: Instructions that list shows on each side, and from a place on.
+_AROUND, _LISTED = 5, 30
 
 
 def debug(module: Module, options: Options, stdin: str | None) -> int:
@@ -156,7 +157,7 @@ class Prompt(cmd.Cmd):
             return False
         try:
             return bool(act((argument or "").strip()))
-        except BadInput as error:
+        except ChiwawaError as error:
             self.say(printable(f"error: {error}"))
         except OSError as error:
             reason = error.strerror or str(error)
@@ -250,7 +251,7 @@ class Prompt(cmd.Cmd):
 
     def do_step(self, argument: str) -> None:
         """step [N]: past one instruction, or N, also into what it calls."""
-        self.show(self.session.step(number(argument, 1)))
+        self.show(self.session.step(positive(argument)))
 
     def do_next(self, argument: str) -> None:
         """next: past one instruction, and all that it calls."""
@@ -269,7 +270,7 @@ class Prompt(cmd.Cmd):
 
     def do_back(self, argument: str) -> None:
         """back [N]: one instruction back in time, or N."""
-        self.show(self.session.back(number(argument, 1)))
+        self.show(self.session.back(positive(argument)))
 
     def do_rcontinue(self, argument: str) -> None:
         """rcontinue: back, to the breakpoint or the change of watched memory or globals that came
@@ -345,15 +346,15 @@ class Prompt(cmd.Cmd):
         self.say(show.frame_line(self.machine, frame, level, level))
 
     def do_list(self, argument: str) -> None:
-        """list [PLACE]: the instructions around where the frame is, or of a function from there
-        on. -> is the next one, * is a breakpoint."""
+        """list [PLACE]: the instructions around where the frame is, or from a place on. -> is the
+        next one, * is a breakpoint."""
         if argument:
-            place, around = self.session.code.place(argument), None
-            here = False
+            place, before, after = self.session.code.place(argument), 0, _LISTED
         else:
             frame = show.frame_at(self.machine, self.level)
-            place, around, here = (frame.function, frame.offset), _AROUND, True
-        self.say(*show.code_lines(self.session, place, around, here))
+            place, before, after = (frame.function, frame.offset), _AROUND, _AROUND
+        here = None if argument else place
+        self.say(*show.code_lines(self.session, place, before, after, here))
 
     def do_info(self, argument: str) -> None:
         """info: where the program is, and what there is."""
@@ -456,6 +457,14 @@ def number(text: str, otherwise: int | None = None) -> int:
     if not _NUMBER.fullmatch(text):
         raise BadInput("a number is wanted" + (f", not {text!r}" if text else ""))
     return int(text, 0) if text[:2].lower() == "0x" else int(text)
+
+
+def positive(text: str) -> int:
+    """A number from 1 on; 1 where none is given. Raises BadInput."""
+    found = number(text, 1)
+    if found < 1:
+        raise BadInput("a number from 1 on is wanted")
+    return found
 
 
 def nothing(argument: str) -> None:

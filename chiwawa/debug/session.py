@@ -98,7 +98,7 @@ class Session:
         return frames
 
     def step(self, count: int) -> Stop:
-        """Past so many instructions, into calls, if nothing comes first."""
+        """Past so many instructions, at least one, into calls, if nothing comes first."""
         self.running()
         return self.travel(self.machine.count + count)
 
@@ -240,17 +240,18 @@ class Session:
     # Back.
 
     def back(self, count: int) -> Stop:
-        """So many boundaries back, or to the beginning."""
+        """So many boundaries back, at least one, or to the beginning."""
+        self.machine.check_back()
         return self.go_to(self.machine.now - count)
 
     def go_to(self, count: int) -> Stop:
         """To the boundary ``count``: back, or on."""
         machine = self.machine
-        machine.check_back()
-        if machine.end is None and count > machine.count:
-            return self.travel(count)
+        if machine.end is None and count >= machine.count:
+            return self.travel(count) if count > machine.count else self.stopped()
         if count >= machine.now:
-            raise BadInput(f"the program ended at {machine.count}")
+            raise BadInput(f"the program has ended: its last boundary is {machine.count}")
+        machine.check_back()
         beginning = count < machine.first
         gone = self.rewound(max(count, machine.first))
         return self.stopped(gone=gone, beginning=beginning)

@@ -12,7 +12,7 @@ from chiwawa.inspect import called, shortened
 from chiwawa_runtime.capture import References
 from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
 from chiwawa_runtime.instance import RawFrame
-from chiwawa_runtime.main import printable, results_text
+from chiwawa_runtime.main import printable, results_text, trap_lines
 from chiwawa_runtime.types import ValType
 from chiwawa_runtime.values import format_value
 
@@ -61,6 +61,8 @@ def stop_lines(session: Session, stop: Stop) -> Iterator[str]:
     if stop.end is not None:
         yield from end_lines(machine, stop.end)
         if not stop.before_end:
+            if isinstance(stop.end.error, Trap):
+                yield from map(printable, list(trap_lines(stop.end.error))[1:])
             return
     yield here_line(machine)
 
@@ -162,15 +164,16 @@ def frame_line(machine: Machine, frame: RawFrame, level: int, selected: int) -> 
     return f"{mark} #{level}  {place_text(machine.code, (frame.function, frame.offset))}"
 
 
-def code_lines(session: Session, place: Place, around: int | None, here: bool) -> Iterator[str]:
-    """The instructions of a function, or so many on each side of ``place``: ``->`` is at ``place``
-    if that is ``here``, ``*`` at breakpoints."""
+def code_lines(
+    session: Session, place: Place, before: int, after: int, here: Place | None
+) -> Iterator[str]:
+    """So many instructions before ``place`` and after it: ``->`` is at ``here``, ``*`` at
+    breakpoints."""
     code = session.code
     lowered = code.lowered(place[0])
-    marked = {b.place[1] for b in session.breakpoints.values() if b.place[0] == place[0]}
+    marked = {b.place for b in session.breakpoints.values()}
     middle = code.position(place)
-    first = 0 if around is None else max(0, middle - around)
-    last = len(lowered.body) if around is None else middle + around + 1
+    first, last = max(0, middle - before), middle + after + 1
     depth = 0
     yield f"{code.label(place[0])}:"
     for position, instr in enumerate(lowered.body[:last]):
@@ -178,13 +181,16 @@ def code_lines(session: Session, place: Place, around: int | None, here: bool) -
         if name in ("end", "else"):
             depth -= 1
         if position >= first:
-            arrow = "->" if here and position == middle else "  "
-            star = "*" if instr.offset in marked and lowered.reached[position] else " "
+            there = (place[0], instr.offset)
+            arrow = "->" if there == here else "  "
+            star = "*" if there in marked else " "
             indent = "  " * min(max(depth, 0), _DEEPEST)
             text = printable(code.line(place[0], instr))
             yield f"{arrow}{star} 0x{instr.offset:04x}  {indent}{text}"
         if name in ("block", "loop", "if", "else"):
             depth += 1
+    if last < len(lowered.body):
+        yield f"   … {len(lowered.body) - last} more"
 
 
 def info_lines(session: Session) -> Iterator[str]:

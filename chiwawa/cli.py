@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chiwawa.aot import Progress
     from chiwawa.api import Runnable
+    from chiwawa.instrument import Instruments
     from chiwawa.module import Module
     from chiwawa_runtime.driver import Run
     from chiwawa_runtime.instance import Imports
@@ -277,7 +278,12 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     options = options_of(parsed, rest)
     source = load_runnable(parsed.file)
     try:
-        return execute(Toolchain(source), options)
+        if not options.look.asks():
+            return execute(Toolchain(source), options)
+        from chiwawa.instrument.equipment import looking
+
+        with looking(module_of(source), options.look) as instruments:
+            return execute(Toolchain(source, instruments), options)
     except Trap as trap:
         from chiwawa.instrument.lines import with_sources
 

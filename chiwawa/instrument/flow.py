@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chiwawa.instrument.blocks import partition
 from chiwawa.instrument.cells import Row, Table, hundredths, percent
 from chiwawa.instrument.listing import (
     body_of,
@@ -20,42 +21,10 @@ from chiwawa.instrument.observed import Observed
 from chiwawa.lower import Label, Lowered
 from chiwawa.module import BrTable
 
-#: After these, control may be elsewhere.
-_PARTING = frozenset(
-    ("if", "br", "br_if", "br_table", "return", "unreachable", "call", "call_indirect")
-)
-
 
 def blocks_of(lowered: Lowered) -> list[tuple[int, int]]:
-    """The basic blocks of a function lowered with the granularity ``safepoint``: the first and the
-    last position of each, both boundaries that can be reached, in order.
-
-    A block begins at the function's first instruction, at a loop, at a safepoint, after an
-    instruction that control may leave by, after an ``else``, and after an ``end`` that can be come
-    to otherwise than by falling into it. Where nothing traps, all instructions of a block are begun
-    equally often. An ``end`` that nothing leads to does not part a block."""
-    ends = {label.end: label for label in lowered.labels.values()}
-    blocks: list[tuple[int, int]] = []
-    begins = True
-    for position, instr in enumerate(lowered.body):
-        name = instr.op.name
-        if name == "else":
-            begins = True
-        elif name == "end":
-            label = ends.get(position)
-            begins |= label is not None and _joins(label)
-        elif lowered.reached[position]:
-            if begins or name == "loop" or position in lowered.safepoints:
-                blocks.append((position, position))
-            else:
-                blocks[-1] = (blocks[-1][0], position)
-            begins = name in _PARTING
-    return blocks
-
-
-def _joins(label: Label) -> bool:
-    """Whether the construct's end can be come to from more than the instruction before it."""
-    return label.kind == "if" or (label.kind == "block" and label.targeted)
+    """The basic blocks of a function: the first and the last position of each, in order."""
+    return [(block[0], block[-1]) for block in partition(lowered)]
 
 
 def branches_table(observed: Observed) -> Table:

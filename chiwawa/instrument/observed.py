@@ -62,8 +62,9 @@ class Observed:
       often each label was chosen, the default last. By place; only of those reached.
     - ``targets``: for ``call_indirect``, how often it called which function, by index; None stands
       for a function of the host or of another instance that has no index here.
-    - ``pages``: by memory index and page number, how many loads read it and stores wrote it, bulk
-      instructions counting once for each page that they touch. An access that traps is counted.
+    - ``pages``: by memory index and page number, how many loads read it and stores wrote it. A load
+      or store counts at the page of its first byte, also if it traps; a bulk instruction once at
+      each page that it touches.
     - ``bulk``: by memory index and mnemonic (memory.grow, .fill, .copy, .init), how often it was
       begun and how many pages (grow) or bytes (the others) were asked for. memory.copy is counted
       at its target memory.

@@ -166,7 +166,7 @@ def execute(runner: Runner, options: Options) -> int:
     path = options.path or runner.paths[0]
     if path not in runner.paths:
         raise UsageError(f"--path {path} takes chiwawa run FILE")
-    check_place(options.file)
+    check_place("--cr-file", options.file)
     with contextlib.ExitStack() as stack:
         # Before anything that takes time: a signal that comes too early would end this process.
         signals = stack.enter_context(Signals())
@@ -180,15 +180,15 @@ def execute(runner: Runner, options: Options) -> int:
         return follow(run, options, watcher)
 
 
-def check_place(file: str) -> None:
-    """Hours later would be too late to hear that a checkpoint cannot be written."""
+def check_place(option: str, file: str) -> None:
+    """Hours later would be too late to hear that a file cannot be written."""
     folder = os.path.dirname(os.path.realpath(file))
     if not os.path.isdir(folder):
-        raise BadInput(f"--cr-file {file}: there is no directory {folder}")
+        raise BadInput(f"{option} {file}: there is no directory {folder}")
     if os.path.isdir(file):
-        raise BadInput(f"--cr-file {file}: it is a directory")
+        raise BadInput(f"{option} {file}: it is a directory")
     if not os.access(folder, os.W_OK):
-        raise BadInput(f"--cr-file {file}: the directory {folder} cannot be written to")
+        raise BadInput(f"{option} {file}: the directory {folder} cannot be written to")
 
 
 def started(

@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from chiwawa_runtime.errors import BadInput, UnsupportedError
+from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.snapshot import Value
 from chiwawa_runtime.types import ValType
 from chiwawa_runtime.values import parse_values
 
 #: Options whose value may start with a dash, which argparse takes for another option.
 DASHED = ("--app-args", "--params", "--env", "--invoke", "--argv0")
-_UNBUILT = re.compile(r"--(trace(-\w+)*|monitor|stats)(=|$)")
+#: Options that take several words, up to the next option or a program's file.
+SEVERAL = ("--trace-events", "--trace-resource", "--trace-func")
+PROGRAMS = (".wasm", ".wat", ".py")
 
 
 class UsageError(BadInput):
@@ -64,6 +66,30 @@ class Options:
     lenient_files: bool
     path: str | None
     deterministic: bool
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the options ask of instruments, as it was given. ``trace``: whether there is to be one.
+    ``form`` of the monitors' tables is ``text``, ``json`` or ``csv``."""
+
+    trace: bool
+    events: Sequence[str]
+    resources: Sequence[str]
+    functions: Sequence[str]
+    trace_output: str | None
+    trace_format: str
+    monitors: Sequence[str]
+    monitor_output: str | None
+    form: str
+    stats: bool
+    collapsed: str | None
+    speedscope: str | None
+
+    def asks(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self.trace or self.monitors or self.stats or self.collapsed or self.speedscope)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +179,57 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="read an embedder's Python state in the checkpoint, which runs code that it names",
     )
 
+    look = parser.add_argument_group(
+        "instruments", "They take chiwawa run; several names, with commas or as words."
+    )
+    look.add_argument(
+        "--trace", action="store_true", help="a line for each instruction, before it executes"
+    )
+    look.add_argument(
+        "--trace-events",
+        metavar="NAMES",
+        action="append",
+        default=[],
+        help="only such instructions: all, store, load, call, branch, … (default: all)",
+    )
+    look.add_argument(
+        "--trace-resource",
+        metavar="NAMES",
+        action="append",
+        default=[],
+        help="what a line has: pc, stack, locals, globals, memory (default: all but memory)",
+    )
+    look.add_argument(
+        "--trace-func",
+        metavar="NAMES",
+        action="append",
+        default=[],
+        help="only in these functions, by name or index",
+    )
+    look.add_argument("--trace-output", metavar="FILE", help="default: stderr")
+    look.add_argument("--trace-format", choices=("text", "jsonl"), default="text")
+    look.add_argument(
+        "--monitor",
+        metavar="NAMES",
+        action="append",
+        default=[],
+        help="count: branches, blocks, calls, coverage, globals, hotness, icount, loops, memory, "
+        "opcodes, profile, or all; go on counting, after --restore",
+    )
+    look.add_argument(
+        "--monitor-output", metavar="FILE", help="where the tables go (default: stderr)"
+    )
+    form = look.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the tables as JSON, as report wants it")
+    form.add_argument("--csv", action="store_true", help="the tables as CSV")
+    look.add_argument(
+        "--stats", action="store_true", help="how many instructions were executed, and which most"
+    )
+    look.add_argument(
+        "--collapsed", metavar="FILE", help="the profile as collapsed stacks, for flame graphs"
+    )
+    look.add_argument("--speedscope", metavar="FILE", help="the profile for speedscope")
+
 
 def _whole(text: str) -> int:
     number = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
@@ -172,8 +249,7 @@ def _seconds(text: str) -> float:
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is before ``--``, ready for argparse, and what is after it. Raises UnsupportedError for
-    options of instruments that are not built yet."""
+    """What is before ``--``, ready for argparse, and what is after it."""
     arguments = list(argv)
     rest: list[str] = []
     if "--" in arguments:
@@ -184,8 +260,13 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         word = arguments.pop(0)
         if word in DASHED and arguments:
             word += "=" + arguments.pop(0)
-        elif unbuilt := _UNBUILT.match(word):
-            raise UnsupportedError(f"--{unbuilt[1]} is not built yet")
+        elif word in SEVERAL:
+            names = []
+            while arguments and not (
+                arguments[0].startswith("-") or arguments[0].endswith(PROGRAMS)
+            ):
+                names.append(arguments.pop(0))
+            word += "=" + ",".join(names)
         joined.append(word)
     return joined, rest
 
@@ -227,7 +308,48 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,
+        look=_look(parsed),
     )
+
+
+def _look(parsed: argparse.Namespace) -> Look:
+    events, resources, functions, monitors = map(
+        _names,
+        (parsed.trace_events, parsed.trace_resource, parsed.trace_func, parsed.monitor),
+    )
+    for option, given, names in (
+        ("--trace-events", parsed.trace_events, events),
+        ("--trace-resource", parsed.trace_resource, resources),
+        ("--trace-func", parsed.trace_func, functions),
+        ("--monitor", parsed.monitor, monitors),
+    ):
+        if given and not names:
+            raise UsageError(f"{option} names nothing")
+    form = "json" if parsed.json else "csv" if parsed.csv else "text"
+    if not monitors and (form != "text" or parsed.monitor_output is not None):
+        raise UsageError("--json, --csv and --monitor-output need --monitor")
+    asked = (events, resources, functions, parsed.trace_output)
+    trace = parsed.trace or any(asked)
+    if not trace and parsed.trace_format != "text":
+        raise UsageError("--trace-format needs --trace")
+    return Look(
+        trace=trace,
+        events=events,
+        resources=resources,
+        functions=functions,
+        trace_output=parsed.trace_output,
+        trace_format=parsed.trace_format,
+        monitors=monitors,
+        monitor_output=parsed.monitor_output,
+        form=form,
+        stats=parsed.stats,
+        collapsed=parsed.collapsed,
+        speedscope=parsed.speedscope,
+    )
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    return [name for text in given for name in text.split(",") if name]
 
 
 def _variable(text: str) -> list[str]:

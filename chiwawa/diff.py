@@ -98,6 +98,7 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         ],
         "wasi": _bytes(a.wasi, b.wasi),
         "host": _bytes(a.host, b.host),
+        "monitors": _bytes(a.monitors, b.monitors),
     }
     return {"equal": not any(differences.values()), **differences}
 
@@ -288,9 +289,9 @@ def render(difference: Description, a: str, b: str) -> str:
         if difference[f"dropped_{kind}"]:
             lines += ["", f"dropped {kind}:"]
             lines += shortened(difference[f"dropped_{kind}"], _segment_lines)
-    for key in ("wasi", "host"):
+    for key, what in (("wasi", "wasi state"), ("host", "host state"), ("monitors", "monitors")):
         if difference[key] is not None:
-            lines += ["", f"{key} state differs: " + _sides(difference[key], bytes_or_none)]
+            lines += ["", f"different {what}: " + _sides(difference[key], bytes_or_none)]
     return "\n".join(lines) + "\n"
 
 

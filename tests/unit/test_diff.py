@@ -47,6 +47,7 @@ def elsewhere() -> Snapshot:
         dropped_elems=(False,),
         wasi=b"54321",
         host=None,
+        monitors=b"123",
     )
 
 
@@ -118,7 +119,7 @@ def test_things_that_one_side_lacks_are_differences() -> None:
     text = render(compare(stopped(), bare), "a", "b")
     assert "  0: 0 bytes differ, size 131072 bytes (minimum 1, maximum 4) | -\n" in text
     assert "  0: size 3 of funcref (minimum 3) | -\n" in text
-    assert "wasi state differs: 5 bytes | none\n" in text
+    assert "different wasi state: 5 bytes | none\n" in text
     assert render(compare(bare, stopped()), "b", "a")
 
 

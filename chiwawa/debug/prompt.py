@@ -94,6 +94,8 @@ def check(options: Options) -> None:
     for option, there in given.items():
         if there:
             raise UsageError(f"{option} cannot be given to debug: its prompt says when to stop")
+    if options.look.asks():
+        raise UsageError("traces and monitors cannot be asked for in debug: they are run's")
 
 
 class Prompt(cmd.Cmd):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import chiwawa
+from chiwawa.instrument import Instruments
 from chiwawa_runtime.checkpoint import decode
 from tests.debug.scripts import Debug
 
@@ -239,6 +240,31 @@ def test_a_checkpoint_of_a_run_is_debugged_from_there(debug: Debug, demo: Path, 
     ]
 
 
+@paths
+def test_what_monitors_counted_is_right_after_going_back(
+    debug: Debug, demo: Path, path: str
+) -> None:
+    module = chiwawa.load(demo)
+
+    def counted(instruments: Instruments, run: chiwawa.Run) -> dict[int, list[int]]:
+        assert run.go()
+        return instruments.observed().counts
+
+    straight = Instruments(module, monitors=["icount"])
+    run = chiwawa.start(module, "fill", [3], instruments=straight)
+    expected = counted(straight, run)
+    first = Instruments(module, monitors=["icount"])
+    run = chiwawa.start(module, "fill", [3], count=3, instruments=first)
+    assert not run.go()
+    Path("counted.bin").write_bytes(run.checkpoint())
+    script = "s 9\nback 5\nn\nb store\nc\nrc\nback\ns 3\ncheckpoint again.bin\n"
+    assert debug(script, demo, "--restore", "counted.bin", "--path", path).status == 0
+    last = Instruments(module, monitors=["icount"])
+    run = chiwawa.restore(module, Path("again.bin").read_bytes(), instruments=last)
+    assert counted(last, run) == expected
+    assert last.observed().gaps == 0
+
+
 def test_bad_commands_print_a_line_and_the_session_goes_on(debug: Debug, demo: Path) -> None:
     Path("bad.bin").write_bytes(b"nothing of use")
     script = """\
@@ -334,6 +360,10 @@ def test_options_that_mean_nothing_here_are_refused(debug: Debug, demo: Path) ->
         outcome = debug("c\n", demo, *FILL, *options)
         assert (outcome.status, outcome.lines) == (2, [])
         assert options[0] in outcome.err
+    for options in (["--trace"], ["--monitor", "icount"], ["--stats"]):
+        outcome = debug("c\n", demo, *FILL, *options)
+        assert (outcome.status, outcome.lines) == (2, [])
+        assert "traces and monitors" in outcome.err
     assert debug("", demo).status == 2
     assert debug("", "missing.wasm").status == 2
 

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from chiwawa.api import load_generated as load_generated
     from chiwawa.api import restore as restore
     from chiwawa.api import start as start
+    from chiwawa.instrument import At as At
+    from chiwawa.instrument import Instruments as Instruments
+    from chiwawa.instrument import Match as Match
+    from chiwawa.instrument import Probe as Probe
+    from chiwawa.instrument import Tracer as Tracer
+    from chiwawa.instrument import Tracing as Tracing
     from chiwawa.module import Module as Module
     from chiwawa.source import load as load
     from chiwawa_runtime.driver import Run as Run
@@ -51,6 +57,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "At": "chiwawa.instrument",
+    "Instruments": "chiwawa.instrument",
+    "Match": "chiwawa.instrument",
+    "Probe": "chiwawa.instrument",
+    "Tracer": "chiwawa.instrument",
+    "Tracing": "chiwawa.instrument",
     "BadInput": "chiwawa_runtime.errors",
     "CheckpointError": "chiwawa_runtime.errors",
     "ChiwawaError": "chiwawa_runtime.errors",
@@ -81,6 +93,7 @@ _HOME = {
 }
 
 __all__ = [
+    "At",
     "BadInput",
     "CheckpointError",
     "ChiwawaError",
@@ -90,13 +103,18 @@ __all__ = [
     "HostError",
     "HostFunction",
     "Instance",
+    "Instruments",
     "Interrupted",
     "InvalidError",
     "MalformedError",
+    "Match",
     "Memory",
     "Module",
+    "Probe",
     "Run",
     "Table",
+    "Tracer",
+    "Tracing",
     "Trap",
     "UnlinkableError",
     "UnsupportedError",

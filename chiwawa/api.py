@@ -7,6 +7,7 @@ returned unsigned; f32 and f64 floats; references None, functions, or whatever t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from chiwawa_runtime import checkpoint, deferred
 from chiwawa_runtime import driver as runtime
 from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.driver import Run, Wasi
-from chiwawa_runtime.errors import BadInput, CheckpointError
+from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.instance import Engine, Imports, Instance
 from chiwawa_runtime.program import Program
@@ -102,24 +103,45 @@ def module_of(source: Runnable) -> Module:
 
 def instrumented(instruments: Instruments, path: str, granularity: str) -> tuple[Program, Engine]:
     """``engine_for``, with instruments: the functions that they look at are prepared anew."""
-    module, plan = instruments.module, instruments.plan
+    module = instruments.module
     program = program_of(module)
+    engine: Engine
     if path == "interp":
-        interpreter = InterpreterEngine(
-            Spaces.of(module),
-            everywhere=granularity == "instruction",
-            plan=plan,
-            names=instruments.names,
+        everywhere = granularity == "instruction"
+        engine = InterpreterEngine(Spaces.of(module), everywhere=everywhere)
+    else:
+        plan = instruments.plan
+        engine = GeneratedEngine(
+            translate_on_demand(module, program, granularity=granularity, plan=plan)
         )
-        instruments.refitting = interpreter.refit
-        return program, interpreter
-
-    def translated() -> Bundle:
-        return translate_on_demand(module, program, granularity=granularity, plan=plan)
-
-    engine = GeneratedEngine(translated(), instruments.names)
-    instruments.refitting = lambda: engine.refit(translated())
+    fit(instruments, engine, program)
     return program, engine
+
+
+def fit(instruments: Instruments, engine: Engine, program: Program) -> None:
+    """Have ``engine`` run what ``instruments`` want, from when they refit it."""
+    module, plan = instruments.module, instruments.plan
+    if isinstance(engine, InterpreterEngine):
+        engine.plan, engine.names = plan, instruments.names
+        instruments.refitting = engine.refit
+        return
+    assert isinstance(engine, GeneratedEngine)
+    engine.namespace.update(instruments.names)
+    granularity = engine.granularity
+    instruments.refitting = lambda: engine.refit(
+        translate_on_demand(module, program, granularity=granularity, plan=plan)
+    )
+
+
+def equippable(source: Runnable, instance: Instance) -> None:
+    """Have the instance know how to get instruments, once it is asked for a probe."""
+
+    def equip() -> Instruments:
+        instruments = Instruments(module_of(source))
+        fit(instruments, instance.engine, instance.program)
+        return instruments
+
+    instance.equip = equip
 
 
 def instantiate(
@@ -137,7 +159,9 @@ def instantiate(
     ``instruments`` trace and count what it does.
     """
     program, engine = engine_for(source, path, granularity, instruments)
-    return runtime.instantiate(program, imports or {}, engine, instruments)
+    instance = runtime.instantiate(program, imports or {}, engine, instruments)
+    equippable(source, instance)
+    return instance
 
 
 def start(
@@ -160,7 +184,7 @@ def start(
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
     """
     program, engine = engine_for(source, path, granularity, instruments)
-    return runtime.start(
+    run = runtime.start(
         program,
         imports or {},
         engine,
@@ -171,6 +195,8 @@ def start(
         count=count,
         observer=instruments,
     )
+    equippable(source, run.instance)
+    return run
 
 
 def restore(
@@ -200,26 +226,31 @@ def restore(
     if instruments is not None:
         instruments.load(snapshot.monitors)
     if path == "aot" and snapshot.granularity != granularity:
-        snapshot = at_safepoint(source, snapshot, given, granularity, carry, instruments)
+        run = to_safepoint(source, snapshot, given, granularity, carry, instruments)
+        if run.finished:
+            return run
+        # Without instruments, it is only below that the program goes on uncounted.
+        snapshot = replace(run.snapshot(), monitors=snapshot.monitors)
     program, engine = engine_for(source, path, granularity, instruments)
-    return runtime.restore(
+    run = runtime.restore(
         program, snapshot, given, engine, wasi=wasi, carry=carry, observer=instruments
     )
+    equippable(source, run.instance)
+    return run
 
 
-def at_safepoint(
+def to_safepoint(
     source: Runnable,
     snapshot: Snapshot,
     imports: Imports,
     granularity: str,
     carry: Mapping[str, object],
     instruments: Instruments | None,
-) -> Snapshot:
-    """``snapshot``, taken on by the interpreter to the next safepoint of ``granularity``: generated
-    code can be entered nowhere else."""
+) -> Run:
+    """The run of ``snapshot``, taken on by the interpreter to the next safepoint of
+    ``granularity``, or to its end: generated code can be entered nowhere else."""
     program, engine = engine_for(source, "interp", granularity, instruments)
     run = runtime.restore(program, snapshot, imports, engine, carry=carry, observer=instruments)
     run.requests.ask("hand over")
-    if run.go():
-        raise CheckpointError("the program ends before the next safepoint: restore it with interp")
-    return run.snapshot()
+    run.go()
+    return run

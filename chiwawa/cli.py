@@ -166,20 +166,11 @@ def load_runnable(file: str) -> Runnable:
             raise BadInput(f"it cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def module_of(source: Runnable) -> Module:
-    from chiwawa.source import load_bytes
-    from chiwawa_runtime.bundle import Bundle
-
-    return load_bytes(source.module) if isinstance(source, Bundle) else source
-
-
 def load_either(file: str) -> Module:
     """A module, or the one that a generated file embeds."""
-    from chiwawa.source import load_bytes
-    from chiwawa_runtime.bundle import Bundle
+    from chiwawa.api import module_of
 
-    source = load_runnable(file)
-    return load_bytes(source.module) if isinstance(source, Bundle) else source
+    return module_of(load_runnable(file))
 
 
 def load_checkpoint(file: str) -> Snapshot:
@@ -280,11 +271,13 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     try:
         if not options.look.asks():
             return execute(Toolchain(source), options)
+        from chiwawa.api import module_of
         from chiwawa.instrument.equipment import looking
 
-        with looking(module_of(source), options.look) as instruments:
+        with looking(module_of(source), options.look, Path(parsed.file).name) as instruments:
             return execute(Toolchain(source, instruments), options)
     except Trap as trap:
+        from chiwawa.api import module_of
         from chiwawa.instrument.lines import with_sources
 
         trap.backtrace = with_sources(module_of(source), trap.backtrace)
@@ -372,7 +365,7 @@ def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.inspect import describe, render
     from chiwawa_runtime import checkpoint
 
-    module = None if parsed.module is None else module_of(load_runnable(parsed.module))
+    module = None if parsed.module is None else load_either(parsed.module)
     data = checkpoint.read_file(parsed.checkpoint)
     with naming(parsed.checkpoint):
         description = describe(checkpoint.decode(data), module, data)

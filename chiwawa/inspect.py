@@ -71,6 +71,7 @@ def describe(
         "dropped_datas": [i for i, dropped in enumerate(snapshot.dropped_datas) if dropped],
         "wasi": None if snapshot.wasi is None else {"bytes": len(snapshot.wasi)},
         "host": None if snapshot.host is None else {"bytes": len(snapshot.host)},
+        "monitors": None if snapshot.monitors is None else {"bytes": len(snapshot.monitors)},
         "sections": None
         if data is None
         else [{"name": name, "bytes": size} for name, size in sections(data)],
@@ -202,6 +203,8 @@ def render(description: Description) -> str:
         f"host state: {bytes_or_none(description['host'])}"
         + (" (not loaded)" if description["host"] else "")
     )
+    if description["monitors"] is not None:
+        lines.append(f"monitors: {bytes_or_none(description['monitors'])}")
     if description["sections"] is not None:
         lines += ["", "sections of the file:"]
         width = max(len(str(section["bytes"])) for section in description["sections"])

@@ -122,9 +122,13 @@ def _csv_cell(cell: Cell) -> str:
 
 
 def document(
-    observed: Observed, names: Sequence[str], source_of: SourceOf | None = None
+    observed: Observed,
+    names: Sequence[str],
+    source_of: SourceOf | None = None,
+    title: str = "",
 ) -> dict[str, Any]:
-    """What the monitors ``names`` found, as plain data for ``json``.
+    """What the monitors ``names`` found, as plain data for ``json``. ``title`` is the name of a
+    module that has none.
 
     ::
 
@@ -142,7 +146,7 @@ def document(
         "chiwawa": "run",
         "version": 1,
         "module": {
-            "name": module.names.module or "",
+            "name": module.names.module or title,
             "sha256": hashlib.sha256(module.binary).hexdigest(),
         },
         "gaps": observed.gaps,

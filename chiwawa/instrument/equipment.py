@@ -25,9 +25,10 @@ from chiwawa_runtime.options import Look
 
 
 @contextlib.contextmanager
-def looking(module: Module, look: Look) -> Iterator[Instruments | None]:
+def looking(module: Module, look: Look, title: str) -> Iterator[Instruments | None]:
     """In a ``with`` statement, the instruments that ``look`` asks for, None if for none. What they
-    found is written at its end, however that comes, if the program has begun.
+    found is written at its end, however that comes, if the program has begun; ``title`` is the name
+    of a module that has none.
 
     Raises BadInput for names that there are not, and for files that cannot be written."""
     if not look.asks():
@@ -56,7 +57,7 @@ def looking(module: Module, look: Look) -> Iterator[Instruments | None]:
         finally:
             if instruments.instance is not None:
                 instruments.finish()
-                tell(module, look, monitors, instruments.observed())
+                tell(module, look, monitors, instruments.observed(), title)
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -110,7 +111,9 @@ def trace_file(look: Look, stack: contextlib.ExitStack) -> TextIO:
     return stack.enter_context(open(look.trace_output, "w", encoding="utf-8", newline="\n"))
 
 
-def tell(module: Module, look: Look, monitors: Sequence[str], observed: Observed) -> None:
+def tell(
+    module: Module, look: Look, monitors: Sequence[str], observed: Observed, title: str
+) -> None:
     """Write what was asked for."""
     if look.stats:
         sys.stderr.write(stats_text(observed))
@@ -118,7 +121,7 @@ def tell(module: Module, look: Look, monitors: Sequence[str], observed: Observed
         lines = source_lines(module)
         if look.form == "json":
             source_of = None if lines is None else lines.at
-            result = json.dumps(document(observed, monitors, source_of), indent=1) + "\n"
+            result = json.dumps(document(observed, monitors, source_of, title), indent=1) + "\n"
         else:
             tables = [table(name, observed) for name in monitors]
             result = csv_text(tables) if look.form == "csv" else text(tables)
@@ -126,7 +129,7 @@ def tell(module: Module, look: Look, monitors: Sequence[str], observed: Observed
     if look.collapsed is not None:
         put(look.collapsed, collapsed(observed))
     if look.speedscope is not None:
-        put(look.speedscope, speedscope(observed, module.names.module or "chiwawa"))
+        put(look.speedscope, speedscope(observed, module.names.module or title))
 
 
 def put(file: str | None, result: str) -> None:

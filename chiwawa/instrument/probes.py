@@ -257,6 +257,10 @@ class Place:
     probes: tuple[Probe, ...]
 
 
+#: No boundary, and no probes.
+NOTHING: tuple[tuple[int, int] | None, tuple[Probe, ...]] = (None, ())
+
+
 class Probes:
     """The probes of one run, in the order in which they fire."""
 
@@ -265,8 +269,8 @@ class Probes:
         self.probes: list[Probe] = []
         self.places: dict[tuple[int, int], Place] = {}
         self.instance: Instance | None = None
-        #: The boundary that fired last and is arrived at again.
-        self.fired: tuple[int, int] | None = None
+        #: The boundary that is going to be arrived at again, and the probes that fired there.
+        self.fired = NOTHING
         #: Whether the run is to stop at the boundary that fires now.
         self.halting = False
         self.names: dict[str, Any] = {
@@ -282,7 +286,7 @@ class Probes:
 
     def attach(self, instance: Instance) -> None:
         self.instance = instance
-        self.fired = None
+        self.fired = NOTHING
 
     def add(self, match: Match, action: Action, writes: bool, changed: Callable[[], None]) -> Probe:
         match.check(self.module)
@@ -327,14 +331,13 @@ class Probes:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The operands and locals as the probes leave them."""
         key = function, position
-        fired, self.fired = self.fired, None
-        if fired == key:
-            return operands, locals_
+        (before, done), self.fired = self.fired, NOTHING
+        skipped = done if before == key else ()
         place = self.places[key]
         assert self.instance is not None
         at = At(place, self.instance, list(operands), list(locals_))
         for probe in place.probes:
-            if not probe.removed:
+            if not probe.removed and probe not in skipped:
                 self.act(probe, at)
         if at.reasons:
             for reason in at.reasons:
@@ -359,7 +362,8 @@ class Probes:
             raise HostError(f"a probe: {type(error).__name__}: {error}") from error
 
     def unfire(self, function: int, position: int) -> None:
-        self.fired = function, position
+        key = function, position
+        self.fired = key, self.places[key].probes
 
 
 def firing(lowered: Lowered, position: int, writes: bool) -> Iterator[Site]:

@@ -35,6 +35,8 @@ EVENTS = ("all", *GROUPS)
 FORMATS = ("text", "jsonl")
 #: So many lines are written together.
 MOST_HELD = 512
+#: So many texts of floats are kept.
+MOST_KNOWN = 4096
 #: Of a bulk instruction's bytes, so many are shown.
 MOST_BYTES = 16
 
@@ -66,8 +68,8 @@ class Tracer:
             "trace": self.trace,
             "trace_host": self.trace_host,
             "untrace": self.held.pop,
-            "trace_f32": lambda value: format_value(F32, value),
-            "trace_f64": lambda value: format_value(F64, value),
+            "trace_f32": FloatTexts(F32),
+            "trace_f64": FloatTexts(F64),
             "trace_bytes": trace_bytes,
         }
         for valtype in (FUNCREF, EXTERNREF):
@@ -173,6 +175,24 @@ class Tracer:
         return f"f{quoted('{{' + ', '.join(parts) + '}}')}"
 
 
+class FloatTexts(dict[float, str]):
+    """The texts of floats seen lately: working one out takes much longer than finding it, and from
+    one line to the next few change."""
+
+    def __init__(self, valtype: ValType) -> None:
+        super().__init__()
+        self.valtype = valtype
+
+    def __missing__(self, value: float) -> str:
+        text = format_value(self.valtype, value)
+        # Zeros of both signs are the same key, and a NaN is none.
+        if value and value == value:
+            if len(self) >= MOST_KNOWN:
+                self.clear()
+            self[value] = text
+        return text
+
+
 def escaped(text: str) -> str:
     """``text`` as it stands in an f-string."""
     return text.replace("{", "{{").replace("}", "}}")
@@ -198,7 +218,7 @@ def piece(valtype: ValType, source: str) -> str:
         sign = hex(1 << valtype.bits - 1)
         return f"{valtype.name.upper()}({{({source} ^ {sign}) - {sign}}})"
     if valtype is F32 or valtype is F64:
-        return f"{{trace_{valtype}({source})}}"
+        return f"{{trace_{valtype}[{source}]}}"
     assert isinstance(valtype, RefType)
     return f"{{trace_{'extern' if valtype.heap == 'extern' else 'func'}({source})}}"
 

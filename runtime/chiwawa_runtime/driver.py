@@ -251,7 +251,9 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
             raise Exhaustion
         run = Run(instance, [(function, args)], depth=depth)
         while not run.go():
-            pass
+            if not instance.running:
+                # No run waits for this call, so nobody else would ever take them.
+                instance.requests.take()
         return run.results
     finally:
         instance.nesting -= 1

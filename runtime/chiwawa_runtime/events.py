@@ -7,8 +7,8 @@ frames that came from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from chiwawa_runtime.errors import Trap
@@ -46,6 +46,9 @@ class Observer(Protocol):
 
     def trapped(self, trap: Trap) -> None:
         """A trap, with its backtrace. The same one may be told several times."""
+
+    def probe(self, match: Any, action: Callable[[Any], object], *, writes: bool) -> Any:
+        """See ``Instance.probe``."""
 
     def refit(self) -> None:
         """The run is at a safepoint, or has not begun: have what is asked for take effect."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
-from chiwawa_runtime.errors import Exhaustion, Trap, UnlinkableError
+from chiwawa_runtime.errors import Exhaustion, Trap, UnlinkableError, UnsupportedError
 from chiwawa_runtime.events import Observer
 from chiwawa_runtime.globals_ import Global
 from chiwawa_runtime.memory import DataSegment, Memory
@@ -121,6 +121,8 @@ class Instance:
         self.running = 0
         #: Instruments, where there are any.
         self.observer: Observer | None = None
+        #: Makes instruments for this instance; set by the toolchain, which they belong to.
+        self.equip: Callable[[], Observer] | None = None
         for spec in program.imports:
             self.link(spec, imports)
         for index in range(len(self.functions), len(program.functions)):
@@ -213,6 +215,25 @@ class Instance:
 
         index, values = self.prepared(name, args)
         return call(self, index, values)
+
+    def probe(self, match: Any, action: Callable[[Any], object], *, writes: bool = False) -> Any:
+        """Have ``action`` called at the boundaries that ``match`` (a ``chiwawa.Match``) selects,
+        before their instructions, with a ``chiwawa.At``: where the program is, its operands,
+        locals, globals and memories, and ways to have it stop, be checkpointed or trap. With
+        ``writes`` it may change them. What it raises reaches the caller as the cause of a
+        ``HostError``.
+
+        Probes at one boundary fire in the order in which they were added. One that is added while
+        the program runs fires from its next safepoint on; the ``chiwawa.Probe`` returned can be
+        removed at any time. Raises BadInput where the match can match nothing, and
+        UnsupportedError in an instance that only has a generated file.
+        """
+        if self.observer is None:
+            if self.equip is None:
+                raise UnsupportedError("probes take chiwawa.instantiate, start or restore")
+            self.observe(self.equip())
+        assert self.observer is not None
+        return self.observer.probe(match, action, writes=writes)
 
     def observe(self, observer: Observer) -> None:
         """Have instruments look at this instance. Its engine knows what they run."""

@@ -17,18 +17,22 @@ class Interrupted(Exception):
 
 
 class Counter:
-    """A ``poll`` that counts. ``count`` is how many safepoints have been passed since the start."""
+    """A ``poll`` that counts. ``count`` is how many safepoints have been passed since the start. It
+    asks once for each ``target``."""
 
-    __slots__ = ("count", "pending", "target")
+    __slots__ = ("asked", "count", "pending", "target")
 
     def __init__(self, pending: list[str], count: int, target: int | None) -> None:
         self.pending = pending
         self.count = count
         self.target = target
+        self.asked: int | None = None
 
     def __bool__(self) -> bool:
         self.count += 1
-        if self.count == self.target:
+        if self.count == self.target != self.asked:
+            # The same safepoint may be tested again (see ``Requests.repeat``).
+            self.asked = self.count
             self.pending.append("count")
         return bool(self.pending)
 

@@ -183,6 +183,10 @@ def _parse_float(valtype: ValType, text: str) -> float:
     return value
 
 
+#: The least normal f32.
+_NORMAL_F32 = 2.0**-126
+
+
 def _f64(text: str) -> float:
     """The nearest f64, infinite where it is out of range."""
     if "x" not in text[:3].lower():
@@ -196,9 +200,12 @@ def _f64(text: str) -> float:
 def _f32(text: str) -> float:
     """The nearest f32, infinite where it is out of range."""
     near = _f64(text)
-    if near and not math.isinf(near):
-        # Rounded twice, a number beside a tie between two f32 could land on the wrong one. So the
-        # first rounding is to odd: of the two f64 around the number, the one whose last bit is set.
+    # Rounded twice, a number beside a tie between two f32 could land on the wrong one; where the
+    # first rounding gave no tie, it cannot. (Below the normal f32, ties are elsewhere.)
+    tie = f64_bits(near) & 0x1FFFFFFF == 0x10000000 or abs(near) < _NORMAL_F32
+    if near and tie and not math.isinf(near):
+        # So the first rounding is to odd: of the two f64 around the number, the one whose last bit
+        # is set.
         exact = _exact(text)
         if exact != near and not f64_bits(near) & 1:
             near = math.nextafter(near, math.inf if exact > near else -math.inf)

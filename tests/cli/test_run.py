@@ -223,8 +223,8 @@ def test_endless_recursion_is_a_trap_with_a_short_backtrace(
         (["--restore", "."], "cannot read .: "),
         (["--restore", "x", "--invoke", "sum"], "--invoke cannot be given with --restore"),
         (["--restore", "x", "--", "a"], "--app-args cannot be given with --restore"),
-        (["--trace"], "--trace is not built yet"),
-        (["--trace-events=all"], "--trace-events is not built yet"),
+        (["--trace-events="], "--trace-events names nothing"),
+        (["--json"], "--json, --csv and --monitor-output need --monitor"),
     ],
 )
 def test_bad_usage_is_said_in_one_line(

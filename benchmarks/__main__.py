@@ -20,6 +20,7 @@ SECONDS = {
     "handwritten": 0.3,
     "aot": 0.3,
     "unstoppable": 0.3,
+    "counted": 0.3,
     "interp": 0.3,
     "pywasm": 1.0,
     "ppci": 0.5,
@@ -40,7 +41,7 @@ def main() -> None:
         rows[sample.name] = measure(sample, columns, options.runs)
     costs = []
     if not options.only:
-        progress("translation, checkpoints")
+        progress("translation, checkpoints, traces")
         costs = measured_costs(options)
     progress("")
     if options.json:
@@ -79,7 +80,7 @@ def columns_for(options: argparse.Namespace) -> list[Column]:
 
 
 def measured_costs(options: argparse.Namespace) -> list[Cost]:
-    """Of translating and checkpointing, in a process of its own: it takes much memory."""
+    """Of translating, checkpointing and tracing, in a process of its own: it takes much memory."""
     sizes = ("1", "16") if options.quick else ("1", "16", "256")
     command = [sys.executable, "-m", "benchmarks.costs", str(options.runs), *sizes]
     lines = subprocess.run(

@@ -1,25 +1,34 @@
-"""What translating, checkpointing and restoring cost.
+"""What translating, checkpointing, restoring and tracing cost.
 
 Translation is measured on a large module: the functions of the sample ``wc``, C's library among
 them, several times over. Checkpoints are measured of a program stopped in a loop with a memory that
-is full, so that no run of zeros can be left out.
+is full, so that no run of zeros can be left out. Traces are of calls of the samples, each line with
+operands, locals and globals.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
-from benchmarks.samples import SAMPLES
+from benchmarks.samples import SAMPLES, Sample, compute_samples
+
+if TYPE_CHECKING:
+    from chiwawa import Module
 
 MEBIBYTE = 1 << 20
 #: How often the functions of the sample stand in the large module.
 COPIES = 5
+#: A trace has at least about so many lines.
+LINES = 50_000
 
 FULL_MEMORY = """
 (module
@@ -94,10 +103,37 @@ def checkpoints(mebibytes: int, runs: int) -> Iterator[Cost]:
     yield Cost("restore", mebibytes, "MiB", median_time(lambda: restore(module, saved), runs))
 
 
+def traces(runs: int) -> Iterator[Cost]:
+    from chiwawa import Instruments, Tracer, Tracing, instantiate, load
+
+    for sample in compute_samples().values():
+        module = load(sample.file)
+        size = sample.size * max(1, LINES // executed(module, sample, sample.size))
+        lines = executed(module, sample, size)
+        for path in ("aot", "interp"):
+            with open(os.devnull, "w", encoding="utf-8") as out:
+                instruments = Instruments(module, tracer=Tracer(module, Tracing(), out))
+                instance = instantiate(module, path=path, instruments=instruments)
+                # What is called first is prepared, which is no part of a line.
+                instance.invoke(sample.export, [sample.size])
+                seconds = median_time(partial(instance.invoke, sample.export, [size]), runs)
+            yield Cost(f"trace {sample.name}, {path}", lines, "lines", seconds)
+
+
+def executed(module: Module, sample: Sample, size: int) -> int:
+    """How many instructions a call executes."""
+    from chiwawa import Instruments, instantiate
+
+    counters = Instruments(module, monitors=["icount"])
+    instantiate(module, instruments=counters).invoke(sample.export, [size])
+    return sum(map(sum, counters.observed().counts.values()))
+
+
 def costs(runs: int, sizes: tuple[int, ...]) -> Iterator[Cost]:
     yield from translation(runs)
     for mebibytes in sizes:
         yield from checkpoints(mebibytes, runs)
+    yield from traces(runs)
 
 
 def main(arguments: list[str]) -> None:

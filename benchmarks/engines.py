@@ -45,6 +45,16 @@ def unstoppable(sample: Sample) -> Ready:
     return lambda size: instance.invoke(sample.export, [size])
 
 
+def counted(sample: Sample) -> Ready:
+    """The AOT path with the monitor ``opcodes``: what being counted costs."""
+    import chiwawa
+
+    module = chiwawa.load(sample.file)
+    instruments = chiwawa.Instruments(module, monitors=["opcodes"])
+    instance = chiwawa.instantiate(module, instruments=instruments)
+    return lambda size: instance.invoke(sample.export, [size])
+
+
 def pywasm(sample: Sample) -> Ready:
     import pywasm
 
@@ -76,6 +86,7 @@ ENGINES: dict[str, Callable[[Sample], Ready]] = {
     "handwritten": handwritten,
     "aot": aot,
     "unstoppable": unstoppable,
+    "counted": counted,
     "interp": interp,
     "pywasm": pywasm,
     "ppci": ppci,
@@ -86,6 +97,7 @@ PACKAGES: dict[str, str | None] = {
     "handwritten": None,
     "aot": "chiwawa",
     "unstoppable": "chiwawa",
+    "counted": "chiwawa",
     "interp": "chiwawa",
     "pywasm": "pywasm",
     "ppci": "ppci",

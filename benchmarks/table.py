@@ -22,6 +22,7 @@ RATIOS = (
     ("ppci / aot", "ppci", "aot"),
     ("pywasm / interp", "pywasm", "interp"),
     ("aot / unstoppable", "aot", "unstoppable"),
+    ("counted / aot", "counted", "aot"),
 )
 Row = dict[str, Cell]
 

@@ -25,7 +25,7 @@ from chiwawa.wat import format_instr
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.snapshot import FuncIdx
 from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
-from chiwawa_runtime.values import format_value
+from chiwawa_runtime.values import f32_text, f64_text, format_value
 
 #: What a line can hold, in its order; the first four unless something else is asked for.
 RESOURCES = ("pc", "stack", "locals", "globals", "memory")
@@ -68,8 +68,8 @@ class Tracer:
             "trace": self.trace,
             "trace_host": self.trace_host,
             "untrace": self.held.pop,
-            "trace_f32": FloatTexts(F32),
-            "trace_f64": FloatTexts(F64),
+            "trace_f32": FloatTexts("F32", f32_text),
+            "trace_f64": FloatTexts("F64", f64_text),
             "trace_bytes": trace_bytes,
         }
         for valtype in (FUNCREF, EXTERNREF):
@@ -179,12 +179,13 @@ class FloatTexts(dict[float, str]):
     """The texts of floats seen lately: working one out takes much longer than finding it, and from
     one line to the next few change."""
 
-    def __init__(self, valtype: ValType) -> None:
+    def __init__(self, name: str, text: Callable[[float], str]) -> None:
         super().__init__()
-        self.valtype = valtype
+        self.text = text
+        self.name = name
 
     def __missing__(self, value: float) -> str:
-        text = format_value(self.valtype, value)
+        text = f"{self.name}({self.text(value)})"
         # Zeros of both signs are the same key, and a NaN is none.
         if value and value == value:
             if len(self) >= MOST_KNOWN:

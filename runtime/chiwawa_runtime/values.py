@@ -42,6 +42,8 @@ from chiwawa_runtime.types import (
 
 _NUMBERS: dict[str, NumType | VecType] = {str(t).upper(): t for t in (I32, I64, F32, F64, V128)}
 _LONGEST = 1000
+#: What is shorter as an f64 has few digits.
+_SHORT = 10
 _DECIMAL = r"[0-9](?:_?[0-9])*"
 _HEXADECIMAL = r"[0-9A-Fa-f](?:_?[0-9A-Fa-f])*"
 _INT = re.compile(rf"[+-]?(?:0[xX]{_HEXADECIMAL}|{_DECIMAL})")
@@ -64,9 +66,9 @@ def format_value(valtype: ValType, value: object) -> str:
     if isinstance(valtype, RefType):
         return f"REF({_format_ref(valtype, value)})"
     if valtype == F32:
-        text = _format_f32(value)  # type: ignore[arg-type]
+        text = f32_text(value)  # type: ignore[arg-type]
     elif valtype == F64:
-        text = _format_f64(value)  # type: ignore[arg-type]
+        text = f64_text(value)  # type: ignore[arg-type]
     elif valtype == V128:
         text = f"0x{value:032x}"
     else:
@@ -121,19 +123,30 @@ def _rest(text: str, pos: int) -> str:
 # Numbers.
 
 
-def _format_f64(value: float) -> str:
+def f64_text(value: float) -> str:
     if value != value:
         return _format_nan(f64_bits(value), 52)
     return repr(float(value))
 
 
-def _format_f32(value: float) -> str:
+def f32_text(value: float) -> str:
     if value != value:
         return _format_nan(f32_bits(value), 23)
     if math.isinf(value):
         return repr(float(value))
     # Nine digits always tell two f32 apart; then in the layout that Python gives a float.
-    digits = next(s for s in (f"{value:.{n}g}" for n in range(1, 10)) if _f32(s) == value)
+    layout = repr(float(value))
+    if len(layout) < _SHORT or abs(math.frexp(value)[0]) == 0.5:
+        digits = next(s for s in (f"{value:.{n}g}" for n in range(1, 10)) if _f32(s) == value)
+        return repr(float(digits))
+    # Most need nearly all of them. But for powers of two, below which f32 are closer together than
+    # above, with a digit more a number is not read back as another one.
+    digits = f"{value:.9g}"
+    for count in range(8, 0, -1):
+        shorter = f"{value:.{count}g}"
+        if _f32(shorter) != value:
+            break
+        digits = shorter
     return repr(float(digits))
 
 

@@ -1,0 +1,100 @@
+"""What the documents say of instruments is so: names, lines, commands."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from chiwawa.cli import main
+from chiwawa.instrument.tables import MONITORS
+from chiwawa.instrument.trace import EVENTS, RESOURCES
+from chiwawa_runtime.options import Parser, add_options
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "instruments.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def first_cells(heading: str) -> list[str]:
+    """The words in the first column of the table after ``heading``."""
+    table = PAGE[PAGE.index(heading) :].split("\n\n")
+    rows = next(part for part in table if part.lstrip().startswith("|")).strip().splitlines()
+    return [word for row in rows[2:] for word in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+
+def test_the_page_names_every_monitor() -> None:
+    assert first_cells("## Monitors") == list(MONITORS)
+    for name, monitor in MONITORS.items():
+        assert monitor.name == name
+
+
+def test_the_page_names_every_kind_of_instruction_and_resource() -> None:
+    assert sorted(first_cells("`--trace-events` chooses")) == sorted(EVENTS)
+    assert f"among `{' '.join(RESOURCES)}`" in PAGE
+
+
+def test_the_help_names_them_too() -> None:
+    parser = Parser()
+    add_options(parser)
+    text = " ".join(parser.format_help().split())
+    assert f"{', '.join(MONITORS)}, or all" in text
+    for name in RESOURCES:
+        assert name in text
+
+
+def run(command: str) -> str:
+    """What a command of the documents prints, stderr first."""
+    words = shlex.split(command, comments=True)
+    assert words[0] == "chiwawa"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(words[1:]) == 0, err.getvalue()
+    return err.getvalue() + out.getvalue()
+
+
+def consoles(text: str) -> list[tuple[str, str]]:
+    """The commands in a document's consoles, and what is said to come out."""
+    found = []
+    for console in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for part in console.split("$ ")[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output))
+    return found
+
+
+@pytest.mark.parametrize("path", ["interp", "aot"])
+@pytest.mark.parametrize(("command", "output"), consoles(PAGE))
+def test_the_page_s_commands_print_what_it_says(
+    command: str, output: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert run(f"{command} --path {path}") == output
+
+
+def test_the_readme_s_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    monkeypatch.chdir(tmp_path)
+    part = README[README.index("## Look inside") : README.index("## Running")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
+    for command, _ in consoles(part):
+        run(command)
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_the_page_s_python_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for source in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(source, names)
+    assert "fib 0x19 i32.add (5, 3) (6,)\n" in capsys.readouterr().out
+    tracer = names["tracer"]
+    tracer.out.close()  # type: ignore[attr-defined]
+    assert (tmp_path / "trace").read_text("utf-8").count("call $fib") > 10

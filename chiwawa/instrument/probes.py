@@ -14,7 +14,7 @@ from typing import Any
 
 from chiwawa.instrument.listing import function_label
 from chiwawa.lower import Lowered
-from chiwawa.module import Instr, Module
+from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
 from chiwawa.sites import Site
 from chiwawa_runtime.errors import BadInput, ChiwawaError, HostError, Trap
@@ -25,6 +25,8 @@ from chiwawa_runtime.types import ValType
 
 #: The reasons that a run is given.
 BY_STOP, BY_PROBE = "stop", "probe"
+#: They only delimit: no boundary lies before them.
+DELIMITERS = ("else", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,17 @@ class Match:
         """Raise BadInput where this can match nothing in any program, or a place is none."""
         if self.op is not None and self.op not in BY_NAME:
             raise BadInput(f"unknown instruction {self.op!r}")
+        if self.op in DELIMITERS:
+            raise BadInput(f"there is no boundary before {self.op}")
         if self.group is not None and self.group not in GROUPS:
             raise BadInput(f"unknown group {self.group!r}: there are {', '.join(GROUPS)}")
+        if isinstance(self.function, int):
+            defined(module, self.function)
         if self.at is not None:
             function, offset = self.at
-            defined = function - (len(module.func_typeidxs()) - len(module.funcs))
-            if not 0 <= defined < len(module.funcs):
-                raise BadInput(f"function {function} is not defined in this module")
-            body = module.funcs[defined].body
-            if not any(i.offset == offset and i.op.name not in ("else", "end") for i in body):
-                raise BadInput(f"function {function} has no boundary at 0x{offset:04x}")
+            body = defined(module, function).body
+            if not any(i.offset == offset and i.op.name not in DELIMITERS for i in body):
+                raise BadInput(f"function {function} has no boundary at {offset:#06x}")
 
     def accepts(self, names: Sequence[str], function: int, instr: Instr) -> bool:
         """Whether a boundary in ``function``, which goes by ``names``, is meant."""
@@ -68,7 +71,16 @@ class Match:
         if isinstance(self.function, int):
             return self.function == function
         pattern = self.function
-        return pattern is None or any(fnmatchcase(name, pattern) for name in names)
+        # Brackets mean something in a pattern, and stand in names.
+        return pattern is None or any(n == pattern or fnmatchcase(n, pattern) for n in names)
+
+
+def defined(module: Module, function: int) -> Func:
+    """The function of that index. Raises BadInput where it is imported, or there is none."""
+    place = function - (len(module.func_typeidxs()) - len(module.funcs))
+    if not 0 <= place < len(module.funcs):
+        raise BadInput(f"function {function} is not defined in this module")
+    return module.funcs[place]
 
 
 class Linear:
@@ -88,10 +100,12 @@ class Linear:
         self._check(address, size)
         return bytes(self._data[address : address + size])
 
-    def write(self, address: int, data: bytes) -> None:
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Raises IndexError where that is not all in the memory, and TypeError where the probe did
-        not ask to write."""
+        not ask to write, and for what is not bytes."""
         check_writes(self._writes)
+        # Nothing else has as many bytes as items, and a slice that does not fit changes the size.
+        data = bytes(memoryview(data))
         self._check(address, len(data))
         self._data[address : address + len(data)] = data
 

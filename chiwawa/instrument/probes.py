@@ -233,7 +233,7 @@ def plain(value: Any) -> Any:
 class Probe:
     """A probe that was added."""
 
-    __slots__ = ("_changed", "_probes", "action", "match", "removed", "writes")
+    __slots__ = ("_changed", "_probes", "action", "match", "removed", "since", "writes")
 
     def __init__(
         self,
@@ -247,6 +247,8 @@ class Probe:
         self.action = action
         self.writes = writes
         self.removed = False
+        #: The generation of prepared functions that first has it; 0 for none yet.
+        self.since = 0
         self._probes = probes
         self._changed = changed
 
@@ -271,8 +273,10 @@ class Place:
     probes: tuple[Probe, ...]
 
 
+#: A boundary, and the probes that have fired there.
+Fired = tuple[tuple[int, int] | None, tuple[Probe, ...]]
 #: No boundary, and no probes.
-NOTHING: tuple[tuple[int, int] | None, tuple[Probe, ...]] = (None, ())
+NOTHING: Fired = (None, ())
 
 
 class Probes:
@@ -281,6 +285,9 @@ class Probes:
     def __init__(self, module: Module) -> None:
         self.module = module
         self.probes: list[Probe] = []
+        #: Those of them that functions are prepared with.
+        self.active: tuple[Probe, ...] = ()
+        self.generation = 0
         self.places: dict[tuple[int, int], Place] = {}
         self.instance: Instance | None = None
         #: The boundary that is going to be arrived at again, and the probes that fired there.
@@ -301,6 +308,14 @@ class Probes:
     def attach(self, instance: Instance) -> None:
         self.instance = instance
         self.fired = NOTHING
+        self.activate()
+
+    def activate(self) -> None:
+        """The probes that there are now fire, in functions that are prepared from now on."""
+        self.active = tuple(self.probes)
+        self.generation += 1
+        for probe in self.active:
+            probe.since = probe.since or self.generation
 
     def add(self, match: Match, action: Action, writes: bool, changed: Callable[[], None]) -> Probe:
         match.check(self.module)
@@ -309,7 +324,7 @@ class Probes:
         return probe
 
     def sites(self, lowered: Lowered) -> Iterator[tuple[int, Site]]:
-        if not self.probes:
+        if not self.active:
             return
         index = lowered.index
         names = (function_label(self.module, index), *self.exports.get(index, ()))
@@ -317,7 +332,7 @@ class Probes:
             if not reached:
                 continue
             instr = lowered.body[position]
-            probes = tuple(p for p in self.probes if p.match.accepts(names, index, instr))
+            probes = tuple(p for p in self.active if p.match.accepts(names, index, instr))
             if not probes:
                 continue
             self.places[index, position] = Place(
@@ -330,20 +345,32 @@ class Probes:
                 probes,
             )
             writes = any(p.writes for p in probes)
-            yield from ((position, site) for site in firing(lowered, position, writes))
+            where = f"{index}, {position}, {self.generation}"
+            yield from ((position, site) for site in firing(lowered, position, where, writes))
 
     # What runs.
 
     def fire(
-        self, function: int, position: int, operands: Sequence[Any], locals_: Sequence[Any]
+        self,
+        function: int,
+        position: int,
+        generation: int,
+        operands: Sequence[Any],
+        locals_: Sequence[Any],
     ) -> None:
-        self.fire_changing(function, position, operands, locals_)
+        self.fire_changing(function, position, generation, operands, locals_)
         self.halt()
 
     def fire_changing(
-        self, function: int, position: int, operands: Sequence[Any], locals_: Sequence[Any]
+        self,
+        function: int,
+        position: int,
+        generation: int,
+        operands: Sequence[Any],
+        locals_: Sequence[Any],
     ) -> tuple[Sequence[Any], Sequence[Any]]:
-        """The operands and locals as the probes leave them."""
+        """The operands and locals as the probes leave them. ``generation`` is that of the function
+        as it was prepared: what fires in one frame is not changed by what others have."""
         key = function, position
         (before, done), self.fired = self.fired, NOTHING
         skipped = done if before == key else ()
@@ -351,12 +378,13 @@ class Probes:
         assert self.instance is not None
         at = At(place, self.instance, list(operands), list(locals_))
         for probe in place.probes:
-            if not probe.removed and probe not in skipped:
+            if probe.since <= generation and not probe.removed and probe not in skipped:
                 self.act(probe, at)
         if at.reasons:
             for reason in at.reasons:
                 self.instance.requests.ask(reason)
-            self.halting = place.safepoint
+            # A run of another instance cannot go on in the middle of this one.
+            self.halting = place.safepoint and self.instance.running > 0
         return at._operands, at._locals
 
     def halt(self) -> None:
@@ -376,16 +404,15 @@ class Probes:
             raise HostError(f"a probe: {type(error).__name__}: {error}") from error
 
     def unfire(self, function: int, position: int) -> None:
-        key = function, position
-        self.fired = key, self.places[key].probes
+        # One that was added meanwhile does not belong to that firing either.
+        self.fired = (function, position), tuple(self.probes)
 
 
-def firing(lowered: Lowered, position: int, writes: bool) -> Iterator[Site]:
-    index = lowered.index
+def firing(lowered: Lowered, position: int, where: str, writes: bool) -> Iterator[Site]:
     operands = "".join(f"s{i}, " for i in range(lowered.heights[position]))
     locals_ = "".join(f"l{i}, " for i in range(len(lowered.locals)))
-    undo = f"unfire({index}, {position})"
-    arguments = f"({index}, {position}, ({operands}), ({locals_}))"
+    undo = f"unfire({lowered.index}, {position})"
+    arguments = f"({where}, ({operands}), ({locals_}))"
     if not writes:
         yield Site(f"fire{arguments}", reads=True, undo=undo)
         return

@@ -11,7 +11,7 @@ from typing import Any
 
 from chiwawa.instrument.counters import KINDS, Counters
 from chiwawa.instrument.observed import Observed
-from chiwawa.instrument.probes import Action, Match, Probe, Probes
+from chiwawa.instrument.probes import NOTHING, Action, Match, Probe, Probes
 from chiwawa.instrument.saved import decode, encode
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.instrument.trace import Tracer
@@ -84,9 +84,7 @@ class Instruments:
 
     def change(self) -> None:
         """The probes are others now: in a program that runs, from its next safepoint on."""
-        if self.instance is None:
-            return
-        if self.instance.running:
+        if self.instance is not None and self.instance.running:
             self.instance.requests.ask(REFIT)
         else:
             self.refit()
@@ -136,12 +134,19 @@ class Instruments:
                         values[f"{kind}{index}"] = held[index]
                 exec(site.undo, names, values)
 
+    def rest(self) -> object:
+        return self.probes.fired
+
+    def resume(self, rest: object) -> None:
+        self.probes.fired = NOTHING if rest is None else rest  # type: ignore[assignment]
+
     def trapped(self, trap: Trap) -> None:
         if trap is not self.told:
             self.told = trap
             self.counters.trapped(trap)
 
     def refit(self) -> None:
+        self.probes.activate()
         self.refitting()
 
     # What they found.

@@ -59,6 +59,7 @@ class Run:
         self.monitors = monitors
         self.generation = instance.engine.generation
         self.context: object = None
+        self.rest: object = None
         self.activation: Activation | None = None
         self.results: list[Any] = []
         #: The function that the results are of.
@@ -74,14 +75,22 @@ class Run:
         which requests is in ``requests.take()``. Raises Trap, WasiExit, HostError."""
         if self.finished:
             return True
-        self.instance.running += 1
+        instance = self.instance
+        if instance.observer is not None:
+            instance.observer.resume(self.rest)
+        instance.running += 1
         try:
-            if self.instance.engine.deep or self.instance.nesting > SHALLOW_NESTING:
+            if instance.engine.deep or instance.nesting > SHALLOW_NESTING:
                 done = call_deep(self.advance, self.interrupt)
             else:
                 done = self.advance()
         finally:
-            self.instance.running -= 1
+            instance.running -= 1
+            if instance.observer is not None:
+                self.rest = instance.observer.rest()
+                if not instance.running and self.refit(instance.observer):
+                    # No safepoint came any more.
+                    self.requests.tell()
         self.finished = done
         return bool(done)
 
@@ -139,11 +148,17 @@ class Run:
         """Tell instruments why the run stands still, and have them changed if that is why."""
         if self.activation is not None and self.activation.repeats:
             observer.interrupted(self.activation.frames()[0])
+        self.refit(observer)
+
+    def refit(self, observer: Observer) -> bool:
+        """Have instruments changed if they have asked for it; whether they have."""
         pending = self.requests.pending
-        if REFIT in pending:
-            while REFIT in pending:
-                pending.remove(REFIT)
-            observer.refit()
+        if REFIT not in pending:
+            return False
+        while REFIT in pending:
+            pending.remove(REFIT)
+        observer.refit()
+        return True
 
     def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises

@@ -44,6 +44,13 @@ class Observer(Protocol):
         """The youngest frame is at the boundary before its instruction again, which has not
         happened: it will come there anew."""
 
+    def rest(self) -> object:
+        """What has been done already at the boundary at which the run stops; for ``resume``."""
+
+    def resume(self, rest: object) -> None:
+        """A run goes on, which left ``rest`` when it stopped (None: it has not been stopped).
+        Others may have run meanwhile."""
+
     def trapped(self, trap: Trap) -> None:
         """A trap, with its backtrace. The same one may be told several times."""
 

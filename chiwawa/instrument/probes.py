@@ -7,6 +7,7 @@ on; one that is removed fires no more.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -209,7 +210,8 @@ class At:
 
     def stop(self) -> None:
         """Have the run stop with the reason "stop": here, before the instruction, where this is a
-        safepoint (with instruction granularity it always is), else at the next one."""
+        safepoint (with instruction granularity it always is), else at the next one; at the next
+        one too where functions of other instances may be in progress."""
         self.reasons.append(BY_STOP)
 
     def checkpoint(self) -> None:
@@ -310,6 +312,10 @@ class Probes:
         self.fired = NOTHING
         self.activate()
 
+    def changed(self) -> bool:
+        """Whether functions were prepared with other probes than there are now."""
+        return self.active != tuple(self.probes)
+
     def activate(self) -> None:
         """The probes that there are now fire, in functions that are prepared from now on."""
         self.active = tuple(self.probes)
@@ -383,8 +389,7 @@ class Probes:
         if at.reasons:
             for reason in at.reasons:
                 self.instance.requests.ask(reason)
-            # A run of another instance cannot go on in the middle of this one.
-            self.halting = place.safepoint and self.instance.running > 0
+            self.halting = place.safepoint and is_alone(self.instance)
         return at._operands, at._locals
 
     def halt(self) -> None:
@@ -406,6 +411,15 @@ class Probes:
     def unfire(self, function: int, position: int) -> None:
         # One that was added meanwhile does not belong to that firing either.
         self.fired = (function, position), tuple(self.probes)
+
+
+def is_alone(instance: Instance) -> bool:
+    """Whether no frames of other instances can be on the stack: nobody could take them up again
+    where a run has been broken off in the middle."""
+    functions = itertools.chain(instance.functions, *(t.elements for t in instance.tables))
+    return instance.running > 0 and all(
+        getattr(function, "instance", None) in (None, instance) for function in functions
+    )
 
 
 def firing(lowered: Lowered, position: int, where: str, writes: bool) -> Iterator[Site]:

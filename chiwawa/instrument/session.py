@@ -101,8 +101,9 @@ class Instruments:
     def enter(self, frames: Sequence[RawFrame]) -> None:
         profile = self.counters.profile
         profile.node = self.counters.tree
-        for frame in reversed(frames):
-            profile.node = profile.node.child(frame.function)
+        if "tree" in self.counters.kinds:
+            for frame in reversed(frames):
+                profile.node = profile.node.child(frame.function)
         if frames and self.counters.kinds:
             lowered, position = self.place(frames[0])
             self.counters.enter(lowered, position)
@@ -146,8 +147,9 @@ class Instruments:
             self.counters.trapped(trap)
 
     def refit(self) -> None:
-        self.probes.activate()
-        self.refitting()
+        if self.probes.changed():
+            self.probes.activate()
+            self.refitting()
 
     # What they found.
 

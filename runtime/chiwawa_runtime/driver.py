@@ -111,9 +111,9 @@ class Run:
                     if instance.observer is not None:
                         self.context = instance.observer.mark()
                     self.activation = engine.start(self.function, args, self.depth)
+                    self.generation = engine.generation
                 elif self.generation != engine.generation:
-                    self.activation = engine.revive(self.activation.frames())
-                self.generation = engine.generation
+                    self.revive()
                 if self.activation.repeats:
                     self.requests.repeat()
                 done = self.activation.advance()
@@ -143,6 +143,19 @@ class Run:
             assert self.activation is not None
             self.results = [int(r) if isinstance(r, bool) else r for r in self.activation.results]
             self.activation = None
+
+    def revive(self) -> None:
+        """Go on with functions as they are prepared now."""
+        assert self.activation is not None
+        engine = self.instance.engine
+        try:
+            frames = self.activation.frames()
+        except CheckpointError:
+            # Another instance's are among them. At the next safepoint they may be gone.
+            self.requests.ask(REFIT)
+            return
+        self.activation = engine.revive(frames)
+        self.generation = engine.generation
 
     def tell(self, observer: Observer) -> None:
         """Tell instruments why the run stands still, and have them changed if that is why."""

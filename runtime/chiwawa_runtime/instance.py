@@ -316,14 +316,14 @@ def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
 def crossing(function: Function) -> Callable[..., Generator[None, None, Any]]:
     """How an instance enters a function that it imports: recursion that runs through several
     instances is counted here, since none of them sees the cycle."""
-    enter = function.enter
-    assert enter is not None
     if function.host is not None:
-        return enter
+        assert function.enter is not None
+        return function.enter
 
     def enter_across(*args: Any) -> Generator[None, None, Any]:
         if args[-1] >= DEEPEST:
             exhausted()
-        return (yield from enter(*args))
+        # Looked up each time: instruments may have had it prepared anew.
+        return (yield from function.enter(*args))  # type: ignore[misc]
 
     return enter_across

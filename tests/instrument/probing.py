@@ -120,7 +120,7 @@ def seen(at: At) -> Firing:
         at.op,
         tuple(map(comparable, at.operands, at.operand_types)),
         tuple(map(comparable, at.locals, at.local_types)),
-        at.globals,
+        tuple(map(comparable, at.globals, (g.type.type for g in at.instance.globals))),
     )
 
 

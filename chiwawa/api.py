@@ -33,6 +33,9 @@ from chiwawa_runtime.snapshot import Snapshot
 PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")
 
+#: The reason with which a run is stopped so that generated code can take it up.
+HAND_OVER = "hand over"
+
 #: What can be instantiated: a module, or what a generated file offers.
 Runnable = Module | Bundle
 
@@ -223,12 +226,15 @@ def restore(
     granularity = granularity or snapshot.granularity
     given = imports or {}
     carry = runtime.carried_state(snapshot, trust_host_state)
+    asked: list[str] = []
     if instruments is not None:
         instruments.load(snapshot.monitors)
     if path == "aot" and snapshot.granularity != granularity:
         run = to_safepoint(source, snapshot, given, granularity, carry, instruments)
         if run.finished:
             return run
+        # Probes may have wanted it to stop as well.
+        asked = [reason for reason in run.requests.take() if reason != HAND_OVER]
         # Without instruments, it is only below that the program goes on uncounted.
         snapshot = replace(run.snapshot(), monitors=snapshot.monitors)
     program, engine = engine_for(source, path, granularity, instruments)
@@ -236,6 +242,8 @@ def restore(
         program, snapshot, given, engine, wasi=wasi, carry=carry, observer=instruments
     )
     equippable(source, run.instance)
+    for reason in asked:
+        run.requests.ask(reason)
     return run
 
 
@@ -251,6 +259,6 @@ def to_safepoint(
     ``granularity``, or to its end: generated code can be entered nowhere else."""
     program, engine = engine_for(source, "interp", granularity, instruments)
     run = runtime.restore(program, snapshot, imports, engine, carry=carry, observer=instruments)
-    run.requests.ask("hand over")
+    run.requests.ask(HAND_OVER)
     run.go()
     return run

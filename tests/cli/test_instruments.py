@@ -535,3 +535,27 @@ def test_the_help_of_an_event_or_resource_is_true(cli: Cli, test: Programs) -> N
     same(cli(test.wasm, *named), "hi\n", every)
     for event in ("all", "store", "load", "call", "branch"):
         assert cli(test.wasm, "--trace-events", event).err
+
+
+# Names that a module has.
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_name_breaks_no_line_of_a_backtrace_or_an_error(
+    cli: Cli, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "bad.wat").write_text(
+        r"""(module (func $"bad\nname\t\1b[31m" (export "run\nning") unreachable))"""
+    )
+    outcome = cli("run", "bad.wat", "--path", path, "--invoke", "run\nning", "--trace")
+    line, trap, place = outcome.err.splitlines()
+    assert line.startswith("[PC:0+0001 | Instr:unreachable")
+    assert trap == "trap: unreachable"
+    assert place == r"  at $bad\nname\t\x1b[31m (function 0, code offset 0x1)"
+    message = one_line(cli("run", "bad.wat", "--path", path))
+    assert message.endswith(r"the module exports run\nning")
+    # A place in a source still has lines of its own.
+    (tmp_path / "wrong.wat").write_text("(module\n\t(func nope))")
+    outcome = cli("run", "wrong.wat", "--monitor", "all")
+    assert outcome.status == 2
+    assert [line.strip() for line in outcome.err.splitlines()][1:] == ["(func nope))", "^"]

@@ -20,6 +20,7 @@ class Probing:
 
     paths = api.PATHS
     granularity = "instruction"
+    canonical_nans = False
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -34,6 +35,7 @@ class Probing:
         *,
         path: str,
         granularity: str,
+        canonical_nans: bool,
         wasi: Wasi | None,
         count: int | None,
     ) -> Run:
@@ -45,6 +47,7 @@ class Probing:
             imports,
             path=path,
             granularity=granularity,
+            canonical_nans=canonical_nans,
             wasi=wasi,
             count=count,
             instruments=self.instruments,

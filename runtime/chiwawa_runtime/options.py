@@ -66,6 +66,7 @@ class Options:
     lenient_files: bool
     path: str | None
     deterministic: bool
+    canonical_nans: bool
     look: Look
 
 
@@ -135,7 +136,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     wasi.add_argument(
         "--deterministic",
         action="store_true",
-        help="virtual clocks and repeatable randomness, so that two runs are the same",
+        help="virtual clocks, repeatable randomness, canonical NaNs: two runs are the same",
     )
     stop = parser.add_argument_group(
         "checkpoints", "SIGUSR1 always asks for one, where the system has it."
@@ -308,6 +309,7 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,
+        canonical_nans=parsed.deterministic,
         look=_look(parsed),
     )
 

@@ -39,6 +39,7 @@ def makes_nans(module: bytes) -> bool:
                 size, pos = decode_u(module, pos, 32)
                 if body_makes_nans(module, pos, pos + size):
                     return True
+                pos += size
             return False
         pos += size
     return False

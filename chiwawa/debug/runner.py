@@ -1,4 +1,5 @@
-"""What starts and restores the program for the debugger: with instruments, for their probes."""
+"""What starts and restores the program for the debugger: with instruments, for their probes, and
+with canonical NaNs, since it must compute the same when it is run again."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class Probing:
 
     paths = api.PATHS
     granularity = "instruction"
-    canonical_nans = False
+    canonical_nans = True
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -70,6 +71,7 @@ class Probing:
             imports,
             path=path,
             granularity=granularity,
+            canonical_nans=self.canonical_nans,
             wasi=wasi,
             trust_host_state=trust_host_state,
             instruments=self.instruments,

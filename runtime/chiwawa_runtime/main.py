@@ -255,7 +255,7 @@ def started(
         imports_for(program, wasi),
         path=path,
         granularity=granularity,
-        canonical_nans=options.canonical_nans or runner.canonical_nans,
+        canonical_nans=options.deterministic or runner.canonical_nans,
         wasi=wasi,
         count=options.at,
     )

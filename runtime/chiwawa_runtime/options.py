@@ -66,7 +66,6 @@ class Options:
     lenient_files: bool
     path: str | None
     deterministic: bool
-    canonical_nans: bool
     look: Look
 
 
@@ -309,7 +308,6 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,
-        canonical_nans=parsed.deterministic,
         look=_look(parsed),
     )
 

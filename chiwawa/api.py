@@ -33,6 +33,9 @@ from chiwawa_runtime.snapshot import Snapshot
 PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")
 
+#: The reason with which a run is stopped so that generated code can take it up.
+HAND_OVER = "hand over"
+
 #: What can be instantiated: a module, or what a generated file offers.
 Runnable = Module | Bundle
 
@@ -272,12 +275,15 @@ def restore(
         canonical_nans = snapshot.canonical_nans
     given = imports or {}
     carry = runtime.carried_state(snapshot, trust_host_state)
+    asked: list[str] = []
     if instruments is not None:
         instruments.load(snapshot.monitors)
     if path == "aot" and snapshot.granularity != granularity:
         run = to_safepoint(source, snapshot, given, granularity, canonical_nans, carry, instruments)
         if run.finished:
             return run
+        # Probes may have wanted it to stop as well.
+        asked = [reason for reason in run.requests.take() if reason != HAND_OVER]
         # Without instruments, it is only below that the program goes on uncounted.
         snapshot = replace(run.snapshot(), monitors=snapshot.monitors)
     program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
@@ -285,6 +291,8 @@ def restore(
         program, snapshot, given, engine, wasi=wasi, carry=carry, observer=instruments
     )
     equippable(source, run.instance)
+    for reason in asked:
+        run.requests.ask(reason)
     return run
 
 
@@ -301,6 +309,6 @@ def to_safepoint(
     ``granularity``, or to its end: generated code can be entered nowhere else."""
     program, engine = engine_for(source, "interp", granularity, instruments, canonical_nans)
     run = runtime.restore(program, snapshot, imports, engine, carry=carry, observer=instruments)
-    run.requests.ask("hand over")
+    run.requests.ask(HAND_OVER)
     run.go()
     return run

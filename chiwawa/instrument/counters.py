@@ -66,8 +66,9 @@ class Counters:
         self.entered: dict[int, list[int]] = {}
         #: By function and position of an instruction: how often a trap there ended its block.
         self.cuts: dict[tuple[int, int], int] = defaultdict(int)
-        #: By function: the places of its branches, how many arms each has, and their counts.
-        self.branches: dict[int, list[tuple[int, int]]] = {}
+        #: By function: the offsets of its branches, with where the counts of each one's arms begin
+        #: and end, and all counts.
+        self.branches: dict[int, dict[int, tuple[int, int]]] = {}
         self.arms: dict[int, list[int]] = {}
         self.targets: dict[tuple[int, int, int | None], int] = defaultdict(int)
         self.reads: dict[int, dict[int, int]] = {}
@@ -135,15 +136,12 @@ class Counters:
 
     def first_arm(self, function: int, offset: int, arms: int) -> int:
         """Where the counts of a branch begin among its function's."""
-        known = self.branches.setdefault(function, [])
-        first = 0
-        for place, count in known:
-            if place == offset:
-                return first
-            first += count
-        known.append((offset, arms))
-        self.arms[function].extend([0] * arms)
-        return first
+        known = self.branches.setdefault(function, {})
+        if offset not in known:
+            counts = self.arms[function]
+            known[offset] = len(counts), len(counts) + arms
+            counts.extend([0] * arms)
+        return known[offset][0]
 
     def called(self, function: int, offset: int, table: Table, index: int, times: int) -> None:
         """A call through a table is about to be made; one that traps calls nothing."""
@@ -236,10 +234,8 @@ class Counters:
                 for later in ended[ended.index(position) + 1 :]:
                     result.counts[function][later] -= count
         for function, places in self.branches.items():
-            first = 0
-            for offset, arms in places:
-                add_arms(result, (function, offset), self.arms[function][first : first + arms])
-                first += arms
+            for offset, (first, end) in places.items():
+                add_arms(result, (function, offset), self.arms[function][first:end])
         for (function, offset, target), count in self.targets.items():
             if count:
                 targets = result.targets.setdefault((function, offset), {})

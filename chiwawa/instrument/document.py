@@ -78,11 +78,7 @@ def _cell(column: str, cell: Cell) -> str:
         return f"{cell:.2f}"
     if isinstance(cell, int):
         return f"0x{cell:04x}" if column.endswith("offset") else str(cell)
-    return clipped(_escaped(clipped(cell, _WIDEST)), _WIDEST)
-
-
-def _escaped(name: str) -> str:
-    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
+    return clipped(printable(clipped(cell, _WIDEST)), _WIDEST)
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
@@ -118,7 +114,7 @@ def _csv_cell(cell: Cell) -> str:
         return "" if cell is None else str(cell)
     # A spreadsheet takes these for the start of a formula, and an apostrophe for that of text.
     quote = "'" if cell.startswith(("=", "+", "-", "@")) else ""
-    return quote + _escaped(cell)
+    return quote + printable(cell)
 
 
 def document(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TextIO
 
@@ -13,14 +14,13 @@ from chiwawa.files import replacing
 from chiwawa.instrument.document import csv_text, document, stats_text, text
 from chiwawa.instrument.lines import source_lines
 from chiwawa.instrument.listing import function_labels
-from chiwawa.instrument.observed import Observed
 from chiwawa.instrument.session import Instruments
 from chiwawa.instrument.stacks import collapsed, speedscope
 from chiwawa.instrument.tables import MONITORS, table
 from chiwawa.instrument.trace import EVENTS, RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.main import check_place
+from chiwawa_runtime.main import check_place, say
 from chiwawa_runtime.options import Look
 
 
@@ -30,7 +30,8 @@ def looking(module: Module, look: Look, title: str) -> Iterator[Instruments | No
     found is written at its end, however that comes, if the program has begun; ``title`` is the name
     of a module that has none.
 
-    Raises BadInput for names that there are not, and for files that cannot be written."""
+    Raises BadInput for names that there are not, and for files that cannot be written. Where the
+    program has ended in an exception, that is what leaves, and such a file is a line on stderr."""
     if not look.asks():
         yield None
         return
@@ -40,24 +41,105 @@ def looking(module: Module, look: Look, title: str) -> Iterator[Instruments | No
         needed.append("opcodes")
     if look.collapsed or look.speedscope:
         needed.append("profile")
+    check_files(look)
+    with contextlib.ExitStack() as stack:
+        out = None
+        tracer = None
+        if look.trace:
+            tracing = tracing_of(module, look)
+            if look.trace_output is not None:
+                out = TraceFile(look.trace_output)
+                stack.callback(out.close)
+            tracer = Tracer(module, tracing, out or sys.stderr)
+        instruments = Instruments(module, monitors=needed, tracer=tracer)
+
+        def finish() -> list[BadInput]:
+            if instruments.instance is None:
+                return []
+            return told(module, look, monitors, instruments, title)
+
+        try:
+            yield instruments
+        except BaseException as error:
+            for failure in finish():
+                if str(failure) != str(error):
+                    say(f"error: {failure}")
+            raise
+        failures = finish()
+        for failure in failures[1:]:
+            say(f"error: {failure}")
+        if failures:
+            raise failures[0]
+
+
+def check_files(look: Look) -> None:
+    """Raise BadInput for a file that cannot be written to, and for one that is asked for twice."""
+    known: dict[str, str] = {}
     for option, file in (
+        ("--trace-output", look.trace_output),
         ("--monitor-output", look.monitor_output),
         ("--collapsed", look.collapsed),
         ("--speedscope", look.speedscope),
     ):
-        if file is not None:
+        if file is None:
+            continue
+        if not os.path.exists(file) or os.path.isfile(file) or os.path.isdir(file):
             check_place(option, file)
-    with contextlib.ExitStack() as stack:
-        tracer = None
-        if look.trace:
-            tracer = Tracer(module, tracing_of(module, look), trace_file(look, stack))
-        instruments = Instruments(module, monitors=needed, tracer=tracer)
+            place = os.path.realpath(file)
+            if place in known:
+                raise BadInput(f"{option} {file}: {known[place]} writes there")
+            known[place] = option
+        if os.path.exists(file) and not os.access(file, os.W_OK):
+            raise BadInput(f"{option} {file}: it cannot be written to")
+
+
+class TraceFile:
+    """What a trace is written to: a file that is there, and empty, from the first line on. Raises
+    BadInput where it cannot be written, once."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.out: TextIO | None = None
+        self.closing = contextlib.ExitStack()
+        self.failed = False
+
+    def opened(self) -> TextIO:
+        with contextlib.ExitStack() as stack:
+            out = stack.enter_context(open(self.file, "w", encoding="utf-8", newline="\n"))
+            self.closing = stack.pop_all()
+        return out
+
+    def write(self, text: str) -> None:
+        with self.trying() as out:
+            if out is not None:
+                out.write(text)
+
+    def flush(self) -> None:
+        with self.trying() as out:
+            if out is not None:
+                out.flush()
+
+    def close(self) -> None:
+        # What is still held back after a failure has nowhere to go.
+        with contextlib.suppress(OSError):
+            self.closing.close()
+
+    @contextlib.contextmanager
+    def trying(self) -> Iterator[TextIO | None]:
+        if self.failed:
+            yield None
+            return
         try:
-            yield instruments
-        finally:
-            if instruments.instance is not None:
-                instruments.finish()
-                tell(module, look, monitors, instruments.observed(), title)
+            if self.out is None:
+                self.out = self.opened()
+            yield self.out
+        except OSError as error:
+            self.failed = True
+            raise unwritable(self.file, error) from error
+
+
+def unwritable(file: str, error: OSError) -> BadInput:
+    return BadInput(f"{file}: {error.strerror or error}")
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -105,36 +187,47 @@ def functions_of(module: Module, names: Sequence[str]) -> Iterator[int]:
         yield from found
 
 
-def trace_file(look: Look, stack: contextlib.ExitStack) -> TextIO:
-    if look.trace_output is None:
-        return sys.stderr
-    return stack.enter_context(open(look.trace_output, "w", encoding="utf-8", newline="\n"))
+def told(
+    module: Module, look: Look, monitors: Sequence[str], instruments: Instruments, title: str
+) -> list[BadInput]:
+    """Write what was asked for; what could not be written."""
+    failures = []
 
+    def attempt(write: Callable[[], object]) -> None:
+        try:
+            write()
+        except BadInput as error:
+            failures.append(error)
 
-def tell(
-    module: Module, look: Look, monitors: Sequence[str], observed: Observed, title: str
-) -> None:
-    """Write what was asked for."""
-    if look.stats:
-        sys.stderr.write(stats_text(observed))
-    if monitors:
-        lines = source_lines(module)
+    def result() -> str:
         if look.form == "json":
+            lines = source_lines(module)
             source_of = None if lines is None else lines.at
-            result = json.dumps(document(observed, monitors, source_of, title), indent=1) + "\n"
-        else:
-            tables = [table(name, observed) for name in monitors]
-            result = csv_text(tables) if look.form == "csv" else text(tables)
-        put(look.monitor_output, result)
+            return json.dumps(document(observed, monitors, source_of, title), indent=1) + "\n"
+        tables = [table(name, observed) for name in monitors]
+        return csv_text(tables) if look.form == "csv" else text(tables)
+
+    attempt(instruments.finish)
+    observed = instruments.observed()
+    if look.stats:
+        attempt(lambda: put(None, stats_text(observed)))
+    if monitors:
+        attempt(lambda: put(look.monitor_output, result()))
     if look.collapsed is not None:
-        put(look.collapsed, collapsed(observed))
+        attempt(lambda: put(look.collapsed, collapsed(observed)))
     if look.speedscope is not None:
-        put(look.speedscope, speedscope(observed, module.names.module or title))
+        name = module.names.module or title
+        attempt(lambda: put(look.speedscope, speedscope(observed, name)))
+    return failures
 
 
 def put(file: str | None, result: str) -> None:
+    """Raises BadInput where the file cannot be written."""
     if file is None:
         sys.stderr.write(result)
         return
-    with replacing(file) as out:
-        out.write(result)
+    try:
+        with replacing(file) as out:
+            out.write(result)
+    except OSError as error:
+        raise unwritable(file, error) from error

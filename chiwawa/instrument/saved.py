@@ -33,8 +33,12 @@ from chiwawa_runtime.leb import encode_u
 VERSION = 1
 #: What can be asked of a memory at once.
 BULK = ("memory.copy", "memory.fill", "memory.grow", "memory.init")
+#: Whose counts are by place.
+BRANCHES, INDIRECT = ("br_if", "br_table"), ("call_indirect",)
+COUNTED = (*BRANCHES, *INDIRECT)
 _MOST = 0xFFFFFFFFFFFFFFFF
 _T = TypeVar("_T")
+_Ordered = TypeVar("_Ordered", int, tuple[int, int], tuple[int, str])
 
 
 def encode(observed: Observed, kinds: Iterable[str]) -> bytes:
@@ -118,7 +122,9 @@ def decode(data: bytes, module: Module) -> tuple[frozenset[str], Observed]:
             raise CheckpointError(f"they have version {version}, and this chiwawa reads {VERSION}")
         bits = cursor.byte()
         kinds = frozenset(kind for i, kind in enumerate(KINDS) if bits >> i & 1)
-        _Reader(cursor, observed).read()
+        reader = _Reader(cursor, observed)
+        reader.read()
+        reader.check(kinds)
         if encode(observed, kinds) != data:
             raise CheckpointError("they are not in their canonical form")
     except CheckpointError as error:
@@ -136,10 +142,31 @@ class _Reader:
         self.functions = len(module.func_typeidxs())
         self.imported = self.functions - len(module.funcs)
         self.memories = len(module.memory_types())
+        #: The function last asked for, and its branches and indirect calls by offset.
+        self.known = -1
+        self.places: dict[int, Instr] = {}
 
-    def each(self, read: Callable[[], object]) -> None:
+    def each(self, read: Callable[[], _Ordered]) -> None:
+        """What ``read`` returns has to ascend: nothing is read twice."""
+        before = None
         for _ in range(self.cursor.count()):
-            read()
+            key = read()
+            if before is not None and not before < key:
+                raise self.cursor.error("not in order")
+            before = key
+
+    def check(self, kinds: frozenset[str]) -> None:
+        """Nothing may be there that was not counted."""
+        found = self.observed
+        for kind, there in (
+            ("counts", found.counts),
+            ("arms", found.arms),
+            ("targets", found.targets),
+            ("pages", found.pages or found.bulk),
+            ("tree", found.tree.children),
+        ):
+            if there and kind not in kinds:
+                raise CheckpointError(f"they have {kind}, which were not counted")
 
     def read(self) -> None:
         self.each(self.function)
@@ -164,14 +191,19 @@ class _Reader:
 
     def place(self, names: tuple[str, ...]) -> tuple[tuple[int, int], Instr]:
         function, body = self.body()
+        if function != self.known:
+            self.known = function
+            self.places = {i.offset: i for i in body if i.op.name in COUNTED}
         offset = self.cursor.u(32)
-        for instr in body:
-            if instr.offset == offset and instr.op.name in names:
-                return (function, offset), instr
-        raise self.cursor.error(f"no {' or '.join(names)} at 0x{offset:04x}")
+        instr = self.places.get(offset)
+        if instr is None or instr.op.name not in names:
+            raise self.cursor.error(f"no {' or '.join(names)} at 0x{offset:04x}")
+        return (function, offset), instr
 
-    def function(self) -> None:
+    def function(self) -> int:
         function, body = self.body()
+        if function in self.observed.counts:
+            raise self.cursor.error("not in order")
         counts = self.observed.counts[function] = [0] * len(body)
         position, count = 0, 0
         for _ in range(self.cursor.count()):
@@ -179,35 +211,41 @@ class _Reader:
             counts[position:following] = [count] * (following - position)
             position, count = max(following, position), self.cursor.u(64)
         counts[position:] = [count] * (len(body) - position)
+        return function
 
-    def branch(self) -> None:
-        place, instr = self.place(("br_if", "br_table"))
+    def branch(self) -> tuple[int, int]:
+        place, instr = self.place(BRANCHES)
         arms = 2 if instr.op.name == "br_if" else len(instr.imm[0].labels) + 1
         counts = [self.cursor.u(64) for _ in range(self.cursor.count())]
         if len(counts) != arms:
             raise self.cursor.error("wrong number of arms")
         self.observed.arms[place] = counts
+        return place
 
-    def site(self) -> None:
-        place, _ = self.place(("call_indirect",))
+    def site(self) -> tuple[int, int]:
+        place, _ = self.place(INDIRECT)
         targets = self.observed.targets[place] = {}
         for _ in range(self.cursor.count()):
             known = self.cursor.flag()
             target = self.index(self.functions, "function") if known else None
             targets[target] = self.cursor.u(64)
+        return place
 
-    def memory(self) -> None:
-        pages = self.observed.pages[self.index(self.memories, "memory")] = {}
+    def memory(self) -> int:
+        memory = self.index(self.memories, "memory")
+        pages = self.observed.pages[memory] = {}
         for _ in range(self.cursor.count()):
             page = self.cursor.u(64)
             pages[page] = [self.cursor.u(64), self.cursor.u(64)]
+        return memory
 
-    def bulk(self) -> None:
+    def bulk(self) -> tuple[int, str]:
         memory = self.index(self.memories, "memory")
         name = self.cursor.name()
         if name not in BULK:
             raise self.cursor.error("unknown instruction of a memory")
         self.observed.bulk[memory, name] = [self.cursor.u(64), self.cursor.u(64)]
+        return memory, name
 
     def tree(self) -> None:
         known = [self.observed.tree]

@@ -5,6 +5,7 @@
     [PC:3+0007 | Instr:i32.add | Stack:[I32(1), I32(2)] | Locals:[I32(1)] | Globals:[I32(1048576)]]
 
 PC is the function's index and the code offset in hexadecimal. The operands are the deepest first.
+Of very many values only the first, or of operands the last, are shown, and how many there are more.
 ``Memory`` is the address of what a load reads or a store replaces, and its bytes; of a bulk
 instruction, what it writes, and of memory.copy what it reads as well. As JSON, a line is an object.
 Each line is made by one expression of its own, so it costs little more than its text.
@@ -13,10 +14,12 @@ Each line is made by one expression of its own, so it costs little more than its
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol
 
+from chiwawa.instrument.cells import clipped
+from chiwawa.instrument.many import Texts
 from chiwawa.lower import Lowered
 from chiwawa.module import Instr, MemArg, Module
 from chiwawa.opcodes import GROUPS, groups_of
@@ -39,6 +42,10 @@ MOST_HELD = 512
 MOST_KNOWN = 4096
 #: Of a bulk instruction's bytes, so many are shown.
 MOST_BYTES = 16
+#: Of the operands, so many at the top are shown, and of locals and globals the first.
+MOST_OPERANDS, MOST_VALUES = 64, 1000
+#: Of an instruction's own text, which has names and labels.
+LONGEST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,18 @@ class Tracing:
     format: str = "text"
 
 
+class Out(Protocol):
+    """Where a trace goes."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
 class Tracer:
     """Writes the trace to ``out``. A line is held back until the next one: its instruction may have
     to be taken back."""
 
-    def __init__(self, module: Module, tracing: Tracing, out: TextIO) -> None:
+    def __init__(self, module: Module, tracing: Tracing, out: Out) -> None:
         self.module = module
         self.tracing = tracing
         self.out = out
@@ -74,6 +88,8 @@ class Tracer:
         }
         for valtype in (FUNCREF, EXTERNREF):
             self.names[f"trace_{valtype.heap}"] = self.referring(valtype)
+        self.texts = Texts(piece, self.names)
+        self.names["trace_many"] = self.texts.functions
 
     def attach(self, instance: Instance) -> None:
         functions = list(enumerate(instance.functions))
@@ -124,8 +140,9 @@ class Tracer:
                     yield position, self.site(lowered, position, instr)
 
     def site(self, lowered: Lowered, position: int, instr: Instr) -> Site:
-        text = format_instr(self.module, instr, lowered.index)
-        fields = dict(self.fields(lowered, position, instr))
+        text = clipped(format_instr(self.module, instr, lowered.index), LONGEST)
+        separator = ", " if self.tracing.format == "text" else '", "'
+        fields = dict(self.fields(lowered, position, instr, separator))
         if self.tracing.format == "text":
             line = self.text_line(lowered.index, instr.offset, text, fields)
         else:
@@ -135,42 +152,41 @@ class Tracer:
         return Site(f"{call}({line})", reads=bool(fields), undo="untrace()")
 
     def fields(
-        self, lowered: Lowered, position: int, instr: Instr
-    ) -> Iterator[tuple[str, Sequence[str]]]:
-        """What a line holds besides where it is: pieces of an f-string that give values."""
+        self, lowered: Lowered, position: int, instr: Instr, separator: str
+    ) -> Iterator[tuple[str, str]]:
+        """What a line holds besides where it is: pieces of an f-string that give values, with
+        ``separator`` between them."""
         wanted = self.tracing.resources
+        texts = self.texts
         if "stack" in wanted:
             types = lowered.types_at(position)
-            yield "Stack", [piece(t, f"s{i}") for i, t in enumerate(types)]
+            yield "Stack", texts.pieces(types, "s", separator, MOST_OPERANDS, last=True)
         if "locals" in wanted:
-            yield "Locals", [piece(t, f"l{i}") for i, t in enumerate(lowered.locals)]
+            yield "Locals", texts.pieces(lowered.locals, "l", separator, MOST_VALUES)
         if "globals" in wanted:
-            yield "Globals", [piece(g.type, f"g{i}.value") for i, g in enumerate(self.globals)]
+            types = tuple(g.type for g in self.globals)
+            yield "Globals", texts.pieces(types, "g", separator, MOST_VALUES, attribute=".value")
         if "memory" in wanted:
-            yield "Memory", list(touched(instr, lowered.heights[position] - 1))
+            yield "Memory", separator.join(touched(instr, lowered.heights[position] - 1))
 
-    def text_line(
-        self, function: int, offset: int, text: str, fields: dict[str, Sequence[str]]
-    ) -> str:
+    def text_line(self, function: int, offset: int, text: str, fields: dict[str, str]) -> str:
         parts = []
         if "pc" in self.tracing.resources:
             parts.append(f"PC:{function}+{offset:04x}")
         parts.append(f"Instr:{escaped(text)}")
         for name, pieces in fields.items():
             if name != "Memory" or pieces:
-                parts.append(f"{name}:[{', '.join(pieces)}]")
+                parts.append(f"{name}:[{pieces}]")
         return f"f{quoted('[' + ' | '.join(parts) + ']')}"
 
-    def json_line(
-        self, function: int, offset: int, text: str, fields: dict[str, Sequence[str]]
-    ) -> str:
+    def json_line(self, function: int, offset: int, text: str, fields: dict[str, str]) -> str:
         parts = []
         if "pc" in self.tracing.resources:
             parts.append(f'"func": {function}, "offset": {offset}')
         parts.append(f'"instr": {escaped(json.dumps(text))}')
         for name, pieces in fields.items():
             if name != "Memory" or pieces:
-                values = ", ".join(f'"{p}"' for p in pieces)
+                values = f'"{pieces}"' if pieces else ""
                 parts.append(f'"{name.lower()}": [{values}]')
         return f"f{quoted('{{' + ', '.join(parts) + '}}')}"
 
@@ -201,6 +217,8 @@ def escaped(text: str) -> str:
 
 def quoted(text: str) -> str:
     """``text``, in which braces mean what they mean in an f-string, as the literal's rest."""
+    if text.isprintable() and "'" not in text and "\\" not in text:
+        return f"'{text}\\n'"
     body = "".join(c if c.isprintable() and c not in "\\'" else ascii_escape(c) for c in text)
     return f"'{body}\\n'"
 

@@ -110,7 +110,7 @@ def read(content: bytes) -> Run:
 
 
 def _line(error: Exception) -> str:
-    return printable(str(error)).replace("\n", " ")
+    return printable(str(error).replace("\n", " "))
 
 
 def _no_number(name: str) -> NoReturn:

@@ -132,6 +132,12 @@ class Run:
                 if explained is error:
                     raise
                 raise explained from None
+            except BaseException:
+                # What was in the middle of something has no state to go on from.
+                self.finished = True
+                if instance.observer is not None:
+                    instance.observer.leave(self.context)
+                raise
             if not done:
                 if instance.observer is not None:
                     self.tell(instance.observer)
@@ -179,6 +185,8 @@ class Run:
         if self.finished:
             raise CheckpointError("the program has ended: there is nothing to write")
         frames = [] if self.activation is None else self.activation.frames()
+        observer = self.instance.observer
+        counted = None if observer is None else observer.save()
         return capture.capture(
             self.instance,
             frames,
@@ -186,9 +194,7 @@ class Run:
             carried=self.carry,
             wasi=None if self.wasi is None else self.wasi.save(),
             host=hoststate.dump(self.carry) if self.carry else self.host,
-            monitors=self.monitors
-            if self.instance.observer is None
-            else self.instance.observer.save(),
+            monitors=self.monitors if counted is None else counted,
         )
 
     def checkpoint(self) -> bytes:

@@ -22,6 +22,7 @@ from chiwawa_runtime.errors import (
     BadInput,
     CheckpointError,
     HostError,
+    MalformedError,
     Trap,
     UnlinkableError,
     UnsupportedError,
@@ -420,7 +421,7 @@ def reported(action: Callable[[], int]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (BadInput, HostError) as error:
-        say(f"error: {error}")
+        say(f"error: {error}", excerpt_lines(error))
     except OSError as error:
         reason = error.strerror or str(error)
         say(f"error: {reason if error.filename is None else f'{error.filename}: {reason}'}")
@@ -445,13 +446,27 @@ def trap_lines(trap: Trap) -> Iterator[str]:
             yield f"  … {left_out} frames left out …"
 
 
-def say(line: str) -> None:
-    """A line on stderr, whether somebody listens or not."""
+def excerpt_lines(error: Exception) -> int:
+    """How many lines of an error's text, the last, show a place in a source."""
+    # Whoever knows the file's name may have put it before.
+    origin = error if isinstance(error, MalformedError) else error.__cause__
+    if not isinstance(origin, MalformedError) or origin.excerpt is None:
+        return 0
+    return 2 if str(error).endswith(str(origin)) else 0
+
+
+def say(text: str, excerpt: int = 0) -> None:
+    """A line on stderr, whether somebody listens or not. The last ``excerpt`` lines of ``text`` are
+    lines of their own, where a tab stays one."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"chiwawa: {printable(line)}\n")
+        first, *others = text.rsplit("\n", excerpt) if excerpt else [text]
+        lines = [f"chiwawa: {printable(first)}"]
+        lines += ["\t".join(map(printable, line.split("\t"))) for line in others]
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 
 
 def printable(text: str) -> str:
-    """``text`` without what would make a terminal do something: names come from the module."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    """``text`` in one line, without what would make a terminal do something: names come from the
+    module."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

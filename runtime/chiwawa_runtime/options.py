@@ -21,7 +21,7 @@ from chiwawa_runtime.values import parse_values
 #: Options whose value may start with a dash, which argparse takes for another option.
 DASHED = ("--app-args", "--params", "--env", "--invoke", "--argv0")
 #: Options that take several words, up to the next option or a program's file.
-SEVERAL = ("--trace-events", "--trace-resource", "--trace-func")
+SEVERAL = ("--trace-events", "--trace-resource", "--trace-func", "--monitor")
 PROGRAMS = (".wasm", ".wat", ".py")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa import At, HostError, Match, Module, Probe, Trap, api
+from chiwawa import At, HostError, Instruments, Match, Module, Probe, Trap, api
 from chiwawa_runtime.driver import Run
 from chiwawa_runtime.instance import Imports
 from chiwawa_runtime.numerics import f32_bits, f64_bits
@@ -120,7 +120,7 @@ def seen(at: At) -> Firing:
         at.op,
         tuple(map(comparable, at.operands, at.operand_types)),
         tuple(map(comparable, at.locals, at.local_types)),
-        at.globals,
+        tuple(map(comparable, at.globals, (g.type.type for g in at.instance.globals))),
     )
 
 
@@ -135,9 +135,18 @@ def start(
     path: str = "interp",
     granularity: str = "safepoint",
     imports: Imports | None = None,
+    instruments: Instruments | None = None,
 ) -> Run:
     """A run, not begun, whose safepoints are counted."""
-    run = api.start(module, name, args, imports, path=path, granularity=granularity)
+    run = api.start(
+        module,
+        name,
+        args,
+        imports,
+        path=path,
+        granularity=granularity,
+        instruments=instruments,
+    )
     run.requests.count_from(0, None)
     return run
 

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from chiwawa import At, HostError, Match, Module, Trap, instantiate, restore
+from chiwawa import (
+    At,
+    CheckpointError,
+    HostError,
+    Instruments,
+    Match,
+    Module,
+    Trap,
+    instantiate,
+    restore,
+)
 from chiwawa.source import load
 from chiwawa_runtime.driver import Run
 from tests.instrument.probing import (
@@ -390,3 +400,82 @@ def test_a_stop_in_a_plain_call_changes_nothing(path: str, op: str, granularity:
     assert results == [4]
     assert log == ([3, 2, 1, 0] if op == "loop" else [3, 2, 1])
     assert instance.requests.take() == []
+
+
+@pytest.mark.parametrize("export", ["sum", "fib"])
+@both_paths
+def test_a_run_that_was_broken_off_in_the_middle_has_ended(path: str, export: str) -> None:
+    run = start(module(), export, (3,), path)
+
+    def fails(at: At) -> None:
+        raise KeyboardInterrupt
+
+    run.instance.probe(Match(op="i32.sub"), fails)
+    with pytest.raises(KeyboardInterrupt):
+        run.go()
+    assert run.finished
+    assert run.results == []
+    with pytest.raises(CheckpointError, match="the program has ended"):
+        run.checkpoint()
+
+
+# Instruments that are there from the start, and runs that come from elsewhere.
+
+
+@both_granularities
+@both_paths
+def test_probes_added_to_instruments_beforehand_see_the_start_function(
+    path: str, granularity: str
+) -> None:
+    starting = load('(module (start $s) (func $s (nop)) (func (export "f") (nop)))')
+    log: list[Any] = []
+    instruments = Instruments(starting)
+    gone = instruments.probe(Match(), lambda at: log.append("gone"))
+    instruments.probe(Match(op="nop"), lambda at: log.append(at.name))
+    gone.remove()
+    instance = instantiate(starting, path=path, granularity=granularity, instruments=instruments)
+    assert log == ["s"]
+    instance.invoke("f")
+    assert log == ["s", "f"]
+
+
+@pytest.mark.parametrize("op", ["i32.sub", "br"])
+@both_paths
+def test_a_stop_on_the_way_to_a_safepoint_is_kept(path: str, op: str) -> None:
+    """Generated code can be entered at safepoints only: what lies before is run by the other."""
+    run = start(module(), "sum", (3,), path, "instruction")
+    run.instance.probe(Match(op="i32.sub"), At.checkpoint)
+    assert not run.go()
+    log: list[int] = []
+    instruments = Instruments(module())
+
+    def action(at: At) -> None:
+        log.append(at.locals[0])
+        at.stop()
+
+    instruments.probe(Match(op=op), action)
+    again = restore(
+        module(), run.checkpoint(), path=path, granularity="safepoint", instruments=instruments
+    )
+    assert not again.go()
+    assert again.requests.take() == ["stop"]
+    assert where(again) == (SUM, offsets(module(), SUM, "loop")[0])
+    assert log == [3 if op == "i32.sub" else 2]
+    assert ended(again) == ("returned", 4)
+    assert len(log) == 3
+
+
+@both_paths
+def test_what_was_counted_elsewhere_travels_on_beside_probes(path: str) -> None:
+    instruments = Instruments(module(), monitors=("icount",))
+    run = start(module(), "sum", (5,), path, instruments=instruments)
+    run.requests.count_from(0, 2)
+    assert not run.go()
+    again = restore(module(), run.checkpoint(), path=path)
+    unread = again.snapshot().monitors
+    assert unread is not None
+    log: list[Any] = []
+    logging(again, Match(op="i32.sub", where=lambda at: at.locals[0] == 3), log, At.stop)
+    assert again.snapshot().monitors == unread
+    assert not again.go()
+    assert again.snapshot().monitors == unread

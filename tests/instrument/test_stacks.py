@@ -80,7 +80,7 @@ def test_speedscope_has_a_sample_for_each_context() -> None:
     check(file)
     assert file["name"] == "small"
     names = [frame["name"] for frame in file["shared"]["frames"]]
-    assert names == ["main", "fib", "odd; name\t\\x1b[1m", "func[4]"]
+    assert names == ["main", "fib", "odd; name\\t\\x1b[1m", "func[4]"]
     (profile,) = file["profiles"]
     assert profile["samples"] == [[0], [0, 1], [0, 1, 1], [2, 3]]
     assert profile["weights"] == [5, 23, 100, 7]

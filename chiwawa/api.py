@@ -40,16 +40,28 @@ HAND_OVER = "hand over"
 Runnable = Module | Bundle
 
 
-def bundle(module: Module, granularity: str = "safepoint", polls: bool = True) -> Bundle:
+def bundle(
+    module: Module,
+    granularity: str = "safepoint",
+    polls: bool = True,
+    canonical_nans: bool = False,
+) -> Bundle:
     """The translation of ``module``, in memory, made function by function as they are called. The
-    last few are kept. ``polls`` False leaves the safepoints out: only to measure what they cost."""
-    return _bundle(module.binary, granularity, polls)
+    last few are kept. ``polls`` False leaves the safepoints out: only to measure what they cost.
+    With ``canonical_nans`` every NaN that arithmetic makes is the canonical one."""
+    return _bundle(module.binary, granularity, polls, canonical_nans)
 
 
 @lru_cache(maxsize=16)
-def _bundle(binary: bytes, granularity: str, polls: bool) -> Bundle:
+def _bundle(binary: bytes, granularity: str, polls: bool, canonical_nans: bool) -> Bundle:
     module = load_bytes(binary)
-    return translate_on_demand(module, program_of(module), granularity=granularity, polls=polls)
+    return translate_on_demand(
+        module,
+        program_of(module),
+        granularity=granularity,
+        canonical_nans=canonical_nans,
+        polls=polls,
+    )
 
 
 def run_source(source: str, filename: str) -> Bundle:
@@ -70,33 +82,55 @@ def compile_file(
     path: str | Path,
     *,
     granularity: str = "safepoint",
+    canonical_nans: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Translate ``module`` to the Python file ``path``, which appears whole or not at all."""
+    """Translate ``module`` to the Python file ``path``, which appears whole or not at all. With
+    ``canonical_nans`` every NaN that its arithmetic makes is the canonical one."""
     with replacing(path) as out:
-        translate(module, out, granularity=granularity, progress=progress)
+        translate(
+            module,
+            out,
+            granularity=granularity,
+            canonical_nans=canonical_nans,
+            progress=progress,
+        )
 
 
 def engine_for(
-    source: Runnable, path: str, granularity: str, instruments: Instruments | None = None
+    source: Runnable,
+    path: str,
+    granularity: str,
+    instruments: Instruments | None = None,
+    canonical_nans: bool | None = None,
 ) -> tuple[Program, Engine]:
     """The program of ``source`` and a new engine for one instance of it, in which ``instruments``
-    look at it."""
+    look at it. ``canonical_nans`` None: as a generated file was compiled; not for a module."""
     if path not in PATHS:
         raise ValueError(f"path is interp or aot, not {path!r}")
     if granularity not in GRANULARITIES:
         raise ValueError(f"granularity is safepoint or instruction, not {granularity!r}")
+    if canonical_nans is None:
+        canonical_nans = isinstance(source, Bundle) and source.canonical_nans
     if instruments is not None:
-        return instrumented(instruments, path, granularity)
+        return instrumented(instruments, path, granularity, canonical_nans)
     if path == "interp":
         module = module_of(source)
-        everywhere = granularity == "instruction"
-        return program_of(module), InterpreterEngine(Spaces.of(module), everywhere=everywhere)
+        return program_of(module), interpreter(module, granularity, canonical_nans)
     if isinstance(source, Module):
-        source = bundle(source, granularity)
-    elif source.granularity != granularity:
-        source = bundle(load_bytes(source.module), granularity)
+        source = bundle(source, granularity, canonical_nans=canonical_nans)
+    elif (source.granularity, source.canonical_nans) != (granularity, canonical_nans):
+        module = load_bytes(source.module)
+        source = bundle(module, granularity, canonical_nans=canonical_nans)
     return source.program, GeneratedEngine(source)
+
+
+def interpreter(module: Module, granularity: str, canonical_nans: bool) -> InterpreterEngine:
+    return InterpreterEngine(
+        Spaces.of(module),
+        everywhere=granularity == "instruction",
+        canonical_nans=canonical_nans,
+    )
 
 
 def module_of(source: Runnable) -> Module:
@@ -104,19 +138,24 @@ def module_of(source: Runnable) -> Module:
     return load_bytes(source.module) if isinstance(source, Bundle) else source
 
 
-def instrumented(instruments: Instruments, path: str, granularity: str) -> tuple[Program, Engine]:
+def instrumented(
+    instruments: Instruments, path: str, granularity: str, canonical_nans: bool
+) -> tuple[Program, Engine]:
     """``engine_for``, with instruments: the functions that they look at are prepared anew."""
     module = instruments.module
     program = program_of(module)
     engine: Engine
     if path == "interp":
-        everywhere = granularity == "instruction"
-        engine = InterpreterEngine(Spaces.of(module), everywhere=everywhere)
+        engine = interpreter(module, granularity, canonical_nans)
     else:
-        plan = instruments.plan
-        engine = GeneratedEngine(
-            translate_on_demand(module, program, granularity=granularity, plan=plan)
+        translated = translate_on_demand(
+            module,
+            program,
+            granularity=granularity,
+            canonical_nans=canonical_nans,
+            plan=instruments.plan,
         )
+        engine = GeneratedEngine(translated)
     fit(instruments, engine, program)
     return program, engine
 
@@ -130,9 +169,11 @@ def fit(instruments: Instruments, engine: Engine, program: Program) -> None:
         return
     assert isinstance(engine, GeneratedEngine)
     engine.namespace.update(instruments.names)
-    granularity = engine.granularity
+    granularity, canonical_nans = engine.granularity, engine.canonical_nans
     instruments.refitting = lambda: engine.refit(
-        translate_on_demand(module, program, granularity=granularity, plan=plan)
+        translate_on_demand(
+            module, program, granularity=granularity, canonical_nans=canonical_nans, plan=plan
+        )
     )
 
 
@@ -153,15 +194,17 @@ def instantiate(
     *,
     path: str = "aot",
     granularity: str = "safepoint",
+    canonical_nans: bool | None = None,
     instruments: Instruments | None = None,
 ) -> Instance:
     """An instance of ``source`` whose start function has run.
 
     ``imports`` maps module names to names to a Python callable, ``HostFunction``, ``Function``,
     ``Memory``, ``Table`` or ``Global``. Raises UnlinkableError where they do not fit, and Trap.
-    ``instruments`` trace and count what it does.
+    With ``canonical_nans`` every NaN that its arithmetic makes is the canonical one; None: as a
+    generated file was compiled. ``instruments`` trace and count what it does.
     """
-    program, engine = engine_for(source, path, granularity, instruments)
+    program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
     instance = runtime.instantiate(program, imports or {}, engine, instruments)
     equippable(source, instance)
     return instance
@@ -175,6 +218,7 @@ def start(
     *,
     path: str = "aot",
     granularity: str = "safepoint",
+    canonical_nans: bool | None = None,
     wasi: Wasi | None = None,
     carry: Mapping[str, object] | None = None,
     count: int | None = None,
@@ -182,11 +226,13 @@ def start(
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
     start function alone). ``count`` stops it at that safepoint, counted from 1. ``carry`` is Python
-    state that travels in its checkpoints. ``instruments`` trace and count what it does.
+    state that travels in its checkpoints. With ``canonical_nans`` every NaN that its arithmetic
+    makes is the canonical one, also when it has been restored; None: as a generated file was
+    compiled. ``instruments`` trace and count what it does.
 
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
     """
-    program, engine = engine_for(source, path, granularity, instruments)
+    program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
     run = runtime.start(
         program,
         imports or {},
@@ -209,35 +255,38 @@ def restore(
     *,
     path: str = "aot",
     granularity: str | None = None,
+    canonical_nans: bool | None = None,
     wasi: Wasi | None = None,
     trust_host_state: bool = False,
     instruments: Instruments | None = None,
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on either path whichever wrote it.
 
-    ``granularity`` None keeps the checkpoint's. ``wasi`` is the state that ``Wasi.load`` made of
-    the checkpoint's; its functions are among ``imports``. With ``trust_host_state`` the Python
-    state that it carries is read, which runs code that the file names; otherwise it travels on
-    unread.
+    ``granularity`` and ``canonical_nans`` None keep the checkpoint's. ``wasi`` is the state that
+    ``Wasi.load`` made of the checkpoint's; its functions are among ``imports``. With
+    ``trust_host_state`` the Python state that it carries is read, which runs code that the file
+    names; otherwise it travels on unread.
 
     Raises CheckpointError where the file is damaged, or is of another module, and UnlinkableError.
     """
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     granularity = granularity or snapshot.granularity
+    if canonical_nans is None:
+        canonical_nans = snapshot.canonical_nans
     given = imports or {}
     carry = runtime.carried_state(snapshot, trust_host_state)
     asked: list[str] = []
     if instruments is not None:
         instruments.load(snapshot.monitors)
     if path == "aot" and snapshot.granularity != granularity:
-        run = to_safepoint(source, snapshot, given, granularity, carry, instruments)
+        run = to_safepoint(source, snapshot, given, granularity, canonical_nans, carry, instruments)
         if run.finished:
             return run
         # Probes may have wanted it to stop as well.
         asked = [reason for reason in run.requests.take() if reason != HAND_OVER]
         # Without instruments, it is only below that the program goes on uncounted.
         snapshot = replace(run.snapshot(), monitors=snapshot.monitors)
-    program, engine = engine_for(source, path, granularity, instruments)
+    program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
     run = runtime.restore(
         program, snapshot, given, engine, wasi=wasi, carry=carry, observer=instruments
     )
@@ -252,12 +301,13 @@ def to_safepoint(
     snapshot: Snapshot,
     imports: Imports,
     granularity: str,
+    canonical_nans: bool,
     carry: Mapping[str, object],
     instruments: Instruments | None,
 ) -> Run:
     """The run of ``snapshot``, taken on by the interpreter to the next safepoint of
     ``granularity``, or to its end: generated code can be entered nowhere else."""
-    program, engine = engine_for(source, "interp", granularity, instruments)
+    program, engine = engine_for(source, "interp", granularity, instruments, canonical_nans)
     run = runtime.restore(program, snapshot, imports, engine, carry=carry, observer=instruments)
     run.requests.ask(HAND_OVER)
     run.go()

@@ -99,6 +99,11 @@ def make_parser() -> Parser:
         default="safepoint",
         help="where it will be possible to stop: at loops and calls, or everywhere (slow)",
     )
+    made["compile"].add_argument(
+        "--deterministic",
+        action="store_true",
+        help="have arithmetic make the canonical NaN alone, on every processor (slower)",
+    )
     made["validate"].add_argument("files", metavar="FILE", nargs="+")
     made["wat2wasm"].add_argument("file", metavar="IN")
     made["wat2wasm"].add_argument("-o", "--output", metavar="OUT.wasm", required=True)
@@ -207,10 +212,12 @@ class Toolchain:
             self.program: Program = source.program
             self.paths: Sequence[str] = ("aot", "interp")
             self.granularity = source.granularity
+            self.canonical_nans = source.canonical_nans
         else:
             self.program = program_of(source)
             self.paths = ("interp", "aot")
             self.granularity = "safepoint"
+            self.canonical_nans = False
 
     def start(
         self,
@@ -220,6 +227,7 @@ class Toolchain:
         *,
         path: str,
         granularity: str,
+        canonical_nans: bool,
         wasi: Wasi | None,
         count: int | None,
     ) -> Run:
@@ -232,6 +240,7 @@ class Toolchain:
             imports,
             path=path,
             granularity=granularity,
+            canonical_nans=canonical_nans,
             wasi=wasi,
             count=count,
             instruments=self.instruments,
@@ -289,7 +298,13 @@ def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
     module = load_module(parsed.file)
     with naming(parsed.file), progress_bar(len(module.binary)) as progress:
-        compile_file(module, parsed.output, granularity=parsed.granularity, progress=progress)
+        compile_file(
+            module,
+            parsed.output,
+            granularity=parsed.granularity,
+            canonical_nans=parsed.deterministic,
+            progress=progress,
+        )
     return 0
 
 

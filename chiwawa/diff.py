@@ -61,6 +61,7 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         ),
         "granularity": _pair(a.granularity, b.granularity),
         "safepoints": _pair(a.safepoints, b.safepoints),
+        "canonical_nans": _pair(a.canonical_nans, b.canonical_nans),
         "depth": _pair(len(a.frames), len(b.frames)),
         "frames": _frames(a.frames[::-1], b.frames[::-1], module),
         "plan": [
@@ -270,6 +271,8 @@ def render(difference: Description, a: str, b: str) -> str:
     for key, shown in (("granularity", str), ("safepoints", or_unknown)):
         if difference[key] is not None:
             lines.append(f"{key}: " + _sides(difference[key], shown))
+    if difference["canonical_nans"] is not None:
+        lines.append("canonical NaNs: " + _sides(difference["canonical_nans"], _yes_or_no))
     if difference["depth"] is not None:
         lines.append("depth: " + _sides(difference["depth"], "{} frames".format))
     if difference["frames"]:
@@ -392,4 +395,8 @@ def _global_lines(index: int, pair: Description) -> list[str]:
 
 
 def _segment_lines(index: int, pair: Description) -> list[str]:
-    return [f"  {pair['index']}: " + _sides(pair, lambda dropped: "yes" if dropped else "no")]
+    return [f"  {pair['index']}: " + _sides(pair, _yes_or_no)]
+
+
+def _yes_or_no(flag: bool) -> str:
+    return "yes" if flag else "no"

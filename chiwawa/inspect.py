@@ -46,6 +46,7 @@ def describe(
         "module": {"name": snapshot.module_name, "sha256": snapshot.module_hash.hex()},
         "granularity": snapshot.granularity,
         "safepoints": snapshot.safepoints,
+        "canonical_nans": snapshot.canonical_nans,
         "frames": describe_frames(
             snapshot.frames, module, None if module is None else source_lines(module)
         ),
@@ -180,6 +181,8 @@ def render(description: Description) -> str:
         f"granularity  {description['granularity']}",
         f"safepoints   {or_unknown(description['safepoints'])}",
     ]
+    if description["canonical_nans"]:
+        lines.append("NaNs         canonical")
     frames = description["frames"]
     lines += ["", f"frames: {len(frames)}, the youngest first"]
     lines += shortened(frames, _frame_lines)

@@ -12,7 +12,9 @@ else lists the instructions. A row says:
 - ``meaning``: one Python expression or assignment, or None for what both paths do by a rule of
   their own. Both compile this very text.
 - ``effects``: letters. ``r`` reads state that something else can write (memory, tables, globals),
-  ``w`` writes such state, ``t`` can trap. No letter: the result depends on the operands alone.
+  ``w`` writes such state, ``t`` can trap. None of these: the result depends on the operands alone.
+  ``n`` can make a NaN by arithmetic (spec 4.3.3, nans), whose bits the processor chooses; see
+  ``canonical``.
 - ``width``: the bytes that a load or store touches. ``high``: a bound that the result never passes,
   where the type's own is not the tightest.
 
@@ -30,7 +32,7 @@ where a value leaves the program.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
@@ -223,31 +225,31 @@ TABLE: tuple[Op, ...] = (
     # Floating-point arithmetic.
     Op("f32.abs", (0x8B,), (), "f32 -> f32", "abs(a)"),
     Op("f32.neg", (0x8C,), (), "f32 -> f32", "-a"),
-    Op("f32.ceil", (0x8D,), (), "f32 -> f32", "float_ceil(a)"),
-    Op("f32.floor", (0x8E,), (), "f32 -> f32", "float_floor(a)"),
-    Op("f32.trunc", (0x8F,), (), "f32 -> f32", "float_trunc(a)"),
-    Op("f32.nearest", (0x90,), (), "f32 -> f32", "float_nearest(a)"),
-    Op("f32.sqrt", (0x91,), (), "f32 -> f32", "f32_round(float_sqrt(a))"),
-    Op("f32.add", (0x92,), (), "f32 f32 -> f32", "f32_round(a + b)"),
-    Op("f32.sub", (0x93,), (), "f32 f32 -> f32", "f32_round(a - b)"),
-    Op("f32.mul", (0x94,), (), "f32 f32 -> f32", "f32_round(a * b)"),
-    Op("f32.div", (0x95,), (), "f32 f32 -> f32", "f32_round(float_div(a, b))"),
-    Op("f32.min", (0x96,), (), "f32 f32 -> f32", "float_min(a, b)"),
-    Op("f32.max", (0x97,), (), "f32 f32 -> f32", "float_max(a, b)"),
+    Op("f32.ceil", (0x8D,), (), "f32 -> f32", "float_ceil(a)", "n"),
+    Op("f32.floor", (0x8E,), (), "f32 -> f32", "float_floor(a)", "n"),
+    Op("f32.trunc", (0x8F,), (), "f32 -> f32", "float_trunc(a)", "n"),
+    Op("f32.nearest", (0x90,), (), "f32 -> f32", "float_nearest(a)", "n"),
+    Op("f32.sqrt", (0x91,), (), "f32 -> f32", "f32_round(float_sqrt(a))", "n"),
+    Op("f32.add", (0x92,), (), "f32 f32 -> f32", "f32_round(a + b)", "n"),
+    Op("f32.sub", (0x93,), (), "f32 f32 -> f32", "f32_round(a - b)", "n"),
+    Op("f32.mul", (0x94,), (), "f32 f32 -> f32", "f32_round(a * b)", "n"),
+    Op("f32.div", (0x95,), (), "f32 f32 -> f32", "f32_round(float_div(a, b))", "n"),
+    Op("f32.min", (0x96,), (), "f32 f32 -> f32", "float_min(a, b)", "n"),
+    Op("f32.max", (0x97,), (), "f32 f32 -> f32", "float_max(a, b)", "n"),
     Op("f32.copysign", (0x98,), (), "f32 f32 -> f32", "float_copysign(a, b)"),
     Op("f64.abs", (0x99,), (), "f64 -> f64", "abs(a)"),
     Op("f64.neg", (0x9A,), (), "f64 -> f64", "-a"),
-    Op("f64.ceil", (0x9B,), (), "f64 -> f64", "float_ceil(a)"),
-    Op("f64.floor", (0x9C,), (), "f64 -> f64", "float_floor(a)"),
-    Op("f64.trunc", (0x9D,), (), "f64 -> f64", "float_trunc(a)"),
-    Op("f64.nearest", (0x9E,), (), "f64 -> f64", "float_nearest(a)"),
-    Op("f64.sqrt", (0x9F,), (), "f64 -> f64", "float_sqrt(a)"),
-    Op("f64.add", (0xA0,), (), "f64 f64 -> f64", "a + b"),
-    Op("f64.sub", (0xA1,), (), "f64 f64 -> f64", "a - b"),
-    Op("f64.mul", (0xA2,), (), "f64 f64 -> f64", "a * b"),
-    Op("f64.div", (0xA3,), (), "f64 f64 -> f64", "float_div(a, b)"),
-    Op("f64.min", (0xA4,), (), "f64 f64 -> f64", "float_min(a, b)"),
-    Op("f64.max", (0xA5,), (), "f64 f64 -> f64", "float_max(a, b)"),
+    Op("f64.ceil", (0x9B,), (), "f64 -> f64", "float_ceil(a)", "n"),
+    Op("f64.floor", (0x9C,), (), "f64 -> f64", "float_floor(a)", "n"),
+    Op("f64.trunc", (0x9D,), (), "f64 -> f64", "float_trunc(a)", "n"),
+    Op("f64.nearest", (0x9E,), (), "f64 -> f64", "float_nearest(a)", "n"),
+    Op("f64.sqrt", (0x9F,), (), "f64 -> f64", "float_sqrt(a)", "n"),
+    Op("f64.add", (0xA0,), (), "f64 f64 -> f64", "a + b", "n"),
+    Op("f64.sub", (0xA1,), (), "f64 f64 -> f64", "a - b", "n"),
+    Op("f64.mul", (0xA2,), (), "f64 f64 -> f64", "a * b", "n"),
+    Op("f64.div", (0xA3,), (), "f64 f64 -> f64", "float_div(a, b)", "n"),
+    Op("f64.min", (0xA4,), (), "f64 f64 -> f64", "float_min(a, b)", "n"),
+    Op("f64.max", (0xA5,), (), "f64 f64 -> f64", "float_max(a, b)", "n"),
     Op("f64.copysign", (0xA6,), (), "f64 f64 -> f64", "float_copysign(a, b)"),
     # Conversions.
     Op("i32.wrap_i64", (0xA7,), (), "i64 -> i32", "a & 0xFFFFFFFF"),
@@ -265,14 +267,14 @@ TABLE: tuple[Op, ...] = (
     Op("f32.convert_i32_u", (0xB3,), (), "i32 -> f32", "f32_round(a)"),
     Op("f32.convert_i64_s", (0xB4,), (), "i64 -> f32", "f32_convert((a ^ 0x8000000000000000) - 0x8000000000000000)"),
     Op("f32.convert_i64_u", (0xB5,), (), "i64 -> f32", "f32_convert(a)"),
-    Op("f32.demote_f64", (0xB6,), (), "f64 -> f32", "f32_round(a)"),
+    Op("f32.demote_f64", (0xB6,), (), "f64 -> f32", "f32_round(a)", "n"),
     Op("f64.convert_i32_s", (0xB7,), (), "i32 -> f64", "float((a ^ 0x80000000) - 0x80000000)"),
     Op("f64.convert_i32_u", (0xB8,), (), "i32 -> f64", "float(a)"),
     Op("f64.convert_i64_s", (0xB9,), (), "i64 -> f64", "float((a ^ 0x8000000000000000) - 0x8000000000000000)"),
     Op("f64.convert_i64_u", (0xBA,), (), "i64 -> f64", "float(a)"),
     # The addition quiets a signalling NaN and changes nothing else. A product by one does so too,
     # but PyPy's compiler takes it away.
-    Op("f64.promote_f32", (0xBB,), (), "f32 -> f64", "a + -0.0"),
+    Op("f64.promote_f32", (0xBB,), (), "f32 -> f64", "a + -0.0", "n"),
     Op("i32.reinterpret_f32", (0xBC,), (), "f32 -> i32", "f32_bits(a)"),
     Op("i64.reinterpret_f64", (0xBD,), (), "f64 -> i64", "f64_bits(a)"),
     Op("f32.reinterpret_i32", (0xBE,), (), "i32 -> f32", "f32_from_bits(a)"),
@@ -360,6 +362,15 @@ def groups_of(op: Op) -> frozenset[str]:
         return frozenset(("compare",))
     # Of one operand of another type: what the signature says first and last.
     return frozenset(("convert" if op.params[0] != op.results[0] else "arithmetic",))
+
+
+@cache
+def canonical(op: Op) -> Op:
+    """``op`` as it is where every arithmetic NaN is the canonical one, the positive (the standard's
+    deterministic profile): the same row with another meaning, or itself."""
+    if "n" not in op.effects:
+        return op
+    return replace(op, meaning=f"float_canonical({op.meaning})")
 
 
 BY_CODE: dict[tuple[int, ...], Op] = {op.code: op for op in TABLE}

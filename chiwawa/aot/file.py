@@ -70,7 +70,13 @@ def function_names(module: Module, count: int) -> dict[int, str]:
     return names
 
 
-def options_for(module: Module, *, everywhere: bool = False, polls: bool = True) -> Options:
+def options_for(
+    module: Module,
+    *,
+    everywhere: bool = False,
+    canonical_nans: bool = False,
+    polls: bool = True,
+) -> Options:
     spaces = Spaces.of(module)
     return Options(
         spaces,
@@ -78,6 +84,7 @@ def options_for(module: Module, *, everywhere: bool = False, polls: bool = True)
         recursive_functions(spaces),
         function_names(module, len(spaces.funcs)),
         everywhere=everywhere,
+        canonical_nans=canonical_nans,
         polls=polls,
     )
 
@@ -87,15 +94,22 @@ def translate(
     out: TextIO,
     *,
     granularity: str = "safepoint",
+    canonical_nans: bool = False,
     polls: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Write the translation of ``module``, which is valid, to ``out``.
 
     ``granularity`` is ``safepoint`` or ``instruction`` (every boundary is a safepoint: slow).
-    ``polls`` False leaves the safepoints out, which only serves to measure what they cost.
+    With ``canonical_nans`` every NaN that arithmetic makes is the canonical one. ``polls`` False
+    leaves the safepoints out, which only serves to measure what they cost.
     """
-    options = options_for(module, everywhere=granularity == "instruction", polls=polls)
+    options = options_for(
+        module,
+        everywhere=granularity == "instruction",
+        canonical_nans=canonical_nans,
+        polls=polls,
+    )
     header = HEADER.format(name=described(module))
     out.write(header)
     line = header.count("\n") + 1
@@ -200,6 +214,8 @@ def write_tables(
     out.write(f"    name={name!a},\n")
     out.write(f"    hash={hashlib.sha256(module.binary).hexdigest()!r},\n")
     out.write(f"    granularity={granularity!r},\n")
+    if options.canonical_nans:
+        out.write("    canonical_nans=True,\n")
     field("types", [repr(letters(t)) for t in module.types])
     field(
         "imports",

@@ -60,12 +60,19 @@ def translate_on_demand(
     program: Program,
     *,
     granularity: str = "safepoint",
+    canonical_nans: bool = False,
     polls: bool = True,
     plan: Plan | None = None,
 ) -> Bundle:
     """The translation of ``module``, which is valid, and which ``program`` says everything else of.
-    What ``plan`` wants is part of it; ``polls`` False leaves the safepoints out."""
-    options = options_for(module, everywhere=granularity == "instruction", polls=polls)
+    What ``plan`` wants is part of it. With ``canonical_nans`` every NaN that arithmetic makes is
+    the canonical one; ``polls`` False leaves the safepoints out."""
+    options = options_for(
+        module,
+        everywhere=granularity == "instruction",
+        canonical_nans=canonical_nans,
+        polls=polls,
+    )
     digest = hashlib.sha256(module.binary).hexdigest()[:16]
     imported = options.spaces.imported_funcs
     codes: list[Code] = []
@@ -73,4 +80,4 @@ def translate_on_demand(
         filename = f"<chiwawa translation of {digest}, function {index}>"
         codes.append(Translation(index, options, plan, filename))
     names = [options.names[index] for index in range(imported)]
-    return Bundle(program, codes, module.types, granularity, names, module.binary)
+    return Bundle(program, codes, module.types, granularity, names, module.binary, canonical_nans)

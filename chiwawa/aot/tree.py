@@ -31,6 +31,7 @@ from chiwawa.aot.items import (
 from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
 from chiwawa.lower import Label, Lowered, Spaces
 from chiwawa.module import Instr
+from chiwawa.opcodes import canonical
 from chiwawa.sites import Sites
 from chiwawa_runtime.instance import weight
 from chiwawa_runtime.types import ValType
@@ -67,13 +68,15 @@ class Operand:
 @dataclass(slots=True)
 class Options:
     """``polls`` False leaves the safepoints out: only to measure what they cost.
-    ``suspendable`` says of a function index whether it is a generator."""
+    ``suspendable`` says of a function index whether it is a generator, ``canonical_nans`` that
+    every NaN that arithmetic makes is the canonical one."""
 
     spaces: Spaces
     suspendable: frozenset[int]
     recursive: frozenset[int]
     names: dict[int, str]
     everywhere: bool = False
+    canonical_nans: bool = False
     polls: bool = True
 
 
@@ -197,7 +200,7 @@ class _Builder:
     # Instructions with a meaning.
 
     def apply(self, instr: Instr) -> None:
-        op = instr.op
+        op = canonical(instr.op) if self.options.canonical_nans else instr.op
         how = usage(op)
         stack = self.stack
         traps = how.traps
@@ -242,7 +245,7 @@ class _Builder:
             self.emit(ast.Expr(node), trap)
             return
         if how.rounds:
-            self.round(node.args[0], trap)
+            self.round(node, trap)
             return
         top = how.high if how.typed else self.high_of_result(instr, nodes)
         if top is not None:
@@ -255,15 +258,20 @@ class _Builder:
             self.spill(len(stack) - 1)
 
     def round(self, node: Node, trap: int | None) -> None:
-        """Round to f32 in line: storing to a cell of four bytes and reading it again is what
-        ``f32_round`` does, at a third of the cost of a call."""
+        """What ``node`` is, ``f32_round`` of something or a function of that, with the rounding in
+        line: storing to a cell of four bytes and reading it again is what ``f32_round`` does, at a
+        third of the cost of a call."""
         for height, operand in enumerate(self.stack):
             if operand.cell:
                 self.spill(height)
         cell = ast.Subscript(ast.Name("f32_cell", fold.LOAD), const(0), fold.STORE)
-        self.emit(ast.Assign([cell], node), trap)
         read = fold.subscript(name("f32_cell"), const(0))
-        self.stack.append(Operand(read, state=True, cell=True))
+        rounding, result = node, read
+        if not fold.is_call(node, "f32_round"):
+            (rounding,) = node.args
+            node.args, result = [read], node
+        self.emit(ast.Assign([cell], rounding.args[0]), trap)
+        self.stack.append(Operand(result, state=True, cell=True))
 
     def high_of_result(self, instr: Instr, nodes: list[Node]) -> int | None:
         """The bound of a result whose type depends on immediates or operands."""

@@ -71,8 +71,8 @@ NO_IMMEDIATES: dict[str, Node] = {}
 class Usage:
     """What the translator asks of a row of the instruction table, worked out once. ``counts`` is
     how often each operand is named; ``lazy`` says that one may go unevaluated; ``rounds`` that the
-    meaning is ``f32_round`` of something; ``typed`` that ``high`` bounds the result (None: it is no
-    integer)."""
+    meaning is ``f32_round`` of something, or the canonical form of that; ``typed`` that ``high``
+    bounds the result (None: it is no integer)."""
 
     template: fold.Template
     counts: tuple[int, ...]
@@ -103,7 +103,7 @@ def usage(op: Op) -> Usage:
         writes="w" in op.effects,
         traps="t" in op.effects,
         lazy=op.mnemonic == "select",
-        rounds=op.meaning.startswith("f32_round("),
+        rounds=op.meaning.startswith(("f32_round(", "float_canonical(f32_round(")),
         typed=typed,
         high=top if op.high is None else op.high,
     )

@@ -1,4 +1,5 @@
-"""What starts and restores the program for the debugger: with instruments, for their probes."""
+"""What starts and restores the program for the debugger: with instruments, for their probes, and
+with canonical NaNs, since it must compute the same when it is run again."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ class Probing:
 
     paths = api.PATHS
     granularity = "instruction"
+    canonical_nans = True
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -34,6 +36,7 @@ class Probing:
         *,
         path: str,
         granularity: str,
+        canonical_nans: bool,
         wasi: Wasi | None,
         count: int | None,
     ) -> Run:
@@ -45,6 +48,7 @@ class Probing:
             imports,
             path=path,
             granularity=granularity,
+            canonical_nans=canonical_nans,
             wasi=wasi,
             count=count,
             instruments=self.instruments,
@@ -67,6 +71,7 @@ class Probing:
             imports,
             path=path,
             granularity=granularity,
+            canonical_nans=self.canonical_nans,
             wasi=wasi,
             trust_host_state=trust_host_state,
             instruments=self.instruments,

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from chiwawa.module import Instr, MemArg
-from chiwawa.opcodes import Op
+from chiwawa.opcodes import Op, canonical
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.numerics import NAMESPACE, f32_from_bits, f64_from_bits
 from chiwawa_runtime.traps import HANDLERS
@@ -157,4 +157,5 @@ def handler(instr: Instr, instance: Instance) -> Handler:
     if rule is not None:
         return rule(instr)
     env = environment(instr, instance)
-    return factory(instr.op, tuple(env))(**env)
+    op = canonical(instr.op) if instance.engine.canonical_nans else instr.op
+    return factory(op, tuple(env))(**env)

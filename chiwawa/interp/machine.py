@@ -64,6 +64,7 @@ class InterpreterEngine:
         spaces: Spaces,
         *,
         everywhere: bool = False,
+        canonical_nans: bool = False,
         plan: Plan | None = None,
         names: Mapping[str, Any] | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class InterpreterEngine:
         self.names = names or {}
         self.everywhere = everywhere
         self.granularity = "instruction" if everywhere else "safepoint"
+        self.canonical_nans = canonical_nans
         self.recursive = recursive_functions(spaces)
         self.instance: Instance
         self.codes: dict[int, Code] = {}

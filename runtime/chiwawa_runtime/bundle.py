@@ -97,7 +97,8 @@ class WrittenCode:
 class Bundle:
     """Everything that a generated file offers. ``codes`` are of its own functions, in order;
     ``imported_names`` what its code calls the imported ones; ``packed`` the module's binary, as the
-    file has it or as it is."""
+    file has it or as it is; ``canonical_nans`` whether every NaN that arithmetic makes is the
+    canonical one."""
 
     program: Program
     codes: Sequence[Code]
@@ -105,6 +106,7 @@ class Bundle:
     granularity: str
     imported_names: Sequence[str]
     packed: str | bytes
+    canonical_nans: bool = False
 
     @cached_property
     def module(self) -> bytes:
@@ -139,6 +141,7 @@ def bundle(
     name: str,
     hash: str,
     granularity: str,
+    canonical_nans: bool = False,
     types: Sequence[str],
     imports: Sequence[tuple[str, str, tuple[Any, ...]]],
     functions: Sequence[int],
@@ -185,7 +188,7 @@ def bundle(
         recursive=frozenset(recursive),
     )
     own = [WrittenCode(row, functypes, func_space) for row in codes]
-    return Bundle(program, own, functypes, granularity, imported_names, module)
+    return Bundle(program, own, functypes, granularity, imported_names, module, canonical_nans)
 
 
 def run_file(file: Bundle) -> None:

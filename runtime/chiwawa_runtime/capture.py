@@ -144,6 +144,7 @@ def capture(
         wasi=wasi,
         host=host,
         monitors=monitors,
+        canonical_nans=engine.canonical_nans,
     )
 
 

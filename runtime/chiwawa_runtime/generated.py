@@ -63,6 +63,7 @@ class GeneratedEngine:
         # Few functions that cannot recur fit on any stack, and need no thread for each call.
         self.deep = bool(bundle.program.recursive) or len(bundle.codes) > SHALLOW
         self.granularity = bundle.granularity
+        self.canonical_nans = bundle.canonical_nans
         # A module's dict rather than a plain one: PyPy looks globals up in it without hashing.
         self.namespace: dict[str, Any] = ModuleType(GENERATED).__dict__
         self.namespace.update(BUILTINS)
@@ -95,7 +96,8 @@ class GeneratedEngine:
 
     def refit(self, bundle: Bundle) -> None:
         """Go on with the functions of another translation of the same program, of the same
-        granularity. Frames of the present one stay what they are until they are revived."""
+        granularity and with the same NaNs. Frames of the present one stay what they are until they
+        are revived."""
         self.bundle = bundle
         self.generation += 1
         self.take_functions()

@@ -80,6 +80,8 @@ class Engine(Protocol):
     deep: bool
     #: ``safepoint`` or ``instruction``.
     granularity: str
+    #: Whether every NaN that arithmetic makes is the canonical one.
+    canonical_nans: bool
     #: Grows whenever its functions are prepared anew: frames from before are to be revived.
     generation: int
 

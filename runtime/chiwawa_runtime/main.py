@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from chiwawa_runtime import capture, checkpoint, driver
@@ -29,6 +30,7 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.instance import Imports
+from chiwawa_runtime.nans import makes_nans
 from chiwawa_runtime.options import Options, Parser, UsageError, add_options, options_of, split
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.snapshot import FuncIdx, Snapshot
@@ -48,8 +50,9 @@ _WASI = (PREVIEW1.module, UNSTABLE.module)
 
 
 class Runner(Protocol):
-    """What can run a program. ``paths`` has the default first; ``granularity`` is the default of a
-    new run. ``start`` and ``restore`` are as in ``chiwawa.api``."""
+    """What can run a program. ``paths`` has the default first; ``granularity`` and
+    ``canonical_nans`` are the defaults of a new run. ``start`` and ``restore`` are as in
+    ``chiwawa.api``."""
 
     @property
     def program(self) -> Program: ...
@@ -57,6 +60,8 @@ class Runner(Protocol):
     def paths(self) -> Sequence[str]: ...
     @property
     def granularity(self) -> str: ...
+    @property
+    def canonical_nans(self) -> bool: ...
 
     def start(
         self,
@@ -66,6 +71,7 @@ class Runner(Protocol):
         *,
         path: str,
         granularity: str,
+        canonical_nans: bool,
         wasi: Wasi | None,
         count: int | None,
     ) -> Run: ...
@@ -91,6 +97,7 @@ class FileRunner:
         self.bundle = bundle
         self.program = bundle.program
         self.granularity = bundle.granularity
+        self.canonical_nans = bundle.canonical_nans
 
     def check(self, granularity: str | None) -> None:
         if granularity not in (None, self.granularity):
@@ -98,6 +105,15 @@ class FileRunner:
                 f"this file was compiled with --granularity {self.granularity}: "
                 f"another takes chiwawa run FILE"
             )
+
+    def engine(self, canonical_nans: bool) -> GeneratedEngine | None:
+        """An engine with such NaNs; None where this file's code makes others."""
+        bundle = self.bundle
+        if bundle.canonical_nans != canonical_nans:
+            if makes_nans(bundle.module):
+                return None
+            bundle = replace(bundle, canonical_nans=canonical_nans)
+        return GeneratedEngine(bundle)
 
     def start(
         self,
@@ -107,11 +123,17 @@ class FileRunner:
         *,
         path: str,
         granularity: str,
+        canonical_nans: bool,
         wasi: Wasi | None,
         count: int | None,
     ) -> Run:
         self.check(granularity)
-        engine = GeneratedEngine(self.bundle)
+        engine = self.engine(canonical_nans)
+        if engine is None:
+            raise UsageError(
+                "--deterministic: this file was compiled without it, and its arithmetic can make "
+                "NaNs: chiwawa run FILE --deterministic, or chiwawa compile --deterministic"
+            )
         return driver.start(self.program, imports, engine, name, args, wasi=wasi, count=count)
 
     def restore(
@@ -125,7 +147,13 @@ class FileRunner:
         trust_host_state: bool,
     ) -> Run:
         self.check(granularity)
-        engine = GeneratedEngine(self.bundle)
+        engine = self.engine(snapshot.canonical_nans)
+        if engine is None:
+            was, is_ = ("with", "without") if snapshot.canonical_nans else ("without", "with")
+            raise CheckpointError(
+                f"the program was run {was} --deterministic, and this file was compiled {is_} it: "
+                "chiwawa run FILE --restore can take it on from there"
+            )
         youngest = snapshot.frames[0] if snapshot.frames else None
         if youngest is not None and snapshot.granularity != self.granularity:
             imported = len(self.program.functions) - len(self.bundle.codes)
@@ -228,6 +256,7 @@ def started(
         imports_for(program, wasi),
         path=path,
         granularity=granularity,
+        canonical_nans=options.deterministic or runner.canonical_nans,
         wasi=wasi,
         count=options.at,
     )

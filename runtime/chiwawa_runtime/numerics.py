@@ -211,6 +211,14 @@ def float_nearest(a: float) -> float:
 
 float_copysign = copysign
 
+#: The positive one. An f32 NaN is kept as an f64, so it is that of both.
+_CANONICAL_NAN = f64_from_bits(0x7FF8000000000000)
+
+
+def float_canonical(a: float) -> float:
+    """``a``, and the canonical NaN for any NaN (the deterministic profile)."""
+    return a if a == a else _CANONICAL_NAN
+
 
 # Integer division (spec 4.3.2): towards zero; the remainder has the dividend's sign.
 
@@ -350,6 +358,7 @@ NAMESPACE: dict[str, object] = {
     "float_trunc": float_trunc,
     "float_nearest": float_nearest,
     "float_copysign": float_copysign,
+    "float_canonical": float_canonical,
     "i32_div_s": i32_div_s,
     "i32_rem_s": i32_rem_s,
     "i64_div_s": i64_div_s,

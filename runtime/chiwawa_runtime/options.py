@@ -135,7 +135,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     wasi.add_argument(
         "--deterministic",
         action="store_true",
-        help="virtual clocks and repeatable randomness, so that two runs are the same",
+        help="virtual clocks, repeatable randomness, canonical NaNs: two runs are the same",
     )
     stop = parser.add_argument_group(
         "checkpoints", "SIGUSR1 always asks for one, where the system has it."

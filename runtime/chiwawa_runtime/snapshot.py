@@ -78,7 +78,8 @@ class Snapshot:
     """Everything. Index spaces are the module's, imports first; ``frames`` the youngest first.
 
     ``safepoints`` is how many safepoints the run has passed, where it counted them from its start.
-    ``granularity`` is ``safepoint`` or ``instruction``: what that number counts.
+    ``granularity`` is ``safepoint`` or ``instruction``: what that number counts. With
+    ``canonical_nans`` every NaN that arithmetic makes is the canonical one.
     ``wasi`` is the payload of the section ``chiwawa.wasi``, ``host`` that of ``chiwawa.host``
     (a pickle: never loaded without consent), ``monitors`` that of ``chiwawa.monitors`` (what
     instruments have counted).
@@ -98,3 +99,4 @@ class Snapshot:
     wasi: bytes | None = None
     host: bytes | None = None
     monitors: bytes | None = None
+    canonical_nans: bool = False

@@ -46,6 +46,8 @@ class Call:
     make_imports: MakeImports = no_imports
     #: Where the run is broken off: at that safepoint, of either granularity.
     limit: int | None = None
+    #: None: as a generated file was compiled.
+    canonical_nans: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def begin(
         call.make_imports(log),
         path=path,
         granularity=granularity,
+        canonical_nans=call.canonical_nans,
     )
     run.requests.count_from(0, count)
     return Session(run, log)

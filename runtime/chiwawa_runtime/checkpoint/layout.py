@@ -13,7 +13,7 @@ section named n; docs/checkpoint-format.md explains each byte::
     corestack ::= custom("corestack")     0x00 name vec(frame)                        "main"
     frame     ::= 0x00 0:u32 funcidx:u32 codeoffset:u32 vec(value) vec(value)
     value     ::= 0x7F s32 | 0x7E s64 | 0x7D byte^4 | 0x7C byte^8 | 0x01
-    chiwawa   ::= custom("chiwawa")       version:u32 hash:byte^32 granularity:byte
+    chiwawa   ::= custom("chiwawa")       version:u32 hash:byte^32 mode:byte
                   (0x00 | 0x01 safepoints:u64) plan:vec(call) unformed:vec(typed)
                   memories:vec(min:u64) globals:vec(mut:byte ref?) tables:vec(table)
                   elems:vec(bool) datas:vec(bool)
@@ -41,6 +41,8 @@ HEADER = MAGIC + b"\x01\0\0\0"
 FORMAT_VERSION = 1
 THREAD_NAME = "main"
 GRANULARITIES = ("safepoint", "instruction")
+#: The bits of the mode: which granularity, and whether NaNs are canonical.
+FINE, CANONICAL_NANS = 1, 2
 HASH_SIZE = 32
 
 CUSTOM, MEMORY, GLOBAL, DATA = 0, 5, 6, 11

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 
 from chiwawa_runtime.checkpoint.cursor import Cursor, malformed
 from chiwawa_runtime.checkpoint.layout import (
+    CANONICAL_NANS,
     CONST_OPCODES,
     CUSTOM,
     DIGEST_PREFIX,
     DIGEST_SIZE,
+    FINE,
     FORMAT_VERSION,
     GRANULARITIES,
     HASH_SIZE,
@@ -149,7 +151,7 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]], allowance: int) ->
             f"this chiwawa reads version {FORMAT_VERSION}"
         )
     module_hash = cursor.take(HASH_SIZE)
-    granularity = GRANULARITIES[cursor.flag()]
+    granularity, canonical_nans = _mode(cursor)
     safepoints = cursor.u(64) if cursor.flag() else None
     plan = tuple(PlannedCall(cursor.u(32), cursor.typed()) for _ in range(cursor.count()))
     unformed = cursor.typed()
@@ -178,11 +180,21 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]], allowance: int) ->
         data[slice(*where["chiwawa.wasi"])] if "chiwawa.wasi" in where else None,
         data[slice(*where["chiwawa.host"])] if "chiwawa.host" in where else None,
         data[slice(*where["chiwawa.monitors"])] if "chiwawa.monitors" in where else None,
+        canonical_nans,
     )
     check_shape(snapshot)
     if segments([m.data for m in snapshot.memories]) != [(i, a, b) for i, a, b, _ in stored]:
         raise malformed("the data segments are not the canonical ones", where["data"][0])
     return snapshot
+
+
+def _mode(cursor: Cursor) -> tuple[str, bool]:
+    """The granularity, and whether NaNs are canonical."""
+    mode = cursor.byte()
+    if mode & ~(FINE | CANONICAL_NANS):
+        cursor.pos -= 1
+        raise cursor.error(f"unknown mode 0x{mode:02x}")
+    return GRANULARITIES[mode & FINE], bool(mode & CANONICAL_NANS)
 
 
 def _origin(core: Cursor, modules: Cursor) -> str:

@@ -7,10 +7,12 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from chiwawa_runtime.checkpoint.layout import (
+    CANONICAL_NANS,
     CONST_OPCODES,
     CUSTOM,
     DATA,
     DIGEST_PREFIX,
+    FINE,
     FORMAT_VERSION,
     GLOBAL,
     GRANULARITIES,
@@ -192,7 +194,8 @@ def _frame(out: bytearray, frame: Frame, unformed: list[tuple[ValType, Value]]) 
 def _chiwawa(snapshot: Snapshot, unformed: Sequence[tuple[ValType, Value]]) -> bytearray:
     out = bytearray(encode_u(FORMAT_VERSION))
     out += snapshot.module_hash
-    out.append(GRANULARITIES.index(snapshot.granularity))
+    fine = FINE * GRANULARITIES.index(snapshot.granularity)
+    out.append(fine | CANONICAL_NANS * snapshot.canonical_nans)
     out += b"\0" if snapshot.safepoints is None else b"\x01" + encode_u(snapshot.safepoints)
     out += encode_u(len(snapshot.plan))
     for call in snapshot.plan:

@@ -166,4 +166,5 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
         dropped_datas=_FLAGS,
         wasi=st.none() | st.binary(max_size=9),
         host=st.none() | st.binary(max_size=9),
+        canonical_nans=st.booleans(),
     )

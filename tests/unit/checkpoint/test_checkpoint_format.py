@@ -162,6 +162,24 @@ def test_no_view_of_a_memory_is_left() -> None:
 
 
 @pytest.mark.parametrize(
+    ("granularity", "canonical_nans", "mode"),
+    [
+        ("safepoint", False, 0),
+        ("instruction", False, 1),
+        ("safepoint", True, 2),
+        ("instruction", True, 3),
+    ],
+)
+def test_granularity_and_nans_share_a_byte(
+    granularity: str, canonical_nans: bool, mode: int
+) -> None:
+    snapshot = dataclasses.replace(EMPTY, granularity=granularity, canonical_nans=canonical_nans)
+    data = encode(snapshot)
+    assert b"\x07chiwawa\1" + bytes(32) + bytes((mode,)) in data
+    assert decode(data) == snapshot
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"module_hash": b"short"}, "hash"),

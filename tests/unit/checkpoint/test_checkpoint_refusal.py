@@ -115,6 +115,8 @@ def _changed(old: bytes, new: bytes, snapshot: Snapshot = EMPTY) -> bytes:
     return with_digest(body.replace(old, new))
 
 
+#: The version and the module's hash, which the byte of the mode comes after.
+MODE = b"\x07chiwawa\1" + bytes(32)
 MEMORY = dataclasses.replace(
     EMPTY,
     memories=(MemoryImage(MemoryType(Limits(1, 3)), patched(2, {200: b"abc", 8192: b"xyz"})),),
@@ -125,6 +127,8 @@ MEMORY = dataclasses.replace(
     ("data", "message"),
     [
         (_changed(b"\x07chiwawa\1", b"\x07chiwawa\2"), "format version is 2"),
+        (_changed(MODE + b"\0", MODE + b"\4"), "unknown mode 0x04"),
+        (_changed(MODE + b"\0", MODE + b"\x83"), "unknown mode 0x83"),
         (_changed(b"\x07\x04core\0\0", b"\x08\x04core\0\x80\0"), "representation too long"),
         (_changed(b"\x07\x04core\0\0", b"\x08\x04core\0\1\xff"), "malformed UTF-8"),
         (_changed(b"\x07\x04core\0\0", b"\x08\x04core\0\1a"), "not the process's"),

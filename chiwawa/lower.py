@@ -66,6 +66,8 @@ class Lowered:
     #: Whether the boundary at that position can be reached (always False at else and end).
     reached: list[bool] = field(default_factory=list)
     safepoints: set[int] = field(default_factory=set)
+    #: How many constructs are in each other at most, in code that can be reached.
+    nesting: int = 0
     #: The type of the function called there.
     calls: dict[int, FuncType] = field(default_factory=dict)
 
@@ -259,6 +261,7 @@ class _Lowering:
         label = Label(kind, position, params, results, below, self.height - len(params))
         self.result.labels[position] = label
         self.control.append(label)
+        self.result.nesting = max(self.result.nesting, len(self.control) - 1)
 
     def step_unreachable(self, position: int, instr: Instr) -> None:
         self.live = False

@@ -18,6 +18,7 @@ from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import Options, build
 from chiwawa.lower import Lowered, lower
 from chiwawa.sites import Plan, Sites
+from chiwawa_runtime.deep import call_deep
 from chiwawa_runtime.types import F32, F64, NumType, ValType
 
 
@@ -34,6 +35,10 @@ class Translated:
     lowered: Lowered
 
 
+#: Constructs in each other that any stack has room for.
+SHALLOW = 50
+
+
 def zero(valtype: ValType) -> str:
     """Source of the default value of a type (spec 4.2.1)."""
     if isinstance(valtype, NumType):
@@ -47,8 +52,16 @@ def translate_function(
     """Translate the function ``index``, which is defined in the module, with what instruments want
     of it in it."""
     lowered = lower(options.spaces, index, everywhere=options.everywhere)
-    generator = index in options.suspendable
     sites = (None if plan is None else plan(lowered)) or Sites()
+    if lowered.nesting > SHALLOW:
+        # What makes statements of constructs recurses into them.
+        return call_deep(lambda: translated(lowered, options, writer, sites))  # type: ignore[no-any-return]
+    return translated(lowered, options, writer, sites)
+
+
+def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites) -> Translated:
+    index = lowered.index
+    generator = index in options.suspendable
     items = build(lowered, options, sites)
     body, uses_pc = structure(lowered, items)
     slots = resumed_slots(lowered)

@@ -63,6 +63,8 @@ class If(Surveyed):
     #: The code offset at which the second arm begins, and at which the construct ends.
     else_offset: int
     end_offset: int
+    #: What ``leaves`` says of it, once it has been asked: deep ones are asked often.
+    leaves: bool | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -110,8 +112,10 @@ def leaves(items: list[Item]) -> bool:
             return True
         case Plain(node=ast.Expr(value=ast.Call(func=ast.Name(id="unreachable")))):
             return True
-        case If(then=then, orelse=orelse):
-            return leaves(then) and leaves(orelse)
+        case If() as choice:
+            if choice.leaves is None:
+                choice.leaves = leaves(choice.then) and leaves(choice.orelse)
+            return choice.leaves
         case Loop(label=label) | Block(label=label):
             return not label.leaves
     return False

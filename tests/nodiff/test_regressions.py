@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import Call, check
+from harness import Call, both, check
 
 from chiwawa.source import load
 
@@ -81,3 +81,22 @@ def test_both_paths_agree_on(text: str, args: tuple[int, ...], kind: str) -> Non
     call = Call(load(f"(module {text})"), "f", args)
     ending = check(call, stops=50, crossings=50, instruction_stops=300, instruction_crossings=100)
     assert ending.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("(block (br_if 1 (local.get 0))", ")"),
+        ("(loop (local.set 0 (i32.add (local.get 0) (i32.const 1)))", ")"),
+        ("(if (local.get 0) (then ", "))"),
+    ],
+    ids=["block", "loop", "if"],
+)
+def test_constructs_nested_deeper_than_python_recurses(opening: str, closing: str) -> None:
+    deep = 1500
+    body = opening * deep + closing * deep
+    module = load(
+        f'(module (func (export "f") (param i32) (result i32) (block {body}) (i32.const 7)))'
+    )
+    for argument in (1, 0):
+        assert both(Call(module, "f", (argument,))).detail[0][0] == 7

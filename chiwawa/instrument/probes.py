@@ -316,6 +316,10 @@ class Probes:
         """Whether functions were prepared with other probes than there are now."""
         return self.active != tuple(self.probes)
 
+    def writing(self) -> bool:
+        """Whether some probe may change what the program has."""
+        return any(probe.writes for probe in self.active)
+
     def activate(self) -> None:
         """The probes that there are now fire, in functions that are prepared from now on."""
         self.active = tuple(self.probes)

@@ -66,7 +66,8 @@ class Instruments:
             for position, site in self.counters.sites(lowered):
                 at.setdefault(position, []).append(site)
         if self.tracer is not None:
-            for position, site in self.tracer.sites(lowered):
+            changing = self.probes.writing()
+            for position, site in self.tracer.sites(lowered, changing):
                 at.setdefault(position, []).append(site)
         # Last, because what a probe does may be that the instruction is not reached.
         for position, site in self.probes.sites(lowered):
@@ -104,9 +105,13 @@ class Instruments:
         if "tree" in self.counters.kinds:
             for frame in reversed(frames):
                 profile.node = profile.node.child(frame.function)
-        if frames and self.counters.kinds:
-            lowered, position = self.place(frames[0])
+        if not frames:
+            return
+        lowered, position = self.place(frames[0])
+        if self.counters.kinds:
             self.counters.enter(lowered, position)
+        if self.tracer is not None:
+            self.tracer.enter(lowered, frames[0].locals)
 
     def place(self, frame: RawFrame) -> tuple[Lowered, int]:
         assert self.instance is not None

@@ -14,10 +14,11 @@ Each line is made by one expression of its own, so it costs little more than its
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from chiwawa.instrument.blocks import partition
 from chiwawa.instrument.cells import clipped
 from chiwawa.instrument.many import Texts
 from chiwawa.lower import Lowered
@@ -78,6 +79,8 @@ class Tracer:
         self.globals = module.global_types()
         self.imported = len(module.func_typeidxs()) - len(module.funcs)
         self.functions: dict[int, FuncIdx] = {}
+        #: The text of the locals in the line before, for lines with the same.
+        self.locals = [""]
         self.names: dict[str, Any] = {
             "trace": self.trace,
             "trace_host": self.trace_host,
@@ -85,6 +88,7 @@ class Tracer:
             "trace_f32": FloatTexts("F32", f32_text),
             "trace_f64": FloatTexts("F64", f64_text),
             "trace_bytes": trace_bytes,
+            "trace_locals": self.locals,
         }
         for valtype in (FUNCREF, EXTERNREF):
             self.names[f"trace_{valtype.heap}"] = self.referring(valtype)
@@ -128,41 +132,66 @@ class Tracer:
 
     # What is to run.
 
-    def sites(self, lowered: Lowered) -> Iterator[tuple[int, Site]]:
+    def sites(self, lowered: Lowered, changing: bool = False) -> Iterator[tuple[int, Site]]:
+        """The sites of a function. ``changing``: there are probes that may change its locals.
+
+        Within a basic block nothing else writes lines, and locals change by few instructions; so
+        their text is made for the first line, and after such an instruction."""
         wanted = self.tracing.functions
         if wanted is not None and lowered.index not in wanted:
             return
         events = self.tracing.events
+        leaders = {block[0] for block in partition(lowered)}
+        known = False
         for position, reached in enumerate(lowered.reached):
-            if reached:
-                instr = lowered.body[position]
-                if "all" in events or not events.isdisjoint(groups_of(instr.op)):
-                    yield position, self.site(lowered, position, instr)
+            if not reached:
+                continue
+            instr = lowered.body[position]
+            known = known and position not in leaders
+            if "all" in events or not events.isdisjoint(groups_of(instr.op)):
+                yield position, self.site(lowered, position, instr, known)
+                known = not changing
+            if instr.op.name in ("local.set", "local.tee"):
+                known = False
 
-    def site(self, lowered: Lowered, position: int, instr: Instr) -> Site:
+    def enter(self, lowered: Lowered, locals_: Sequence[Any]) -> None:
+        """A function goes on with these locals, perhaps within a block."""
+        if "locals" in self.tracing.resources:
+            values = {f"l{i}": value for i, value in enumerate(locals_)}
+            source = self.locals_source(lowered)
+            self.locals[0] = eval(source, {**self.names, **values})
+
+    @property
+    def separator(self) -> str:
+        return ", " if self.tracing.format == "text" else '", "'
+
+    def locals_source(self, lowered: Lowered) -> str:
+        pieces = self.texts.pieces(lowered.locals, "l", self.separator, MOST_VALUES)
+        return f"f{quoted(pieces)}"
+
+    def site(self, lowered: Lowered, position: int, instr: Instr, known: bool) -> Site:
+        """``known``: the text of the locals is that of the line before."""
         text = clipped(format_instr(self.module, instr, lowered.index), LONGEST)
-        separator = ", " if self.tracing.format == "text" else '", "'
-        fields = dict(self.fields(lowered, position, instr, separator))
+        fields = dict(self.fields(lowered, position, instr))
         if self.tracing.format == "text":
             line = self.text_line(lowered.index, instr.offset, text, fields)
         else:
             line = self.json_line(lowered.index, instr.offset, text, fields)
         host = instr.op.name == "call" and instr.imm[0] < self.imported
-        call = "trace_host" if host else "trace"
-        return Site(f"{call}({line})", reads=bool(fields), undo="untrace()")
+        source = f"{'trace_host' if host else 'trace'}({line})"
+        if "Locals" in fields and lowered.locals and not known:
+            source = f"trace_locals[0] = {self.locals_source(lowered)}; {source}"
+        return Site(source, reads=bool(fields), undo="untrace()")
 
-    def fields(
-        self, lowered: Lowered, position: int, instr: Instr, separator: str
-    ) -> Iterator[tuple[str, str]]:
-        """What a line holds besides where it is: pieces of an f-string that give values, with
-        ``separator`` between them."""
+    def fields(self, lowered: Lowered, position: int, instr: Instr) -> Iterator[tuple[str, str]]:
+        """What a line holds besides where it is: pieces of an f-string that give values."""
         wanted = self.tracing.resources
-        texts = self.texts
+        texts, separator = self.texts, self.separator
         if "stack" in wanted:
             types = lowered.types_at(position)
             yield "Stack", texts.pieces(types, "s", separator, MOST_OPERANDS, last=True)
         if "locals" in wanted:
-            yield "Locals", texts.pieces(lowered.locals, "l", separator, MOST_VALUES)
+            yield "Locals", "{trace_locals[0]}" if lowered.locals else ""
         if "globals" in wanted:
             types = tuple(g.type for g in self.globals)
             yield "Globals", texts.pieces(types, "g", separator, MOST_VALUES, attribute=".value")
@@ -177,7 +206,7 @@ class Tracer:
         for name, pieces in fields.items():
             if name != "Memory" or pieces:
                 parts.append(f"{name}:[{pieces}]")
-        return f"f{quoted('[' + ' | '.join(parts) + ']')}"
+        return f"f{quoted('[' + ' | '.join(parts) + ']', newline=True)}"
 
     def json_line(self, function: int, offset: int, text: str, fields: dict[str, str]) -> str:
         parts = []
@@ -188,7 +217,7 @@ class Tracer:
             if name != "Memory" or pieces:
                 values = f'"{pieces}"' if pieces else ""
                 parts.append(f'"{name.lower()}": [{values}]')
-        return f"f{quoted('{{' + ', '.join(parts) + '}}')}"
+        return f"f{quoted('{{' + ', '.join(parts) + '}}', newline=True)}"
 
 
 class FloatTexts(dict[float, str]):
@@ -215,12 +244,13 @@ def escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, newline: bool = False) -> str:
     """``text``, in which braces mean what they mean in an f-string, as the literal's rest."""
+    end = "\\n'" if newline else "'"
     if text.isprintable() and "'" not in text and "\\" not in text:
-        return f"'{text}\\n'"
+        return f"'{text}{end}"
     body = "".join(c if c.isprintable() and c not in "\\'" else ascii_escape(c) for c in text)
-    return f"'{body}\\n'"
+    return f"'{body}{end}"
 
 
 def ascii_escape(character: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from functools import cache
 from typing import Any
 
 import pytest
 
-from chiwawa import At, HostError, Match, Module, instantiate
+from chiwawa import At, HostError, Instruments, Match, Module, Tracer, Tracing, instantiate
 from chiwawa.source import load
 from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.types import F32, F64, I32, I64
@@ -262,3 +263,25 @@ def test_later_probes_see_what_earlier_ones_have_set(path: str) -> None:
     instance.probe(match, lambda at: log.append(at.operands))
     assert instance.invoke("plain", (1, 2)) == [42]
     assert log == [(1, 2), (40, 2)]
+
+
+@both_paths
+@both_granularities
+def test_the_trace_shows_the_locals_as_a_probe_leaves_them(path: str, granularity: str) -> None:
+    """Lines of one block share the text of the locals, unless something may change them."""
+    module = load("""(module (func (export "main") (param i32) (result i32)
+      nop nop (local.set 0 (i32.const 5)) nop (local.get 0)))""")
+    out = io.StringIO()
+    tracing = Tracing(events=frozenset(("control", "local")), resources=frozenset(("locals",)))
+    instruments = Instruments(module, tracer=Tracer(module, tracing, out))
+    run = start(module, "main", [1], path=path, granularity=granularity, instruments=instruments)
+    second = module.funcs[0].body[1].offset
+    probe = run.instance.probe(
+        Match(at=(0, second)), lambda at: at.set_local(0, at.locals[0] + 1), writes=True
+    )
+    assert run.go()
+    probe.remove()
+    instruments.finish()
+    assert run.results == [5]
+    lines = [line.partition("Locals:")[2] for line in out.getvalue().splitlines()]
+    assert lines == ["[I32(1)]]", "[I32(1)]]", "[I32(2)]]", "[I32(5)]]", "[I32(5)]]"]

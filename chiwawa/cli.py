@@ -12,19 +12,14 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from chiwawa.aot import Progress
     from chiwawa.api import Runnable
-    from chiwawa.instrument import Instruments
     from chiwawa.module import Module
-    from chiwawa_runtime.driver import Run
-    from chiwawa_runtime.instance import Imports
     from chiwawa_runtime.options import Parser
-    from chiwawa_runtime.program import Program
     from chiwawa_runtime.snapshot import Snapshot
-    from chiwawa_runtime.wasi import Wasi
 
 COMMANDS = {
     "run": "run a module (.wasm, .wat) or a generated file (.py); the word run may be left out",
@@ -199,78 +194,8 @@ def output(file: str | None, text: str) -> None:
 # Commands.
 
 
-class Toolchain:
-    """What ``chiwawa_runtime.main`` needs to run a program with everything that there is."""
-
-    def __init__(self, source: Runnable, instruments: Instruments | None = None) -> None:
-        from chiwawa.program import program_of
-        from chiwawa_runtime.bundle import Bundle
-
-        self.source = source
-        self.instruments = instruments
-        if isinstance(source, Bundle):
-            self.program: Program = source.program
-            self.paths: Sequence[str] = ("aot", "interp")
-            self.granularity = source.granularity
-            self.canonical_nans = source.canonical_nans
-        else:
-            self.program = program_of(source)
-            self.paths = ("interp", "aot")
-            self.granularity = "safepoint"
-            self.canonical_nans = False
-
-    def start(
-        self,
-        name: str | None,
-        args: Sequence[Any],
-        imports: Imports,
-        *,
-        path: str,
-        granularity: str,
-        canonical_nans: bool,
-        wasi: Wasi | None,
-        count: int | None,
-    ) -> Run:
-        from chiwawa import api
-
-        return api.start(
-            self.source,
-            name,
-            args,
-            imports,
-            path=path,
-            granularity=granularity,
-            canonical_nans=canonical_nans,
-            wasi=wasi,
-            count=count,
-            instruments=self.instruments,
-        )
-
-    def restore(
-        self,
-        snapshot: Snapshot,
-        imports: Imports,
-        *,
-        path: str,
-        granularity: str | None,
-        wasi: Wasi | None,
-        trust_host_state: bool,
-    ) -> Run:
-        from chiwawa import api
-
-        return api.restore(
-            self.source,
-            snapshot,
-            imports,
-            path=path,
-            granularity=granularity,
-            wasi=wasi,
-            trust_host_state=trust_host_state,
-            instruments=self.instruments,
-        )
-
-
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.errors import Trap
     from chiwawa_runtime.main import execute
     from chiwawa_runtime.options import options_of
@@ -284,7 +209,7 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
         from chiwawa.instrument.equipment import looking
 
         with looking(module_of(source), options.look, Path(parsed.file).name) as instruments:
-            return execute(Toolchain(source, instruments), options)
+            return execute(Toolchain(source, lambda: instruments), options)
     except Trap as trap:
         from chiwawa.api import module_of
         from chiwawa.instrument.lines import with_sources

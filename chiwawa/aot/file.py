@@ -18,7 +18,7 @@ from typing import TextIO
 from chiwawa.aot.constants import constant, reference
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.function import Translated, translate_function
-from chiwawa.aot.tree import Options
+from chiwawa.aot.options import Options
 from chiwawa.lower import Spaces, recursive_functions
 from chiwawa.module import Module, TypeUse
 from chiwawa.points import points_of

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from chiwawa.aot import fold
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.fold import const, name
+from chiwawa.aot.options import Options
 from chiwawa.aot.statements import located
 from chiwawa.aot.structure import structure
-from chiwawa.aot.tree import Options, build
+from chiwawa.aot.tree import build
 from chiwawa.lower import Lowered, lower
 from chiwawa.sites import Plan, Sites
 from chiwawa_runtime.deep import call_deep

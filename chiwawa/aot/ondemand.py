@@ -14,7 +14,7 @@ from typing import Any
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.file import options_for
 from chiwawa.aot.function import Translated, translate_function
-from chiwawa.aot.tree import Options
+from chiwawa.aot.options import Options
 from chiwawa.module import Module
 from chiwawa.points import points_of
 from chiwawa.sites import Plan

@@ -28,8 +28,9 @@ from chiwawa.aot.items import (
     Poll,
     leaves,
 )
+from chiwawa.aot.options import Options
 from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
-from chiwawa.lower import Label, Lowered, Spaces
+from chiwawa.lower import Label, Lowered
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 from chiwawa.sites import Sites
@@ -63,21 +64,6 @@ class Operand:
         self.trap = trap
         self.depth = depth
         self.cell = cell
-
-
-@dataclass(slots=True)
-class Options:
-    """``polls`` False leaves the safepoints out: only to measure what they cost.
-    ``suspendable`` says of a function index whether it is a generator, ``canonical_nans`` that
-    every NaN that arithmetic makes is the canonical one."""
-
-    spaces: Spaces
-    suspendable: frozenset[int]
-    recursive: frozenset[int]
-    names: dict[int, str]
-    everywhere: bool = False
-    canonical_nans: bool = False
-    polls: bool = True
 
 
 @dataclass(slots=True)
@@ -404,18 +390,13 @@ class _Builder:
 
     def carry(self, label: Label) -> list[Plain]:
         """Assignments that move what a branch carries to where its target expects it."""
-        moves = []
-        arity = label.arity
-        source = len(self.stack) - arity
-        for index in range(arity):
-            if source != label.height:
-                operand = self.stack[source + index]
-                moves.append(
-                    Plain(
-                        ast.Assign([ast.Name(f"s{label.height + index}", fold.STORE)], operand.node)
-                    )
-                )
-        return moves
+        source = len(self.stack) - label.arity
+        if source == label.height:
+            return []
+        return [
+            Plain(ast.Assign([ast.Name(f"s{height}", fold.STORE)], operand.node))
+            for height, operand in enumerate(self.stack[source:], label.height)
+        ]
 
     def give_back(self) -> None:
         """Return from the function, with the results on the stack."""

@@ -15,7 +15,6 @@ from typing import Protocol
 
 from chiwawa.debug.code import Code, Place
 from chiwawa.debug.history import History, Moment
-from chiwawa.debug.runner import Probing
 from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
@@ -29,7 +28,7 @@ from chiwawa_runtime.errors import (
     WasiExit,
 )
 from chiwawa_runtime.instance import Instance, RawFrame
-from chiwawa_runtime.main import revived, started
+from chiwawa_runtime.main import Runner, revived, started
 from chiwawa_runtime.options import Options
 from chiwawa_runtime.requests import Counter
 from chiwawa_runtime.snapshot import Snapshot
@@ -93,7 +92,7 @@ class Machine:
 
     def __init__(
         self,
-        runner: Probing,
+        runner: Runner,
         code: Code,
         options: Options,
         path: str,
@@ -249,7 +248,7 @@ class Machine:
         for place in self.probes.keys() - wanted - {self.place()}:
             self.probes.pop(place).remove()
         for place in sorted(wanted - self.probes.keys()):
-            probe = self.runner.instruments.probe(Match(at=place), At.stop)
+            probe = self.run.instance.probe(Match(at=place), At.stop)
             self.probes[place] = probe
         if tuple(looks) != self.looks:
             self.looks = tuple(looks)

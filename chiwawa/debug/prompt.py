@@ -8,17 +8,19 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TextIO
 
 from chiwawa.debug import show
 from chiwawa.debug.code import Code
 from chiwawa.debug.machine import Machine
-from chiwawa.debug.runner import Probing
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import GlobalWatch, LocalWatch, MemoryWatch
 from chiwawa.debug.streams import Input, Output
 from chiwawa.inspect import called
+from chiwawa.instrument import Instruments
 from chiwawa.module import Module
+from chiwawa.toolchain import Toolchain
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.main import printable
@@ -69,7 +71,9 @@ def debug(module: Module, options: Options, stdin: str | None) -> int:
         outputs = (Output(1), Output(2))
         options = dataclasses.replace(options, deterministic=True, granularity="instruction")
         path = options.path or "interp"
-        machine = Machine(Probing(module), Code(module), options, path, Input(handle), outputs)
+        # Run again, it must compute the same.
+        runner = Toolchain(module, partial(Instruments, module), canonical_nans=True)
+        machine = Machine(runner, Code(module), options, path, Input(handle), outputs)
         try:
             prompt = Prompt(Session(machine), sys.stdin, sys.stdout)
             prompt.begin()

@@ -12,7 +12,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from chiwawa_runtime import capture, checkpoint, driver
@@ -30,7 +29,6 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.instance import Imports
-from chiwawa_runtime.nans import makes_nans
 from chiwawa_runtime.options import Options, Parser, UsageError, add_options, options_of, split
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.snapshot import FuncIdx, Snapshot
@@ -106,15 +104,6 @@ class FileRunner:
                 f"another takes chiwawa run FILE"
             )
 
-    def engine(self, canonical_nans: bool) -> GeneratedEngine | None:
-        """An engine with such NaNs; None where this file's code makes others."""
-        bundle = self.bundle
-        if bundle.canonical_nans != canonical_nans:
-            if makes_nans(bundle.module):
-                return None
-            bundle = replace(bundle, canonical_nans=canonical_nans)
-        return GeneratedEngine(bundle)
-
     def start(
         self,
         name: str | None,
@@ -128,12 +117,12 @@ class FileRunner:
         count: int | None,
     ) -> Run:
         self.check(granularity)
-        engine = self.engine(canonical_nans)
-        if engine is None:
+        if canonical_nans != self.canonical_nans:
             raise UsageError(
-                "--deterministic: this file was compiled without it, and its arithmetic can make "
-                "NaNs: chiwawa run FILE --deterministic, or chiwawa compile --deterministic"
+                "this file was compiled without --deterministic: "
+                "chiwawa run FILE --deterministic, or chiwawa compile --deterministic"
             )
+        engine = GeneratedEngine(self.bundle)
         return driver.start(self.program, imports, engine, name, args, wasi=wasi, count=count)
 
     def restore(
@@ -147,13 +136,13 @@ class FileRunner:
         trust_host_state: bool,
     ) -> Run:
         self.check(granularity)
-        engine = self.engine(snapshot.canonical_nans)
-        if engine is None:
+        if snapshot.canonical_nans != self.canonical_nans:
             was, is_ = ("with", "without") if snapshot.canonical_nans else ("without", "with")
             raise CheckpointError(
                 f"the program was run {was} --deterministic, and this file was compiled {is_} it: "
                 "chiwawa run FILE --restore can take it on from there"
             )
+        engine = GeneratedEngine(self.bundle)
         youngest = snapshot.frames[0] if snapshot.frames else None
         if youngest is not None and snapshot.granularity != self.granularity:
             imported = len(self.program.functions) - len(self.bundle.codes)

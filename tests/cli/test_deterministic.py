@@ -79,23 +79,6 @@ def test_a_file_compiled_without_it_says_what_takes_it(floats: Programs, tmp_pat
     assert "chiwawa compile --deterministic" in line
 
 
-def test_a_file_whose_arithmetic_makes_no_nans_just_runs(
-    cli: Cli, program: Programs, tmp_path: Path
-) -> None:
-    outcome = python(tmp_path, program.py, *SUM, "--deterministic")
-    assert (outcome.status, outcome.out, outcome.err) == (0, SUM_RESULT, "")
-    stop = ("--cr-at", 7, "--deterministic", "--cr-file")
-    python(tmp_path, program.py, *SUM, *stop, "alone.bin")
-    for path in PATHS:
-        cli(program.wasm, *SUM, *stop, "other.bin", "--path", path)
-        assert Path("other.bin").read_bytes() == Path("alone.bin").read_bytes()
-    assert checkpoint.decode(Path("alone.bin").read_bytes()).canonical_nans
-    assert python(tmp_path, program.py, "--restore", "alone.bin").out == SUM_RESULT
-    cli(program.wasm, *SUM, "--cr-at", 7)
-    chiwawa.compile_file(chiwawa.load(program.wasm), "baked.py", canonical_nans=True)
-    assert python(tmp_path, "baked.py", "--restore", "checkpoint.bin").out == SUM_RESULT
-
-
 def test_who_restores_goes_on_with_it(
     cli: Cli, floats: Programs, baked: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -14,9 +15,10 @@ import chiwawa
 from chiwawa.debug import machine as machines
 from chiwawa.debug.code import Code
 from chiwawa.debug.machine import Machine
-from chiwawa.debug.runner import Probing
 from chiwawa.debug.session import Session
 from chiwawa.debug.streams import Input, Output
+from chiwawa.instrument import Instruments
+from chiwawa.toolchain import Toolchain
 from chiwawa_runtime.options import Parser, add_options, options_of
 from tests.cli.running import ROOT
 
@@ -40,7 +42,8 @@ class Sessions:
         )
         module = chiwawa.load(ROOT / "samples" / sample["file"])
         outputs = (Output(self.nowhere), Output(self.nowhere))
-        machine = Machine(Probing(module), Code(module), options, path, Input(None), outputs)
+        runner = Toolchain(module, partial(Instruments, module), canonical_nans=True)
+        machine = Machine(runner, Code(module), options, path, Input(None), outputs)
         session = Session(machine)
         session.begin()
         return session

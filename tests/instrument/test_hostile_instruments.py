@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -148,13 +147,6 @@ def test_no_name_breaks_a_line_or_the_source(name: str, divisor: int) -> None:
 # Very much of something.
 
 
-def quick(call: Call, seconds: float = 20, **options: object) -> Watched:
-    began = time.monotonic()
-    run = agreed(call, **options)  # type: ignore[arg-type]
-    assert time.monotonic() - began < seconds
-    return run
-
-
 @pytest.mark.parametrize("tracing", [EVERYTHING, JSONL], ids=["text", "jsonl"])
 @pytest.mark.parametrize("count", [31, 32, 33, 200, 1000, 1001, 50_000])
 def test_very_many_locals(count: int, tracing: Tracing) -> None:
@@ -162,7 +154,7 @@ def test_very_many_locals(count: int, tracing: Tracing) -> None:
     locals_ = " ".join(kinds[i % 4] for i in range(count))
     source = f"""(module (func (export "run") (result i64) (local {locals_})
       (local.set 0 (i64.const -5)) (local.set 1 (f32.const 0.5)) (local.get 0)))"""
-    run = quick(Call(load(source), "run"), tracing=tracing)
+    run = agreed(Call(load(source), "run"), tracing=tracing)
     last = run.text.splitlines()[-1]
     values = ["I64(-5)", "F32(0.5)", "I32(0)", "REF(null)"] + [
         ("I64(0)", "F32(0.0)", "I32(0)", "REF(null)")[i % 4] for i in range(4, min(count, 1000))
@@ -180,7 +172,7 @@ def test_very_many_locals(count: int, tracing: Tracing) -> None:
 def test_very_many_operands(count: int, tracing: Tracing) -> None:
     source = f"""(module (func (export "run") (result i32)
       {" ".join(f"(i32.const {i})" for i in range(count))} {"i32.add " * (count - 1)}))"""
-    run = quick(Call(load(source), "run"), tracing=tracing)
+    run = agreed(Call(load(source), "run"), tracing=tracing)
     deepest = run.text.splitlines()[count]
     left_out = -(-(count - 64) // 32) * 32 if count > 64 else 0
     values = [f"… {left_out} more"] if left_out else []
@@ -194,7 +186,7 @@ def test_very_many_operands(count: int, tracing: Tracing) -> None:
 
 def test_very_many_globals() -> None:
     globals_ = "(global f64 (f64.const 1.5))" * 2000
-    run = quick(Call(load(f'(module {globals_} (func (export "run") nop))'), "run"))
+    run = agreed(Call(load(f'(module {globals_} (func (export "run") nop))'), "run"))
     assert run.text.rstrip().endswith(f"Globals:[{'F64(1.5), ' * 1000}… 1000 more]]")
 
 
@@ -230,7 +222,7 @@ def test_strange_bodies(body: str) -> None:
       (func (export "run") (result i32) (local i32 i64) {body}))"""
     call = Call(load(source), "run")
     for tracing in (EVERYTHING, JSONL):
-        run = quick(call, tracing=tracing)
+        run = agreed(call, tracing=tracing)
         assert len(run.text.splitlines()) == instructions(run)
 
 
@@ -270,6 +262,6 @@ def test_several_memories() -> None:
 def test_a_long_loop_is_cut_alike_on_both_paths() -> None:
     source = """(module (func (export "run") (param i32)
       (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"""
-    run = quick(Call(load(source), "run", (1_000_000_000,)), to=2000)
+    run = agreed(Call(load(source), "run", (1_000_000_000,)), to=2000)
     assert run.ending is None
     assert len(run.text.splitlines()) == instructions(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -84,15 +83,14 @@ def plain(observed: Observed) -> object:
 
 
 @contextmanager
-def small(seconds: float = 5, size: int = 30_000_000) -> Iterator[None]:
-    """What takes little time, and little memory where Python can tell."""
+def small(size: int = 30_000_000) -> Iterator[None]:
+    """What takes little memory, where Python can tell."""
     try:
         import tracemalloc
     except ImportError:
         tracemalloc = None  # type: ignore[assignment]
     if tracemalloc is not None:
         tracemalloc.start()
-    began = time.monotonic()
     try:
         yield
         if tracemalloc is not None:
@@ -100,7 +98,6 @@ def small(seconds: float = 5, size: int = 30_000_000) -> Iterator[None]:
     finally:
         if tracemalloc is not None:
             tracemalloc.stop()
-    assert time.monotonic() - began < seconds
 
 
 def read(observed: Observed) -> None:
@@ -202,7 +199,7 @@ def test_flipped_bits_are_refused_or_are_other_counts() -> None:
     _, data = counted()
     accepted = 0
     messages = set()
-    with small(60):
+    with small():
         for bit in range(len(data) * 8):
             changed = bytearray(data)
             changed[bit // 8] ^= 1 << bit % 8
@@ -229,7 +226,7 @@ def test_a_section_cut_short_or_with_more_is_refused() -> None:
 def test_random_damage_is_refused_or_read() -> None:
     _, data = counted()
     chance = random.Random(3)
-    with small(30):
+    with small():
         for _ in range(2000):
             changed = bytearray(data)
             for _ in range(chance.choice((1, 2, 5, 20))):
@@ -345,9 +342,7 @@ def test_each_of_very_many_branches_is_found_at_once() -> None:
     module = load(f"(module (func {'(br_if 0 (i32.const 0)) ' * count}))")
     offsets = [i.offset for i in module.funcs[0].body if i.op.name == "br_if"]
     data = section(arms=vec(*[u(0, offset, 2, 1, 0) for offset in offsets]))
-    began = time.monotonic()
     _, observed = decode(data, module)
-    assert time.monotonic() - began < 5
     assert len(observed.arms) == count
 
 
@@ -356,14 +351,12 @@ def test_a_tree_of_very_many_nodes_is_read(deep: bool) -> None:
     count = 100_000
     module = load(f"(module {'(func)' * (1 if deep else count)})")
     rows = [u(n, 0, 1, 1) if deep else u(0, n, 1, 1) for n in range(count)]
-    began = time.monotonic()
     kinds, observed = decode(section(tree=vec(*rows)), module)
     assert sum(node.calls for node in observed.tree.walk()) == count
     assert encode(observed, kinds) == section(tree=vec(*rows))
     if deep:
         collapsed(observed)
         speedscope(observed, "deep")
-    assert time.monotonic() - began < 20
 
 
 def test_a_number_is_no_promise_of_memory() -> None:

@@ -149,7 +149,9 @@ class Instruments:
     def trapped(self, trap: Trap) -> None:
         if trap is not self.told:
             self.told = trap
-            self.counters.trapped(trap)
+            # Where another instance's function trapped, ours are at calls, which end blocks.
+            if trap.origin is self.instance:
+                self.counters.trapped(trap)
 
     def refit(self) -> None:
         if self.probes.changed():

@@ -323,6 +323,7 @@ class Interpretation:
                 names = frame.engine.instance.program.function_names
                 locations.append(Location(index, offset or 0, names.get(index)))
             trap.backtrace = tuple(locations)
+            trap.origin = self.stack[-1].engine.instance if self.stack else None
         return trap
 
 

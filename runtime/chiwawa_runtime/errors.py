@@ -116,12 +116,14 @@ class Location:
 
 
 class Trap(ChiwawaError):
-    """The program trapped. ``backtrace`` has the youngest frame first; the driver fills it."""
+    """The program trapped. ``backtrace`` has the youngest frame first, ``origin`` is the instance
+    that this one is of; the driver fills them."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
         self.backtrace: tuple[Location, ...] = ()
+        self.origin: object = None
 
 
 class Exhaustion(Trap):

@@ -34,6 +34,8 @@ from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.traps import GENERATED, trap_of
 from chiwawa_runtime.types import ValType
 
+#: The name in a namespace of the engine that it is of; no function may be called so.
+ENGINE = "chiwawa_engine"
 #: So many functions, none of which can recur, need no more of the stack than Python ever has.
 SHALLOW = 100
 
@@ -68,6 +70,7 @@ class GeneratedEngine:
         self.namespace: dict[str, Any] = ModuleType(GENERATED).__dict__
         self.namespace.update(BUILTINS)
         self.namespace.update(names or {})
+        self.namespace[ENGINE] = self
         self.imported = len(bundle.program.functions) - len(bundle.codes)
         self.codes: dict[CodeType, tuple[int, Code]] = {}
         self.functions: list[Callable[..., Any]] = []
@@ -325,13 +328,18 @@ class GeneratedActivation:
         )
 
     def explain(self, error: BaseException) -> BaseException:
-        """The trap that ``error`` is, where it is one, with where this instance's frames are."""
+        """The trap that ``error`` is, where it is one, with where the frames of generated code are,
+        of this and of other instances."""
         locations: list[Location] = []
+        origin = None
         traceback = error.__traceback__
         while traceback is not None:
-            location = self.engine.location(traceback.tb_frame, traceback.tb_lineno)
+            frame = traceback.tb_frame
+            engine = frame.f_globals.get(ENGINE)
+            location = engine and engine.location(frame, traceback.tb_lineno)
             if location is not None:
                 locations.append(location)
+                origin = engine.instance
             traceback = traceback.tb_next
         trap = trap_of(error)
         if trap is None:
@@ -340,5 +348,5 @@ class GeneratedActivation:
             trap = Exhaustion()
         if trap.backtrace:
             return trap
-        trap.backtrace = tuple(reversed(locations))
+        trap.backtrace, trap.origin = tuple(reversed(locations)), origin
         return trap

@@ -58,15 +58,11 @@ def test_a_trigger_file_stops_a_program_and_is_removed(
     # That it writes by the clock shows that it runs.
     until(file.exists)
     trigger.touch()
-    asked = time.monotonic()
     until(lambda: not trigger.exists())
-    noticed = time.monotonic() - asked
     outcome = ended(process)
     assert outcome.status == 0
     assert outcome.out == ""
     assert outcome.err.endswith(WRITTEN)
-    # 50 ms on a machine that has nothing else to do.
-    assert noticed < 1
     checkpoint.decode(file.read_bytes())
 
 

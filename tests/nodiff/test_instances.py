@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from harness import PATHS, bits, state_of
 
-from chiwawa import api
+from chiwawa import Instruments, api
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError, Trap
@@ -121,3 +121,32 @@ def test_a_stop_among_another_instances_frames_cannot_be_written_but_goes_on(
     assert run.results == expected
     if below == above:
         assert refused
+
+
+def test_a_trap_in_another_instance_is_told_and_counted_alike() -> None:
+    """The function that traps has an index that stands for something else in the caller."""
+    library = load("""(module (func nop) (func nop)
+      (func (export "divide") (param i32) (result i32)
+        nop nop (i32.div_u (i32.const 1) (local.get 0)) nop nop))""")
+    module = load("""(module
+      (import "library" "divide" (func $divide (param i32) (result i32)))
+      (func nop nop)
+      (func $other nop nop nop nop nop nop nop nop nop nop)
+      (func (export "main") (param i32) (result i32)
+        (call $other) nop (call $divide (local.get 0)) nop nop))""")
+    seen = []
+    for path in PATHS:
+        exports = api.instantiate(library, path=path).exports
+        instruments = Instruments(module, monitors=["icount", "profile"])
+        imports = {"library": {"divide": exports["divide"]}}
+        instance = api.instantiate(module, imports, path=path, instruments=instruments)
+        assert instance.invoke("main", [1]) == [1]
+        with pytest.raises(Trap, match="divide by zero") as caught:
+            instance.invoke("main", [0])
+        observed = instruments.observed()
+        assert observed.counts[2] == [2] * 10 + [0]
+        assert sum(observed.counts[3]) == 2 * 4 + 2
+        tree = [(n.function, n.calls, n.instructions) for n in observed.tree.walk()]
+        seen.append(([str(place) for place in caught.value.backtrace], tree))
+    assert seen[0] == seen[1]
+    assert len(seen[0][0]) == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -141,14 +140,10 @@ def test_an_offset_in_the_upper_half_is_written_negative() -> None:
     assert decode(data).memories[0].data == memory
 
 
-def test_a_hundred_thousand_frames_take_about_a_second() -> None:
+def test_a_hundred_thousand_frames_are_read_back() -> None:
     frames = tuple(Frame(3, 300, ((I32, i), (I64, 5)), ((I32, 70000),)) for i in range(100_000))
     snapshot = dataclasses.replace(EMPTY, frames=frames)
-    start = time.process_time()
-    data = encode(snapshot)
-    assert decode(data) == snapshot
-    # Several times what it takes, for a busy or slow machine.
-    assert time.process_time() - start < 10
+    assert decode(encode(snapshot)) == snapshot
 
 
 def test_no_view_of_a_memory_is_left() -> None:

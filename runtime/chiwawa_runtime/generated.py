@@ -335,11 +335,12 @@ class GeneratedActivation:
         traceback = error.__traceback__
         while traceback is not None:
             frame = traceback.tb_frame
-            engine = frame.f_globals.get(ENGINE)
-            location = engine and engine.location(frame, traceback.tb_lineno)
-            if location is not None:
-                locations.append(location)
-                origin = engine.instance
+            engine: GeneratedEngine | None = frame.f_globals.get(ENGINE)
+            if engine is not None:
+                location = engine.location(frame, traceback.tb_lineno)
+                if location is not None:
+                    locations.append(location)
+                    origin = engine.instance
             traceback = traceback.tb_next
         trap = trap_of(error)
         if trap is None:

@@ -2,7 +2,7 @@
 that ``chiwawa --version`` does not wait for a grammar.
 
 Errors leave as ``chiwawa_runtime.errors`` and become a line and an exit status in one place,
-``chiwawa_runtime.main.reported``.
+``chiwawa_runtime.reporting.reported``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ LARGE = 1 << 17
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
-    from chiwawa_runtime.main import reported
+    from chiwawa_runtime.standard_streams import occupy
+
+    occupy()
+    from chiwawa_runtime.reporting import reported
 
     return reported(lambda: command(list(sys.argv[1:] if argv is None else argv)))
 
@@ -251,7 +254,7 @@ def progress_bar(size: int) -> Iterator[Progress | None]:
 
 
 def validate(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa_runtime.main import reported
+    from chiwawa_runtime.reporting import reported
 
     def one(file: str) -> int:
         load_module(file)

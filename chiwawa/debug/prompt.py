@@ -23,8 +23,8 @@ from chiwawa.module import Module
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import BadInput, ChiwawaError
-from chiwawa_runtime.main import printable
 from chiwawa_runtime.options import Options, UsageError
+from chiwawa_runtime.reporting import printable, single_line
 from chiwawa_runtime.types import ValType
 
 _SHORT = {
@@ -159,16 +159,16 @@ class Prompt(cmd.Cmd):
             self.lastcmd = line
         act: Callable[[str], bool | None] | None = getattr(self, f"do_{name}", None)
         if act is None:
-            self.say(f"error: there is no command {printable(name)!r}: help lists them")
+            self.say(single_line(f"error: there is no command {name!r}: help lists them"))
             return False
         try:
             return bool(act((argument or "").strip()))
         except ChiwawaError as error:
-            self.say(printable(f"error: {error}"))
+            self.say(single_line(f"error: {error}"))
         except OSError as error:
             reason = error.strerror or str(error)
             where = "" if error.filename is None else f"{error.filename}: "
-            self.say(printable(f"error: {where}{reason}"))
+            self.say(single_line(f"error: {where}{reason}"))
         except KeyboardInterrupt:
             self.machine.torn(self.machine.first)
             self.say("interrupted", show.here_line(self.machine))

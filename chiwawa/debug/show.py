@@ -12,7 +12,8 @@ from chiwawa.inspect import called, shortened
 from chiwawa_runtime.capture import References
 from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
 from chiwawa_runtime.instance import RawFrame
-from chiwawa_runtime.main import printable, results_text, trap_lines
+from chiwawa_runtime.main import results_text
+from chiwawa_runtime.reporting import printable, single_line, trap_lines
 from chiwawa_runtime.types import ValType
 from chiwawa_runtime.values import format_value
 
@@ -62,7 +63,7 @@ def stop_lines(session: Session, stop: Stop) -> Iterator[str]:
         yield from end_lines(machine, stop.end)
         if not stop.before_end:
             if isinstance(stop.end.error, Trap):
-                yield from map(printable, list(trap_lines(stop.end.error))[1:])
+                yield from map(single_line, list(trap_lines(stop.end.error))[1:])
             return
     yield here_line(machine)
 
@@ -81,11 +82,11 @@ def change_line(change: Change) -> str:
 def end_lines(machine: Machine, end: End) -> Iterator[str]:
     error = end.error
     if isinstance(error, Trap):
-        yield printable(f"trap: {error.message}")
+        yield single_line(f"trap: {error.message}")
     elif isinstance(error, WasiExit):
         yield f"the program ends with status {error.code}"
     elif isinstance(error, HostError):
-        yield printable(f"error: {error}")
+        yield single_line(f"error: {error}")
     else:
         results = results_text(machine.run)
         yield "the program has ended" + (f": {results}" if results else "")

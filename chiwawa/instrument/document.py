@@ -22,7 +22,7 @@ from chiwawa.instrument.listing import (
 )
 from chiwawa.instrument.observed import Node, Observed
 from chiwawa.instrument.tables import MONITORS, opcode_counts, table
-from chiwawa_runtime.main import printable
+from chiwawa_runtime.reporting import printable
 
 __all__ = ["csv_text", "document", "function_label", "stats_text", "text"]
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime import capture, checkpoint, driver
@@ -20,28 +19,24 @@ from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import (
     BadInput,
     CheckpointError,
-    HostError,
-    MalformedError,
-    Trap,
     UnlinkableError,
     UnsupportedError,
-    WasiExit,
 )
 from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.instance import Imports
 from chiwawa_runtime.options import Options, Parser, UsageError, add_options, options_of, split
 from chiwawa_runtime.program import Program
+from chiwawa_runtime.reporting import reported, say
 from chiwawa_runtime.snapshot import FuncIdx, Snapshot
+from chiwawa_runtime.standard_streams import occupy
 from chiwawa_runtime.store import Function
 from chiwawa_runtime.values import format_value
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
 from chiwawa_runtime.watch import BY_INTERRUPT, BY_TIMER, TRIGGER, Signals, Watcher
 
-#: Exit statuses. A guest's own is passed on.
-BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
-#: Of a long backtrace, so many frames from its start and from its end are shown.
-FIRST, LAST = 20, 10
+#: Of many names, so many are listed.
+FIRST = 20
 #: The guest's standard input, output and error: host descriptors, or files (see ``wasi.streams``).
 STREAMS = (0, 1, 2)
 _WASI = (PREVIEW1.module, UNSTABLE.module)
@@ -158,6 +153,7 @@ class FileRunner:
 
 def main(bundle: Bundle, argv: Sequence[str]) -> int:
     """``python FILE argv``: the exit status."""
+    occupy()
     return reported(lambda: run_file(bundle, argv))
 
 
@@ -376,86 +372,3 @@ def results_text(run: Run) -> str:
         value = functions.get(id(result), result) if isinstance(result, Function) else result
         shown.append(format_value(valtype, value))
     return ",".join(shown)
-
-
-# Reporting.
-
-
-def reported(action: Callable[[], int]) -> int:
-    """The exit status of ``action``, with whatever it raises said on stderr: a line, and for a trap
-    the Wasm backtrace too; a traceback only where CHIWAWA_DEBUG is set."""
-    try:
-        try:
-            status = action()
-            sys.stdout.flush()
-            return status
-        except Exception:
-            if os.environ.get("CHIWAWA_DEBUG"):
-                traceback.print_exc()
-            raise
-    except SystemExit as exit_:
-        # argparse, after --help or --version.
-        return exit_.code if isinstance(exit_.code, int) else 0
-    except WasiExit as exit_:
-        # A status that the host would cut down to success stays a failure.
-        return exit_.code if exit_.code < 256 else exit_.code & 0xFF or 1
-    except Trap as trap:
-        sys.stderr.write("".join(f"{printable(line)}\n" for line in trap_lines(trap)))
-        return TRAPPED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # So that nothing more is tried, and complained about, when Python ends.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except (BadInput, HostError) as error:
-        say(f"error: {error}", excerpt_lines(error))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        say(f"error: {reason if error.filename is None else f'{error.filename}: {reason}'}")
-    except UnicodeError as error:
-        say(f"error: text that cannot be read or written: {error}")
-    except MemoryError:
-        say("error: not enough memory")
-    except Exception as error:
-        say(f"error: this is a bug in chiwawa: {type(error).__name__}: {error}")
-        return BUG
-    return BAD_INPUT
-
-
-def trap_lines(trap: Trap) -> Iterator[str]:
-    yield f"trap: {trap.message}"
-    places = trap.backtrace
-    left_out = len(places) - FIRST - LAST
-    for number, place in enumerate(places):
-        if left_out <= 1 or number < FIRST or number >= FIRST + left_out:
-            yield f"  at {place}"
-        elif number == FIRST:
-            yield f"  … {left_out} frames left out …"
-
-
-def excerpt_lines(error: Exception) -> int:
-    """How many lines of an error's text, the last, show a place in a source."""
-    # Whoever knows the file's name may have put it before.
-    origin = error if isinstance(error, MalformedError) else error.__cause__
-    if not isinstance(origin, MalformedError) or origin.excerpt is None:
-        return 0
-    return 2 if str(error).endswith(str(origin)) else 0
-
-
-def say(text: str, excerpt: int = 0) -> None:
-    """A line on stderr, whether somebody listens or not. The last ``excerpt`` lines of ``text`` are
-    lines of their own, where a tab stays one."""
-    with contextlib.suppress(OSError, ValueError):
-        first, *others = text.rsplit("\n", excerpt) if excerpt else [text]
-        lines = [f"chiwawa: {printable(first)}"]
-        lines += ["\t".join(map(printable, line.split("\t"))) for line in others]
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
-        sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    """``text`` in one line, without what would make a terminal do something: names come from the
-    module."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

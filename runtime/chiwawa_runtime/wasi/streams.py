@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.standard_streams import Nothing
 from chiwawa_runtime.wasi.abi import AGAIN, CHARACTER_DEVICE, UNKNOWN, WasiError
 from chiwawa_runtime.wasi.waiting import ready, wait
 
@@ -48,8 +49,8 @@ class Stream:
                 self.regular = stat.S_ISREG(os.fstat(self.handle).st_mode)
                 self.terminal = os.isatty(self.handle)
             except OSError:
-                # Closed by who started us: each use will say EBADF.
-                pass
+                # Closed by who started us. Its number is that of the next file to be opened.
+                self.handle, self.file = None, Nothing()
 
     @property
     def filetype(self) -> int:

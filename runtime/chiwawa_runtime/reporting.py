@@ -1,0 +1,146 @@
+"""What is said on stderr, and with which exit status: exceptions become lines here, and only here.
+
+A line is one line, of bounded length, without what would steer a terminal: names and texts come
+from modules and checkpoints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
+
+from chiwawa_runtime.errors import BadInput, HostError, MalformedError, Trap, WasiExit
+
+#: Exit statuses. A guest's own is passed on.
+BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
+#: Of a long backtrace, so many frames from its start and from its end are shown.
+FIRST, LAST = 20, 10
+#: Of a line with more characters than LONGEST, so many from its start and from its end.
+LONGEST, HEAD, TAIL = 1000, 600, 300
+#: Of a long line of source, so many characters before a place, and twice as many after it.
+MARGIN = 60
+
+
+def reported(action: Callable[[], int]) -> int:
+    """The exit status of ``action``, with whatever it raises said on stderr: a line, and for a trap
+    the Wasm backtrace too; a traceback only where CHIWAWA_DEBUG is set."""
+    status = status_of(action)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            silence(stream)
+    return status
+
+
+def silence(stream: TextIO) -> None:
+    """Have what ``stream`` still holds go nowhere: Python would try again when it ends, complain,
+    and change the exit status."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def status_of(action: Callable[[], int]) -> int:
+    try:
+        try:
+            status = action()
+            sys.stdout.flush()
+            return status
+        except Exception:
+            if os.environ.get("CHIWAWA_DEBUG"):
+                traceback.print_exc()
+            raise
+    except SystemExit as exit_:
+        # argparse, after --help or --version.
+        return exit_.code if isinstance(exit_.code, int) else 0
+    except WasiExit as exit_:
+        # A status that the host would cut down to success stays a failure.
+        return exit_.code if exit_.code < 256 else exit_.code & 0xFF or 1
+    except Trap as trap:
+        print_errors(map(single_line, trap_lines(trap)))
+        return TRAPPED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except (BadInput, HostError) as error:
+        say(f"error: {error}", excerpt_lines(error))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        say(f"error: {reason if error.filename is None else f'{error.filename}: {reason}'}")
+    except UnicodeError as error:
+        say(f"error: text that cannot be read or written: {error}")
+    except MemoryError:
+        say("error: not enough memory")
+    except Exception as error:
+        say(f"error: this is a bug in chiwawa: {type(error).__name__}: {error}")
+        return BUG
+    return BAD_INPUT
+
+
+def trap_lines(trap: Trap) -> Iterator[str]:
+    yield f"trap: {trap.message}"
+    places = trap.backtrace
+    left_out = len(places) - FIRST - LAST
+    for number, place in enumerate(places):
+        if left_out <= 1 or number < FIRST or number >= FIRST + left_out:
+            yield f"  at {place}"
+        elif number == FIRST:
+            yield f"  … {left_out} frames left out …"
+
+
+def excerpt_lines(error: Exception) -> int:
+    """How many lines of an error's text, the last, show a place in a source."""
+    # Whoever knows the file's name may have put it before.
+    origin = error if isinstance(error, MalformedError) else error.__cause__
+    if not isinstance(origin, MalformedError) or origin.excerpt is None:
+        return 0
+    return 2 if str(error).endswith(str(origin)) else 0
+
+
+def say(text: str, excerpt: int = 0) -> None:
+    """A line on stderr, whether somebody listens or not. The last ``excerpt`` lines of ``text``, 0
+    or 2, are a line of source and, beneath it, the caret that points into it."""
+    first, *others = text.rsplit("\n", excerpt) if excerpt else [text]
+    print_errors([f"chiwawa: {single_line(first)}", *(window(*others) if others else ())])
+
+
+def print_errors(lines: Iterable[str]) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
+
+
+def single_line(text: str) -> str:
+    """``text`` as ``printable`` has it, without its middle where it is longer than LONGEST."""
+    # Twice: what is left out is not spelled out first, and spelling makes it longer.
+    return shortened(printable(shortened(text)))
+
+
+def shortened(text: str) -> str:
+    # How a message begins says what was tried, how it ends says why it failed.
+    return text if len(text) <= LONGEST else f"{text[:HEAD]} … {text[-TAIL:]}"
+
+
+def window(source: str, caret: str) -> tuple[str, str]:
+    """A line of source, or as much of it as a person can read, and the caret under the place that
+    it points to."""
+    at = len(caret) - 1
+    start = max(0, at - MARGIN) if at > 2 * MARGIN else 0
+    before, after = source[start:at], source[at : at + 2 * MARGIN]
+    # A tab must stay a tab, in both lines, or the caret stands elsewhere.
+    head = "".join(c if c == "\t" else printable(c) for c in before)
+    blank = "".join(c if c == "\t" else " " * len(printable(c)) for c in before)
+    rest = "".join(c if c == "\t" else printable(c) for c in after)
+    left, right = "  … " * (start > 0), " …" * (at + 2 * MARGIN < len(source))
+    return f"{left}{head}{rest}{right}", f"{' ' * len(left)}{blank}^"
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, without what would make a terminal do something: names come from the
+    module."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

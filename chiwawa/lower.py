@@ -13,11 +13,12 @@ through a table. A function with neither loops nor calls has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from chiwawa.module import BlockType, BrTable, Func, Instr, Module
 from chiwawa.opcodes import ADDR
+from chiwawa_runtime.segments import UNCOUNTED
 from chiwawa_runtime.types import FUNCREF, I32, FuncType, ValType
 
 #: Operand types as a linked list, the top first: boundaries share their tails.
@@ -358,11 +359,12 @@ class _Lowering:
 
 
 def recursive_functions(spaces: Spaces) -> frozenset[int]:
-    """The functions that can be entered again while they run: those on a cycle of the call graph,
-    where a call through a table may reach any function whose reference the module takes or exports.
+    """The functions whose frames count towards the depth at which the call stack is exhausted:
+    those that can be entered again while they run, being on a cycle of the call graph, where a call
+    through a table may reach any function whose reference the module takes or exports; and those
+    from which there are more than ``UNCOUNTED`` others to be on top of each other.
 
-    Only their frames count towards the depth at which the call stack is exhausted: the rest add no
-    more than a module's length. So a call of a function that cannot recur costs nothing.
+    So a call of a function that cannot recur costs nothing.
     """
     module = spaces.module
     anything = -1
@@ -385,16 +387,32 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
             elif op.name == "ref.func":
                 reachable.add(imm[0])
     reachable.difference_update(range(spaces.imported_funcs))
-    return frozenset(node for node in _on_cycles(graph) if node != anything)
+    result: set[int] = set()
+    #: How many functions that do not count may be on top of each other from a node on.
+    uncounted: dict[int, int] = {}
+    for component in _components(graph):
+        beneath = max(
+            (uncounted[s] for node in component for s in graph[node] if s in uncounted), default=0
+        )
+        node = component[0]
+        if len(component) > 1 or node in graph[node]:
+            result.update(component)
+        elif beneath >= UNCOUNTED:
+            result.add(node)
+        elif node != anything:
+            beneath += 1
+        uncounted.update(dict.fromkeys(component, beneath))
+    result.discard(anything)
+    return frozenset(result)
 
 
-def _on_cycles(graph: dict[int, set[int]]) -> set[int]:
-    """The nodes on some cycle: Tarjan's strongly connected components, without recursion."""
+def _components(graph: dict[int, set[int]]) -> Iterator[list[int]]:
+    """The strongly connected components, each after those that it leads to: Tarjan's, without
+    recursion."""
     order: dict[int, int] = {}
     low: dict[int, int] = {}
     on_stack: set[int] = set()
     stack: list[int] = []
-    result: set[int] = set()
     for root in graph:
         if root in order:
             continue
@@ -418,13 +436,8 @@ def _on_cycles(graph: dict[int, set[int]]) -> set[int]:
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[node])
                 if low[node] == order[node]:
-                    component = set()
-                    while True:
-                        member = stack.pop()
-                        on_stack.discard(member)
-                        component.add(member)
-                        if member == node:
-                            break
-                    if len(component) > 1 or node in graph[node]:
-                        result |= component
-    return result
+                    component = [stack.pop()]
+                    while component[-1] != node:
+                        component.append(stack.pop())
+                    on_stack.difference_update(component)
+                    yield component

@@ -167,6 +167,9 @@ class Writer(astor.code_gen.SourceGenerator):  # type: ignore[misc]
 
     def visit_Return(self, node: ast.Return) -> None:
         start = self.begin(node)
+        if isinstance(node.value, ast.YieldFrom):
+            self.result.append(f"{start}return ({self.value(node.value)})")
+            return
         self.result.append(
             start + ("return" if node.value is None else f"return {text(node.value)}")
         )

@@ -14,12 +14,13 @@ from chiwawa.aot import fold
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.fold import const, name
 from chiwawa.aot.options import Options
+from chiwawa.aot.roomy import with_large_stack
 from chiwawa.aot.statements import located
 from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import build
 from chiwawa.lower import Lowered, lower
 from chiwawa.sites import Plan, Sites
-from chiwawa_runtime.deep import call_deep
+from chiwawa_runtime.segments import SEGMENT
 from chiwawa_runtime.types import F32, F64, NumType, ValType
 
 
@@ -36,10 +37,6 @@ class Translated:
     lowered: Lowered
 
 
-#: Constructs in each other that any stack has room for.
-SHALLOW = 50
-
-
 def zero(valtype: ValType) -> str:
     """Source of the default value of a type (spec 4.2.1)."""
     if isinstance(valtype, NumType):
@@ -54,9 +51,8 @@ def translate_function(
     of it in it."""
     lowered = lower(options.spaces, index, everywhere=options.everywhere)
     sites = (None if plan is None else plan(lowered)) or Sites()
-    if lowered.nesting > SHALLOW:
-        # What makes statements of constructs recurses into them.
-        return call_deep(lambda: translated(lowered, options, writer, sites))  # type: ignore[no-any-return]
+    if lowered.nesting > 50:
+        return with_large_stack(lambda: translated(lowered, options, writer, sites))
     return translated(lowered, options, writer, sites)
 
 
@@ -76,7 +72,7 @@ def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites)
     defaults: list[ast.expr] = []
     if generator:
         if index in options.recursive:
-            head += guard_depth(lowered.body[0].offset)
+            head.append(guard_depth(options.names[index], params, lowered.body[0].offset))
         if options.polls:
             head.append(resume_statement(len(lowered.locals), slots, sites.entry))
         elif sites.entry is not None:
@@ -101,9 +97,12 @@ def resumed_slots(lowered: Lowered) -> int:
     return max(heights, default=0)
 
 
-def guard_depth(offset: int) -> list[ast.stmt]:
-    test = fold.bounded(ast.Compare(name("depth"), [ast.GtE()], [name("DEEPEST")]), 0, 1)
-    return [ast.If(test, [located(ast.Expr(fold.call("exhausted")), offset)], [])]
+def guard_depth(function: str, params: list[str], offset: int) -> ast.stmt:
+    """Where the segment of the call stack is full, the function is called again in a new one (see
+    ``chiwawa_runtime.segments``)."""
+    test = fold.bounded(ast.Compare(name("depth"), [ast.GtE()], [const(SEGMENT)]), 0, 1)
+    again = fold.call("deeper", name(function), name("depth"), *map(name, params))
+    return ast.If(test, [located(ast.Return(ast.YieldFrom(again)), offset)], [])
 
 
 def resume_statement(locals_: int, slots: int, entry: str | None) -> ast.stmt:

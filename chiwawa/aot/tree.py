@@ -34,7 +34,7 @@ from chiwawa.lower import Label, Lowered
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 from chiwawa.sites import Sites
-from chiwawa_runtime.instance import weight
+from chiwawa_runtime.segments import weight
 from chiwawa_runtime.types import ValType
 
 #: Python's compiler and astor recurse into expressions: deeper ones go through a variable.

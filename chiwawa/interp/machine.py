@@ -28,10 +28,12 @@ from chiwawa.interp.watches import WATCHES, Watches
 from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
 from chiwawa.points import points_of
 from chiwawa.sites import Plan
+from chiwawa_runtime.deep import call_with_room
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
-from chiwawa_runtime.instance import DEEPEST, Instance, RawFrame, indirect_target
+from chiwawa_runtime.instance import Instance, RawFrame, indirect_target
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.segments import DEEPEST, Chain, Segments, here
 from chiwawa_runtime.store import Function
 from chiwawa_runtime.traps import HANDLERS, trap_of
 from chiwawa_runtime.types import ValType
@@ -56,8 +58,6 @@ class Frame:
 
 class InterpreterEngine:
     """Runs one instance of a module."""
-
-    deep = False
 
     def __init__(
         self,
@@ -102,10 +102,10 @@ class InterpreterEngine:
         """What enters ``function`` from generated code of another instance: it cannot be stopped
         there, so it runs to its end."""
 
-        def enter(*args: Any) -> Any:
-            activation = self.start(function.index, args[:-1], args[-1])
+        def enter(*args: Any) -> Chain:
+            activation = self.start(function.index, args[:-1], here.base + args[-1])
             while not activation.advance():
-                yield
+                yield None
             results = activation.results
             return None if not results else results[0] if len(results) == 1 else tuple(results)
 
@@ -337,11 +337,16 @@ def place(error: BaseException, segment: Segment, handlers: Any) -> int:
 
 
 def run_through(function: Function, args: list[Any], depth: int) -> Any:
-    """Call a function of another engine, which cannot be stopped from here, to its end."""
+    """Call a function of the host, or of another engine, which cannot be stopped from here, to its
+    end."""
+    if function.call_at is not None:
+        return function.call_at(depth, args)
     assert function.enter is not None
-    generator = function.enter(*args, depth)
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
+    segments = Segments.of_call(function.enter, args, depth)
+
+    def to_the_end() -> None:
+        while not segments.advance():
+            pass
+
+    call_with_room(to_the_end)
+    return segments.value

@@ -1,107 +1,74 @@
-"""Threads with a stack large enough for deep Wasm recursion.
+"""Room on Python's stack.
 
-Generators that delegate to each other use the native stack for each, and a main thread's is small
-and fixed. Signals still reach the main thread, which waits here and can be interrupted. A thread is
-kept a moment for the next call, because to start one takes longer than most calls do.
+A run takes a bounded part of it however deep the program's calls are (see ``segments``). Where the
+caller has used nearly all that Python allows, or host functions have called back into programs on
+top of each other, it goes on in a thread of its own, which starts with an empty stack. The
+process's limits stay as they are.
 """
 
 from __future__ import annotations
 
-import os
-import queue
+import contextvars
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-#: Bytes. Reserved, not used, until the recursion gets there.
-STACK = 1 << 30
-#: Python frames that a program at its deepest may need, with what helpers and hosts add.
-RECURSION = 2_000_000
-#: Seconds that a thread waits for another call. What a deep recursion used is given back after.
-PATIENCE = 1.0
+from chiwawa_runtime.segments import SEGMENT, UNCOUNTED
 
-_lock = threading.Lock()
-_here = threading.local()
+#: Python frames that a run may need, with a hundred for the host functions that it calls.
+NEEDED = SEGMENT + UNCOUNTED + 20 + 100
 
 
-class _Job:
-    """A call, and how it ended."""
+def has_room(frames: int = NEEDED) -> bool:
+    """Whether Python allows so many more frames here. Other recursion than that of Python
+    functions is not seen."""
+    try:
+        sys._getframe(max(sys.getrecursionlimit() - frames, 0))
+    except ValueError:
+        return True
+    return False
 
-    __slots__ = ("done", "failure", "function", "outcome")
+
+class _Elsewhere:
+    """A call in another thread, and how it ended."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
         self.outcome: Any = None
         self.failure: BaseException | None = None
+        self.context = contextvars.copy_context()
         self.done = threading.Lock()
         self.done.acquire()
 
     def run(self) -> None:
         try:
-            self.outcome = self.function()
+            self.outcome = self.context.run(self.function)
         except BaseException as error:
             self.failure = error
         finally:
             self.done.release()
 
 
-class _Worker:
-    def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        if sys.getrecursionlimit() < RECURSION:
-            # Threads that have a large stack may use it; the rest keep their own discipline.
-            sys.setrecursionlimit(RECURSION)
-        before = threading.stack_size(STACK)
-        try:
-            threading.Thread(target=self.work, name="chiwawa", daemon=True).start()
-        finally:
-            threading.stack_size(before)
-
-    def work(self) -> None:
-        _here.deep = True
-        while True:
-            try:
-                job = self.jobs.get(timeout=PATIENCE)
-            except queue.Empty:
-                with _lock:
-                    if self in _idle:
-                        _idle.remove(self)
-                        return
-                # Somebody has just taken this one, and is about to put a job.
-                continue
-            job.run()
-            # Not to keep what the call referred to.
-            del job
-
-
-_idle: list[_Worker] = []
-if hasattr(os, "register_at_fork"):
-    # A child has none of its parent's threads.
-    os.register_at_fork(after_in_child=_idle.clear)
-
-
-def call_deep(function: Callable[[], Any], interrupt: Callable[[], None] | None = None) -> Any:
-    """``function()``, with room for deep recursion; what it raises is raised here. Where the
-    waiting thread is interrupted, ``interrupt`` is called, which should make ``function`` return
-    soon, and then the interruption goes on."""
-    if getattr(_here, "deep", False):
+def call_with_room(function: Callable[[], Any], interrupt: Callable[[], None] | None = None) -> Any:
+    """``function()``, in another thread where there is not room for it here, with a copy of the
+    context; what it raises is raised here. Where the waiting thread is interrupted, ``interrupt``
+    is called, which should make ``function`` return soon, and then the interruption goes on. A
+    Python without threads calls it here all the same."""
+    if has_room():
         return function()
-    with _lock:
-        worker = _idle.pop() if _idle else _Worker()
-    job = _Job(function)
-    worker.jobs.put(job)
+    job = _Elsewhere(function)
+    try:
+        threading.Thread(target=job.run, name="chiwawa", daemon=True).start()
+    except RuntimeError:
+        return function()
     try:
         job.done.acquire()
     except BaseException:
         if interrupt is not None:
             interrupt()
             job.done.acquire()
-            with _lock:
-                _idle.append(worker)
         raise
-    with _lock:
-        _idle.append(worker)
     if job.failure is not None:
         try:
             raise job.failure

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime import capture, checkpoint, hoststate
-from chiwawa_runtime.deep import call_deep
+from chiwawa_runtime.deep import call_with_room
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Trap
 from chiwawa_runtime.events import REFIT, Observer, uncounted
 from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
@@ -20,8 +20,6 @@ from chiwawa_runtime.snapshot import Snapshot
 
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
-#: How many of them any stack has room for.
-SHALLOW_NESTING = 10
 
 
 class Wasi(Protocol):
@@ -80,10 +78,7 @@ class Run:
             instance.observer.resume(self.rest)
         instance.running += 1
         try:
-            if instance.engine.deep or instance.nesting > SHALLOW_NESTING:
-                done = call_deep(self.advance, self.interrupt)
-            else:
-                done = self.advance()
+            done = call_with_room(self.advance, self.interrupt)
         finally:
             instance.running -= 1
             if instance.observer is not None:

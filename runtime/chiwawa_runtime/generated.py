@@ -12,32 +12,35 @@ that it stands on says at which instruction. A frame is restored by starting a g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.deferred import Deferred
 from chiwawa_runtime.errors import BadInput, CheckpointError, Exhaustion, Location, Trap
-from chiwawa_runtime.instance import (
-    DEEPEST,
-    Instance,
-    RawFrame,
-    crossing,
-    exhausted,
-    indirect_target,
-    weight,
-)
+from chiwawa_runtime.instance import Instance, RawFrame, indirect_target
 from chiwawa_runtime.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.segments import (
+    DEEPER,
+    SEGMENT,
+    Chain,
+    Segment,
+    Segments,
+    deeper,
+    from_segment,
+    waiting,
+    weight,
+)
+from chiwawa_runtime.store import Function
 from chiwawa_runtime.traps import GENERATED, trap_of
 from chiwawa_runtime.types import ValType
 
 #: The name in a namespace of the engine that it is of; no function may be called so.
 ENGINE = "chiwawa_engine"
-#: So many functions, none of which can recur, need no more of the stack than Python ever has.
-SHALLOW = 100
+SEVERAL = "frames of several instances cannot be written to one checkpoint"
 
 
 def unreachable() -> None:
@@ -49,9 +52,8 @@ BUILTINS: dict[str, object] = {
     **NAMESPACE,
     "inf": float("inf"),
     "unreachable": unreachable,
-    "exhausted": exhausted,
+    "deeper": deeper,
     "indirect": indirect_target,
-    "DEEPEST": DEEPEST,
     "f32_cell": None,
 }
 
@@ -62,8 +64,6 @@ class GeneratedEngine:
     def __init__(self, bundle: Bundle, names: Mapping[str, Any] | None = None) -> None:
         """``names`` are what the sites of instruments name (see ``chiwawa.sites``)."""
         self.bundle = bundle
-        # Few functions that cannot recur fit on any stack, and need no thread for each call.
-        self.deep = bool(bundle.program.recursive) or len(bundle.codes) > SHALLOW
         self.granularity = bundle.granularity
         self.canonical_nans = bundle.canonical_nans
         # A module's dict rather than a plain one: PyPy looks globals up in it without hashing.
@@ -161,38 +161,49 @@ class GeneratedEngine:
         return self.points(function).safepoints.get(offset)
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
+        enter = self.instance.functions[function].enter
         if function < self.imported:
             enter = self.namespace[self.bundle.imported_names[function]]
-            return GeneratedActivation(self, enter(*args, depth), function)
-        code = self.bundle.codes[function - self.imported]
-        own = self.functions[function - self.imported]
-        if code.generator:
-            return GeneratedActivation(self, own(*args, depth), function)
-        return GeneratedActivation(self, entering(own)(*args, depth), function)
+        assert enter is not None
+        return GeneratedActivation(self, Segments.of_call(enter, args, depth), function)
 
     def revive(self, frames: Sequence[RawFrame]) -> GeneratedActivation:
         recursive = self.bundle.program.recursive
-        depths = []
-        depth = 0
+        depth = base = 0
+        #: Of each frame, the oldest first: the base of its segment, and its depth from there.
+        places = []
         for frame in reversed(frames):
-            depths.append(depth)
+            if depth - base >= SEGMENT:
+                base, _ = from_segment(depth)
+            places.append((base, depth - base))
             depth += self.deeper(frame, frame.function in recursive)
-        callee: Any = None
-        chain: list[Generator[None, None, Any]] = []
-        youngest = frames[0]
-        for frame, depth in zip(frames, reversed(depths), strict=True):
-            code = self.bundle.codes[frame.function - self.imported]
-            params = len(self.bundle.program.functions[frame.function].params)
-            own = self.functions[frame.function - self.imported]
-            missing = [None] * (code.slots - len(frame.stack))
-            place = frame.offset if frame is youngest else frame.offset + 1
-            resume = (place, *frame.locals, *frame.stack, *missing, callee)
-            callee = own(*frame.locals[:params], depth, resume)
-            chain.append(callee)
-        activation = GeneratedActivation(self, callee, frames[-1].function)
-        activation.waiting, activation.chain = list(frames), chain
+        segments: list[Segment] = []
+        callee: Chain | None = None
+        made: list[Chain] = []
+        first = 0
+        for position, (frame, (base, depth)) in enumerate(
+            zip(frames, reversed(places), strict=True)
+        ):
+            callee = self.again(frame, depth, callee, position == 0)
+            made.append(callee)
+            older = len(places) - position - 2
+            if older < 0 or places[older][0] != base:
+                segments.append(Segment(callee, base, made, frames[first : position + 1]))
+                callee, made, first = waiting(), [], position + 1
+        activation = GeneratedActivation(self, Segments(segments[::-1]), frames[-1].function)
         activation.repeats = True
         return activation
+
+    def again(self, frame: RawFrame, depth: int, callee: Chain | None, youngest: bool) -> Chain:
+        """The function of ``frame``, which goes on from there when it begins, as deep as that in
+        its segment. ``callee`` is what it waits for."""
+        code = self.bundle.codes[frame.function - self.imported]
+        params = len(self.bundle.program.functions[frame.function].params)
+        missing = [None] * (code.slots - len(frame.stack))
+        place = frame.offset if youngest else frame.offset + 1
+        resume = (place, *frame.locals, *frame.stack, *missing, callee)
+        own = self.functions[frame.function - self.imported]
+        return own(*frame.locals[:params], depth, resume)  # type: ignore[no-any-return]
 
     def deeper(self, frame: RawFrame, recursive: bool) -> int:
         """How much deeper than ``frame`` its callee starts."""
@@ -210,6 +221,28 @@ class GeneratedEngine:
         offset = code.lines.get(line - frame.f_code.co_firstlineno, 0)
         return Location(index, offset, self.bundle.program.function_names.get(index))
 
+    def read(self, frame: FrameType, line: int, youngest: bool) -> RawFrame:
+        """The Wasm frame that a Python frame at ``line`` is. Raises CheckpointError where it is
+        another instance's."""
+        location = self.location(frame, line)
+        stack: tuple[ValType, ...] | None = None
+        if location is not None:
+            points = self.points(location.function)
+            if youngest:
+                stack = points.safepoints.get(location.offset)
+            elif location.offset in points.calls:
+                stack = points.calls[location.offset].stack
+        if location is None or stack is None:
+            # Another instance's, or one that waits for another instance.
+            raise CheckpointError(SEVERAL)
+        values = frame.f_locals
+        return RawFrame(
+            location.function,
+            location.offset,
+            [values[f"l{i}"] for i in range(len(points.locals))],
+            [values[f"s{i}"] for i in range(len(stack))],
+        )
+
 
 def check_unedited(code: Code) -> None:
     function = code.function
@@ -221,127 +254,138 @@ def check_unedited(code: Code) -> None:
         raise BadInput("a generated file was edited: its lines no longer name instructions")
 
 
-def entering(function: Callable[..., Any]) -> Callable[..., Generator[None, None, Any]]:
+def entering(function: Callable[..., Any]) -> Callable[..., Chain]:
     """A generator function around a plain one, for callers that cannot know which it is."""
 
-    def enter(*args: Any) -> Generator[None, None, Any]:
+    def enter(*args: Any) -> Chain:
         return function(*args[:-1])
         yield
 
     return enter
 
 
-class GeneratedActivation:
-    """A generator, and those that it has delegated to."""
+def traversed(error: BaseException) -> Iterator[tuple[GeneratedEngine, FrameType, int]]:
+    """The frames of generated functions, of whichever instance, that an exception went through,
+    with the lines that they were at, the oldest first. They keep their variables."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame, line = traceback.tb_frame, traceback.tb_lineno
+        traceback = traceback.tb_next
+        engine: GeneratedEngine | None = frame.f_globals.get(ENGINE)
+        if engine is None or frame.f_code not in engine.codes:
+            continue
+        if (
+            traceback is not None
+            and traceback.tb_frame.f_code is DEEPER
+            and traceback.tb_next is not None
+        ):
+            # It has done nothing: it was called again in the next segment.
+            continue
+        yield engine, frame, line
 
-    def __init__(
-        self, engine: GeneratedEngine, generator: Generator[None, None, Any], function: int
-    ) -> None:
+
+def taken_back(interrupted: Interrupted, base: int, own: GeneratedEngine) -> Segment | None:
+    """The segment that an interruption went through, at the boundary before the call that was
+    interrupted: its generators are gone, but their frames are not. None where there is none."""
+    callee: Chain | None = None
+    made: list[Chain] = []
+    frames: list[RawFrame] | None = []
+    for engine, place, line in reversed(list(traversed(interrupted))):
+        frame = engine.read(place, line, not made)
+        callee = engine.again(frame, place.f_locals["depth"], callee, not made)
+        made.append(callee)
+        if engine is not own:
+            frames = None
+        if frames is not None:
+            frames.append(frame)
+    return None if callee is None else Segment(callee, base, made, frames)
+
+
+def crossing(function: Function) -> Callable[..., Chain]:
+    """How an instance enters a function that it imports: recursion that runs through several
+    instances is counted here, since none of them sees the cycle."""
+    if function.host is not None:
+        assert function.enter is not None
+        return function.enter
+
+    def enter(*args: Any) -> Chain:
+        # Looked up each time: instruments may have had it prepared anew.
+        return function.enter(*args)  # type: ignore[misc]
+
+    def enter_across(*args: Any) -> Chain:
+        *values, depth = args
+        if depth >= SEGMENT:
+            return (yield from deeper(enter, depth, *values))
+        callee = enter(*args)
+        while True:
+            try:
+                return (yield from callee)
+            except Interrupted as interrupted:
+                # The caller's frame could not be made again: it waits for another instance.
+                engine = function.instance.engine  # type: ignore[union-attr]
+                again = taken_back(interrupted, 0, engine)  # type: ignore[arg-type]
+                if again is None:
+                    raise
+                callee = again.generator
+            yield None
+
+    return enter_across
+
+
+class GeneratedActivation:
+    """A call of a generated function, in segments of generators."""
+
+    def __init__(self, engine: GeneratedEngine, segments: Segments, function: int) -> None:
         self.engine = engine
-        #: The oldest; None only where another activation took it over.
-        self.generator: Any = generator
+        self.segments = segments
         self.function = function
         self.results: list[Any] = []
-        #: Generators that have not started yet, the youngest first, and the frames that they are.
-        self.chain: list[Generator[None, None, Any]] = []
-        self.waiting: list[RawFrame] | None = None
         self.repeats = False
 
     def advance(self) -> bool:
-        self.waiting = None
-        self.chain = []
         self.repeats = False
+        segments = self.segments
         try:
-            next(self.generator)
-        except StopIteration as stop:
-            value = stop.value
-            count = len(self.engine.bundle.program.functions[self.function].results)
-            self.results = [] if count == 0 else [value] if count == 1 else list(value)
-            return True
+            if not segments.advance():
+                return False
         except Interrupted as interrupted:
-            # The generators are gone, but their frames are not.
-            frames = self.frames_of_traceback(interrupted)
-            if not frames:
+            youngest = segments.segments[-1]
+            again = taken_back(interrupted, youngest.base, self.engine)
+            if again is None:
                 raise
-            again = self.engine.revive(frames)
-            self.generator = again.generator
-            self.waiting, self.chain, self.repeats = again.waiting, again.chain, True
-            again.generator, again.chain = None, []
-        return False
+            segments.segments[-1] = again
+            self.repeats = True
+            return False
+        value = segments.value
+        count = len(self.engine.bundle.program.functions[self.function].results)
+        self.results = [] if count == 0 else [value] if count == 1 else list(value)
+        return True
 
     def __del__(self) -> None:
-        # Left to itself, Python would close a deep chain by recursion, on whatever stack it is.
-        chain = self.chain
-        if not chain:
-            generator = self.generator
-            while generator is not None:
-                chain.append(generator)
-                generator = getattr(generator, "gi_yieldfrom", None)
-            chain.reverse()
-        for generator in chain:
-            generator.close()
+        self.segments.close()
 
     def frames(self) -> list[RawFrame]:
-        if self.waiting is not None:
-            return self.waiting
-        result = []
-        generator = self.generator
-        while generator is not None:
-            frame = generator.gi_frame
-            result.append(self.read(frame, frame.f_lineno, generator.gi_yieldfrom is None))
-            generator = generator.gi_yieldfrom
-        result.reverse()
+        result: list[RawFrame] = []
+        for segment in reversed(self.segments.segments):
+            if segment.made is not None:
+                if segment.frames is None:
+                    raise CheckpointError(SEVERAL)
+                result += segment.frames
+                continue
+            for place in reversed(segment.places()):
+                result.append(self.engine.read(place, place.f_lineno, not result))
         return result
-
-    def frames_of_traceback(self, error: BaseException) -> list[RawFrame]:
-        """The frames of generators that an exception went through, which keep their variables."""
-        places = []
-        traceback = error.__traceback__
-        while traceback is not None:
-            if traceback.tb_frame.f_code in self.engine.codes:
-                places.append((traceback.tb_frame, traceback.tb_lineno))
-            traceback = traceback.tb_next
-        last = len(places) - 1
-        result = [self.read(f, line, i == last) for i, (f, line) in enumerate(places)]
-        result.reverse()
-        return result
-
-    def read(self, frame: FrameType, line: int, youngest: bool) -> RawFrame:
-        engine = self.engine
-        location = engine.location(frame, line)
-        stack: tuple[ValType, ...] | None = None
-        if location is not None:
-            points = engine.points(location.function)
-            if youngest:
-                stack = points.safepoints.get(location.offset)
-            elif location.offset in points.calls:
-                stack = points.calls[location.offset].stack
-        if location is None or stack is None:
-            # Another instance's, or one that waits for another instance.
-            raise CheckpointError("frames of several instances cannot be written to one checkpoint")
-        values = frame.f_locals
-        return RawFrame(
-            location.function,
-            location.offset,
-            [values[f"l{i}"] for i in range(len(points.locals))],
-            [values[f"s{i}"] for i in range(len(stack))],
-        )
 
     def explain(self, error: BaseException) -> BaseException:
         """The trap that ``error`` is, where it is one, with where the frames of generated code are,
         of this and of other instances."""
         locations: list[Location] = []
         origin = None
-        traceback = error.__traceback__
-        while traceback is not None:
-            frame = traceback.tb_frame
-            engine: GeneratedEngine | None = frame.f_globals.get(ENGINE)
-            if engine is not None:
-                location = engine.location(frame, traceback.tb_lineno)
-                if location is not None:
-                    locations.append(location)
-                    origin = engine.instance
-            traceback = traceback.tb_next
+        for engine, frame, line in traversed(error):
+            location = engine.location(frame, line)
+            assert location is not None
+            locations.append(location)
+            origin = engine.instance
         trap = trap_of(error)
         if trap is None:
             if not isinstance(error, RecursionError | MemoryError) or not locations:

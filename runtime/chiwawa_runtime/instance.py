@@ -6,15 +6,16 @@ holds between two boundaries, with the frames of its activation, is the whole st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from chiwawa_runtime.errors import Exhaustion, Trap, UnlinkableError, UnsupportedError
+from chiwawa_runtime.errors import Trap, UnlinkableError, UnsupportedError
 from chiwawa_runtime.events import Observer
 from chiwawa_runtime.globals_ import Global
 from chiwawa_runtime.memory import DataSegment, Memory
 from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
 from chiwawa_runtime.requests import Requests
+from chiwawa_runtime.segments import Chain, here
 from chiwawa_runtime.store import Function, HostFunction, bind_host, coerce
 from chiwawa_runtime.table import ElemSegment, Table
 from chiwawa_runtime.types import (
@@ -25,10 +26,6 @@ from chiwawa_runtime.types import (
     TableType,
     ValType,
 )
-
-#: How much the frames of functions that can recur may weigh together. Both paths, on every Python,
-#: trap at the same frame.
-DEEPEST = 131_072
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
 #: function of the type that the import asks for.
@@ -76,8 +73,6 @@ class Activation(Protocol):
 class Engine(Protocol):
     """What runs an instance's functions."""
 
-    #: Whether calls use the native stack, so that deep recursion needs a thread with a large one.
-    deep: bool
     #: ``safepoint`` or ``instruction``.
     granularity: str
     #: Whether every NaN that arithmetic makes is the canonical one.
@@ -257,12 +252,6 @@ class Instance:
         return self.memories[index]
 
 
-def weight(values: int) -> int:
-    """What a frame that holds so many locals and operands counts towards ``DEEPEST``: 1, and more
-    where they would fill the memory before the frames are too many."""
-    return 1 + values // 16
-
-
 def incompatible(spec: ImportSpec, given: str) -> UnlinkableError:
     return UnlinkableError(
         f'incompatible import type for "{spec.module}" "{spec.name}": '
@@ -282,23 +271,22 @@ def host_function(host: HostFunction, instance: Instance | None, index: int) -> 
     function = Function(host.type, instance=None, index=index, name=host.name, host=host)
     call = bind_host(host, instance)
 
-    def enter(*args: Any) -> Generator[None, None, Any]:
-        # The last argument is the depth: what the host calls back goes on from there.
+    def call_at(depth: int, args: Sequence[Any]) -> Any:
         if instance is None:
-            return call(*args[:-1])
-        instance.depth = args[-1]
+            return call(*args)
+        # What the host calls back goes on from there.
+        instance.depth = depth
         try:
-            return call(*args[:-1])
+            return call(*args)
         finally:
             instance.depth = 0
+
+    def enter(*args: Any) -> Chain:
+        return call_at(here.base + args[-1], args[:-1])
         yield
 
-    function.enter = enter
+    function.call_at, function.enter = call_at, enter
     return function
-
-
-def exhausted() -> None:
-    raise Exhaustion
 
 
 def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
@@ -313,19 +301,3 @@ def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
     if function.type is not functype and function.type != functype:  # type: ignore[attr-defined]
         raise Trap("indirect call type mismatch")
     return function  # type: ignore[return-value]
-
-
-def crossing(function: Function) -> Callable[..., Generator[None, None, Any]]:
-    """How an instance enters a function that it imports: recursion that runs through several
-    instances is counted here, since none of them sees the cycle."""
-    if function.host is not None:
-        assert function.enter is not None
-        return function.enter
-
-    def enter_across(*args: Any) -> Generator[None, None, Any]:
-        if args[-1] >= DEEPEST:
-            exhausted()
-        # Looked up each time: instruments may have had it prepared anew.
-        return (yield from function.enter(*args))  # type: ignore[misc]
-
-    return enter_across

@@ -6,13 +6,14 @@ their own. Nothing here knows how Wasm functions run: an engine sets ``enter`` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime.errors import ChiwawaError, HostError
 from chiwawa_runtime.numerics import f32_round
 from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.segments import Chain
 from chiwawa_runtime.types import F32, F64, I32, I64, FuncType, RefType, ValType
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ class HostFunction:
 
 class Function:
     """A function instance. ``direct`` is the Python callable for a call that cannot be suspended
-    (None where there is none); ``enter`` a generator function that any caller may delegate to."""
+    (None where there is none); ``enter`` a generator function that any caller may delegate to,
+    whose last argument is the depth in its segment; ``call_at`` calls a host function from a depth
+    in the call stack."""
 
-    __slots__ = ("direct", "enter", "host", "index", "instance", "name", "type")
+    __slots__ = ("call_at", "direct", "enter", "host", "index", "instance", "name", "type")
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class Function:
         self.name = name
         self.host = host
         self.direct: Callable[..., Any] | None = None
-        self.enter: Callable[..., Generator[None, None, Any]] | None = None
+        self.enter: Callable[..., Chain] | None = None
+        self.call_at: Callable[[int, Sequence[Any]], Any] | None = None
 
     def __repr__(self) -> str:
         return f"<function {self.name or self.index} {self.type}>"

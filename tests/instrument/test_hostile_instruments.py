@@ -13,17 +13,10 @@ from chiwawa.instrument.tables import MONITORS, table
 from chiwawa.instrument.trace import RESOURCES, Tracing
 from chiwawa.module import Module
 from chiwawa.source import load
-from chiwawa_runtime.deep import call_deep
 from tests.instrument.watching import EVERYTHING, PATHS, Watched, same_text, watched
 from tests.nodiff.harness import Call
 
 JSONL = Tracing(resources=frozenset(RESOURCES), format="jsonl")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def deep() -> None:
-    """The first deep call raises Python's limit on recursion, for good."""
-    call_deep(lambda: None)
 
 
 def agreed(

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from chiwawa import At, Instruments, Match, Module, Probe, Tracer, Tracing, api, load, restore
 from chiwawa.module import Instr, TypeUse
 from chiwawa.opcodes import groups_of
-from chiwawa_runtime.deep import call_deep
 from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import HostError, Trap
 from chiwawa_runtime.instance import Imports
@@ -31,12 +30,6 @@ LIMIT = {"safepoint": 100, "instruction": 600}
 DRAWN = settings(
     max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def deep() -> None:
-    """The first deep call raises Python's limit on recursion, for good."""
-    call_deep(lambda: None)
 
 
 @st.composite

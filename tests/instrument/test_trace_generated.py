@@ -11,7 +11,6 @@ import pytest
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.module import Module, TypeUse
 from chiwawa.source import load
-from chiwawa_runtime.deep import call_deep
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.instance import Imports, Instance
 from chiwawa_runtime.requests import Interrupted
@@ -33,12 +32,6 @@ from tests.nodiff.harness import Call, Log, spread
 MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000")) // 5
 #: Safepoints, or boundaries, after which a run is broken off.
 LIMIT = {"safepoint": 250, "instruction": 2500}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def deep() -> None:
-    """The first deep call raises Python's limit on recursion, for good."""
-    call_deep(lambda: None)
 
 
 def instructions(run: Watched) -> int:

@@ -12,17 +12,9 @@ from judging import judge
 from oracle import Oracle
 
 from chiwawa.source import load
-from chiwawa_runtime.deep import call_deep
 
 #: How many modules the slow test makes.
 MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def deep() -> None:
-    """The first deep call raises Python's limit on recursion, for good: not within a test of
-    hypothesis, which keeps an eye on that."""
-    call_deep(lambda: None)
 
 
 @st.composite

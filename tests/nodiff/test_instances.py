@@ -13,6 +13,7 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError, Trap
 from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.requests import Interrupted
 
 BELOW = """(module
   (memory (export "mem") 1)
@@ -150,3 +151,47 @@ def test_a_trap_in_another_instance_is_told_and_counted_alike() -> None:
         seen.append(([str(place) for place in caught.value.backtrace], tree))
     assert seen[0] == seen[1]
     assert len(seen[0][0]) == 2
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("depth", [0, 1, 99, 100, 101, 350])
+@pytest.mark.parametrize("name", ["direct", "indirect"])
+def test_a_host_call_that_another_instance_waits_in_is_taken_back_alone(
+    path: str, depth: int, name: str
+) -> None:
+    """What that instance did before the call is not done again."""
+    library = load("""(module (import "h" "wait" (func $wait (param i32) (result i32)))
+      (global $count (export "count") (mut i32) (i32.const 0))
+      (table (export "tab") 1 funcref) (elem (i32.const 0) $f)
+      (func $f (export "f") (param i32) (result i32)
+        (global.set $count (i32.add (global.get $count) (i32.const 1)))
+        (if (result i32) (local.get 0)
+          (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1)))))
+          (else (call $wait (global.get $count))))))""")
+    module = load("""(module (import "l" "f" (func $f (param i32) (result i32)))
+      (import "l" "tab" (table 1 funcref))
+      (func (export "direct") (param i32) (result i32)
+        (i32.add (i32.const 1000) (call $f (local.get 0))))
+      (func (export "indirect") (param i32) (result i32)
+        (i32.add (i32.const 1000)
+          (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))""")
+    calls = []
+
+    def wait(count: int) -> int:
+        calls.append(count)
+        if len(calls) < 3:
+            run.requests.ask()
+            raise Interrupted
+        return 7
+
+    first = api.instantiate(library, {"h": {"wait": wait}}, path=path)
+    run = api.start(module, name, [depth], {"l": first.exports}, path=path)
+    stops = 0
+    while not run.go():
+        stops += 1
+        run.requests.take()
+        with pytest.raises(CheckpointError, match="several instances"):
+            run.checkpoint()
+    assert (stops, run.results) == (2, [1007 + depth])
+    assert calls == [depth + 1] * 3
+    assert first.exports["count"].value == depth + 1  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,7 @@ def test_restored_near_the_end_it_traps_at_the_same_depth(recursion: Module) -> 
 #: Runs under PyPy, which has what a program needs and no toolchain: the generated file alone.
 UNDER_PYPY = """
 import sys
+import threading
 sys.path.insert(0, {runtime!r})
 from chiwawa_runtime import checkpoint, driver
 from chiwawa_runtime.errors import Trap
@@ -187,3 +189,62 @@ def test_frames_that_hold_much_exhaust_the_call_stack_sooner(locals_: int, opera
     stop = stopped_at(begin(call, "aot"), 500)
     for path in PATHS:
         same(expected, ended(again(call, stop.data, path), call), f"restored on {path}")
+
+
+@pytest.mark.parametrize("length", [49, 51, 120, 3000])
+def test_many_functions_that_cannot_recur_may_be_on_top_of_each_other(length: int) -> None:
+    """They need no more of Python's stack than recursion does."""
+    functions = "".join(
+        f"(func $f{n} (param i32) (result i32)"
+        f" (i32.add (i32.const 1) (call $f{n + 1} (local.get 0))))"
+        for n in range(length)
+    )
+    text = f"""(module {functions}
+      (func $f{length} (param i32) (result i32) (call $g (local.get 0)))
+      (func $g (param i32) (result i32)
+        (if (result i32) (local.get 0)
+          (then (i32.add (i32.const 1) (call $g (i32.sub (local.get 0) (i32.const 1)))))
+          (else (i32.const 0))))
+      (func (export "f") (param i32) (result i32) (call $f0 (local.get 0))))"""
+    call = Call(load(text), "f", (300,))
+    expected = both(call)
+    assert expected.detail == ((length + 300, "int"),)
+    for safepoint in (length + 150, length + 302):
+        stop = stopped_at(begin(call, "aot"), safepoint)
+        assert stop.data == stopped_at(begin(call, "interp"), safepoint).data
+        for path in PATHS:
+            same(expected, ended(again(call, stop.data, path), call), f"restored on {path}")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_process_is_left_as_it_was_found(path: str) -> None:
+    """Python's limit on recursion and the size of stacks are the embedder's, also meanwhile."""
+    seen = []
+    module = load("""(module (import "h" "look" (func $look))
+      (func $f (export "f") (param i32)
+        (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1))))
+          (else (call $look)))))""")
+
+    def look() -> None:
+        seen.append((sys.getrecursionlimit(), threading.stack_size(), threading.active_count()))
+
+    look()
+    instance = api.instantiate(module, {"h": {"look": look}}, path=path)
+    for depth in (1, 100_000):
+        instance.invoke("f", [depth])
+    look()
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_caller_near_its_own_limit_can_call_deep_programs(path: str, recursion: Module) -> None:
+    instance = api.instantiate(recursion, path=path)
+
+    def beneath(frames: int) -> object:
+        return beneath(frames - 1) if frames else instance.invoke("depth", [5000])
+
+    frame, used = sys._getframe(), 0
+    while frame is not None:
+        frame, used = frame.f_back, used + 1  # type: ignore[assignment]
+    assert beneath(sys.getrecursionlimit() - used - 60) == [5000]

@@ -1,4 +1,4 @@
-"""What all tests share: golden files, refreshed by ``pytest --refresh-golden``."""
+"""What all tests share: golden files, refreshed by ``pytest --refresh-golden``, and needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.need_helpers import need
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -15,6 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the files in tests/golden anew; read what changed as a diff",
     )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            need(name)
 
 
 @pytest.fixture

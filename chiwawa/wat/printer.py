@@ -173,7 +173,8 @@ def _identifiers(names: dict[int, str], count: int) -> dict[int, str]:
 
 def _caller(ids: _Ids) -> Call:
     def call(kind: str, index: int) -> str:
-        return ids[kind].get(index) or str(index)
+        # A constant expression may name what it has not, a local: printing does not judge.
+        return ids.get(kind, {}).get(index) or str(index)
 
     return call
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
 import subprocess
 from dataclasses import dataclass, field
-from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
+from tests.need_helpers import need
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Nothing but the page: no network, no profile of the user's, no service of the maker's.
 FLAGS = (
     "--headless",
@@ -28,16 +24,6 @@ FLAGS = (
     "--proxy-server=127.0.0.1:1",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
-
-
-@cache
-def browser() -> str:
-    """The path of a browser; skips the test where there is none."""
-    given = os.environ.get("CHIWAWA_BROWSER")
-    for name in (given,) if given else NAMES:
-        if path := shutil.which(name):
-            return path
-    pytest.skip(f"no browser: neither {', '.join(NAMES)} nor CHIWAWA_BROWSER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +102,7 @@ class Shown:
 def show(page: str, folder: Path, then: str = "") -> Shown:
     """``page`` after its scripts ran, and then the script ``then``, which its policy is made to
     allow."""
-    program = browser()
+    program = need("browser")
     if then:
         nonce = secrets.token_hex(8)
         page = page.replace("script-src ", f"script-src &#x27;nonce-{nonce}&#x27; ", 1)

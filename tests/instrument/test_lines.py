@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import struct
@@ -19,6 +18,7 @@ from chiwawa.instrument.lines import source_lines, with_sources
 from chiwawa.module import Custom, Module
 from chiwawa.source import load, load_bytes
 from chiwawa_runtime.errors import Location
+from tests.need_helpers import need
 
 # What a compiler writes. The lines that are asked for below have names.
 
@@ -58,8 +58,7 @@ CALLS = f"main.c:{line_of(MAIN, 'calls')}"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if importlib.util.find_spec("ziglang") is None:
-        pytest.skip("the package ziglang, which compiles C, is not installed")
+    need("ziglang")
     made = tmp_path_factory.mktemp("compiled")
     (made / "sub").mkdir()
     (made / "sub" / "inner.h").write_text(INNER)

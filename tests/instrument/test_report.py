@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import FLAGS, Document, browser, show
+from browsing import FLAGS, Document, show
 
 from chiwawa.api import start
 from chiwawa.cli import main
@@ -20,6 +20,7 @@ from chiwawa.instrument.document import document as document_of
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.report import page, read
 from chiwawa.source import load
+from tests.need_helpers import need
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
@@ -451,11 +452,13 @@ def test_a_search_highlights_and_says_how_much(tmp_path: Path) -> None:
 
 
 def test_a_person_can_use_it_with_mouse_and_keyboard(tmp_path: Path) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api")
+    need("playwright")
+    from playwright import sync_api
+
     file = tmp_path / "report.html"
     file.write_text(page_of(RUN), encoding="utf-8")
     with sync_api.sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=browser(), args=FLAGS[1:])
+        program = playwright.chromium.launch(executable_path=need("browser"), args=FLAGS[1:])
         tab = program.new_page()
         errors: list[object] = []
         tab.on("pageerror", lambda error: errors.append(error))

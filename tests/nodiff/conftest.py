@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.need_helpers import need
+
 
 @pytest.fixture(scope="session")
 def oracle() -> Iterator[object]:
     """wasmtime in a process of its own."""
-    pytest.importorskip("wasmtime", reason="wasmtime, the oracle, is not installed")
+    need("wasmtime")
     from oracle import Oracle
 
     started = Oracle()

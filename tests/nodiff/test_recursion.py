@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from harness import PATHS, Call, again, begin, both, ended, same, stopped_at
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa.source import load
+from tests.need_helpers import need
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 100_000
@@ -130,9 +130,7 @@ except Trap as trap:
 
 @pytest.mark.slow
 def test_pypy_carries_them_on_and_ends_deeper_ones_alike(recursion: Module, tmp_path: Path) -> None:
-    pypy = os.environ.get("CHIWAWA_PYPY")
-    if not pypy:
-        pytest.skip("CHIWAWA_PYPY names no PyPy")
+    pypy = need("pypy")
     call = Call(recursion, "depth", (FRAMES,))
     program, given = tmp_path / "recursion_aot.py", tmp_path / "given.bin"
     api.compile_file(recursion, program)

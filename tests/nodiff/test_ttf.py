@@ -9,7 +9,7 @@ import pytest
 from generate import seeded
 from judging import judge
 from oracle import Oracle
-from tools import find, ttf
+from tools import ttf
 
 from chiwawa.source import load
 
@@ -25,9 +25,7 @@ SHALLOW = {
     "instruction_crossings": 1,
 }
 
-pytestmark = pytest.mark.skipif(
-    find("wasm-opt") is None, reason="wasm-opt (binaryen) is not installed"
-)
+pytestmark = pytest.mark.needs("wasm-opt", "wasmtime")
 
 
 def check_seeds(start: int, count: int, oracle: Oracle, folder: Path, **depth: int) -> None:

@@ -6,14 +6,13 @@ Both are kept to Wasm 2.0 without vectors, to functions as imports, and to one N
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from chiwawa.binary import encode
 from chiwawa.module import Import, Module, TypeUse
 from chiwawa_runtime.types import VALTYPE_BY_NAME, FuncType, ValType
+from tests.need_helpers import need
 
 #: Bytes of seed: more of them, larger modules.
 SEED_BYTES = (200, 1200)
@@ -59,12 +58,6 @@ TTF = [
 ]
 
 
-def find(name: str) -> str | None:
-    """A program, beside this Python first."""
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else shutil.which(name)
-
-
 def seed_bytes(seed: int | str) -> bytes:
     rng = random.Random(seed)
     return rng.randbytes(rng.randint(*SEED_BYTES))
@@ -89,8 +82,7 @@ def importable(folder: Path) -> Path:
 
 def smith(seed: int | str, folder: Path) -> bytes | None:
     """A module of wasm-smith's, or None where the seed makes none."""
-    program = find("wasm-tools")
-    assert program is not None
+    program = need("wasm-tools")
     done = subprocess.run(
         [program, "smith", *SMITH, f"--available-imports={importable(folder)}"],
         input=seed_bytes(seed),
@@ -103,8 +95,7 @@ def smith(seed: int | str, folder: Path) -> bytes | None:
 
 def ttf(seed: int | str, folder: Path) -> bytes | None:
     """A module of binaryen's."""
-    program = find("wasm-opt")
-    assert program is not None
+    program = need("wasm-opt")
     source, out = folder / "seed.bin", folder / "ttf.wasm"
     source.write_bytes(seed_bytes(seed))
     done = subprocess.run(

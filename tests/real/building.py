@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
-import pytest
-
-from tests.real.taking import SOURCES, Taking, attempt, build, need
+from tests.need_helpers import lacking, need
+from tests.real.taking import SOURCES, Taking, attempt, build
 
 SHIMS = SOURCES / "shims"
 #: Signals, process ids, clocks and mapped files, as far as WASI's library pretends to have them.
@@ -33,14 +31,9 @@ def compile_c(folder: Path, target: Path, *arguments: object) -> None:
     )
 
 
-def need_zig() -> None:
-    if importlib.util.find_spec("ziglang") is None:
-        pytest.skip("the package ziglang, which compiles C, is not installed")
-
-
 def lua(taking: Taking) -> Path:
     """Lua's own command line. Where Lua would raise an error, it aborts."""
-    need_zig()
+    need("ziglang")
 
     def make(folder: Path) -> None:
         source = taking.debian_source("lua5.4") / "src"
@@ -56,7 +49,7 @@ def lua(taking: Taking) -> Path:
 
 def sqlite(taking: Taking) -> Path:
     """SQLite's shell, with one process and no threads."""
-    need_zig()
+    need("ziglang")
     need("make", "tclsh", "cc")
 
     def make(folder: Path) -> None:
@@ -138,7 +131,7 @@ def rust(taking: Taking) -> Path:
         attempt("Debian's rustc", command, "--version", cwd=folder, env=env)
         linker = next(iter(sorted(tree.rglob("bin/wasm-ld*"))), None)
         if linker is None:
-            pytest.skip("Debian's rustc cannot be had: no wasm-ld came with it")
+            lacking("Debian's rustc cannot be had: no wasm-ld came with it")
         options = ["--target", "wasm32-wasi", "-O", "-C", "strip=symbols", "-C", f"linker={linker}"]
         build(command, *options, SOURCES / "program.rs", "-o", target, cwd=folder, env=env)
 

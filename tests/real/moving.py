@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.need_helpers import need
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -162,7 +162,7 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
     files = files_in(place)
     assert job.expected in whole.out, whole.out
 
-    pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    need("wasmtime")
     there, dirs = job.folder(tmp_path, "wasmtime")
     command = (HERE / "wasmtime_run.py", job.wasm, *dirs, "--", *argv)
     oracle = leg("wasmtime", there, *command, stdin=job.stdin)

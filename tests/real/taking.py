@@ -2,7 +2,7 @@
 
 Everything lands in one directory, which ``CHIWAWA_REAL_CACHE`` names, so that a second session
 finds it there; nothing is installed into the system. A package that cannot be had is a reason to
-skip.
+skip, and in CI to fail.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.need_helpers import lacking
+
 SOURCES = Path(__file__).parent / "sources"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
-def need(*tools: str) -> None:
-    """Skip unless all these commands are there."""
-    for tool in tools:
-        if shutil.which(tool) is None:
-            pytest.skip(f"the command {tool} is not installed")
+def need_commands(*names: str) -> None:
+    """Go on only where all these commands of the system are."""
+    for name in names:
+        if shutil.which(name) is None:
+            lacking(f"the command {name} is not installed")
 
 
 def attempt(
     what: str, *command: object, cwd: Path, env: Mapping[str, str] | None = None, seconds: int = 600
 ) -> str:
-    """What a command prints. Skips, saying that ``what`` cannot be had, where it fails."""
+    """What a command prints. Where it fails, ``what`` is lacking."""
     try:
         done = subprocess.run(
             [str(part) for part in command],
@@ -46,10 +48,10 @@ def attempt(
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"{what} cannot be had: {error}")
+        lacking(f"{what} cannot be had: {error}")
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
-        pytest.skip(f"{what} cannot be had: {lines[-1]}")
+        lacking(f"{what} cannot be had: {lines[-1]}")
     return done.stdout
 
 
@@ -84,13 +86,13 @@ class Taking:
         if whole.is_dir():
             return whole
         if name in self.refused:
-            pytest.skip(self.refused[name])
+            lacking(self.refused[name])
         partly = self.folder / f"{name}.part"
         shutil.rmtree(partly, ignore_errors=True)
         partly.mkdir()
         try:
             make(partly)
-        except pytest.skip.Exception as reason:
+        except (pytest.skip.Exception, pytest.fail.Exception) as reason:
             self.refused[name] = str(reason)
             raise
         partly.rename(whole)
@@ -112,7 +114,7 @@ class Taking:
 
     def npm(self, package: str, *options: str) -> Path:
         """The folder node_modules with a package and what that needs."""
-        need("npm", "node")
+        need_commands("npm", "node")
 
         def make(folder: Path) -> None:
             (folder / "package.json").write_text('{"private": true}')
@@ -123,7 +125,7 @@ class Taking:
 
     def debian_source(self, package: str) -> Path:
         """The unpacked and patched source of a Debian package, of the release of this system."""
-        need("apt-get", "dpkg-source")
+        need_commands("apt-get", "dpkg-source")
 
         def make(folder: Path) -> None:
             own = self.apt_lists()
@@ -156,9 +158,7 @@ class Taking:
                 if line.startswith("Debian|") and line.endswith(" main")
             }
             if not repositories:
-                pytest.skip(
-                    "Debian's sources cannot be had: this system's packages are not Debian's"
-                )
+                lacking("Debian's sources cannot be had: this system's packages are not Debian's")
             signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
             lines = [f"deb-src {signed}{repository}\n" for repository in sorted(repositories)]
             (folder / "sources.list").write_text("".join(lines))
@@ -169,7 +169,7 @@ class Taking:
     def debian_binaries(self, wanted: str, *packages: str) -> Path:
         """Debian packages, and of those that they need, directly or not, the ones whose names
         match ``wanted``: unpacked into one tree that is not the system's."""
-        need("apt-get", "apt-cache", "dpkg-deb")
+        need_commands("apt-get", "apt-cache", "dpkg-deb")
 
         def make(folder: Path) -> None:
             names: list[str] = []

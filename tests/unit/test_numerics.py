@@ -17,6 +17,7 @@ from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime import numerics
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.types import F32, F64, I32, I64, NumType
+from tests.need_helpers import need
 
 NUMERIC = [
     op
@@ -197,7 +198,9 @@ def reference_module() -> str:
 
 @pytest.fixture(scope="module")
 def reference() -> Callable[[str, tuple[int, ...]], int | str]:
-    wasmtime = pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    need("wasmtime")
+    import wasmtime
+
     store = wasmtime.Store()
     module = wasmtime.Module(store.engine, reference_module())
     exports = wasmtime.Instance(store, module, []).exports(store)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.need_helpers import need
 from tests.wasi.peers import OurBackend, Peer, WasmtimeBackend
 from tests.wasi.programs import Compile, compiler
 
@@ -66,7 +67,7 @@ def ours(world: Path) -> Iterator[Make]:
 @pytest.fixture
 def theirs(world: Path) -> Iterator[Make]:
     """Makes guests on wasmtime's functions."""
-    pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    need("wasmtime")
     made: list[WasmtimeBackend] = []
 
     def make(**options: Any) -> Peer:

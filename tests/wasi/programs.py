@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -14,14 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.wasi import Wasi
+from tests.need_helpers import need
 
 SOURCES = Path(__file__).parent / "programs"
 Dirs = Sequence[tuple[Path, str, bool]]
@@ -29,8 +27,7 @@ Dirs = Sequence[tuple[Path, str, bool]]
 
 def compile_c(source: Path, target: Path) -> Path:
     """The Wasm of a C program. Skips the test where there is no compiler."""
-    if importlib.util.find_spec("ziglang") is None:
-        pytest.skip("the package ziglang, which compiles C, is not installed")
+    need("ziglang")
     if not target.exists():
         # No debug information: it would be most of the file.
         options = ["-O1", "-s", "-w", "-target", "wasm32-wasi"]
@@ -94,7 +91,9 @@ def run_wasmtime(
     stdin: Path,
     scratch: Path,
 ) -> Outcome:
-    wasmtime = pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    need("wasmtime")
+    import wasmtime
+
     engine, module = wasmtime_module(binary)
     config = wasmtime.WasiConfig()
     config.argv = list(args)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from chiwawa_runtime.types import (
     RefType,
     TableType,
 )
+from tests.need_helpers import lacking, need
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
 
@@ -218,18 +218,17 @@ def test_a_type_that_is_not_built_yet_is_named() -> None:
 )
 @pytest.mark.parametrize("several", [False, True], ids=["one memory", "several memories"])
 def test_other_tools_open_it(command: list[str], several: bool, tmp_path: Path) -> None:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    tool = need(command[0])
     snapshot = everything()
     if not several:
         snapshot = dataclasses.replace(snapshot, memories=snapshot.memories[:1])
     elif command[0] == "node":
         probe = "process.exit(Number(process.versions.node.split('.')[0]) >= 22 ? 0 : 1)"
-        if subprocess.run(["node", "-e", probe], check=False).returncode:
-            pytest.skip("this Node has no multiple memories")
+        if subprocess.run([tool, "-e", probe], check=False).returncode:
+            lacking("Node 22 or newer, which has several memories, is missing")
     path = tmp_path / "checkpoint.bin"
     path.write_bytes(encode(snapshot))
-    arguments = [part.replace("FILE", str(path)) for part in command]
+    arguments = [tool, *(part.replace("FILE", str(path)) for part in command[1:])]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     if command[0] == "wasm-objdump":

@@ -1,9 +1,7 @@
 """Verdicts compared with other tools', on generated and on damaged modules."""
 
 import random
-import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -11,11 +9,9 @@ import pytest
 from chiwawa.binary import decode, encode
 from chiwawa.validate import validate
 from chiwawa_runtime.errors import BadInput, UnsupportedError
+from tests.need_helpers import need
 
 SAMPLES = sorted((Path(__file__).parents[3] / "samples").glob("*.wasm"))
-WASM_TOOLS = shutil.which("wasm-tools") or shutil.which(
-    "wasm-tools", path=sysconfig.get_path("scripts")
-)
 #: What Wasm 2.0 without SIMD has not.
 LATER = [
     "compact-imports",
@@ -33,10 +29,9 @@ LATER = [
 ]
 
 
-@pytest.mark.skipif(WASM_TOOLS is None, reason="wasm-tools is not installed")
 @pytest.mark.parametrize("seed", range(12))
 def test_a_generated_module_is_valid_and_survives_encoding(seed: int) -> None:
-    tool = str(WASM_TOOLS)
+    tool = need("wasm-tools")
     # An older tool knows fewer features, and refuses the flags of the others.
     known = subprocess.run([tool, "smith", "--help"], capture_output=True, check=True).stdout
     switches = [f"--{name}-enabled" for name in LATER if f"--{name}-enabled".encode() in known]
@@ -56,7 +51,9 @@ def test_a_generated_module_is_valid_and_survives_encoding(seed: int) -> None:
 
 
 def test_wasmtime_gives_the_same_verdict_on_damaged_modules() -> None:
-    wasmtime = pytest.importorskip("wasmtime")
+    need("wasmtime")
+    import wasmtime
+
     engine = wasmtime.Engine()
     chance = random.Random(1)
     small = [data for path in SAMPLES if len(data := path.read_bytes()) < 3000]

@@ -234,6 +234,14 @@ def test_names_stand_where_they_are_identifiers_of_their_own() -> None:
     assert format_instr(module, body[10]) == "local.get 0"
 
 
+def test_a_constant_expression_that_is_none_is_printed_all_the_same() -> None:
+    """It is decoded, and printing does not judge."""
+    module = parse_module("(module (global i32 (local.get 0)) (global i32 (call 7)))")
+    text = print_module(module)
+    assert "(local.get 0)" in text
+    assert encode(parse_module(text)) == encode(module)
+
+
 def test_a_text_module_reads_the_same_after_a_round_trip_through_binary() -> None:
     text = """(module $m
   (type $t (;0;) (func (param i32) (result f32)))

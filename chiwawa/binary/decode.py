@@ -13,6 +13,9 @@ _ORDER = {section: position for position, section in enumerate(SECTIONS, 1)}
 _CUSTOM = 0
 _TAGS = 13
 
+#: The version of a component, which is no module.
+_COMPONENT = b"\x0d\x00\x01\x00"
+
 
 def decode(data: bytes) -> Module:
     """The module that ``data`` is the binary of. It is well-formed, not yet validated.
@@ -57,7 +60,10 @@ def decode(data: bytes) -> Module:
 def _preamble(r: Reader) -> None:
     if r.take(4) != MAGIC:
         raise r.malformed("magic header not detected", 0)
-    if r.take(4) != VERSION:
+    version = r.take(4)
+    if version == _COMPONENT:
+        raise r.unsupported("component model: a component", 4)
+    if version != VERSION:
         raise r.malformed("unknown binary version", 4)
 
 

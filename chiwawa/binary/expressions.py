@@ -54,6 +54,8 @@ _LATER = {
     0xD5: "typed function references: the instruction br_on_null",
     0xD6: "typed function references: the instruction br_on_non_null",
 }
+#: After the prefix fc: i64.add128, i64.sub128, i64.mul_wide_s and i64.mul_wide_u.
+_WIDE = range(0x13, 0x17)
 _LATER_PREFIXES = {0xFB: "garbage collection", 0xFD: "SIMD", 0xFE: "threads"}
 
 
@@ -237,7 +239,10 @@ class ExprReader:
             number = r.u32()
             known = BY_CODE.get((r.data[at], number))
             if known is None:
-                raise r.malformed(f"illegal opcode {r.data[at]:02x} {number:02x}", at)
+                text = f"{r.data[at]:02x} {number:02x}"
+                if r.data[at] == 0xFC and number in _WIDE:
+                    raise r.unsupported(f"wide arithmetic: the instruction {text}", at)
+                raise r.malformed(f"illegal opcode {text}", at)
             op = known
             if self.data_use is None and "dataidx" in op.immediates:
                 self.data_use = at

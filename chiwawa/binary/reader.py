@@ -36,7 +36,7 @@ class Reader:
 
     def unsupported(self, feature: str, pos: int) -> UnsupportedError:
         """The error to raise, naming the feature and where it is used."""
-        return UnsupportedError(f"{feature} (at byte 0x{pos:x})")
+        return UnsupportedError(f"{feature} is not supported (at byte 0x{pos:x})")
 
     def byte(self) -> int:
         pos = self.pos

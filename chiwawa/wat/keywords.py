@@ -52,10 +52,26 @@ _SIMD = {
         promote_low_f32x4 relaxed_madd relaxed_nmadd relaxed_min relaxed_max""",
 }
 
-#: What Wasm 3.0 adds to 2.0, by proposal.
+#: Of the proposal for threads.
+_ATOMICS = " ".join(
+    f"{valtype}.atomic.{word}"
+    for valtype, widths in (("i32", ("", "8", "16")), ("i64", ("", "8", "16", "32")))
+    for width in widths
+    for unsigned in (("", "_u")[width != ""],)
+    for word in (
+        f"load{width}{unsigned}",
+        f"store{width}",
+        *(
+            f"rmw{width}.{operation}{unsigned}"
+            for operation in ("add", "sub", "and", "or", "xor", "xchg", "cmpxchg")
+        ),
+    )
+)
+
+#: What Wasm 3.0 and later proposals add to 2.0, by proposal.
 _LATER = {
     "tail calls": "return_call return_call_indirect return_call_ref",
-    "exception handling": "tag try_table throw throw_ref catch catch_ref catch_all catch_all_ref "
+    "exception handling": "tag try delegate rethrow try_table throw throw_ref catch catch_ref catch_all catch_all_ref "
     "exn noexn exnref nullexnref",
     "typed function references": "call_ref ref.as_non_null br_on_null br_on_non_null nofunc "
     "noextern nullfuncref nullexternref",
@@ -65,8 +81,12 @@ _LATER = {
     "array.new_default array.new_fixed array.new_data array.new_elem array.get array.get_s "
     "array.get_u array.set array.len array.fill array.copy array.init_data array.init_elem "
     "br_on_cast br_on_cast_fail any.convert_extern extern.convert_any",
-    "threads": "shared",
+    "threads": "shared atomic.fence memory.atomic.notify memory.atomic.wait32 memory.atomic.wait64 "
+    + _ATOMICS,
     "custom page sizes": "pagesize",
+    "wide arithmetic": "i64.add128 i64.sub128 i64.mul_wide_s i64.mul_wide_u",
+    "stack switching": "cont cont.new cont.bind resume resume_throw suspend switch",
+    "component model": "component",
 }
 
 UNSUPPORTED: dict[str, str] = {

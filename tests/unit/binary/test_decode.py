@@ -193,16 +193,23 @@ def test_a_malformed_module_is_refused_with_its_offset(
         ([code("00 d0 6e 0b")], "garbage collection: the type anyref"),
         ([code("00 d0 00 0b")], "typed function references: a heap type"),
         (["05 03 01 04 01"], "memory64"),
-        (["05 04 01 03 01 01"], "threads: shared limits"),
+        (["05 04 01 03 01 01"], "threads: a shared memory"),
         (["04 07 01 40 00 70 00 00 0b"], "typed function references: a table"),
         (["01 03 01 5f 00"], "garbage collection: a struct type"),
+        (["01 03 01 5d 00"], "stack switching: a continuation type"),
+        ([code("00 fc 13 0b")], "wide arithmetic: the instruction fc 13"),
     ],
 )
 def test_a_later_feature_is_refused_by_name(sections: list[str], feature: str) -> None:
     with pytest.raises(UnsupportedError) as caught:
         load(*sections)
     assert caught.value.message.startswith(feature)
-    assert "(at byte 0x" in caught.value.message
+    assert " is not supported (at byte 0x" in caught.value.message
+
+
+def test_a_component_is_named() -> None:
+    with pytest.raises(UnsupportedError, match="a component is not supported"):
+        decode(bytes.fromhex("00 61 73 6d 0d 00 01 00"))
 
 
 def test_hostile_counts_need_no_memory() -> None:

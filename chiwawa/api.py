@@ -6,11 +6,12 @@ returned unsigned; f32 and f64 floats; references None, functions, or whatever t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from chiwawa.aot import Progress, translate, translate_on_demand
 from chiwawa.files import replacing
@@ -79,15 +80,17 @@ def load_generated(path: str | Path) -> Bundle:
 
 def compile_file(
     module: Module,
-    path: str | Path,
+    path: str | Path | TextIO,
     *,
     granularity: str = "safepoint",
     canonical_nans: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Translate ``module`` to the Python file ``path``, which appears whole or not at all. With
-    ``canonical_nans`` every NaN that its arithmetic makes is the canonical one."""
-    with replacing(path) as out:
+    """Translate ``module`` to the Python file ``path``, which appears whole or not at all, or into
+    a text file that is open. With ``canonical_nans`` every NaN that its arithmetic makes is the
+    canonical one."""
+    writing = replacing(path) if isinstance(path, str | Path) else contextlib.nullcontext(path)
+    with writing as out:
         translate(
             module,
             out,

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from chiwawa.aot import Progress
-    from chiwawa.api import Runnable
-    from chiwawa.module import Module
     from chiwawa_runtime.options import Parser
-    from chiwawa_runtime.snapshot import Snapshot
 
 COMMANDS = {
     "run": "run a module (.wasm, .wat) or a generated file (.py); the word run may be left out",
@@ -33,7 +30,10 @@ COMMANDS = {
     "debug": "run a module at a prompt: stop, look, step, and go back",
     "diff": "show where two checkpoints differ; the status is 0 if they do not, 1 if they do",
     "demo": "compile a program, stop it, and continue it elsewhere: see it happen",
+    "help": "what there is, or the options of one command",
 }
+#: What stands for a module's file in the help of those that read standard input, too.
+FILE_OR_STDIN = "a file, or - for standard input"
 #: Modules from this many bytes on take long enough to translate for a progress bar.
 LARGE = 1 << 17
 
@@ -49,14 +49,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command(argv: list[str]) -> int:
-    from chiwawa_runtime.options import split
+    from chiwawa_runtime.options import UsageError, nearest, split
 
-    if argv and argv[0] not in COMMANDS and argv[0] not in ("-h", "--help", "--version"):
-        argv.insert(0, "run")
+    parser, verbs = make_parsers()
+    if "_ARGCOMPLETE" in os.environ:
+        complete(parser)
+    if not argv:
+        # It is the same text, but nothing was done.
+        parser.print_help(sys.stderr)
+        return 2
+    if argv[0] in ("-h", "--help", "-V", "--version"):
+        parser.parse(argv[:1])
+    verb, arguments = argv[0], argv[1:]
+    if verb not in COMMANDS:
+        if not may_be_program(verb):
+            raise UsageError(
+                f"there is no command and no file {verb!r}{nearest(verb, COMMANDS)} "
+                "(see chiwawa --help)"
+            )
+        verb, arguments = "run", argv
     rest: list[str] = []
-    if argv[:1] in (["run"], ["debug"]):
-        argv, rest = split(argv)
-    parsed = make_parser().parse_args(argv)
+    if verbs[verb].runs:
+        arguments, rest = split(arguments)
+    parsed = verbs[verb].parse(arguments)
+    if verb == "help":
+        return help_(parser, verbs, parsed.verb)
     return {
         "run": run,
         "compile": compile_,
@@ -69,10 +86,26 @@ def command(argv: list[str]) -> int:
         "debug": debug,
         "diff": diff,
         "demo": demo,
-    }[parsed.command](parsed, rest)
+    }[verb](parsed, rest)
 
 
-def make_parser() -> Parser:
+def may_be_program(word: str) -> bool:
+    """Whether ``word``, which is no command, may be what ``run`` is given: an option or a file."""
+    from chiwawa_runtime.options import PROGRAMS
+
+    return word.startswith("-") or word.endswith(PROGRAMS) or os.path.lexists(word)
+
+
+def complete(parser: Parser) -> None:
+    """A shell asks what could come next: that ends here, if there is anybody to answer."""
+    with contextlib.suppress(ImportError):
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+
+
+def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
+    """That of everything, and that of each command."""
     from chiwawa import __version__
     from chiwawa_runtime.options import Parser, add_options
 
@@ -81,16 +114,18 @@ def make_parser() -> Parser:
         description="WebAssembly programs that can be stopped, carried elsewhere and continued.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"chiwawa {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"chiwawa {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    made = {
+    made: dict[str, Parser] = {
         name: commands.add_parser(name, help=text, description=f"{text}.", allow_abbrev=False)
         for name, text in COMMANDS.items()
     }
-    made["run"].add_argument("file", metavar="FILE")
+    made["run"].add_argument("file", metavar="FILE", help=FILE_OR_STDIN)
     add_options(made["run"])
-    made["compile"].add_argument("file", metavar="IN")
-    made["compile"].add_argument("-o", "--output", metavar="OUT.py", required=True)
+    made["compile"].add_argument("file", metavar="IN", help=FILE_OR_STDIN)
+    made["compile"].add_argument(
+        "-o", "--output", metavar="OUT.py", help="default: NAME_aot.py, here; - for stdout"
+    )
     made["compile"].add_argument(
         "--granularity",
         choices=("safepoint", "instruction"),
@@ -102,18 +137,22 @@ def make_parser() -> Parser:
         action="store_true",
         help="have arithmetic make the canonical NaN alone, on every processor (slower)",
     )
-    made["validate"].add_argument("files", metavar="FILE", nargs="+")
-    made["wat2wasm"].add_argument("file", metavar="IN")
-    made["wat2wasm"].add_argument("-o", "--output", metavar="OUT.wasm", required=True)
-    made["wasm2wat"].add_argument("file", metavar="IN")
+    made["validate"].add_argument("files", metavar="FILE", nargs="+", help=FILE_OR_STDIN)
+    made["wat2wasm"].add_argument("file", metavar="IN", help=FILE_OR_STDIN)
+    made["wat2wasm"].add_argument(
+        "-o", "--output", metavar="OUT.wasm", help="default: NAME.wasm, here; - for stdout"
+    )
+    made["wasm2wat"].add_argument("file", metavar="IN", help=FILE_OR_STDIN)
     made["wasm2wat"].add_argument("-o", "--output", metavar="OUT.wat", help="default: stdout")
     made["wast"].add_argument("files", metavar="FILE", nargs="+")
     made["wast"].add_argument(
         "--path", choices=("interp", "aot", "both"), default="both", help="default: both"
     )
     made["wast"].add_argument("--json", action="store_true", help="print JSON")
-    made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT")
-    made["inspect"].add_argument("module", metavar="MODULE", nargs="?")
+    made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT", help=FILE_OR_STDIN)
+    made["inspect"].add_argument(
+        "module", metavar="MODULE", nargs="?", help="the program: names come from it"
+    )
     made["inspect"].add_argument("--json", action="store_true", help="print JSON")
     made["debug"].add_argument("file", metavar="FILE")
     made["debug"].add_argument(
@@ -122,82 +161,42 @@ def make_parser() -> Parser:
         help="what the program reads (default: the terminal; nothing where that has no commands)",
     )
     add_options(made["debug"])
-    made["diff"].add_argument("a", metavar="A")
-    made["diff"].add_argument("b", metavar="B")
-    made["diff"].add_argument("module", metavar="MODULE", nargs="?")
+    made["diff"].add_argument("a", metavar="A", help="a checkpoint")
+    made["diff"].add_argument("b", metavar="B", help="another")
+    made["diff"].add_argument(
+        "module", metavar="MODULE", nargs="?", help="their program: names come from it"
+    )
     made["diff"].add_argument("--json", action="store_true", help="print JSON")
-    made["report"].add_argument("run", metavar="RUN.json")
+    made["report"].add_argument(
+        "run", metavar="RUN.json", help="what run --monitor … --json has written"
+    )
     made["report"].add_argument("-o", "--output", metavar="OUT.html", help="default: stdout")
-    return parser
+    made["help"].add_argument("verb", metavar="COMMAND", nargs="?")
+    return parser, made
 
 
-# Files.
+def once(files: Sequence[str | None]) -> None:
+    """Standard input can be read once. Raises UsageError."""
+    from chiwawa_runtime.options import UsageError
 
-
-@contextlib.contextmanager
-def naming(file: str) -> Iterator[None]:
-    """Have what is wrong with a file begin with its name."""
-    from chiwawa_runtime.errors import BadInput
-
-    try:
-        yield
-    except BadInput as error:
-        raise BadInput(f"{file}: {error}") from error
-
-
-def load_module(file: str) -> Module:
-    from chiwawa.source import load_bytes
-
-    with naming(file):
-        return load_bytes(Path(file).read_bytes())
-
-
-def load_runnable(file: str) -> Runnable:
-    """A module, or a generated file, which this runs."""
-    from chiwawa.api import load_generated
-
-    if Path(file).suffix != ".py":
-        return load_module(file)
-    from chiwawa_runtime.errors import BadInput
-
-    with naming(file):
-        try:
-            return load_generated(file)
-        except (BadInput, OSError, UnicodeError):
-            raise
-        except Exception as error:
-            raise BadInput(f"it cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def load_either(file: str) -> Module:
-    """A module, or the one that a generated file embeds."""
-    from chiwawa.api import module_of
-
-    return module_of(load_runnable(file))
-
-
-def load_checkpoint(file: str) -> Snapshot:
-    from chiwawa_runtime import checkpoint
-
-    with naming(file):
-        return checkpoint.decode(checkpoint.read_file(file))
-
-
-def output(file: str | None, text: str) -> None:
-    """``text`` into a file, or on stdout."""
-    from chiwawa.files import replacing
-
-    if file is None:
-        sys.stdout.write(text)
-        return
-    with replacing(file) as out:
-        out.write(text)
+    if list(files).count("-") > 1:
+        raise UsageError("standard input (-) can be read only once")
 
 
 # Commands.
 
 
+def help_(parser: Parser, verbs: Mapping[str, Parser], verb: str | None) -> int:
+    from chiwawa_runtime.options import UsageError, nearest
+
+    if verb is not None and verb not in verbs:
+        raise UsageError(f"there is no command {verb!r}{nearest(verb, verbs)} (see chiwawa --help)")
+    (parser if verb is None else verbs[verb]).print_help()
+    return 0
+
+
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.inputs import load_runnable, shown
     from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.errors import Trap
     from chiwawa_runtime.main import execute
@@ -211,7 +210,9 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
         from chiwawa.api import module_of
         from chiwawa.instrument.equipment import looking
 
-        with looking(module_of(source), options.look, Path(parsed.file).name) as instruments:
+        with looking(
+            module_of(source), options.look, os.path.basename(shown(parsed.file))
+        ) as instruments:
             return execute(Toolchain(source, lambda: instruments), options)
     except Trap as trap:
         from chiwawa.api import module_of
@@ -223,17 +224,36 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.api import compile_file
+    from chiwawa.inputs import (
+        STANDARD,
+        default_output,
+        is_generated,
+        load_program,
+        naming,
+        standard_text,
+    )
 
-    module = load_module(parsed.file)
+    out = parsed.output or default_output(parsed.file, "_aot.py", is_generated)
+    module = load_program(parsed.file)
     with naming(parsed.file), progress_bar(len(module.binary)) as progress:
         compile_file(
             module,
-            parsed.output,
+            standard_text() if out == STANDARD else out,
             granularity=parsed.granularity,
             canonical_nans=parsed.deterministic,
             progress=progress,
         )
+    say_where(parsed.output, out)
     return 0
+
+
+def say_where(asked: str | None, file: str) -> None:
+    """Where the user has not said where to write, say it."""
+    from chiwawa.inputs import STANDARD
+    from chiwawa_runtime.reporting import say
+
+    if asked is None and file != STANDARD:
+        say(f"written to {file}")
 
 
 @contextlib.contextmanager
@@ -254,27 +274,33 @@ def progress_bar(size: int) -> Iterator[Progress | None]:
 
 
 def validate(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.inputs import load_module, shown
     from chiwawa_runtime.reporting import reported
+
+    once(parsed.files)
 
     def one(file: str) -> int:
         load_module(file)
-        print(f"{file}: valid")
+        print(f"{shown(file)}: valid")
         return 0
 
     return max([reported(lambda file=file: one(file)) for file in parsed.files])  # type: ignore[misc]
 
 
 def wat2wasm(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.files import write_bytes
+    from chiwawa.inputs import default_output, load_module, write_binary
 
-    write_bytes(parsed.output, load_module(parsed.file).binary)
+    out = parsed.output or default_output(parsed.file, ".wasm")
+    write_binary(out, load_module(parsed.file).binary)
+    say_where(parsed.output, out)
     return 0
 
 
 def wasm2wat(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.inputs import STANDARD, load_module, write_text
     from chiwawa.wat import print_module
 
-    output(parsed.output, print_module(load_module(parsed.file)))
+    write_text(parsed.output or STANDARD, print_module(load_module(parsed.file)))
     return 0
 
 
@@ -282,11 +308,13 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import dataclasses
     import json
 
+    from chiwawa.inputs import naming, refuse_module
     from chiwawa.wast import format_report, run_script
 
     failed = 0
     reports = []
     for file in parsed.files:
+        refuse_module(file)
         for path in ("interp", "aot"):
             if parsed.path not in (path, "both"):
                 continue
@@ -305,11 +333,13 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import json
 
+    from chiwawa.inputs import checkpoint_bytes, load_either, naming
     from chiwawa.inspect import describe, render
     from chiwawa_runtime import checkpoint
 
+    once([parsed.checkpoint, parsed.module])
     module = None if parsed.module is None else load_either(parsed.module)
-    data = checkpoint.read_file(parsed.checkpoint)
+    data = checkpoint_bytes(parsed.checkpoint)
     with naming(parsed.checkpoint):
         description = describe(checkpoint.decode(data), module, data)
     if parsed.json:
@@ -323,7 +353,9 @@ def diff(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import json
 
     from chiwawa.diff import compare, render
+    from chiwawa.inputs import load_checkpoint, load_either
 
+    once([parsed.a, parsed.b, parsed.module])
     module = None if parsed.module is None else load_either(parsed.module)
     difference = compare(load_checkpoint(parsed.a), load_checkpoint(parsed.b), module)
     if parsed.json:
@@ -334,19 +366,23 @@ def diff(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.inputs import STANDARD, content, naming, write_text
     from chiwawa.report import page, read
 
-    content = Path(parsed.run).read_bytes()
+    data = content(parsed.run)
     with naming(parsed.run):
-        text = page(read(content))
-    output(parsed.output, text)
+        text = page(read(data))
+    write_text(parsed.output or STANDARD, text)
     return 0
 
 
 def debug(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.debug import debug
-    from chiwawa_runtime.options import options_of
+    from chiwawa.inputs import STANDARD, load_either
+    from chiwawa_runtime.options import UsageError, options_of
 
+    if parsed.file == STANDARD:
+        raise UsageError("debug reads its commands from standard input: give it a file")
     return debug(load_either(parsed.file), options_of(parsed, rest), parsed.stdin)
 
 

@@ -165,7 +165,7 @@ def run_file(bundle: Bundle, argv: Sequence[str]) -> int:
     )
     add_options(parser)
     arguments, rest = split(argv)
-    options = options_of(parser.parse_args(arguments), rest)
+    options = options_of(parser.parse(arguments), rest)
     if options.look.asks():
         raise UsageError("traces and monitors take chiwawa run FILE")
     return execute(FileRunner(bundle), options)
@@ -254,7 +254,11 @@ def started(
 
 def restored(runner: Runner, options: Options, path: str, stack: contextlib.ExitStack) -> Run:
     assert options.restore is not None
-    snapshot = checkpoint.decode(checkpoint.read_file(options.restore))
+    data = checkpoint.read_file(options.restore)
+    try:
+        snapshot = checkpoint.decode(data)
+    except CheckpointError as error:
+        raise CheckpointError(f"{options.restore}: {error}") from error
     run = revived(runner, snapshot, options, path, stack)
     if options.at is not None:
         counter = run.requests.counter

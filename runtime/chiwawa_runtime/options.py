@@ -6,10 +6,12 @@ It knows how they are written, not what they do.
 from __future__ import annotations
 
 import argparse
+import difflib
+import itertools
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -30,10 +32,47 @@ class UsageError(BadInput):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises UsageError, in one line, instead of printing its own two."""
+    """argparse that raises UsageError, in one line, instead of printing its own two. Use ``parse``,
+    which says more of what it does not know."""
+
+    #: Whether a program is run, which may be given arguments of its own.
+    runs = False
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+    @property
+    def options(self) -> Iterable[str]:
+        return self._option_string_actions
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Raises UsageError."""
+        for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
+            # First: argparse would rather say that a file is missing, and one may be there.
+            if argument.startswith("--") and argument.partition("=")[0] not in self.options:
+                self.error(self.unknown(argument))
+        parsed, unknown = self.parse_known_args(list(arguments))
+        if unknown:
+            self.error(self.unknown(unknown[0]))
+        return parsed
+
+    def unknown(self, argument: str) -> str:
+        """What to say of an argument that belongs nowhere."""
+        if argument.startswith("-") and argument != "-":
+            option = argument.partition("=")[0]
+            return f"unknown option {option}{nearest(option, self.options)}"
+        if self.runs:
+            return (
+                f"unexpected argument {argument!r}: the program's own arguments go after --, "
+                "those of an exported function into --params"
+            )
+        return f"unexpected argument {argument!r}"
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """A question whether a word like ``word`` was meant, where there is one."""
+    found = difflib.get_close_matches(word, words, 1)
+    return f": did you mean {found[0]}?" if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +131,9 @@ class Look:
         return bool(self.trace or self.monitors or self.stats or self.collapsed or self.speedscope)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: Parser) -> None:
     """Add ``run``'s options to a parser."""
+    parser.runs = True
     what = parser.add_argument_group("what to run")
     what.add_argument(
         "--invoke",

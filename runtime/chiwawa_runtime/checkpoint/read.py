@@ -95,8 +95,12 @@ def _check_digest(data: bytes) -> None:
         raise CheckpointError("not a checkpoint: unknown binary version")
     if data[-DIGEST_SIZE : len(data) - HASH_SIZE] != DIGEST_PREFIX:
         if b"\x04core" in data[:20]:
-            raise CheckpointError("damaged checkpoint: its end is missing or has changed")
-        raise CheckpointError("not a checkpoint: it does not end in the section chiwawa.digest")
+            raise CheckpointError(
+                "damaged checkpoint, or another tool's core dump: its end is missing or has changed"
+            )
+        raise CheckpointError(
+            "not a checkpoint but a module: it does not end in the section chiwawa.digest"
+        )
     # A view: the digest of a large file takes no copy of it.
     with memoryview(data) as view, view[:-DIGEST_SIZE] as covered:
         digest = hashlib.sha256(covered).digest()

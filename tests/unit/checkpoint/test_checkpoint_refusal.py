@@ -96,7 +96,7 @@ def test_replaced_bytes_under_a_right_digest_are_canonical_or_refused() -> None:
         (b"", "not a checkpoint"),
         (b"\x7fELF", "not a checkpoint: magic header not detected"),
         (b"\0asm\2\0\0\0", "not a checkpoint: unknown binary version"),
-        (b"\0asm\1\0\0\0", "not a checkpoint: it does not end"),
+        (b"\0asm\1\0\0\0", "not a checkpoint but a module: it does not end"),
         (encode(EMPTY)[:-1], "damaged checkpoint"),
         (encode(EMPTY)[:-1] + b"\0", "damaged checkpoint: its digest does not match"),
         (encode(EMPTY) + b"\0", "damaged checkpoint"),

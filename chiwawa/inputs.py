@@ -1,0 +1,238 @@
+"""What the command line is given to read, and writes: files or the standard streams, ``-``.
+
+Something of another kind than is wanted here, of which there are some that look much alike, is
+named as what it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+if TYPE_CHECKING:
+    from chiwawa.api import Runnable
+    from chiwawa.module import Module
+    from chiwawa_runtime.snapshot import Snapshot
+
+#: What stands for standard input, or output, where a file is wanted.
+STANDARD = "-"
+#: How a generated file starts (``chiwawa.aot.file``).
+_GENERATED = (b'"""WebAssembly module ', b"translated to Python by chiwawa")
+_MODULE = b"\0asm\1\0\0\0"
+#: What else a file may be that somebody takes for a module.
+_KINDS = {
+    b"\x7fELF": "a program of this machine (ELF)",
+    b"MZ": "a program of Windows",
+    b"PK\3\4": "a zip archive",
+    b"\x1f\x8b": "compressed (gzip)",
+    b"BC\xc0\xde": "LLVM bitcode",
+}
+
+
+def shown(file: str) -> str:
+    return "standard input" if file == STANDARD else file
+
+
+@contextlib.contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Have what is wrong with a file begin with its name."""
+    from chiwawa_runtime.errors import BadInput
+
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{shown(file)}: {error}") from error
+
+
+def content(file: str) -> bytes:
+    """The bytes of a file, or of standard input. Raises OSError."""
+    return sys.stdin.buffer.read() if file == STANDARD else Path(file).read_bytes()
+
+
+# Kinds.
+
+
+def is_generated(data: bytes) -> bool:
+    first, second = _GENERATED
+    return data.startswith(first) and second in data[:1000].partition(b"\n")[0]
+
+
+def first_section(data: bytes) -> tuple[int, bytes]:
+    """The id of a module's first section, and, of a custom one, the name; 0 and nothing where there
+    is none."""
+    from chiwawa_runtime.errors import BadInput
+    from chiwawa_runtime.leb import decode_u
+
+    try:
+        _, at = decode_u(data, len(_MODULE) + 1, 32)
+        length, at = decode_u(data, at, 32)
+    except (BadInput, IndexError):
+        return 0, b""
+    return data[len(_MODULE)], data[at : at + min(length, 100)]
+
+
+def is_checkpoint(data: bytes) -> bool:
+    """Whether it is a core dump, of chiwawa or another tool. Each is a valid module."""
+    return data.startswith(_MODULE) and first_section(data) == (0, b"core")
+
+
+def other_kind(data: bytes) -> str | None:
+    """What ``data`` is, if it is something that is no module, nor text."""
+    return next((kind for start, kind in _KINDS.items() if data.startswith(start)), None)
+
+
+# Reading.
+
+
+def load_module(file: str) -> Module:
+    """The module in a file, whatever it is: a core dump is one, too."""
+    return module_in(content(file), file)
+
+
+def module_in(data: bytes, file: str) -> Module:
+    from chiwawa.source import load_bytes
+    from chiwawa_runtime.errors import BadInput
+
+    with naming(file):
+        if is_generated(data):
+            raise BadInput("it is a generated file, and a module (.wasm, .wat) is wanted")
+        kind = other_kind(data)
+        if kind is not None:
+            raise BadInput(f"it is no module: it is {kind}")
+        return load_bytes(data)
+
+
+def load_program(file: str) -> Module:
+    """A module that is to be run or translated. A checkpoint is none."""
+    data = content(file)
+    refuse_checkpoint(data, file)
+    return module_in(data, file)
+
+
+def refuse_checkpoint(data: bytes, file: str) -> None:
+    from chiwawa_runtime.errors import BadInput
+
+    if is_checkpoint(data):
+        raise BadInput(
+            f"{shown(file)}: it is a checkpoint (a core dump), not a program: "
+            "chiwawa run PROGRAM --restore CHECKPOINT goes on from one"
+        )
+
+
+def load_runnable(file: str) -> Runnable:
+    """A module, or a generated file, which this runs."""
+    from chiwawa.api import run_source
+    from chiwawa_runtime.errors import BadInput
+
+    data = content(file)
+    if Path(file).suffix != ".py" and not is_generated(data):
+        refuse_checkpoint(data, file)
+        return module_in(data, file)
+    with naming(file):
+        try:
+            source = data.decode().replace("\r\n", "\n")
+            return run_source(source, "<stdin>" if file == STANDARD else file)
+        except (BadInput, OSError, UnicodeError):
+            raise
+        except Exception as error:
+            raise BadInput(f"it cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def load_either(file: str) -> Module:
+    """A module, or the one that a generated file embeds."""
+    from chiwawa.api import module_of
+
+    return module_of(load_runnable(file))
+
+
+def checkpoint_bytes(file: str) -> bytes:
+    """What is in a checkpoint file. Raises BadInput where that cannot be read, or is something else
+    that we know."""
+    from chiwawa_runtime import checkpoint
+    from chiwawa_runtime.errors import BadInput
+
+    data = content(file) if file == STANDARD else checkpoint.read_file(file)
+    if is_generated(data):
+        raise BadInput(f"{shown(file)}: it is a generated file, not a checkpoint")
+    return data
+
+
+def load_checkpoint(file: str) -> Snapshot:
+    from chiwawa_runtime import checkpoint
+
+    data = checkpoint_bytes(file)
+    with naming(file):
+        return checkpoint.decode(data)
+
+
+def refuse_module(file: str) -> None:
+    """Raise BadInput where a script is wanted, and a module in the binary format is there."""
+    from chiwawa_runtime.errors import BadInput
+
+    with open(file, "rb") as source:
+        if source.read(4) == _MODULE[:4]:
+            raise BadInput(f"{file}: it is a module in the binary format, not a script")
+
+
+# Writing.
+
+
+def default_output(file: str, suffix: str, ours: Callable[[bytes], bool] | None = None) -> str:
+    """Where to write what is made of ``file``, where nobody has said it: into this directory, under
+    the same name, with ``suffix`` for its own; of standard input, on standard output. Raises
+    BadInput where something is there that is not ``ours`` to replace."""
+    from chiwawa_runtime.errors import BadInput
+
+    if file == STANDARD:
+        return STANDARD
+    made = f"{Path(file).stem}{suffix}"
+    if os.path.lexists(made):
+        try:
+            replaceable = ours is not None and ours(Path(made).read_bytes())
+        except OSError:
+            replaceable = False
+        if not replaceable:
+            raise BadInput(f"{made} is there already: -o {made} replaces it")
+    return made
+
+
+def standard_text() -> TextIO:
+    """Standard output, for a file's text: the same bytes everywhere."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    return sys.stdout
+
+
+def standard_bytes() -> BinaryIO:
+    """Standard output, for bytes. Raises BadInput for a terminal."""
+    from chiwawa_runtime.errors import BadInput
+
+    if sys.stdout.isatty():
+        raise BadInput("the binary format is not for a terminal: give -o FILE")
+    sys.stdout.flush()
+    return sys.stdout.buffer
+
+
+def write_text(file: str, text: str) -> None:
+    """``text`` into a file, or on standard output."""
+    from chiwawa.files import replacing
+
+    if file == STANDARD:
+        standard_text().write(text)
+        return
+    with replacing(file) as out:
+        out.write(text)
+
+
+def write_binary(file: str, data: bytes) -> None:
+    from chiwawa.files import write_bytes
+
+    if file == STANDARD:
+        standard_bytes().write(data)
+    else:
+        write_bytes(file, data)

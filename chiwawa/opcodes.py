@@ -114,11 +114,11 @@ TABLE: tuple[Op, ...] = (
     Op("local.get", (0x20,), ("localidx",), None, None),
     Op("local.set", (0x21,), ("localidx",), None, None),
     Op("local.tee", (0x22,), ("localidx",), None, None),
-    Op("global.get", (0x23,), ("globalidx",), None, "glob.value", "r"),
-    Op("global.set", (0x24,), ("globalidx",), None, "glob.value = a", "w"),
+    Op("global.get", (0x23,), ("globalidx",), None, "glob.raw", "r"),
+    Op("global.set", (0x24,), ("globalidx",), None, "glob.raw = a", "w"),
     # Table instructions (spec 2.4.6).
-    Op("table.get", (0x25,), ("tableidx",), None, "table.get(a)", "rt"),
-    Op("table.set", (0x26,), ("tableidx",), None, "table.set(a, b)", "wt"),
+    Op("table.get", (0x25,), ("tableidx",), None, "table.raw_get(a)", "rt"),
+    Op("table.set", (0x26,), ("tableidx",), None, "table.raw_set(a, b)", "wt"),
     # Memory instructions (spec 2.4.7).
     Op("i32.load", (0x28,), ("memarg",), "addr -> i32", "load_u32(memory, a + offset)[0]", "rt", 4),
     Op("i64.load", (0x29,), ("memarg",), "addr -> i64", "load_u64(memory, a + offset)[0]", "rt", 8),
@@ -302,12 +302,12 @@ TABLE: tuple[Op, ...] = (
     Op("data.drop", (0xFC, 9), ("dataidx",), "->", "data.drop()", "w"),
     Op("memory.copy", (0xFC, 10), ("memidx", "memidx"), "addr addr addr ->", "mem.copy(mem2, a, b, c)", "rwt"),
     Op("memory.fill", (0xFC, 11), ("memidx",), "addr i32 addr ->", "mem.fill(a, b, c)", "wt"),
-    Op("table.init", (0xFC, 12), ("elemidx", "tableidx"), "i32 i32 i32 ->", "table.init(elem, a, b, c)", "rwt"),
+    Op("table.init", (0xFC, 12), ("elemidx", "tableidx"), "i32 i32 i32 ->", "table.raw_init(elem, a, b, c)", "rwt"),
     Op("elem.drop", (0xFC, 13), ("elemidx",), "->", "elem.drop()", "w"),
-    Op("table.copy", (0xFC, 14), ("tableidx", "tableidx"), "i32 i32 i32 ->", "table.copy(table2, a, b, c)", "rwt"),
-    Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.grow(b, a)", "rw"),
+    Op("table.copy", (0xFC, 14), ("tableidx", "tableidx"), "i32 i32 i32 ->", "table.raw_copy(table2, a, b, c)", "rwt"),
+    Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.raw_grow(b, a)", "rw"),
     Op("table.size", (0xFC, 16), ("tableidx",), "-> i32", "table.size()", "r"),
-    Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.fill(a, b, c)", "wt"),
+    Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.raw_fill(a, b, c)", "wt"),
 )
 # fmt: on
 

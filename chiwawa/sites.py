@@ -6,7 +6,7 @@ reports cannot differ from what the other does. Neither knows what the source is
 
 The names in a site's source
     ``l0 l1 …``     the function's locals;  ``s0 s1 …``  its operands, the deepest first
-    ``g0 …``        the instance's globals (``.value``);  ``m0 …``  the bytes of its memories
+    ``g0 …``        the instance's globals (``.raw``);  ``m0 …``  the bytes of its memories
     ``mem0 …``, ``table0 …``   the memories and tables themselves
     anything else   a name that the instruments gave to the engine, or a builtin
 """

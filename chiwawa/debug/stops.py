@@ -74,16 +74,16 @@ class GlobalWatch:
     def bind(self, instance: Instance) -> None:
         self.glob = instance.globals[self.index]
         self.exact = exactly(self.glob.type.type)
-        self.seen = self.glob.value
+        self.seen = self.glob.raw
 
     def changed(self) -> bool:
-        value = self.glob.value
+        value = self.glob.raw
         return value is not self.seen and self.exact(value) != self.exact(self.seen)
 
     def take(self) -> Change | None:
         if not self.changed():
             return None
-        before, self.seen = self.seen, self.glob.value
+        before, self.seen = self.seen, self.glob.raw
         return Change(self.number, self.name, self.text(before), self.text(self.seen))
 
 

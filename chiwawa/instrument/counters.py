@@ -145,7 +145,7 @@ class Counters:
 
     def called(self, function: int, offset: int, table: Table, index: int, times: int) -> None:
         """A call through a table is about to be made; one that traps calls nothing."""
-        elements = table.elements
+        elements = table.raw
         target = elements[index] if index < len(elements) else None
         if not isinstance(target, Function):
             return

@@ -21,7 +21,7 @@ from chiwawa.sites import Site
 from chiwawa_runtime.errors import BadInput, ChiwawaError, HostError, Trap
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.store import coerce
+from chiwawa_runtime.store import coerce, plain
 from chiwawa_runtime.types import ValType
 
 #: The reasons that a run is given.
@@ -172,7 +172,7 @@ class At:
 
     @property
     def operands(self) -> tuple[Any, ...]:
-        return tuple(map(plain, self._operands))
+        return tuple(map(plain, self._operands, self.operand_types))
 
     @property
     def operand_types(self) -> tuple[ValType, ...]:
@@ -180,7 +180,7 @@ class At:
 
     @property
     def locals(self) -> tuple[Any, ...]:
-        return tuple(map(plain, self._locals))
+        return tuple(map(plain, self._locals, self.local_types))
 
     @property
     def local_types(self) -> tuple[ValType, ...]:
@@ -188,7 +188,7 @@ class At:
 
     @property
     def globals(self) -> tuple[Any, ...]:
-        return tuple(plain(g.value) for g in self.instance.globals)
+        return tuple(g.value for g in self.instance.globals)
 
     def memory(self, index: int = 0) -> Linear:
         return Linear(self.instance.memories[index].data, self.writes)
@@ -203,10 +203,9 @@ class At:
         self._locals[index] = coerce(value, self.local_types[index])
 
     def set_global(self, index: int, value: Any) -> None:
-        """Immutable ones too: what the program was compiled with stays as it was."""
+        """Raises TypeError where it is immutable, too."""
         check_writes(self.writes)
-        glob = self.instance.globals[index]
-        glob.value = coerce(value, glob.type.type)
+        self.instance.globals[index].value = value
 
     def stop(self) -> None:
         """Have the run stop with the reason "stop": here, before the instruction, where this is a
@@ -225,11 +224,6 @@ class At:
 
 #: What a probe does.
 Action = Callable[[At], object]
-
-
-def plain(value: Any) -> Any:
-    # A comparison's result may still be a bool.
-    return int(value) if value is True or value is False else value
 
 
 class Probe:
@@ -420,7 +414,7 @@ class Probes:
 def is_alone(instance: Instance) -> bool:
     """Whether no frames of other instances can be on the stack: nobody could take them up again
     where a run has been broken off in the middle."""
-    functions = itertools.chain(instance.functions, *(t.elements for t in instance.tables))
+    functions = itertools.chain(instance.functions, *(t.raw for t in instance.tables))
     return instance.running > 0 and all(
         getattr(function, "instance", None) in (None, instance) for function in functions
     )

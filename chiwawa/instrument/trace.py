@@ -194,7 +194,7 @@ class Tracer:
             yield "Locals", "{trace_locals[0]}" if lowered.locals else ""
         if "globals" in wanted:
             types = tuple(g.type for g in self.globals)
-            yield "Globals", texts.pieces(types, "g", separator, MOST_VALUES, attribute=".value")
+            yield "Globals", texts.pieces(types, "g", separator, MOST_VALUES, attribute=".raw")
         if "memory" in wanted:
             yield "Memory", separator.join(touched(instr, lowered.heights[position] - 1))
 

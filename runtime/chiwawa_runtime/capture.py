@@ -42,10 +42,11 @@ class References:
         self.names = {id(value): name for name, value in carried.items()}
         self.carried = carried
 
-    def out(self, value: Any) -> Ref:
+    def out(self, value: Any, valtype: RefType) -> Ref:
         if value is None:
             return None
-        if isinstance(value, Function):
+        # To an externref a function is as opaque as anything.
+        if valtype.heap == "func":
             index = self.indices.get(id(value))
             if index is None:
                 raise CheckpointError(
@@ -81,7 +82,7 @@ class References:
 
     def value(self, valtype: ValType, value: Any) -> Value:
         if isinstance(valtype, RefType):
-            return self.out(value)
+            return self.out(value, valtype)
         # A comparison's result may still be a bool.
         return int(value) if valtype is I32 or valtype is I64 else value
 
@@ -134,10 +135,11 @@ def capture(
         ),
         memories=tuple(MemoryImage(m.type, m.data) for m in instance.memories),
         globals=tuple(
-            GlobalImage(g.type, refs.value(g.type.type, g.value)) for g in instance.globals
+            GlobalImage(g.type, refs.value(g.type.type, g.raw)) for g in instance.globals
         ),
         tables=tuple(
-            TableImage(t.type, tuple(refs.out(e) for e in t.elements)) for t in instance.tables
+            TableImage(t.type, tuple(refs.out(e, t.type.element) for e in t.raw))
+            for t in instance.tables
         ),
         dropped_elems=tuple(e.dropped for e in instance.elems),
         dropped_datas=tuple(d.dropped for d in instance.datas),
@@ -190,9 +192,9 @@ def apply(
     for memory, memory_image in zip(instance.memories, snapshot.memories, strict=True):
         memory.data[:] = memory_image.data
     for instance_table, elements in zip(instance.tables, tables, strict=True):
-        instance_table.elements[:] = elements
+        instance_table.raw[:] = elements
     for instance_global, value in zip(instance.globals, values, strict=True):
-        instance_global.value = value
+        instance_global.raw = value
     for elem, dropped in zip(instance.elems, snapshot.dropped_elems, strict=True):
         if dropped:
             elem.drop()

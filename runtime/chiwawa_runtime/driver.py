@@ -17,6 +17,7 @@ from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.requests import Interrupted, Requests
 from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.store import plain
 
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
@@ -142,7 +143,9 @@ class Run:
                 self.requests.take()
                 continue
             assert self.activation is not None
-            self.results = [int(r) if isinstance(r, bool) else r for r in self.activation.results]
+            assert self.function is not None
+            types = instance.functions[self.function].type.results
+            self.results = list(map(plain, self.activation.results, types))
             self.activation = None
 
     def revive(self) -> None:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from chiwawa_runtime.store import coerce, plain
 from chiwawa_runtime.types import GlobalType
 
 
 class Global:
-    """A global instance. ``value`` is as ``numerics`` says for numbers, and whatever the store
-    uses for references; None is null."""
+    """A global instance. ``value`` is for hosts, and checked as arguments of a call are; programs
+    use ``raw``, which is as ``numerics`` says for numbers, and None for null."""
 
-    __slots__ = ("type", "value")
+    __slots__ = ("raw", "type")
 
     def __init__(self, type: GlobalType, value: object) -> None:
+        """Raises TypeError and ValueError where ``value`` is none of the global's type."""
         self.type = type
-        self.value = value
+        self.raw: Any = coerce(value, type.type)
+
+    @property
+    def value(self) -> Any:
+        """i32 and i64 are ints, given signed or unsigned, and returned unsigned. To set it raises
+        TypeError where the global is immutable or the value of another type, and ValueError where
+        it is out of range."""
+        return plain(self.raw, self.type.type)
+
+    @value.setter
+    def value(self, value: object) -> None:
+        if not self.type.mutable:
+            raise TypeError("the global is immutable")
+        self.raw = coerce(value, self.type.type)

@@ -155,7 +155,7 @@ class Instance:
                 raise incompatible(spec, str(given.type))
             self.functions.append(given)
         elif isinstance(given, Table) and isinstance(spec.type, TableType):
-            size = Limits(len(given.elements), given.type.limits.max)
+            size = Limits(given.size(), given.type.limits.max)
             if given.type.element != spec.type.element or not fits(size, spec.type.limits):
                 raise incompatible(spec, f"{size} {given.type.element}")
             self.tables.append(given)
@@ -185,7 +185,7 @@ class Instance:
         for spec, elem in zip(self.program.elems, self.elems, strict=True):
             if spec.offset is not None:
                 offset = spec.offset(self)
-                self.tables[spec.tableidx].init(elem, offset, 0, len(elem.elements))
+                self.tables[spec.tableidx].raw_init(elem, offset, 0, len(elem.elements))
             if spec.mode != "passive":
                 elem.drop()
         for data_spec, data in zip(self.program.datas, self.datas, strict=True):
@@ -291,13 +291,13 @@ def host_function(host: HostFunction, instance: Instance | None, index: int) -> 
 
 def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
     """Spec 4.4.8, call_indirect: the function to call."""
-    elements = table.elements
+    elements = table.raw
     if index >= len(elements):
         raise Trap("undefined element")
-    function = elements[index]
+    function: Function | None = elements[index]
     if function is None:
         # A comparison's result may still be a bool.
         raise Trap(f"uninitialized element {int(index)}")
-    if function.type is not functype and function.type != functype:  # type: ignore[attr-defined]
+    if function.type is not functype and function.type != functype:
         raise Trap("indirect call type mismatch")
-    return function  # type: ignore[return-value]
+    return function

@@ -6,7 +6,7 @@ their own. Nothing here knows how Wasm functions run: an engine sets ``enter`` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from chiwawa_runtime.errors import ChiwawaError, HostError
 from chiwawa_runtime.numerics import f32_round
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import Chain
-from chiwawa_runtime.types import F32, F64, I32, I64, FuncType, RefType, ValType
+from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
 
 if TYPE_CHECKING:
     from chiwawa_runtime.instance import Instance
@@ -25,9 +25,9 @@ class HostFunction:
     """A Python function that a program may import.
 
     ``call`` gets i32 and i64 as unsigned ints, f32 and f64 as floats, references as they are; with
-    ``with_instance`` the importing ``Instance`` comes first. It returns None, one value, or a
-    sequence of values, as ``type`` has results; ints may be signed or unsigned. What it raises
-    reaches the caller as the cause of a ``HostError``.
+    ``with_instance`` the importing ``Instance`` comes first. It returns None, one value, or several
+    in a sequence, as ``type`` has results (one externref as it is, whatever that is); see
+    ``coerce`` for what is taken. What it raises reaches the caller as the cause of a ``HostError``.
     """
 
     type: FuncType
@@ -67,7 +67,13 @@ class Function:
 
 
 def coerce(value: Any, valtype: ValType) -> Any:
-    """``value`` as a program holds it; a TypeError or ValueError where it is no such value."""
+    """``value`` as a program holds it. This is the one way in for values of the host: arguments,
+    results of host functions, what is put into globals and tables, and what probes write. Raises
+    TypeError where it is of another type, and ValueError where it is out of range.
+
+    An i32 or i64 takes an int, signed or unsigned; an f32 or f64 a float or an int, and an f32
+    rounds it; a funcref a ``Function`` or None; an externref anything.
+    """
     if valtype is I32 or valtype is I64:
         if not isinstance(value, int):
             raise TypeError(f"{valtype} wants an int, not {type(value).__name__}")
@@ -77,15 +83,21 @@ def coerce(value: Any, valtype: ValType) -> Any:
     if valtype is F64 or valtype is F32:
         if not isinstance(value, int | float):
             raise TypeError(f"{valtype} wants a float, not {type(value).__name__}")
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(f"an int of so many digits is out of range for {valtype}") from None
         if valtype is F32 and value == value:
             return f32_round(value)
         return value
-    if isinstance(valtype, RefType) and valtype.heap == "func":
-        if value is not None and not isinstance(value, Function):
-            raise TypeError(f"{valtype} wants a function or None, not {type(value).__name__}")
-        return value
+    if valtype == FUNCREF and value is not None and not isinstance(value, Function):
+        raise TypeError(f"{valtype} wants a Function or None, not {type(value).__name__}")
     return value
+
+
+def plain(value: Any, valtype: ValType) -> Any:
+    """``value``, as a program holds it, for a host: a comparison's result may still be a bool."""
+    return int(value) if valtype is I32 or valtype is I64 else value
 
 
 def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
@@ -95,9 +107,11 @@ def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
             raise TypeError(f"it has no results, but returned {value!r}")
         return None
     if len(results) == 1:
-        if isinstance(value, tuple | list) and len(value) == 1:
+        if results[0] != EXTERNREF and isinstance(value, tuple | list) and len(value) == 1:
             value = value[0]
         return coerce(value, results[0])
+    if not isinstance(value, Iterable):
+        raise TypeError(f"it has {len(results)} results, but returned {value!r}")
     values = tuple(value)
     if len(values) != len(results):
         raise TypeError(f"it has {len(results)} results, but returned {len(values)}")

@@ -1,15 +1,17 @@
 """A table and the element segments that fill it (spec 4.2.7, 4.4.6).
 
 References are whatever the store uses for them; None is null. This module knows nothing of
-functions or instances.
+instances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.types import TableType
+from chiwawa_runtime.store import coerce
+from chiwawa_runtime.types import I32, TableType
 
 #: What table.grow returns when it refuses: -1 as i32.
 REFUSED = 0xFFFFFFFF
@@ -36,62 +38,108 @@ class ElemSegment:
 
 
 class Table:
-    """A table instance. ``type`` is as declared; ``elements`` is never replaced, so aliases of it
-    stay valid when it grows."""
+    """A table instance. ``type`` is as declared.
 
-    __slots__ = ("elements", "type")
+    What is called raw is for programs, and trusts references, indices and numbers of elements; the
+    rest is for hosts, and takes them as arguments of a call are taken: TypeError and ValueError
+    where they are not of the table's type, or no i32. ``raw`` is never replaced, so aliases of it
+    stay valid when the table grows.
+    """
+
+    __slots__ = ("raw", "type")
 
     def __init__(
-        self, type: TableType, ref: object = None, elements: list[object] | None = None
+        self, type: TableType, ref: object = None, elements: Iterable[object] | None = None
     ) -> None:
-        """A table of the minimal size, full of ``ref``, or one that takes over ``elements``."""
+        """A table of the minimal size, full of ``ref``, or one with a copy of ``elements``, as many
+        as ``type`` allows. Raises TypeError and ValueError."""
         self.type = type
-        self.elements = [ref] * type.limits.min if elements is None else elements
+        limits = type.limits
+        if elements is None:
+            self.raw = [self.reference(ref)] * limits.min
+            return
+        self.raw = [self.reference(element) for element in elements]
+        if not limits.min <= len(self.raw) <= (HOST_LIMIT if limits.max is None else limits.max):
+            raise ValueError(f"{len(self.raw)} elements are outside the table's limits {limits}")
 
-    def get(self, index: int) -> object:
-        """Spec 4.4.6, table.get."""
-        try:
-            return self.elements[index]
-        except IndexError:
-            raise out_of_bounds() from None
+    @property
+    def elements(self) -> tuple[Any, ...]:
+        """A copy of all."""
+        return tuple(self.raw)
 
-    def set(self, index: int, ref: object) -> None:
-        """Spec 4.4.6, table.set."""
-        try:
-            self.elements[index] = ref
-        except IndexError:
-            raise out_of_bounds() from None
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def reference(self, ref: object) -> Any:
+        """``ref``, where the table may hold it. Raises TypeError."""
+        return coerce(ref, self.type.element)
 
     def size(self) -> int:
         """Spec 4.4.6, table.size: in elements."""
-        return len(self.elements)
+        return len(self.raw)
 
-    def grow(self, n: int, ref: object) -> int:
+    def get(self, index: int) -> Any:
+        """An element. Traps out of bounds."""
+        return self.raw_get(coerce(index, I32))
+
+    def set(self, index: int, ref: object) -> None:
+        """Put ``ref`` at ``index``. Traps out of bounds."""
+        self.raw_set(coerce(index, I32), self.reference(ref))
+
+    def grow(self, n: int, ref: object = None) -> int:
+        """Add ``n`` elements ``ref``: the old size, or ``REFUSED``."""
+        return self.raw_grow(coerce(n, I32), self.reference(ref))
+
+    def fill(self, index: int, ref: object, n: int) -> None:
+        """Put ``ref`` at ``index`` and after, ``n`` times. Traps out of bounds."""
+        self.raw_fill(coerce(index, I32), self.reference(ref), coerce(n, I32))
+
+    def copy(self, source: Table, dst: int, src: int, n: int) -> None:
+        """Copy ``n`` elements of ``source``, from ``src`` on, to ``dst``. Traps out of bounds."""
+        if source.type.element != self.type.element:
+            raise TypeError(f"a table of {self.type.element} takes no {source.type.element}")
+        self.raw_copy(source, coerce(dst, I32), coerce(src, I32), coerce(n, I32))
+
+    def raw_get(self, index: int) -> Any:
+        """Spec 4.4.6, table.get."""
+        try:
+            return self.raw[index]
+        except IndexError:
+            raise out_of_bounds() from None
+
+    def raw_set(self, index: int, ref: object) -> None:
+        """Spec 4.4.6, table.set."""
+        try:
+            self.raw[index] = ref
+        except IndexError:
+            raise out_of_bounds() from None
+
+    def raw_grow(self, n: int, ref: object) -> int:
         """Spec 4.4.6, table.grow: the old size, or ``REFUSED``."""
-        old = len(self.elements)
+        old = len(self.raw)
         limit = self.type.limits.max
         if old + n > (HOST_LIMIT if limit is None else min(limit, HOST_LIMIT)):
             return REFUSED
         try:
-            self.elements += [ref] * n
+            self.raw += [ref] * n
         except MemoryError:
             return REFUSED
         return old
 
-    def fill(self, index: int, ref: object, n: int) -> None:
+    def raw_fill(self, index: int, ref: object, n: int) -> None:
         """Spec 4.4.6, table.fill."""
-        if index + n > len(self.elements):
+        if index + n > len(self.raw):
             raise out_of_bounds()
-        self.elements[index : index + n] = [ref] * n
+        self.raw[index : index + n] = [ref] * n
 
-    def copy(self, source: Table, dst: int, src: int, n: int) -> None:
+    def raw_copy(self, source: Table, dst: int, src: int, n: int) -> None:
         """Spec 4.4.6, table.copy: from ``source`` to this one, as if through a buffer."""
-        if dst + n > len(self.elements) or src + n > len(source.elements):
+        if dst + n > len(self.raw) or src + n > len(source.raw):
             raise out_of_bounds()
-        self.elements[dst : dst + n] = source.elements[src : src + n]
+        self.raw[dst : dst + n] = source.raw[src : src + n]
 
-    def init(self, segment: ElemSegment, dst: int, src: int, n: int) -> None:
+    def raw_init(self, segment: ElemSegment, dst: int, src: int, n: int) -> None:
         """Spec 4.4.6, table.init."""
-        if dst + n > len(self.elements) or src + n > len(segment.elements):
+        if dst + n > len(self.raw) or src + n > len(segment.elements):
             raise out_of_bounds()
-        self.elements[dst : dst + n] = segment.elements[src : src + n]
+        self.raw[dst : dst + n] = segment.elements[src : src + n]

@@ -27,7 +27,8 @@ PERIOD = 0.01
 class Watcher:
     """In a ``with`` statement, a thread that looks for the trigger file (``trigger``, None: for
     none) and asks every ``every`` seconds (None: never). ``complain`` is given a line where the
-    file cannot be removed.
+    file cannot be removed. Where the host has no threads, the program's own looks, at safepoints
+    and where it waits.
 
     A trigger that was there before the start counts: whoever made it while the program was still
     starting would otherwise be forgotten.
@@ -45,13 +46,20 @@ class Watcher:
         self.every = every
         self.complain = complain
         self.due = time.monotonic() + (every or 0)
+        self.looked = 0.0
         self.ended = threading.Event()
 
     def __enter__(self) -> Watcher:
         if self.trigger is not None or self.every is not None:
             # A trigger that is there already is met at the very first safepoint.
             self.look()
-            threading.Thread(target=self.watch, name="chiwawa watcher", daemon=True).start()
+            thread = threading.Thread(target=self.watch, name="chiwawa watcher", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # WASI and Pyodide have none, and elsewhere there may be too many already.
+                self.looked = time.monotonic()
+                self.requests.watch(self.look_in_passing)
         return self
 
     def __exit__(
@@ -65,6 +73,13 @@ class Watcher:
     def watch(self) -> None:
         while not self.ended.wait(PERIOD):
             self.look()
+
+    def look_in_passing(self) -> None:
+        """As ``look``, not more often than the thread would."""
+        now = time.monotonic()
+        if now - self.looked >= PERIOD:
+            self.look()
+            self.looked = time.monotonic()
 
     def look(self) -> None:
         if self.trigger is not None and os.path.lexists(self.trigger):

@@ -24,11 +24,15 @@ VIRTUAL_EPOCH = 946_684_800_000_000_000
 #: By how much looking at a virtual clock moves it, in nanoseconds.
 VIRTUAL_TICK = 1_000
 
+# A host without threads need not have a clock for each of them: the process is the thread there.
+_THREAD_TIME = "thread_time" if hasattr(time, "thread_time_ns") else "process_time"
+_thread_time_ns = getattr(time, f"{_THREAD_TIME}_ns")
+
 _RESOLUTIONS = {
     REALTIME: time.get_clock_info("time").resolution,
     MONOTONIC: time.get_clock_info("monotonic").resolution,
     PROCESS_CPUTIME: time.get_clock_info("process_time").resolution,
-    THREAD_CPUTIME: time.get_clock_info("thread_time").resolution,
+    THREAD_CPUTIME: time.get_clock_info(_THREAD_TIME).resolution,
 }
 
 
@@ -60,7 +64,7 @@ class HostClock:
     def __init__(self, seen: tuple[int, int, int] = (0, 0, 0)) -> None:
         self.virtual = False
         self._seen = [0, *seen]
-        readings = (time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns())
+        readings = (time.monotonic_ns(), time.process_time_ns(), _thread_time_ns())
         self._start = [0, *(r - s for r, s in zip(readings, seen, strict=True))]
 
     def peek(self, clock: int) -> int:
@@ -71,7 +75,7 @@ class HostClock:
         elif clock == PROCESS_CPUTIME:
             value = time.process_time_ns()
         elif clock == THREAD_CPUTIME:
-            value = time.thread_time_ns()
+            value = _thread_time_ns()
         else:
             raise WasiError(INVAL)
         # A guest may go on in another thread, whose own clock is behind.

@@ -7,6 +7,7 @@ so the same state gives the same bytes whenever it is written, and a clock never
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from chiwawa_runtime.wasi.abi import (
@@ -25,14 +26,15 @@ VIRTUAL_EPOCH = 946_684_800_000_000_000
 VIRTUAL_TICK = 1_000
 
 # A host without threads need not have a clock for each of them: the process is the thread there.
-_THREAD_TIME = "thread_time" if hasattr(time, "thread_time_ns") else "process_time"
-_thread_time_ns = getattr(time, f"{_THREAD_TIME}_ns")
+_thread_time_ns: Callable[[], int] = getattr(time, "thread_time_ns", time.process_time_ns)
 
 _RESOLUTIONS = {
     REALTIME: time.get_clock_info("time").resolution,
     MONOTONIC: time.get_clock_info("monotonic").resolution,
     PROCESS_CPUTIME: time.get_clock_info("process_time").resolution,
-    THREAD_CPUTIME: time.get_clock_info(_THREAD_TIME).resolution,
+    THREAD_CPUTIME: time.get_clock_info(
+        "thread_time" if hasattr(time, "thread_time_ns") else "process_time"
+    ).resolution,
 }
 
 

@@ -161,7 +161,7 @@ def _read_mutability(r: Reader) -> bool:
 def write_valtype(valtype: ValType) -> bytes:
     """Spec 5.3.4. Raises UnsupportedError for a type that has no byte of its own."""
     if isinstance(valtype, RefType) and (not valtype.nullable or valtype.heap not in HEAP_CODES):
-        raise UnsupportedError(f"writing the type {valtype}")
+        raise UnsupportedError(f"writing the type {valtype} is not supported")
     return bytes((valtype_code(valtype),))
 
 
@@ -175,7 +175,7 @@ def write_functype(functype: FuncType) -> bytes:
 
 def write_limits(limits: Limits) -> bytes:
     if limits.address != I32:
-        raise UnsupportedError("memory64: writing limits with 64-bit addresses")
+        raise UnsupportedError("memory64: writing 64-bit limits is not supported")
     if limits.max is None:
         return b"\x00" + encode_u(limits.min)
     return b"\x01" + encode_u(limits.min) + encode_u(limits.max)

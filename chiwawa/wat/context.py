@@ -7,7 +7,7 @@ nor the fields of a module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -50,13 +50,16 @@ _U32 = 1 << 32
 class Context:
     """``ids`` maps names to indices in each space and ``counts`` says how large each is;
     ``typeidxs`` has the first index of each type. ``defined`` is the space of the first definition,
-    after which no import may come."""
+    after which no import may come. ``early`` says that a type was named before the inline type that
+    makes it had been read; then the fields are read once more with all types at hand, ``later``."""
 
     module: Module = field(default_factory=Module)
     ids: dict[str, dict[str, int]] = field(default_factory=lambda: {s: {} for s in SPACES})
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPACES, 0))
     typeidxs: dict[FuncType, int] = field(default_factory=dict)
     defined: str | None = None
+    later: Sequence[FuncType] | None = None
+    early: bool = False
 
     def typeidx(self, functype: FuncType) -> int:
         """The index of this type; it is added at the end where the module has none."""
@@ -65,6 +68,14 @@ class Context:
             index = self.counts["type"]
             self.add_type(functype)
         return index
+
+    def type(self, index: int) -> FuncType | None:
+        """The type of this index, where it is known."""
+        types: Sequence[FuncType] = self.module.types
+        if index >= len(types):
+            self.early = self.later is None
+            types = self.later or ()
+        return types[index] if index < len(types) else None
 
     def add_type(self, functype: FuncType) -> None:
         self.typeidxs.setdefault(functype, self.counts["type"])
@@ -280,10 +291,10 @@ def read_typeuse(
     functype, after = read_functype(items, i + 1, ids)
     if keyword(items[after]) in ("type", "param", "result"):
         raise unexpected(items[after])
-    known = context.module.types[index] if index < context.counts["type"] else None
+    known = context.type(index)
     if after > i + 1:
-        if known is None:
+        if known is None and context.later is not None:
             raise misplaced(f"unknown type {use[2]}", use[2])
-        if functype != known:
+        if known is not None and functype != known:
             raise misplaced("inline function type", items[i + 1])
     return index, known or functype, after

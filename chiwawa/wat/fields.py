@@ -73,7 +73,14 @@ class _Field:
 
 def read_fields(fields: Nodes, name: str | None = None) -> Module:
     """A module from its fields. Its offsets are 0 and ``binary`` is empty; ``names`` is filled."""
-    context = Context()
+    context = _read(fields, name, Context())
+    if context.early:
+        # A type that stands further down, written inline: what it is has come out by now.
+        context = _read(fields, name, Context(later=context.module.types))
+    return context.module
+
+
+def _read(fields: Nodes, name: str | None, context: Context) -> Context:
     module = context.module
     module.names.module = name
     for field in fields:
@@ -84,7 +91,7 @@ def read_fields(fields: Nodes, name: str | None = None) -> Module:
     for each in declared:
         _DEFINE[each.space](context, each)
     _fill_names(module.names, context)
-    return module
+    return context
 
 
 def _define_type(context: Context, items: Nodes) -> None:
@@ -284,21 +291,24 @@ def _define_start(context: Context, field: _Field) -> None:
 
 
 def _read_use(context: Context, items: Nodes, i: int, space: str) -> tuple[int | None, int]:
-    """``(table x)`` or ``(memory x)``, which may be left out."""
+    """``(table x)`` or ``(memory x)``, which may be left out; Wasm 1.0 had the bare number."""
     node = items[i]
     if isinstance(node, list) and keyword(node) == space:
         end(node, 3)
         return read_index(context, space, node[2]), i + 1
+    if is_token(node, "INT"):
+        return read_index(context, space, node), i + 1
     return None, i
 
 
 def _define_elem(context: Context, field: _Field) -> None:
     items, i = field.items, field.at
-    mode, table, offset = "passive", None, []
+    mode, table, offset, bare = "passive", None, [], False
     if is_word(items[i], "declare"):
         mode = "declarative"
         i += 1
     else:
+        bare = not isinstance(items[i], list)
         table, i = _read_use(context, items, i, "table")
         node = items[i]
         # A parenthesis opens the offset of an active segment, but for a type in parentheses.
@@ -312,7 +322,7 @@ def _define_elem(context: Context, field: _Field) -> None:
     node = items[i]
     if is_word(node, "func"):
         init = _read_funcs(context, items, i + 1)
-    elif mode == "active" and table is None and (is_index(node) or node is items[-1]):
+    elif mode == "active" and (table is None or bare) and (is_index(node) or node is items[-1]):
         init = _read_funcs(context, items, i)
     else:
         reftype = read_reftype(node)

@@ -227,11 +227,11 @@ def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.inputs import (
         STANDARD,
         default_output,
-        is_generated,
         load_program,
         naming,
         standard_text,
     )
+    from chiwawa.kinds import is_generated
 
     out = parsed.output or default_output(parsed.file, "_aot.py", is_generated)
     module = load_program(parsed.file)

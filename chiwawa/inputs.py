@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from chiwawa.kinds import is_checkpoint, is_generated
+
 if TYPE_CHECKING:
     from chiwawa.api import Runnable
     from chiwawa.module import Module
@@ -21,17 +23,7 @@ if TYPE_CHECKING:
 
 #: What stands for standard input, or output, where a file is wanted.
 STANDARD = "-"
-#: How a generated file starts (``chiwawa.aot.file``).
-_GENERATED = (b'"""WebAssembly module ', b"translated to Python by chiwawa")
 _MODULE = b"\0asm\1\0\0\0"
-#: What else a file may be that somebody takes for a module.
-_KINDS = {
-    b"\x7fELF": "a program of this machine (ELF)",
-    b"MZ": "a program of Windows",
-    b"PK\3\4": "a zip archive",
-    b"\x1f\x8b": "compressed (gzip)",
-    b"BC\xc0\xde": "LLVM bitcode",
-}
 
 
 def shown(file: str) -> str:
@@ -54,38 +46,6 @@ def content(file: str) -> bytes:
     return sys.stdin.buffer.read() if file == STANDARD else Path(file).read_bytes()
 
 
-# Kinds.
-
-
-def is_generated(data: bytes) -> bool:
-    first, second = _GENERATED
-    return data.startswith(first) and second in data[:1000].partition(b"\n")[0]
-
-
-def first_section(data: bytes) -> tuple[int, bytes]:
-    """The id of a module's first section, and, of a custom one, the name; 0 and nothing where there
-    is none."""
-    from chiwawa_runtime.errors import BadInput
-    from chiwawa_runtime.leb import decode_u
-
-    try:
-        _, at = decode_u(data, len(_MODULE) + 1, 32)
-        length, at = decode_u(data, at, 32)
-    except (BadInput, IndexError):
-        return 0, b""
-    return data[len(_MODULE)], data[at : at + min(length, 100)]
-
-
-def is_checkpoint(data: bytes) -> bool:
-    """Whether it is a core dump, of chiwawa or another tool. Each is a valid module."""
-    return data.startswith(_MODULE) and first_section(data) == (0, b"core")
-
-
-def other_kind(data: bytes) -> str | None:
-    """What ``data`` is, if it is something that is no module, nor text."""
-    return next((kind for start, kind in _KINDS.items() if data.startswith(start)), None)
-
-
 # Reading.
 
 
@@ -96,14 +56,8 @@ def load_module(file: str) -> Module:
 
 def module_in(data: bytes, file: str) -> Module:
     from chiwawa.source import load_bytes
-    from chiwawa_runtime.errors import BadInput
 
     with naming(file):
-        if is_generated(data):
-            raise BadInput("it is a generated file, and a module (.wasm, .wat) is wanted")
-        kind = other_kind(data)
-        if kind is not None:
-            raise BadInput(f"it is no module: it is {kind}")
         return load_bytes(data)
 
 

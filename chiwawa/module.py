@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chiwawa.opcodes import Op
+from chiwawa.places import Places
+from chiwawa_runtime.names import function_names
 from chiwawa_runtime.types import (
     FuncType,
     GlobalType,
@@ -160,7 +162,8 @@ class Names:
 class Module:
     """A module. Each list holds what is defined here; an index space is the imports of that kind,
     then the list. ``binary`` is the module's bytes, which its identity is the hash of: the decoder
-    keeps what it read, the text parser what the encoder wrote."""
+    keeps what it read, the text parser what the encoder wrote. ``places`` are those in the text,
+    of a module that comes from one and has not been encoded yet."""
 
     types: list[FuncType] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
@@ -177,10 +180,17 @@ class Module:
     customs: list[Custom] = field(default_factory=list)
     names: Names = field(default_factory=Names)
     binary: bytes = b""
+    places: Places | None = field(default=None, compare=False, repr=False)
 
     def imported(self, kind: type) -> Iterator[Import]:
         """The imports whose ``desc`` is a ``kind``, in order."""
         return (i for i in self.imports if isinstance(i.desc, kind))
+
+    def func_names(self) -> dict[int, str]:
+        """What functions are called, by index, of those that have a name: by the name section,
+        else by their first export."""
+        exports = ((e.name, e.kind, e.index) for e in self.exports)
+        return function_names(self.names.funcs, exports, len(self.func_typeidxs()))
 
     def func_typeidxs(self) -> list[int]:
         """The function index space, as type indices."""

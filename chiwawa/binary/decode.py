@@ -6,11 +6,13 @@ from chiwawa.binary.names import NAME, read_names
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, Parts
 from chiwawa.module import Custom, Func, Module
+from chiwawa_runtime.errors import Field
 
 MAGIC = b"\0asm"
 VERSION = b"\x01\0\0\0"
 _ORDER = {section: position for position, section in enumerate(SECTIONS, 1)}
 _CUSTOM = 0
+_CODE = 10
 _TAGS = 13
 
 #: The version of a component, which is no module.
@@ -65,6 +67,23 @@ def _preamble(r: Reader) -> None:
         raise r.unsupported("component model: a component", 4)
     if version != VERSION:
         raise r.malformed("unknown binary version", 4)
+
+
+def field_at(data: bytes, offset: int | None) -> Field | None:
+    """The function that has the byte at ``offset`` in its code, in the binary of a module whose
+    sections are well-formed up to there."""
+    r = Reader(data)
+    r.pos = len(MAGIC) + len(VERSION)
+    while offset is not None and r.pos < len(data):
+        section = r.byte()
+        end = r.length() + r.pos
+        if section == _CODE and offset < end:
+            for index in range(r.u32()):
+                r.take(r.length())
+                if offset < r.pos:
+                    return Field("func", index)
+        r.pos = end
+    return None
 
 
 def _join(r: Reader, parts: Parts) -> None:

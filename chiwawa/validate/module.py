@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import cast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
-from chiwawa.module import Data, Elem, Expr, Func, Module
+from chiwawa.module import Data, Elem, Expr, Func, Module, TypeUse
 from chiwawa.validate.body import Body, check_expr
 from chiwawa.validate.context import Context, build_context, matches
 from chiwawa.validate.rules import PLANS
-from chiwawa_runtime.errors import InvalidError, UnsupportedError
+from chiwawa_runtime.errors import Field, InvalidError, UnsupportedError
 from chiwawa_runtime.types import (
     I32,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
+    TableType,
     ValType,
 )
+
+T = TypeVar("T")
 
 #: What a constant expression may consist of (spec 3.3.9); a global that it reads is immutable.
 CONSTANT = frozenset(
@@ -39,32 +43,80 @@ MAX_PAGES = {32: 1 << 16, 64: 1 << 48}
 MAX_ARITY = 1000
 
 
+@dataclass(slots=True)
+class _Place:
+    """What is being looked at, as in ``Field``."""
+
+    kind: str = "type"
+    index: int = 0
+    expression: int = 0
+
+
 def validate(module: Module) -> None:
-    """Raises InvalidError, in the suite's words, unless ``module`` is valid. ``function`` is the
-    function's index, imports first, and ``offset`` the code offset of the instruction at fault; in
-    a constant expression ``function`` is None. UnsupportedError: more than we can hold."""
-    for functype in module.types:
+    """Raises InvalidError, in the suite's words, unless ``module`` is valid. ``field`` says where;
+    ``function`` is the function's index, imports first, and ``offset`` the code offset of the
+    instruction at fault; in a constant expression ``function`` is None. UnsupportedError: more
+    than we can hold."""
+    place = _Place()
+    try:
+        _module(module, place)
+    except InvalidError as error:
+        error.field = Field(place.kind, place.index, place.expression, error.offset)
+        if place.kind == "func":
+            error.function = len(module.func_typeidxs()) - len(module.funcs) + place.index
+            error.name = module.func_names().get(error.function)
+        raise
+    except UnsupportedError as error:
+        error.field = Field(place.kind, place.index)
+        raise
+
+
+def _each(place: _Place, kind: str, items: Iterable[T]) -> Iterator[T]:
+    """The items of a kind, each of which is the one being looked at."""
+    place.kind, place.expression = kind, 0
+    for place.index, item in enumerate(items):
+        yield item
+
+
+def _module(module: Module, place: _Place) -> None:
+    for functype in _each(place, "type", module.types):
         _functype(functype)
+    for item in _each(place, "import", module.imports):
+        if isinstance(item.desc, TypeUse):
+            _typeuse(module, item.desc.typeidx)
+        elif isinstance(item.desc, TableType):
+            _table(item.desc)
+        elif isinstance(item.desc, MemoryType):
+            _memory(item.desc)
+    for func in _each(place, "func", module.funcs):
+        _typeuse(module, func.typeidx)
     context = build_context(module)
-    for table in context.tables:
-        _limits(table.limits, MAX_TABLE, "table size must be at most 2^32-1 elements")
-    for memory in context.mems:
+    for table in _each(place, "table", module.tables):
+        _table(table)
+    for memory in _each(place, "memory", module.mems):
         _memory(memory)
     # A constant expression sees the imported globals only.
     imported = [cast(GlobalType, i.desc) for i in module.imported(GlobalType)]
     constants = replace(context, globals=imported)
-    for item in module.globals:
-        _const(constants, item.init, item.type.type)
-    _exports(context, module)
-    if module.start is not None and context.func(module.start) != FuncType((), ()):
-        raise InvalidError("start function must have type [] -> []")
-    for elem in module.elems:
-        _elem(constants, elem)
-    for data in module.datas:
+    for glob in _each(place, "global", module.globals):
+        _const(constants, glob.init, glob.type.type)
+    _exports(context, module, place)
+    if module.start is not None:
+        place.kind, place.index = "start", 0
+        if context.func(module.start) != FuncType((), ()):
+            raise InvalidError("start function must have type [] -> []")
+    for elem in _each(place, "elem", module.elems):
+        _elem(constants, elem, place)
+    for data in _each(place, "data", module.datas):
         _data(constants, data)
-    first = len(context.funcs) - len(module.funcs)
-    for index, func in enumerate(module.funcs, first):
-        _func(context, func, index)
+    for func in _each(place, "func", module.funcs):
+        _func(context, func)
+
+
+def _typeuse(module: Module, typeidx: int) -> None:
+    """Spec 3.2.2."""
+    if typeidx >= len(module.types):
+        raise InvalidError(f"unknown type {typeidx}")
 
 
 def _functype(functype: FuncType) -> None:
@@ -81,6 +133,11 @@ def _limits(limits: Limits, bound: int, message: str) -> None:
         raise InvalidError("size minimum must not be greater than maximum")
 
 
+def _table(table: TableType) -> None:
+    """Spec 3.2.4."""
+    _limits(table.limits, MAX_TABLE, "table size must be at most 2^32-1 elements")
+
+
 def _memory(memory: MemoryType) -> None:
     """Spec 3.2.5."""
     bound = MAX_PAGES[memory.limits.address.bits]
@@ -93,15 +150,18 @@ def _memory(memory: MemoryType) -> None:
 def _const(context: Context, expr: Expr, expected: ValType) -> None:
     """Spec 3.3.9: an expression of type ``expected``, and constant."""
     for instr in expr:
-        constant = instr.op.name in CONSTANT
-        if constant and instr.op.name == "global.get":
-            constant = not context.globaltype(cast(int, instr.imm[0])).mutable
+        name = instr.op.name
+        constant = name in CONSTANT
+        index = instr.imm[0] if name == "global.get" else None
+        # One that is not there is for the rule of the instruction to refuse.
+        if index is not None and index < len(context.globals):
+            constant = not context.globals[index].mutable
         if not constant:
             raise InvalidError("constant expression required", offset=instr.offset)
     check_expr(Body(context, (), (expected,)), expr, PLANS)
 
 
-def _exports(context: Context, module: Module) -> None:
+def _exports(context: Context, module: Module, place: _Place) -> None:
     """Spec 3.4.8."""
     spaces = {
         "func": context.func,
@@ -110,17 +170,16 @@ def _exports(context: Context, module: Module) -> None:
         "global": context.globaltype,
     }
     seen: set[str] = set()
-    for export in module.exports:
+    for export in _each(place, "export", module.exports):
         spaces[export.kind](export.index)
         if export.name in seen:
             raise InvalidError(f"duplicate export name {export.name!r}")
         seen.add(export.name)
 
 
-def _elem(context: Context, elem: Elem) -> None:
+def _elem(context: Context, elem: Elem, place: _Place) -> None:
     """Spec 3.4.5."""
-    for init in elem.init:
-        _const(context, init, elem.type)
+    place.expression = 0
     if elem.mode == "active":
         table = context.table(elem.tableidx)
         if not matches(elem.type, table.element):
@@ -128,6 +187,8 @@ def _elem(context: Context, elem: Elem) -> None:
                 f"type mismatch: elements of {elem.type} for a table of {table.element}"
             )
         _const(context, elem.offset, table.limits.address)
+    for place.expression, init in enumerate(elem.init, 1):
+        _const(context, init, elem.type)
 
 
 def _data(context: Context, data: Data) -> None:
@@ -137,12 +198,7 @@ def _data(context: Context, data: Data) -> None:
         _const(context, data.offset, memory.limits.address)
 
 
-def _func(context: Context, func: Func, index: int) -> None:
+def _func(context: Context, func: Func) -> None:
     """Spec 3.4.1."""
     functype = context.type(func.typeidx)
-    body = Body(context, functype.params + func.locals, functype.results)
-    try:
-        check_expr(body, func.body, PLANS)
-    except InvalidError as error:
-        error.function = index
-        raise
+    check_expr(Body(context, functype.params + func.locals, functype.results), func.body, PLANS)

@@ -7,15 +7,17 @@ nor the fields of a module.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chiwawa.module import Module
+from chiwawa.places import Places
 from chiwawa.wat.keywords import unexpected, unsupported
 from chiwawa.wat.numbers import parse_uint
 from chiwawa.wat.strings import parse_id, parse_name, parse_string
-from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, misplaced
+from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, misplaced, placed, position
 from chiwawa_runtime.errors import InvalidError, MalformedError
 from chiwawa_runtime.types import (
     EXTERNREF,
@@ -49,15 +51,20 @@ _U32 = 1 << 32
 @dataclass(slots=True)
 class Context:
     """``ids`` maps names to indices in each space and ``counts`` says how large each is;
-    ``typeidxs`` has the first index of each type. ``defined`` is the space of the first definition,
-    after which no import may come. ``early`` says that a type was named before the inline type that
-    makes it had been read; then the fields are read once more with all types at hand, ``later``."""
+    ``typeidxs`` has the first index of each type. ``here`` is where the field starts that is being
+    read, and ``code`` takes the places of the instructions in it. ``defined`` is the space of the
+    first definition, after which no import may come. ``early`` says that a type was named before
+    the inline type that makes it had been read; then the fields are read once more with all types
+    at hand, ``later``."""
 
     module: Module = field(default_factory=Module)
     ids: dict[str, dict[str, int]] = field(default_factory=lambda: {s: {} for s in SPACES})
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPACES, 0))
     typeidxs: dict[FuncType, int] = field(default_factory=dict)
     defined: str | None = None
+    places: Places = field(default_factory=Places)
+    code: array[int] = field(default_factory=lambda: array("I"))
+    here: int = 0
     later: Sequence[FuncType] | None = None
     early: bool = False
 
@@ -77,7 +84,12 @@ class Context:
             types = self.later or ()
         return types[index] if index < len(types) else None
 
+    def begin(self, kind: str, at: int | None = None) -> None:
+        """Note that the next field of a kind is the one being read, or the node ``at`` a place."""
+        self.code = self.places.begin(kind, self.here if at is None else at)
+
     def add_type(self, functype: FuncType) -> None:
+        self.places.begin("type", self.here)
         self.typeidxs.setdefault(functype, self.counts["type"])
         self.module.types.append(functype)
         self.counts["type"] += 1
@@ -198,7 +210,7 @@ def read_reftype(node: Node) -> RefType:
         reftype = read_heaptype(node[3] if null else node[2])
         end(node, 4 if null else 3)
         if not null:
-            raise unsupported(f"(ref {reftype.heap})", "typed function references")
+            raise unsupported(f"(ref {reftype.heap})", "typed function references", node)
         return reftype
     found = VALTYPE_BY_NAME.get(node.value)
     if not isinstance(found, RefType):
@@ -209,7 +221,7 @@ def read_reftype(node: Node) -> RefType:
 def read_heaptype(node: Node) -> RefType:
     """A heap type, as the nullable reference to it."""
     if is_index(node):
-        raise unsupported(f"heap type {node}", "typed function references")
+        raise unsupported(f"heap type {node}", "typed function references", node)
     found = _REFTYPES.get(token_of(node, "KEYWORD").value)
     if found is None:
         raise unexpected(node)
@@ -220,10 +232,11 @@ def read_limits(items: Nodes, i: int, what: str) -> tuple[Limits, int]:
     """Limits of a ``table`` or ``memory``. A number of 33 to 64 bits is well-formed (3.0 writes
     64-bit sizes), so InvalidError: "table size", "memory size"."""
     if is_word(items[i], "i64"):
-        raise unsupported(f"{what} i64", "memory64")
+        raise unsupported(f"{what} i64", "memory64", items[i])
     if is_word(items[i], "i32"):
         i += 1
-    least = _read_unsigned(token_of(items[i], "INT"), 64)
+    first = items[i]
+    least = _read_unsigned(token_of(first, "INT"), 64)
     i += 1
     most = None
     if is_token(items[i], "INT"):
@@ -231,7 +244,7 @@ def read_limits(items: Nodes, i: int, what: str) -> tuple[Limits, int]:
         i += 1
     if least >= _U32 or (most or 0) >= _U32:
         limit = "65536 pages (4 GiB)" if what == "memory" else "2^32-1"
-        raise InvalidError(f"{what} size must be at most {limit}")
+        raise placed(InvalidError(f"{what} size must be at most {limit}"), position(first))
     return Limits(least, most), i
 
 

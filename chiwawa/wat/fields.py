@@ -42,7 +42,7 @@ from chiwawa.wat.context import (
 )
 from chiwawa.wat.instructions import Scope, read_instructions, read_offset
 from chiwawa.wat.keywords import unexpected, unsupported
-from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced
+from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced, position
 from chiwawa_runtime.types import (
     FUNCREF,
     PAGE,
@@ -83,12 +83,15 @@ def read_fields(fields: Nodes, name: str | None = None) -> Module:
 def _read(fields: Nodes, name: str | None, context: Context) -> Context:
     module = context.module
     module.names.module = name
+    module.places = context.places
     for field in fields:
         if keyword(field) == "type":
             assert isinstance(field, list)
+            context.here = position(field)
             _define_type(context, field)
     declared = [_declare(context, field) for field in fields if keyword(field) != "type"]
     for each in declared:
+        context.here = position(each.items)
         _DEFINE[each.space](context, each)
     _fill_names(module.names, context)
     return context
@@ -167,6 +170,7 @@ def _import(
     context: Context, space: str, names: tuple[str, str], items: Nodes, i: int, index: int
 ) -> None:
     desc: TypeUse | TableType | MemoryType | GlobalType
+    context.begin("import")
     if space == "func":
         ids: dict[str, int] = {}
         typeidx, functype, i = read_typeuse(context, items, i, ids)
@@ -187,6 +191,7 @@ def _inline(context: Context, field: _Field) -> tuple[int, bool]:
     items, i = field.items, field.at
     while isinstance(node := items[i], list) and keyword(node) == "export":
         end(node, 3)
+        context.begin("export", position(node))
         context.module.exports.append(Export(read_name(node[2]), field.space, field.index))
         i += 1
     if isinstance(node, list) and keyword(node) == "import":
@@ -207,6 +212,7 @@ def _define_func(context: Context, field: _Field) -> None:
     if imported:
         return
     items = field.items
+    context.begin("func")
     scope = Scope(context)
     typeidx, functype, i = read_typeuse(context, items, i, scope.locals)
     if typeidx is None:
@@ -224,17 +230,20 @@ def _define_table(context: Context, field: _Field) -> None:
     if imported:
         return
     items = field.items
+    context.begin("table")
     elements = items[i + 1] if not is_token(items[i], "INT") and items[i] is not items[-1] else None
     if isinstance(elements, list) and keyword(elements) == "elem":
         reftype = read_reftype(items[i])
+        context.begin("elem", position(elements))
+        offset = _zero(context, elements)
         init = _read_elements(context, elements, 2, reftype)
         end(items, i + 2)
         tabletype = TableType(Limits(len(init), len(init)), reftype)
-        context.module.elems.append(Elem(reftype, init, "active", field.index, _zero()))
+        context.module.elems.append(Elem(reftype, init, "active", field.index, offset))
     else:
         tabletype, i = read_tabletype(items, i)
         if isinstance(items[i], list):
-            raise unsupported("table with an initializer", "typed function references")
+            raise unsupported("table with an initializer", "typed function references", items[i])
         end(items, i)
     context.module.tables.append(tabletype)
 
@@ -244,20 +253,24 @@ def _define_memory(context: Context, field: _Field) -> None:
     if imported:
         return
     items = field.items
+    context.begin("memory")
     node = items[i]
     if isinstance(node, list) and keyword(node) == "data":
         init = b"".join([read_string(string) for string in node[2:-1]])
         end(items, i + 1)
         pages = -(-len(init) // PAGE)
         memorytype = MemoryType(Limits(pages, pages))
-        context.module.datas.append(Data(init, "active", field.index, _zero()))
+        context.begin("data", position(node))
+        context.module.datas.append(Data(init, "active", field.index, _zero(context, node)))
     else:
         memorytype, i = read_memorytype(items, i)
         end(items, i)
     context.module.mems.append(memorytype)
 
 
-def _zero() -> Expr:
+def _zero(context: Context, node: Node) -> Expr:
+    """The offset that an abbreviation leaves out."""
+    context.code.extend((position(node), position(node)))
     return [Instr(_I32_CONST, (0,), 0), _END]
 
 
@@ -265,6 +278,7 @@ def _define_global(context: Context, field: _Field) -> None:
     i, imported = _inline(context, field)
     if imported:
         return
+    context.begin("global")
     globaltype, i = read_globaltype(field.items, i)
     init = read_instructions(Scope(context), field.items, i)
     context.module.globals.append(Global(globaltype, init))
@@ -272,6 +286,7 @@ def _define_global(context: Context, field: _Field) -> None:
 
 def _define_export(context: Context, field: _Field) -> None:
     items = field.items
+    context.begin("export")
     name = read_name(items[2])
     descriptor = items[3]
     space = keyword(descriptor)
@@ -286,6 +301,7 @@ def _define_export(context: Context, field: _Field) -> None:
 def _define_start(context: Context, field: _Field) -> None:
     if context.module.start is not None:
         raise misplaced("multiple start sections", field.items)
+    context.begin("start")
     context.module.start = read_index(context, "func", field.items[2])
     end(field.items, 3)
 
@@ -303,6 +319,7 @@ def _read_use(context: Context, items: Nodes, i: int, space: str) -> tuple[int |
 
 def _define_elem(context: Context, field: _Field) -> None:
     items, i = field.items, field.at
+    context.begin("elem")
     mode, table, offset, bare = "passive", None, [], False
     if is_word(items[i], "declare"):
         mode = "declarative"
@@ -338,9 +355,11 @@ def _read_elements(context: Context, items: Nodes, i: int, reftype: RefType) -> 
 
 
 def _read_funcs(context: Context, items: Nodes, i: int) -> list[Expr]:
-    return [
-        [Instr(_REF_FUNC, (read_index(context, "func", node),), 0), _END] for node in items[i:-1]
-    ]
+    init: list[Expr] = []
+    for node in items[i:-1]:
+        context.code.extend((position(node), position(node)))
+        init.append([Instr(_REF_FUNC, (read_index(context, "func", node),), 0), _END])
+    return init
 
 
 def _read_items(context: Context, items: Nodes, i: int) -> list[Expr]:
@@ -354,6 +373,7 @@ def _read_items(context: Context, items: Nodes, i: int) -> list[Expr]:
 
 def _define_data(context: Context, field: _Field) -> None:
     items = field.items
+    context.begin("data")
     memory, i = _read_use(context, items, field.at, "memory")
     node = items[i]
     mode, offset = "passive", []

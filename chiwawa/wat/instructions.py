@@ -26,7 +26,7 @@ from chiwawa.wat.context import (
 from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.numbers import is_uint, parse_float, parse_int, parse_uint
 from chiwawa.wat.strings import parse_id
-from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced
+from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced, placed
 from chiwawa_runtime.errors import InvalidError, MalformedError
 
 
@@ -140,7 +140,7 @@ def _memarg_reader(op: Op) -> Reader:
         if not isinstance(node, list) and node.value.startswith("offset="):
             offset = _number_after(node, "offset=", 64)
             if offset >> 32:
-                raise InvalidError("offset out of range")
+                raise placed(InvalidError("offset out of range"), node.at)
             i += 1
             node = items[i]
         elif memory == 0 and (isinstance(node, list) or not node.value.startswith("align=")):
@@ -231,6 +231,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
     """All that is left of a list, as an expression with its final ``end`` (all offsets are 0)."""
     code: Expr = []
     emit = code.append
+    place = scope.context.code.append
     labels = scope.labels
     # The list being walked: ``held`` is its own instruction, emitted at its end (of ``if``, before
     # the first arm), and ``floor`` is the number of labels that it began with.
@@ -248,9 +249,11 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
             if holds >= _BEFORE_THEN and word in ("then", "else"):
                 holds = _begin_arm(scope, word, item, holds)
                 if holds == _AFTER_THEN:
+                    place(items[1].at)  # type: ignore[union-attr]
                     emit(held)
                     _open(scope, if_labels.pop())
                 else:
+                    place(head.at)  # type: ignore[union-attr]
                     emit(_ELSE_INSTR)
                 outer.append((items, i, holds, held, floor))
                 items, i, holds, held, floor = item, 2, _CODE, _END_INSTR, len(labels)
@@ -270,6 +273,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                     if_labels.append(label)
                     holds = _BEFORE_THEN
                 else:
+                    place(head.at)  # type: ignore[union-attr]
                     emit(held)
                     _open(scope, label)
                     holds, held = _BODY, _END_INSTR
@@ -283,9 +287,11 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
             op, reader, instr = known
             if reader is not None:
                 imm, i = reader(scope, items, i)
+                place(item.at)  # type: ignore[union-attr]
                 emit(Instr(_SELECT_TYPED if op is _SELECT and imm else op, imm, 0))
             elif op in _STRUCTURED:
                 label, instr, i = _read_header(scope, op, items, i)
+                place(item.at)  # type: ignore[union-attr]
                 emit(instr)
                 _open(scope, label)
                 flat.append(op is _IF)
@@ -293,6 +299,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                 if len(labels) == floor or (op is _ELSE and not flat[-1]):
                     raise unexpected(item)
                 i = _check_label(scope, items, i)
+                place(item.at)  # type: ignore[union-attr]
                 emit(instr)
                 if op is _END:
                     labels.pop()
@@ -300,17 +307,22 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                 else:
                     flat[-1] = False
             else:
+                place(item.at)  # type: ignore[union-attr]
                 emit(instr)
         elif item.type == "RPAR":  # type: ignore[union-attr]
             if len(labels) != floor and holds <= _BODY:
                 raise unexpected(item)
             if holds == _BEFORE_THEN:
                 raise unexpected(item)
-            if holds != _CODE:
-                emit(held if holds <= _OPERANDS else _END_INSTR)
-                if holds != _OPERANDS:
-                    labels.pop()
+            if holds == _OPERANDS:
+                place(items[1].at)  # type: ignore[union-attr]
+                emit(held)
+            elif holds != _CODE:
+                place(item.at)  # type: ignore[union-attr]
+                emit(_END_INSTR)
+                labels.pop()
             if not outer:
+                place(item.at)  # type: ignore[union-attr]
                 emit(_END_INSTR)
                 return code
             items, i, holds, held, floor = outer.pop()

@@ -8,7 +8,7 @@ that names it; it leaves UNSUPPORTED when its row enters the table of opcodes.
 from __future__ import annotations
 
 from chiwawa.opcodes import TABLE
-from chiwawa.wat.tokens import Node, keyword, misplaced
+from chiwawa.wat.tokens import Node, keyword, misplaced, placed, position
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
 from chiwawa_runtime.types import VALTYPE_BY_NAME
 
@@ -99,8 +99,10 @@ _KNOWN = frozenset(
 ) - set(UNSUPPORTED)
 
 
-def unsupported(word: str, feature: str) -> UnsupportedError:
-    return UnsupportedError(f"{word} ({feature}) is not supported")
+def unsupported(word: str, feature: str, node: Node | None = None) -> UnsupportedError:
+    """The error for a construct of a later Wasm, at a node."""
+    error = UnsupportedError(f"{word} ({feature}) is not supported")
+    return error if node is None else placed(error, position(node))
 
 
 def unexpected(node: Node) -> MalformedError | UnsupportedError:
@@ -109,7 +111,7 @@ def unexpected(node: Node) -> MalformedError | UnsupportedError:
     if isinstance(node, list) and word is None:
         return misplaced("unexpected token", node[1] if node[1] is not node[-1] else node)
     if word in UNSUPPORTED:
-        return unsupported(word, UNSUPPORTED[word])
+        return unsupported(word, UNSUPPORTED[word], node)
     token = node[1] if isinstance(node, list) else node
     if not isinstance(token, list) and token.type == "KEYWORD" and word not in _KNOWN:
         return misplaced(f"unknown operator {word}", token)

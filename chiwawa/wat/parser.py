@@ -10,16 +10,16 @@ from chiwawa.wat.context import lexeme, read_id, read_string
 from chiwawa.wat.fields import read_fields
 from chiwawa.wat.strings import parse_id
 from chiwawa.wat.tokens import Nodes, is_word, keyword, located
-from chiwawa_runtime.errors import MalformedError
+from chiwawa_runtime.errors import BadInput, MalformedError
 
 
 def parse_module(text: str) -> Module:
     """The module that ``text`` spells out: ``(module …)``, or its fields alone. All code offsets
     are 0, ``binary`` is empty, and ``names`` has every identifier.
 
-    Raises MalformedError with line, column and excerpt; UnsupportedError, which names a construct
-    of a later Wasm; InvalidError for a size or memory offset past 32 bits, which no Module of
-    32-bit memories can say. ``(module binary …)`` has no fields: see ``parse_source``.
+    Raises MalformedError; UnsupportedError, which names a construct of a later Wasm; InvalidError
+    for a size or memory offset past 32 bits, which no Module of 32-bit memories can say: all with
+    line, column and excerpt. ``(module binary …)`` has no fields: see ``parse_source``.
     """
     module = parse_source(text)
     if isinstance(module, bytes):
@@ -36,10 +36,19 @@ def parse_source(text: str) -> Module | bytes:
         nodes = read(text)
         if len(nodes) == 1 and keyword(nodes[0]) == "module":
             assert isinstance(nodes[0], list)
-            return read_module(nodes[0])
-        return read_fields(nodes)
-    except MalformedError as error:
+            module = read_module(nodes[0])
+        else:
+            module = read_fields(nodes)
+    except BadInput as error:
         raise located(text, error) from None
+    return with_text(module, text)
+
+
+def with_text(module: Module | bytes, text: str) -> Module | bytes:
+    """A module whose places are in ``text``, unless they are in a quotation of it."""
+    if isinstance(module, Module) and module.places is not None and not module.places.text:
+        module.places.text = text
+    return module
 
 
 def read_module(items: Nodes) -> Module | bytes:

@@ -18,7 +18,7 @@ from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer
 
 from chiwawa.wat.strings import parse_name
-from chiwawa.wat.tokens import Misplaced, Nodes, Token, located, misplaced
+from chiwawa.wat.tokens import Nodes, Token, located, misplaced, placed
 from chiwawa_runtime.errors import MalformedError
 
 _STRING_CONTENT = re.compile(r'(?:[^"\\\x00-\x1f\x7f]|\\.)*')
@@ -120,29 +120,37 @@ def read(text: str) -> Nodes:
     return nodes
 
 
-def _misread(text: str, error: UnexpectedToken) -> Misplaced:
+def _misread(text: str, error: UnexpectedToken) -> MalformedError:
     token: object = error.token
     if not isinstance(token, Token):
         opened = {v.type for v in error.state.value_stack if isinstance(v, Token)}
         if "_COMMENT_OPEN" in opened:
-            return Misplaced("unclosed comment", len(text))
+            return placed(MalformedError("unclosed comment"), len(text))
         unclosed = "unclosed annotation" if "ANNOTATION" in opened else "unexpected token"
-        return Misplaced(unclosed, len(text))
+        return placed(MalformedError(unclosed), len(text))
     if token.type == "RESERVED":
         return _no_token(text, token.at)
     return misplaced("unexpected token", token)
 
 
-def _no_token(text: str, at: int) -> Misplaced:
+def _no_token(text: str, at: int) -> MalformedError:
     """What is wrong where no token of a module starts."""
     reserved = _reserved().match(text, at)
     if reserved is None:
-        return Misplaced(_no_string(text, at) if text[at] == '"' else "illegal character", at)
-    if reserved[0] == "$":
-        return Misplaced("empty identifier", at)
-    if text.startswith("(@", at - 1):
-        return Misplaced("empty annotation id", at)
-    return Misplaced(f"unknown operator {reserved[0]}", at)
+        message = _no_string(text, at) if text[at] == '"' else _illegal(text[at])
+    elif reserved[0] == "$":
+        message = "empty identifier"
+    elif text.startswith("(@", at - 1):
+        message = "empty annotation id"
+    else:
+        message = f"unknown operator {reserved[0]}"
+    return placed(MalformedError(message), at)
+
+
+def _illegal(character: str) -> str:
+    """What cannot be seen in the excerpt is named."""
+    named = "" if character.isprintable() else f" U+{ord(character):04X}"
+    return f"illegal character{named}"
 
 
 @cache

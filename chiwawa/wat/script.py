@@ -25,12 +25,12 @@ from chiwawa.wat.context import (
     token_of,
 )
 from chiwawa.wat.fields import read_fields
-from chiwawa.wat.keywords import UNSUPPORTED, unexpected, unsupported
+from chiwawa.wat.keywords import unexpected, unsupported
 from chiwawa.wat.numbers import parse_float, parse_int
-from chiwawa.wat.parser import parse_quoted, read_bytes, read_module
+from chiwawa.wat.parser import parse_quoted, read_bytes, read_module, with_text
 from chiwawa.wat.strings import parse_id
 from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, located, position
-from chiwawa_runtime.errors import BadInput, MalformedError, UnsupportedError
+from chiwawa_runtime.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class ModuleSource:
         if isinstance(self.content, bytes):
             return self.content if self.form == "binary" else parse_quoted(self.content)
         try:
-            return read_fields(self.content) if self.form == "fields" else read_module(self.content)
-        except MalformedError as error:
+            read = read_fields if self.form == "fields" else read_module
+            return with_text(read(self.content), self.script)
+        except BadInput as error:
             raise located(self.script, error) from None
 
 
@@ -214,10 +215,8 @@ def parse_script(text: str) -> list[Command]:
             if read_command is None or not isinstance(node, list):
                 raise unexpected(node)
             commands.append(read_command(_Place(line, text), node))
-        except MalformedError as error:
+        except BadInput as error:
             commands.append(Unread(line, word, located(text, error)))
-        except UnsupportedError as error:
-            commands.append(Unread(line, word, error))
     return commands
 
 
@@ -312,7 +311,7 @@ def _message(node: Node) -> str:
 
 
 def _assert_exception(place: _Place, items: Nodes) -> Command:
-    raise unsupported("assert_exception", "exception handling")
+    raise unsupported("assert_exception", "exception handling", items)
 
 
 def _pattern(node: Node) -> Pattern:
@@ -346,9 +345,7 @@ def _pattern(node: Node) -> Pattern:
         end(node, 3)
         return Const(word.removeprefix("ref."), read_u32(token_of(node[2], "INT")))
     if word in _LATER_RESULTS:
-        raise unsupported(word, "garbage collection")
-    if word in UNSUPPORTED:
-        raise unsupported(word, UNSUPPORTED[word])
+        raise unsupported(word, "garbage collection", node)
     raise unexpected(node)
 
 

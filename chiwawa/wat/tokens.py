@@ -7,9 +7,11 @@ and told in lines and columns at the boundary, where the text is at hand.
 
 from __future__ import annotations
 
-from typing import TypeAlias, Union
+from typing import TypeAlias, TypeVar, Union
 
-from chiwawa_runtime.errors import MalformedError
+from chiwawa_runtime.errors import BadInput, MalformedError
+
+E = TypeVar("E", bound=BadInput)
 
 
 class Token:
@@ -36,14 +38,6 @@ Node: TypeAlias = Union[Token, "list[Node]"]
 Nodes: TypeAlias = "list[Node]"
 
 
-class Misplaced(MalformedError):
-    """A MalformedError at a place in the text; ``located`` makes it one that users see."""
-
-    def __init__(self, message: str, at: int) -> None:
-        super().__init__(message)
-        self.at = at
-
-
 def position(node: Node) -> int:
     """Where a node starts."""
     while isinstance(node, list):
@@ -51,23 +45,27 @@ def position(node: Node) -> int:
     return node.at
 
 
-def misplaced(message: str, node: Node) -> Misplaced:
+def placed(error: E, at: int) -> E:
+    """The error, of something at a place in the text; ``located`` makes a line of that."""
+    error.at = at
+    return error
+
+
+def misplaced(message: str, node: Node) -> MalformedError:
     """An error at a node."""
-    return Misplaced(message, position(node))
+    return placed(MalformedError(message), position(node))
 
 
-def located(text: str, error: MalformedError) -> MalformedError:
-    """The same error, with the line, column and excerpt of ``text`` that it speaks of."""
-    if not isinstance(error, Misplaced):
-        return error
-    start = text.rfind("\n", 0, error.at) + 1
-    end = text.find("\n", error.at)
-    return MalformedError(
-        error.message,
-        line=text.count("\n", 0, error.at) + 1,
-        column=error.at - start + 1,
-        excerpt=text[start : end if end >= 0 else len(text)].rstrip("\r"),
-    )
+def located(text: str, error: E) -> E:
+    """The error, with the line, column and excerpt of ``text`` that it speaks of."""
+    if error.at is not None:
+        start = text.rfind("\n", 0, error.at) + 1
+        end = text.find("\n", error.at)
+        error.line = text.count("\n", 0, error.at) + 1
+        error.column = error.at - start + 1
+        error.excerpt = text[start : end if end >= 0 else len(text)].rstrip("\r")
+        error.at = None
+    return error
 
 
 def keyword(node: Node) -> str | None:

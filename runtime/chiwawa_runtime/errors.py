@@ -22,22 +22,67 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chiwawa_runtime.names import function_label
+
 
 class ChiwawaError(Exception):
     """The root: catch it to catch everything that chiwawa raises on purpose."""
 
 
-class BadInput(ChiwawaError):
-    """What was given cannot be used. ``message`` is the core; ``str()`` adds where."""
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a module: the ``index``-th ``import``, ``func``, ``elem`` and so on of those that
+    it defines. ``offset`` is the code offset of an instruction in it: in its body, or in the
+    constant expression that it has at this place (an element segment has many, its offset first).
+    """
 
-    def __init__(self, message: str) -> None:
+    kind: str
+    index: int
+    expression: int = 0
+    offset: int | None = None
+
+
+class BadInput(ChiwawaError):
+    """What was given cannot be used. ``message`` is the core; ``str()`` adds where.
+
+    Of what is wrong in a text, ``line`` and ``column`` count from 1, and ``excerpt`` is that line
+    of it. ``field`` is the field of a module that breaks a rule of validation."""
+
+    field: Field | None = None
+    #: In characters from the text's start, until somebody who has the text makes a line of it.
+    at: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        excerpt: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
+
+    def __str__(self) -> str:
+        if self.line is None:
+            return self.message + self.where()
+        text = f"{self.message} (line {self.line}, column {self.column})"
+        if self.excerpt is not None and self.column is not None:
+            # A tab must stay a tab in the margin, or the caret stands elsewhere.
+            margin = "".join(c if c == "\t" else " " for c in self.excerpt[: self.column - 1])
+            text += f"\n  {self.excerpt}\n  {margin}^"
+        return text
+
+    def where(self) -> str:
+        """Where it is wrong, in words behind the message, if that is no text."""
+        return ""
 
 
 class MalformedError(BadInput):
-    """Not the binary format (``offset``: bytes from the file's start) or not the text format
-    (``line`` and ``column`` count from 1; ``excerpt`` is that line of source)."""
+    """Not the binary format (``offset``: bytes from the file's start), or not the text format."""
 
     def __init__(
         self,
@@ -48,42 +93,43 @@ class MalformedError(BadInput):
         column: int | None = None,
         excerpt: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, line=line, column=column, excerpt=excerpt)
         self.offset = offset
-        self.line = line
-        self.column = column
-        self.excerpt = excerpt
 
-    def __str__(self) -> str:
-        if self.offset is not None:
-            return f"{self.message} (at byte 0x{self.offset:x})"
-        if self.line is None:
-            return self.message
-        text = f"{self.message} (line {self.line}, column {self.column})"
-        if self.excerpt is not None and self.column is not None:
-            # A tab must stay a tab in the margin, or the caret stands elsewhere.
-            margin = "".join(c if c == "\t" else " " for c in self.excerpt[: self.column - 1])
-            text += f"\n  {self.excerpt}\n  {margin}^"
-        return text
+    def where(self) -> str:
+        return "" if self.offset is None else f" (at byte 0x{self.offset:x})"
 
 
 class InvalidError(BadInput):
-    """A module breaks a rule of validation. ``function`` is a function index and ``offset`` the
-    code offset within its body, where the rule broken is one about an instruction."""
+    """A module breaks a rule of validation. ``function`` is a function index, ``name`` what that
+    function is called, and ``offset`` the code offset within its body, where the rule broken is one
+    about an instruction."""
 
     def __init__(
-        self, message: str, *, function: int | None = None, offset: int | None = None
+        self,
+        message: str,
+        *,
+        function: int | None = None,
+        offset: int | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(message)
         self.function = function
         self.offset = offset
+        self.name = name
 
-    def __str__(self) -> str:
-        if self.function is None:
-            return self.message
-        if self.offset is None:
-            return f"{self.message} (function {self.function})"
-        return f"{self.message} (function {self.function}, code offset 0x{self.offset:x})"
+    def where(self) -> str:
+        if self.function is not None:
+            place = f"function {self.function}"
+            if self.name:
+                place = f"{function_label(self.function, self.name)}, {place}"
+        elif self.field is not None:
+            place = f"{self.field.kind} {self.field.index}"
+        else:
+            return ""
+        return (
+            f" ({place})" if self.offset is None else f" ({place}, code offset 0x{self.offset:x})"
+        )
 
 
 class UnlinkableError(BadInput):
@@ -91,7 +137,15 @@ class UnlinkableError(BadInput):
 
 
 class UnsupportedError(BadInput):
-    """A part of Wasm or WASI that is not built yet; the message names it."""
+    """A part of Wasm or WASI that is not built yet; the message names it. ``offset`` is as in
+    MalformedError."""
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+    def where(self) -> str:
+        return "" if self.offset is None else f" (at byte 0x{self.offset:x})"
 
 
 class CheckpointError(BadInput):
@@ -110,7 +164,7 @@ class Location:
     source: str | None = None
 
     def __str__(self) -> str:
-        label = f"${self.name}" if self.name else f"func[{self.function}]"
+        label = function_label(self.function, self.name)
         source = f" at {self.source}" if self.source else ""
         return f"{label} (function {self.function}, code offset 0x{self.offset:x}){source}"
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from chiwawa_runtime.errors import BadInput, HostError, MalformedError, Trap, WasiExit
+from chiwawa_runtime.errors import BadInput, HostError, Trap, WasiExit
 
 #: Exit statuses. A guest's own is passed on.
 BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
@@ -96,8 +96,8 @@ def trap_lines(trap: Trap) -> Iterator[str]:
 def excerpt_lines(error: Exception) -> int:
     """How many lines of an error's text, the last, show a place in a source."""
     # Whoever knows the file's name may have put it before.
-    origin = error if isinstance(error, MalformedError) else error.__cause__
-    if not isinstance(origin, MalformedError) or origin.excerpt is None:
+    origin = error.__cause__ if isinstance(error.__cause__, BadInput) else error
+    if not isinstance(origin, BadInput) or origin.excerpt is None:
         return 0
     return 2 if str(error).endswith(str(origin)) else 0
 

@@ -14,7 +14,7 @@ import pytest
 
 import chiwawa
 from chiwawa import cli as command_line
-from tests.cli.running import ROOT, Cli, Programs, one_line, python
+from tests.cli.running import ROOT, Cli, Outcome, Programs, one_line, python
 
 SCRIPT = """
 (module (func (export "one") (result i32) (i32.const 1)))
@@ -90,7 +90,9 @@ def test_compiling_for_every_instruction(cli: Cli, program: Programs) -> None:
 def test_a_compilation_that_fails_leaves_what_was_there(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "bad.wat").write_text("(module (func (result i32)))")
     (tmp_path / "out.py").write_text("old")
-    assert "bad.wat: type mismatch" in one_line(cli("compile", "bad.wat", "-o", "out.py"))
+    outcome = cli("compile", "bad.wat", "-o", "out.py")
+    assert outcome.status == 2
+    assert outcome.err.startswith("chiwawa: error: bad.wat: type mismatch")
     assert (tmp_path / "out.py").read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["bad.wat", "out.py"]
 
@@ -144,9 +146,44 @@ def test_each_module_is_validated(cli: Cli, program: Programs, tmp_path: Path) -
     outcome = cli("validate", program.wasm, "bad.wat", "none.wasm", program.wat)
     assert outcome.status == 2
     assert outcome.out == f"{program.wasm}: valid\n{program.wat}: valid\n"
-    first, second = outcome.err.splitlines()
-    assert first.startswith("chiwawa: error: bad.wat: type mismatch")
-    assert second == "chiwawa: error: none.wasm: No such file or directory"
+    assert outcome.err.splitlines() == [
+        "chiwawa: error: bad.wat: type mismatch: expected i32, but the stack is empty "
+        "(line 1, column 27)",
+        "  (module (func (result i32)))",
+        "                            ^",
+        "chiwawa: error: none.wasm: No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("validate", "bad.wat"), ("run", "bad.wat"), ("bad.wat",), ("wasm2wat", "bad.wat")]
+    + [(word, "bad.wat", "-o", "out") for word in ("wat2wasm", "compile")],
+)
+def test_a_type_error_in_a_text_is_shown_by_line_and_column(
+    cli: Cli, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "bad.wat").write_text(
+        '(module\n  (func (export "_start")\n\t(i32.add (i64.const 1)\n\t\t(i32.const 2)))\n)\n'
+    )
+    outcome = cli(*command)
+    assert outcome == Outcome(
+        2,
+        "",
+        "chiwawa: error: bad.wat: type mismatch: expected i32, found i64 (line 3, column 3)\n"
+        "  \t(i32.add (i64.const 1)\n  \t ^\n",
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_function_of_a_binary_that_does_not_validate_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.wasm").write_bytes(
+        b"\0asm\1\0\0\0\1\4\1\x60\0\0\3\2\1\0\7\5\1\1f\0\0\x0a\5\1\3\0\x1a\x0b"
+    )
+    assert one_line(cli("validate", "bad.wasm")) == (
+        "bad.wasm: type mismatch: expected an operand, but the stack is empty "
+        "($f, function 0, code offset 0x1)"
+    )
 
 
 def test_text_and_binary_go_round(cli: Cli, program: Programs, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_what_does_not_hold_is_a_failure(command: str, got: str, execution: Exec
 def test_assertions_do_not_run_on_an_older_module() -> None:
     report = run(f'{MODULE} (module (func) (export "f" (func 1))) (invoke "imported")', "interp")
     assert [failure.got for failure in report.failures] == [
-        "InvalidError: unknown function 1",
+        "InvalidError: unknown function 1 (line 17, column 17)",
         "none: its module failed",
     ]
 

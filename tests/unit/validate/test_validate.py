@@ -231,7 +231,9 @@ def test_an_invalid_module_is_refused(parts: dict[str, object], message: str) ->
     with pytest.raises(InvalidError) as caught:
         validate(module(**parts))
     assert caught.value.message.startswith(message)
-    assert caught.value.function is None
+    assert caught.value.function == (1 if "funcs" in parts else None)
+    assert caught.value.field is not None
+    assert f"({caught.value.field.kind}" in str(caught.value) or "funcs" in parts
 
 
 def test_a_constant_expression_reads_imported_immutable_globals_only() -> None:

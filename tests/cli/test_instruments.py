@@ -551,7 +551,7 @@ def test_a_name_breaks_no_line_of_a_backtrace_or_an_error(
     line, trap, place = outcome.err.splitlines()
     assert line.startswith("[PC:0+0001 | Instr:unreachable")
     assert trap == "trap: unreachable"
-    assert place == r"  at $bad\nname\t\x1b[31m (function 0, code offset 0x1)"
+    assert place == r'  at $"bad\nname\t\1b[31m" (function 0, code offset 0x1)'
     message = one_line(cli("run", "bad.wat", "--path", path))
     assert message.endswith(r"the module exports run\nning")
     # A place in a source still has lines of its own.

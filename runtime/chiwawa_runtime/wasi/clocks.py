@@ -13,6 +13,7 @@ from typing import Protocol
 from chiwawa_runtime.wasi.abi import (
     INVAL,
     MONOTONIC,
+    OVERFLOW,
     PROCESS_CPUTIME,
     REALTIME,
     THREAD_CPUTIME,
@@ -22,6 +23,9 @@ from chiwawa_runtime.wasi.abi import (
 CLOCKS = (REALTIME, MONOTONIC, PROCESS_CPUTIME, THREAD_CPUTIME)
 #: Where the virtual wall clock starts: 2000-01-01, in nanoseconds since 1970.
 VIRTUAL_EPOCH = 946_684_800_000_000_000
+#: The last moment of the clocks that start at zero, such that the virtual wall clock has a number
+#: for it too: five centuries.
+LAST = (1 << 64) - 1 - VIRTUAL_EPOCH
 #: By how much looking at a virtual clock moves it, in nanoseconds.
 VIRTUAL_TICK = 1_000
 
@@ -39,7 +43,7 @@ _RESOLUTIONS = {
 
 
 class Clock(Protocol):
-    """Times are in nanoseconds. An id that there is not is EINVAL."""
+    """Times are in nanoseconds. An id that there is not is EINVAL, a time after LAST EOVERFLOW."""
 
     virtual: bool
 
@@ -48,6 +52,9 @@ class Clock(Protocol):
 
     def peek(self, clock: int) -> int:
         """The time, for reckoning with; not shown."""
+
+    def deadline(self, clock: int, until: int) -> int:
+        """A moment of ``clock`` to wait for, not later than there is one."""
 
     def resolution(self, clock: int) -> int: ...
 
@@ -86,8 +93,13 @@ class HostClock:
     def now(self, clock: int) -> int:
         value = self.peek(clock)
         if clock != REALTIME:
+            if value > LAST:
+                raise WasiError(OVERFLOW)
             self._seen[clock] = value
         return value
+
+    def deadline(self, clock: int, until: int) -> int:
+        return until
 
     def resolution(self, clock: int) -> int:
         if clock not in CLOCKS:
@@ -118,8 +130,13 @@ class VirtualClock:
 
     def now(self, clock: int) -> int:
         value = self.peek(clock) + VIRTUAL_TICK
+        if self._now + VIRTUAL_TICK > LAST:
+            raise WasiError(OVERFLOW)
         self._now += VIRTUAL_TICK
         return value
+
+    def deadline(self, clock: int, until: int) -> int:
+        return min(until, LAST + (VIRTUAL_EPOCH if clock == REALTIME else 0))
 
     def resolution(self, clock: int) -> int:
         if clock not in CLOCKS:
@@ -127,7 +144,7 @@ class VirtualClock:
         return VIRTUAL_TICK
 
     def sleep(self, nanoseconds: int) -> None:
-        self._now += nanoseconds
+        self._now = min(self._now + nanoseconds, LAST)
 
     def seen(self) -> tuple[int, int, int]:
         return (self._now, 0, 0)

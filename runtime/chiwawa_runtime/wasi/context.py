@@ -19,6 +19,7 @@ from chiwawa_runtime.wasi.abi import (
     INHERITED_RIGHTS,
     INVAL,
     NOMEM,
+    NOTSUP,
     PREVIEW1,
     STREAM_RIGHTS,
     UNSTABLE,
@@ -172,6 +173,9 @@ class Wasi:
             except OverflowError:
                 # A number that the host has no room for: an offset, a time.
                 return INVAL
+            except NotImplementedError:
+                # Python's word for what this host cannot do with a directory's descriptor.
+                return NOTSUP
 
         return call
 

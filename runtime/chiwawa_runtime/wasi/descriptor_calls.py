@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from chiwawa_runtime.wasi.context import Wasi
 
 
+#: A host may keep times that WASI has no number for.
+_LAST_TIME = (1 << 64) - 1
+
+
 def fd_close(wasi: Wasi, guest: Guest, fd: int) -> int:
     wasi.table.close(fd)
     return 0
@@ -87,9 +91,10 @@ def filestat(wasi: Wasi, found: os.stat_result, guest_path: bytes) -> Filestat:
         filetype,
         found.st_nlink,
         found.st_size,
-        max(found.st_atime_ns, 0),
-        max(found.st_mtime_ns, 0),
-        max(found.st_ctime_ns, 0),
+        *(
+            min(max(time, 0), _LAST_TIME)
+            for time in (found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns)
+        ),
     )
 
 

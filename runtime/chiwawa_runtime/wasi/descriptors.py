@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from chiwawa_runtime.wasi.abi import (
@@ -60,11 +61,19 @@ class Descriptor:
         if self.rights & rights != rights:
             raise WasiError(NOTCAPABLE)
 
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is read until its end, and not only as far as something has come."""
+        if self.stream is not None:
+            return self.stream.regular
+        return self.kind == OPEN_FILE and self.filetype == REGULAR_FILE
+
     def close(self) -> None:
-        """Give the host descriptor back. Streams and a root's own handle are not ours to close."""
-        if self.handle >= 0 and not self.preopen:
-            os.close(self.handle)
-        self.handle = -1
+        """Give the host descriptor back, which is gone then even where OSError says that what was
+        written may be lost. Streams and a root's own handle are not ours to close."""
+        handle, self.handle = self.handle, -1
+        if handle >= 0 and not self.preopen:
+            os.close(handle)
 
 
 class Table:
@@ -97,26 +106,38 @@ class Table:
         return fd
 
     def close(self, fd: int) -> None:
-        self.get(fd).close()
+        descriptor = self.get(fd)
         del self.entries[fd]
+        descriptor.close()
 
     def renumber(self, old: int, new: int) -> None:
         """``new``, which must be open, is closed and becomes ``old``."""
         moved = self.get(old)
         self.get(new)
         if old != new:
-            self.entries[new].close()
+            replaced = self.entries[new]
             self.entries[new] = moved
             del self.entries[old]
+            replaced.close()
 
     def moved(self, root: Root, old: bytes, new_root: Root, new: bytes) -> None:
         """The guest has renamed: what is open at or below ``old`` has another path now."""
+        for descriptor in self._below(root, old):
+            descriptor.root = new_root
+            descriptor.path = new + descriptor.path[len(old) :]
+
+    def longest(self, root: Root, old: bytes, length: int) -> int:
+        """Bytes in the longest path of what is open at or below ``old``, were that of ``length``
+        bytes; 0 where nothing is."""
+        paths = (d.path for d in self._below(root, old))
+        return max((len(path) - len(old) + length for path in paths), default=0)
+
+    def _below(self, root: Root, path: bytes) -> Iterator[Descriptor]:
         for descriptor in self.entries.values():
             if descriptor.root is not root or descriptor.preopen:
                 continue
-            if descriptor.path == old or descriptor.path.startswith(old + b"/"):
-                descriptor.root = new_root
-                descriptor.path = new + descriptor.path[len(old) :]
+            if descriptor.path == path or descriptor.path.startswith(path + b"/"):
+                yield descriptor
 
 
 def filetype_of(mode: int) -> int:

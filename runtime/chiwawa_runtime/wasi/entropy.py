@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 
+_PERIOD = 1 << 64
+
 
 class Entropy:
-    """``position`` is how many bytes of the repeatable stream have been taken; None where the
-    bytes are the host's."""
+    """``position`` is how many bytes of the repeatable stream have been taken, which begins anew
+    after 2**64; None where the bytes are the host's."""
 
     __slots__ = ("position",)
 
@@ -19,11 +21,11 @@ class Entropy:
         if self.position is None:
             return os.urandom(n)
         start = self.position
-        self.position += n
+        self.position = (start + n) % _PERIOD
         # Block i of the stream is the hash of i: any position can be had at once.
         first, last = start // 32, (start + n + 31) // 32
         blocks = b"".join(
-            hashlib.sha256(b"chiwawa" + i.to_bytes(8, "little")).digest()
+            hashlib.sha256(b"chiwawa" + (i % (_PERIOD // 32)).to_bytes(8, "little")).digest()
             for i in range(first, last)
         )
         return blocks[start - first * 32 :][:n]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.wasi.abi import (
     AGAIN,
     ALL_FDFLAGS,
@@ -38,13 +40,12 @@ from chiwawa_runtime.wasi.descriptors import (
     Descriptor,
 )
 from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.streams import write_all
 from chiwawa_runtime.wasi.waiting import ready, wait
 
 if TYPE_CHECKING:
     from chiwawa_runtime.wasi.context import Wasi
 
-#: Bytes asked of the host at once, so that a guest with a huge buffer costs no more than it reads.
-_PIECE = 1 << 20
 _MAX_OFFSET = (1 << 63) - 1
 _ADVICE = (
     "POSIX_FADV_NORMAL",
@@ -73,21 +74,36 @@ def _receive(descriptor: Descriptor, n: int, pending: list[str]) -> bytes:
     nonblocking = bool(descriptor.flags & NONBLOCK)
     if descriptor.stream is not None:
         return descriptor.stream.read(n, pending, nonblocking)
-    if descriptor.filetype == REGULAR_FILE:
-        content = os.read(descriptor.handle, min(n, _PIECE))
-        if len(content) < _PIECE or n <= _PIECE:
-            return content
-        pieces = [content]
-        n -= len(content)
-        while n and content:
-            content = os.read(descriptor.handle, min(n, _PIECE))
-            pieces.append(content)
-            n -= len(content)
-        return b"".join(pieces)
-    if nonblocking and not ready([descriptor.handle], [], 0):
-        raise WasiError(AGAIN)
-    wait(descriptor.handle, pending)
-    return os.read(descriptor.handle, min(n, _PIECE))
+    if descriptor.filetype != REGULAR_FILE:
+        if nonblocking and not ready([descriptor.handle], [], 0):
+            raise WasiError(AGAIN)
+        wait(descriptor.handle, pending)
+    return os.read(descriptor.handle, n)
+
+
+def _fill(
+    guest: Guest,
+    vectors: list[tuple[int, int]],
+    source: Callable[[int, int], bytes],
+    to_the_end: bool,
+) -> int:
+    """Fill the buffers from ``source``, which is told how many bytes to give at most and how many
+    it has given; how many in all. Fewer than there is room for at the end, after an error, or when
+    a request to stop comes; and, unless ``to_the_end``, where the source gave no more at once."""
+    done = 0
+    for batch in guest.batches(vectors):
+        wanted = sum(n for _, n in batch)
+        try:
+            content = source(wanted, done)
+        except OSError:
+            if not done:
+                raise
+            break
+        guest.scatter(batch, content)
+        done += len(content)
+        if len(content) < wanted or not to_the_end or guest.pending:
+            break
+    return done
 
 
 def fd_read(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nread: int) -> int:
@@ -97,10 +113,13 @@ def fd_read(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nread: 
     descriptor.need(FD_READ)
     vectors = guest.iovecs(iovs, iovs_len)
     guest.check(nread, 4)
-    total = sum(n for _, n in vectors)
-    content = _receive(descriptor, total, guest.pending) if total else b""
-    guest.scatter(vectors, content)
-    guest.put_u32(nread, len(content))
+    done = _fill(
+        guest,
+        vectors,
+        lambda n, _: _receive(descriptor, n, guest.pending),
+        descriptor.is_regular,
+    )
+    guest.put_u32(nread, done)
     return 0
 
 
@@ -115,15 +134,12 @@ def fd_pread(
     guest.check(nread, 4)
     if offset > _MAX_OFFSET:
         raise WasiError(INVAL)
-    total, done = sum(n for _, n in vectors), 0
-    pieces = []
-    while done < total:
-        content = os.pread(descriptor.handle, min(total - done, _PIECE), offset + done)
-        if not content:
-            break
-        pieces.append(content)
-        done += len(content)
-    guest.scatter(vectors, b"".join(pieces))
+    done = _fill(
+        guest,
+        vectors,
+        lambda n, done: os.pread(descriptor.handle, n, min(offset + done, _MAX_OFFSET)),
+        True,
+    )
     guest.put_u32(nread, done)
     return 0
 
@@ -146,19 +162,29 @@ def _send(descriptor: Descriptor, content: bytes, pending: list[str]) -> int:
     nonblocking = bool(descriptor.flags & NONBLOCK)
     if descriptor.stream is not None:
         return descriptor.stream.write(content, pending, nonblocking)
-    if descriptor.filetype != REGULAR_FILE:
-        if nonblocking and not ready([], [descriptor.handle], 0):
-            raise WasiError(AGAIN)
-        wait(descriptor.handle, pending, writing=True)
-        return os.write(descriptor.handle, content[:4096])
+    if descriptor.filetype == REGULAR_FILE:
+        return write_all(descriptor.handle, content)
+    if nonblocking and not ready([], [descriptor.handle], 0):
+        raise WasiError(AGAIN)
+    wait(descriptor.handle, pending, writing=True)
+    return os.write(descriptor.handle, content[:4096])
+
+
+def _drain(guest: Guest, vectors: list[tuple[int, int]], sink: Callable[[bytes, int], int]) -> int:
+    """Give the buffers to ``sink``, which is told how many bytes it has had; how many it took.
+    Fewer than there are after an error, when a request to stop comes, or where it took no more."""
     done = 0
-    try:
-        while done < len(content):
-            done += os.write(descriptor.handle, content[done:] if done else content)
-    except OSError:
-        if not done:
-            raise
-    _synchronize(descriptor)
+    for batch in guest.batches(vectors):
+        content = guest.gather(batch)
+        try:
+            taken = sink(content, done)
+        except (OSError, OverflowError, WasiError, Interrupted):
+            if not done:
+                raise
+            break
+        done += taken
+        if taken < len(content) or guest.pending:
+            break
     return done
 
 
@@ -169,8 +195,10 @@ def fd_write(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nwritt
     descriptor.need(FD_WRITE)
     vectors = guest.iovecs(iovs, iovs_len)
     guest.check(nwritten, 4)
-    content = guest.gather(vectors)
-    guest.put_u32(nwritten, _send(descriptor, content, guest.pending) if content else 0)
+    done = _drain(guest, vectors, lambda content, _: _send(descriptor, content, guest.pending))
+    if done and descriptor.kind == OPEN_FILE:
+        _synchronize(descriptor)
+    guest.put_u32(nwritten, done)
     return 0
 
 
@@ -185,17 +213,15 @@ def fd_pwrite(
     guest.check(nwritten, 4)
     if offset > _MAX_OFFSET:
         raise WasiError(INVAL)
-    content = guest.gather(vectors)
-    done = 0
     # Linux appends whatever the offset, where the file is open for appending.
     if descriptor.flags & APPEND:
         _set_append(descriptor.handle, False)
     try:
-        while done < len(content):
-            done += os.pwrite(descriptor.handle, content[done:], offset + done)
-    except OSError:
-        if not done:
-            raise
+        done = _drain(
+            guest,
+            vectors,
+            lambda content, done: write_all(descriptor.handle, content, offset + done),
+        )
     finally:
         if descriptor.flags & APPEND:
             _set_append(descriptor.handle, True)

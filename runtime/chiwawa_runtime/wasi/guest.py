@@ -1,11 +1,13 @@
 """The memory of the program that calls, and what of its instance a blocking call watches.
 
 Everything that a program passes by address is read and written through here, and an address out of
-bounds is EFAULT. What a function will write is checked before it has any effect.
+bounds is EFAULT. What a function will write is checked before it has any effect. However much a
+program asks for, what is held for it at once is bounded by the constants here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
 from typing import Any
 
@@ -25,6 +27,10 @@ _U32 = Struct("<I")
 _U64 = Struct("<Q")
 #: Bytes in a path, with the zero that ends it on the host.
 PATH_MAX = 4096
+#: Buffers that one call looks at, as Linux's IOV_MAX; what is beyond makes the count short.
+MAX_VECTORS = 1024
+#: Bytes of the program's buffers that are held, or asked of the host, at once.
+PIECE = 1 << 20
 
 
 class Guest:
@@ -53,6 +59,10 @@ class Guest:
         self.check(address, len(data))
         self.data[address : address + len(data)] = data
 
+    def unpack(self, structure: Struct, address: int) -> tuple[Any, ...]:
+        self.check(address, structure.size)
+        return structure.unpack_from(self.data, address)
+
     def put_u32(self, address: int, value: int) -> None:
         self.check(address, 4)
         _U32.pack_into(self.data, address, value)
@@ -62,21 +72,41 @@ class Guest:
         _U64.pack_into(self.data, address, value)
 
     def iovecs(self, address: int, n: int) -> list[tuple[int, int]]:
-        """Buffers as addresses and lengths, all in bounds. EINVAL where they are together longer
-        than a length can be."""
+        """Buffers as addresses and lengths, all in bounds and none empty.
+
+        Those beyond the first MAX_VECTORS are left out, and so is what would make them longer
+        together than the memory, which only overlapping buffers are: the call has a short count
+        then. EINVAL where nothing is left though there are more, since 0 would mean the end."""
         self.check(address, n * IOVEC.size)
-        data, end, total = self.data, len(self.data), 0
+        data, end = self.data, len(self.data)
+        left = min(end, 0xFFFFFFFF)
         vectors = []
-        for at in range(address, address + n * IOVEC.size, IOVEC.size):
+        for at in range(address, address + min(n, MAX_VECTORS) * IOVEC.size, IOVEC.size):
             buffer, length = IOVEC.unpack_from(data, at)
             if buffer + length > end:
                 raise WasiError(FAULT)
-            total += length
+            length = min(length, left)
+            left -= length
             if length:
                 vectors.append((buffer, length))
-        if total > 0xFFFFFFFF:
+        if n > MAX_VECTORS and not vectors:
             raise WasiError(INVAL)
         return vectors
+
+    def batches(self, vectors: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+        """The buffers cut into groups of PIECE bytes, the last of fewer."""
+        batch: list[tuple[int, int]] = []
+        room = PIECE
+        for address, length in vectors:
+            while length >= room:
+                yield [*batch, (address, room)]
+                address, length = address + room, length - room
+                batch, room = [], PIECE
+            if length:
+                batch.append((address, length))
+                room -= length
+        if batch:
+            yield batch
 
     def gather(self, vectors: list[tuple[int, int]]) -> bytes:
         """What the buffers hold, in order."""
@@ -97,7 +127,11 @@ class Guest:
                 break
 
     def path(self, address: int, n: int) -> bytes:
-        """A path: EILSEQ unless it is UTF-8, EINVAL with a zero in it, ENOENT if empty."""
+        """A path: ENAMETOOLONG where it is longer than a host's may be, EILSEQ unless it is UTF-8,
+        EINVAL with a zero in it, ENOENT if empty."""
+        self.check(address, n)
+        if n >= PATH_MAX:
+            raise WasiError(NAMETOOLONG)
         path = self.read(address, n)
         try:
             path.decode()
@@ -107,6 +141,4 @@ class Guest:
             raise WasiError(INVAL)
         if not path:
             raise WasiError(NOENT)
-        if n >= PATH_MAX:
-            raise WasiError(NAMETOOLONG)
         return path

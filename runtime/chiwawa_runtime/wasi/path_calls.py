@@ -27,6 +27,8 @@ from chiwawa_runtime.wasi.abi import (
     INVAL,
     ISDIR,
     LOOP,
+    NAMETOOLONG,
+    NONBLOCK,
     NOTCAPABLE,
     NOTDIR,
     OPEN_DIRECTORY,
@@ -66,6 +68,9 @@ from chiwawa_runtime.wasi.waiting import SLICE
 if TYPE_CHECKING:
     from chiwawa_runtime.wasi.context import Wasi
 
+#: Bytes in the path of what is open, from the directory that was given. A guest that opens
+#: directories one below the other comes deeper than a host's path can say.
+_LONGEST = 1 << 16
 # Without O_NONBLOCK the opening of a FIFO would wait where no request can interrupt it.
 _ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY if os.name == "posix" else 0
 
@@ -85,16 +90,17 @@ def _follows(flags: int) -> bool:
     return bool(flags)
 
 
-def open_here(place: Place, flags: int, pending: list[str]) -> int:
-    """A host descriptor for what ``place`` names. A FIFO without a reader is waited for; raises
-    Interrupted when a request comes meanwhile, and otherwise OSError or WasiError."""
+def open_here(place: Place, flags: int, pending: list[str], nonblocking: bool = False) -> int:
+    """A host descriptor for what ``place`` names. A FIFO without a reader is waited for, unless
+    ``nonblocking``; raises Interrupted when a request comes meanwhile, and otherwise OSError or
+    WasiError."""
     while True:
         try:
             return os.open(place.name, flags | _ALWAYS, 0o666, dir_fd=place.handle)
         except OSError as error:
             if error.errno == errno.ENOTDIR and place.link(place.name) is not None:
                 raise WasiError(LOOP) from None
-            if error.errno != errno.ENXIO or not stat.S_ISFIFO(place.stat().st_mode):
+            if error.errno != errno.ENXIO or nonblocking or not stat.S_ISFIFO(place.stat().st_mode):
                 raise
         if pending:
             raise Interrupted
@@ -169,10 +175,13 @@ def path_open(
         if place.directory and oflags & CREAT:
             raise WasiError(ISDIR)
         flags |= os.O_DIRECTORY if place.directory else 0
-        handle = open_here(place, flags, guest.pending)
+        below = joined(base.path, place.path)
+        if len(below) > _LONGEST:
+            raise WasiError(NAMETOOLONG)
+        handle = open_here(place, flags, guest.pending, bool(fdflags & NONBLOCK))
         descriptor = describe(handle, rights, inheriting, fdflags, readable, writable)
         descriptor.root = root
-        descriptor.path = joined(base.path, place.path)
+        descriptor.path = below
     if descriptor.rights & ~base.inheriting:
         descriptor.close()
         raise WasiError(NOTCAPABLE)
@@ -380,8 +389,10 @@ def path_rename(
             raise WasiError(NOTDIR)
         if old.directory:
             old.stat()
-        os.rename(old.name, new.name, src_dir_fd=old.handle, dst_dir_fd=new.handle)
         before = joined(old_base.path, old.path)
         after = joined(new_base.path, new.path)
+        if wasi.table.longest(old_root, before, len(after)) > _LONGEST:
+            raise WasiError(NAMETOOLONG)
+        os.rename(old.name, new.name, src_dir_fd=old.handle, dst_dir_fd=new.handle)
         wasi.table.moved(old_root, before, new_root, after)
     return 0

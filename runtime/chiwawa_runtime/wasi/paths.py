@@ -3,11 +3,14 @@
 The host's kernel never follows a symbolic link for a guest and never sees more than one component
 of a path, so what somebody swaps meanwhile can make a call fail, but cannot lead it out. Links are
 followed here, by hand, below the same directory; ``..`` above it, absolute paths and absolute
-targets are EPERM. This module knows nothing of descriptors' rights or of the guest.
+targets are EPERM. However links lead about, a walk is bounded: in the links that it follows, in
+the components that these add, and in the directories that it holds open. This module knows nothing
+of descriptors' rights or of the guest.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -18,6 +21,10 @@ from chiwawa_runtime.wasi.abi import LOOP, NOTDIR, PERM, WasiError, errno_of
 
 #: As many links as Linux follows in one path.
 MAX_LINKS = 40
+#: Components that the targets of these may have together.
+MAX_LINKED = 4096
+#: Directories on the way that are held open for the ``..`` that may follow.
+_HELD = 64
 
 _SUPPORTED = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 # O_PATH needs no permission to read a directory that is only passed through.
@@ -60,14 +67,19 @@ class Place:
     way from the directory where resolution began, without links or dots; ``directory`` says that
     only a directory will do, because of a slash at the end. Use it in a ``with`` statement."""
 
-    __slots__ = ("directory", "handle", "name", "names", "start")
+    __slots__ = ("directory", "held", "name", "names", "start")
 
     def __init__(self, start: int) -> None:
         self.start = start
-        self.handle = start
+        #: Host descriptors of the last of ``names``; of the last one at least.
+        self.held: list[int] = []
         self.names: list[bytes] = []
         self.name = b"."
         self.directory = False
+
+    @property
+    def handle(self) -> int:
+        return self.held[-1] if self.held else self.start
 
     @property
     def path(self) -> bytes:
@@ -84,28 +96,34 @@ class Place:
     ) -> None:
         self._leave()
 
-    def _leave(self) -> None:
-        if self.handle != self.start:
-            os.close(self.handle)
-            self.handle = self.start
+    def _leave(self, keep: int = 0) -> None:
+        while len(self.held) > keep:
+            os.close(self.held.pop(0))
 
     def down(self, name: bytes) -> None:
         """Into the directory ``name``. Raises OSError, ENOTDIR where it is a link."""
-        handle = os.open(name, _STEP, dir_fd=self.handle)
-        self._leave()
-        self.handle = handle
+        try:
+            handle = os.open(name, _STEP, dir_fd=self.handle)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or len(self.held) < 2:
+                raise
+            self._leave(1)
+            handle = os.open(name, _STEP, dir_fd=self.handle)
+        self.held.append(handle)
         self.names.append(name)
+        self._leave(_HELD)
 
     def up(self) -> None:
         """To the directory above, by the way that led here: what ``..`` is on the host may have
         been moved out of the sandbox."""
         if not self.names:
             raise WasiError(PERM)
-        names = self.names[:-1]
-        self._leave()
-        self.names = []
-        for name in names:
-            self.down(name)
+        self.names.pop()
+        os.close(self.held.pop())
+        if self.names and not self.held:
+            names, self.names = self.names, []
+            for name in names:
+                self.down(name)
 
     def link(self, name: bytes) -> bytes | None:
         """The target of the link ``name``, or None where it is something else or missing."""
@@ -138,7 +156,8 @@ def resolve(start: int, path: bytes, follow: bool, slash_follows: bool = True) -
     """Where ``path`` leads from the directory ``start``; what it names need not exist.
 
     A link at the end is followed with ``follow``, and with ``slash_follows`` also where a slash
-    comes after it. Raises WasiError (EPERM out of the sandbox, ELOOP, or what the host says).
+    comes after it. Raises WasiError (EPERM out of the sandbox, ELOOP where links lead about for too
+    long, or what the host says).
     """
     place = Place(start)
     try:
@@ -154,7 +173,7 @@ def resolve(start: int, path: bytes, follow: bool, slash_follows: bool = True) -
 
 def _walk(place: Place, todo: list[bytes], follow: bool, slash_follows: bool) -> None:
     """``todo`` is a stack of components, the next one last."""
-    links = 0
+    links = linked = 0
     while todo:
         name = todo.pop()
         if name == b"" or name == b".":
@@ -184,7 +203,9 @@ def _walk(place: Place, todo: list[bytes], follow: bool, slash_follows: bool) ->
                 if target is None:
                     raise
         assert target is not None
+        more = components(target) if target else []
         links += 1
-        if links > MAX_LINKS:
+        linked += len(more)
+        if links > MAX_LINKS or linked > MAX_LINKED:
             raise WasiError(LOOP)
-        todo.extend(components(target)[::-1] if target else [])
+        todo.extend(more[::-1])

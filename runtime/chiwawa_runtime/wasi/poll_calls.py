@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _HEAD = Struct("<QB")
 _FD = Struct("<I")
+#: How much one call may wait for.
+MAX_SUBSCRIPTIONS = 1 << 14
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ def poll_oneoff(
 ) -> int:
     """At least one event, unless a request to stop comes first: then Interrupted, and what a
     relative sleep has already lasted is kept for when the call is made again."""
-    if not n:
+    if not 0 < n <= MAX_SUBSCRIPTIONS:
         raise WasiError(INVAL)
     guest.check(subscriptions, n * guest.layout.subscription_size)
     guest.check(events, n * EVENT.size)
@@ -85,22 +87,21 @@ def poll_oneoff(
 
 
 def _parse(wasi: Wasi, guest: Guest, at: int, waited: int) -> _Subscription:
-    userdata, tag = _HEAD.unpack_from(guest.data, at)
+    userdata, tag = guest.unpack(_HEAD, at)
     body = at + guest.layout.body
     subscription = _Subscription(userdata, tag)
     if tag == EVENT_CLOCK:
-        clock, timeout, _precision, flags = guest.layout.clock.unpack_from(guest.data, body)
+        clock, timeout, _precision, flags = guest.unpack(guest.layout.clock, body)
         if clock not in (REALTIME, MONOTONIC) or flags & ~ABSTIME:
             raise WasiError(INVAL)
         # A sleep of some length is measured by the clock that nobody sets.
         subscription.clock = clock if flags & ABSTIME else MONOTONIC
-        subscription.until = (
-            timeout if flags & ABSTIME else wasi.clock.peek(MONOTONIC) + timeout - waited
-        )
+        until = timeout if flags & ABSTIME else wasi.clock.peek(MONOTONIC) + timeout - waited
+        subscription.until = wasi.clock.deadline(subscription.clock, until)
         return subscription
     if tag not in (EVENT_FD_READ, EVENT_FD_WRITE):
         raise WasiError(INVAL)
-    fd = _FD.unpack_from(guest.data, body)[0]
+    fd = guest.unpack(_FD, body)[0]
     descriptor = wasi.table.entries.get(fd)
     if descriptor is None or descriptor.kind == OPEN_DIRECTORY or not _opened(descriptor, tag):
         subscription.errno = BADF
@@ -137,7 +138,9 @@ def _wait(wasi: Wasi, guest: Guest, subscriptions: list[_Subscription], begun: i
             wasi.clock.sleep(left)
             continue
         if guest.pending:
-            wasi.waited = wasi.clock.now(MONOTONIC) - begun
+            # Under virtual clocks no time has gone by.
+            if not wasi.clock.virtual:
+                wasi.waited = wasi.clock.now(MONOTONIC) - begun
             raise Interrupted
         seconds = SLICE if left is None else min(SLICE, left / 1e9)
 

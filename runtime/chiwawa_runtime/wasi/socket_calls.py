@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.wasi.abi import (
     AGAIN,
     FD_READ,
     FD_WRITE,
     INVAL,
     LISTENER_RIGHTS,
+    MSGSIZE,
     NONBLOCK,
     NOTSOCK,
     RECV_PEEK,
@@ -27,13 +30,11 @@ from chiwawa_runtime.wasi.abi import (
     WasiError,
 )
 from chiwawa_runtime.wasi.descriptors import LISTENER, SOCKET, Descriptor
-from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.guest import PIECE, Guest
 from chiwawa_runtime.wasi.waiting import ready, wait
 
 if TYPE_CHECKING:
     from chiwawa_runtime.wasi.context import Wasi
-
-_PIECE = 1 << 20
 
 
 @contextmanager
@@ -122,12 +123,13 @@ def sock_recv(
     vectors = guest.iovecs(iovs, iovs_len)
     guest.check(received, 4)
     guest.check(result_flags, 2)
-    total = min(sum(n for _, n in vectors), _PIECE)
-    content = b""
+    total = min(sum(n for _, n in vectors), PIECE)
+    content = bytearray()
     while total > len(content):
         try:
             _await(descriptor, guest)
-        except WasiError:
+        except (WasiError, Interrupted):
+            # What has come would be lost.
             if not content:
                 raise
             break
@@ -137,7 +139,7 @@ def sock_recv(
         content += piece
         if not piece or not flags & RECV_WAITALL or peek:
             break
-    guest.scatter(vectors, content)
+    guest.scatter(vectors, bytes(content))
     guest.put_u32(received, len(content))
     guest.write(result_flags, b"\0\0")
     return 0
@@ -151,10 +153,14 @@ def sock_send(
         raise WasiError(INVAL)
     vectors = guest.iovecs(iovs, iovs_len)
     guest.check(sent, 4)
-    content = guest.gather(vectors)
+    batches = [*itertools.islice(guest.batches(vectors), 2)]
+    if len(batches) > 1 and descriptor.filetype == SOCKET_DGRAM:
+        # A part of a message would be another message.
+        raise WasiError(MSGSIZE)
+    content = guest.gather(batches[0]) if batches else b""
     _await(descriptor, guest, writing=True)
     with borrowed(descriptor.handle) as view:
-        guest.put_u32(sent, view.send(content[:_PIECE], getattr(socket, "MSG_DONTWAIT", 0)))
+        guest.put_u32(sent, view.send(content, getattr(socket, "MSG_DONTWAIT", 0)))
     return 0
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.standard_streams import Nothing
-from chiwawa_runtime.wasi.abi import AGAIN, CHARACTER_DEVICE, UNKNOWN, WasiError
+from chiwawa_runtime.wasi.abi import AGAIN, BADF, CHARACTER_DEVICE, UNKNOWN, WasiError
 from chiwawa_runtime.wasi.waiting import ready, wait
 
 #: A pipe that is ready takes this many bytes without blocking (POSIX's least PIPE_BUF is smaller).
@@ -61,7 +61,12 @@ class Stream:
         request comes first, and EAGAIN where that is asked for."""
         if self.handle is None:
             read = getattr(self.file, "read1", self.file.read)
-            content: bytes = read(n)
+            try:
+                content: bytes | None = read(n)
+            except ValueError:
+                raise WasiError(BADF) from None
+            if content is None:
+                raise WasiError(AGAIN)
             return content
         if not self.regular:
             if nonblocking and not ready([self.handle], [], 0):
@@ -73,17 +78,20 @@ class Stream:
         """Write, and say how many bytes: fewer only where a request to stop came, or the rest
         would block and that is not wanted. A reader that is gone ends the program."""
         if self.handle is None:
-            self.file.write(content)
-            flush = getattr(self.file, "flush", None)
-            if flush is not None:
-                flush()
-            return len(content)
+            try:
+                taken = self.file.write(content)
+                flush = getattr(self.file, "flush", None)
+                if flush is not None:
+                    flush()
+            except ValueError:
+                # Python's word for a file that is closed.
+                raise WasiError(BADF) from None
+            # A raw file may take less than all; one that is no Python file may say nothing.
+            return taken if isinstance(taken, int) else len(content)
         done = 0
         try:
             if self.regular:
-                while done < len(content):
-                    done += os.write(self.handle, content[done:] if done else content)
-                return done
+                return write_all(self.handle, content)
             while done < len(content):
                 if nonblocking and not ready([], [self.handle], 0):
                     raise WasiError(AGAIN)
@@ -117,3 +125,20 @@ class Stream:
             os.lseek(self.handle, position, os.SEEK_SET)
         else:
             self.file.seek(position)
+
+
+def write_all(handle: int, content: bytes, offset: int | None = None) -> int:
+    """Write to a regular file where it stands, or at ``offset``: how many bytes. Fewer than all
+    only after an error; OSError where there is one at once."""
+    done = 0
+    try:
+        while done < len(content):
+            rest = content[done:] if done else content
+            if offset is None:
+                done += os.write(handle, rest)
+            else:
+                done += os.pwrite(handle, rest, offset + done)
+    except (OSError, OverflowError):
+        if not done:
+            raise
+    return done

@@ -18,9 +18,17 @@ def _beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield Path(path)
         return
     target = Path(os.path.realpath(path))
+    try:
+        # That its name is too long would otherwise be found out when all has been done.
+        target.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
     # In the same folder, so that the renaming never crosses file systems; not by tempfile, whose
     # files are the user's alone.
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{target.name[:12]}.{secrets.token_hex(6)}.tmp")
     try:
         yield temporary
         temporary.replace(target)

@@ -12,7 +12,8 @@
     ├── Trap                    the program did what Wasm forbids; the command line exits 134
     │   └── Exhaustion          the call stack is exhausted
     ├── HostError               a host function raised; ``__cause__`` is what it raised
-    └── WasiExit                the program asked to end, with a status
+    ├── WasiExit                the program asked to end, with a status
+    └── Terminated              a signal has ended the program; the command line ends by it too
 
 The core of each message uses the words of the spec's test suite, so that a message can be compared
 with an assertion by ``startswith``. Where it happened is in fields, added once, at the boundary.
@@ -197,3 +198,11 @@ class WasiExit(ChiwawaError):
     def __init__(self, code: int) -> None:
         super().__init__(f"exit status {code}")
         self.code = code
+
+
+class Terminated(ChiwawaError):
+    """A signal asked the program to end, and it has been stopped; ``number`` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by signal {number}")
+        self.number = number

@@ -19,8 +19,11 @@ from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import (
     BadInput,
     CheckpointError,
+    Terminated,
+    Trap,
     UnlinkableError,
     UnsupportedError,
+    WasiExit,
 )
 from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.instance import Imports
@@ -33,7 +36,7 @@ from chiwawa_runtime.store import Function
 from chiwawa_runtime.values import format_value
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
-from chiwawa_runtime.watch import BY_INTERRUPT, BY_TIMER, TRIGGER, Signals, Watcher
+from chiwawa_runtime.watch import BY_INTERRUPT, BY_TIMER, ENDINGS, TRIGGER, Signals, Watcher
 
 #: Of many names, so many are listed.
 FIRST = 20
@@ -180,10 +183,12 @@ def execute(runner: Runner, options: Options) -> int:
     path = options.path or runner.paths[0]
     if path not in runner.paths:
         raise UsageError(f"--path {path} takes chiwawa run FILE")
-    check_place("--cr-file", options.file)
+    if options.saves():
+        check_place("--cr-file", options.file)
+        checkpoint.check_file(options.file)
     with contextlib.ExitStack() as stack:
         # Before anything that takes time: a signal that comes too early would end this process.
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(Signals(saving=options.trigger or options.every is not None))
         if options.restore is None:
             run = started(runner, options, path, stack)
         else:
@@ -203,6 +208,12 @@ def check_place(option: str, file: str) -> None:
         raise BadInput(f"{option} {file}: it is a directory")
     if not os.access(folder, os.W_OK):
         raise BadInput(f"{option} {file}: the directory {folder} cannot be written to")
+    try:
+        os.lstat(file)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise BadInput(f"{option} {file}: {error.strerror}") from error
 
 
 def started(
@@ -339,25 +350,50 @@ def imports_for(program: Program, wasi: Wasi | None) -> Imports:
 
 
 def follow(run: Run, options: Options, watcher: Watcher) -> int:
-    """Run on, meeting requests as they come."""
-    while not run.go():
-        reasons = run.requests.take()
-        if BY_INTERRUPT in reasons:
-            raise KeyboardInterrupt
-        if not reasons:
-            continue
-        try:
-            checkpoint.write_file(options.file, run.checkpoint())
-        except CheckpointError as error:
-            # Rather a program that goes on than one that is lost.
-            say(f"no checkpoint written, the program goes on: {error}")
-            continue
-        say(f"checkpoint written to {options.file}")
-        if not options.keep_running and set(reasons) != {BY_TIMER}:
-            return 0
-        watcher.rest()
+    """Run on, meeting requests as they come. Raises Terminated where a signal was one."""
+    written = False
+    try:
+        while not run.go():
+            reasons = run.requests.take()
+            ending = next((ENDINGS[reason] for reason in reasons if reason in ENDINGS), None)
+            if BY_INTERRUPT in reasons and ending is None:
+                raise KeyboardInterrupt
+            if not reasons:
+                continue
+            if write_checkpoint(run, options, ending is None):
+                written = True
+                if ending is None and not options.keep_running and set(reasons) != {BY_TIMER}:
+                    return 0
+                watcher.rest()
+            if ending is not None:
+                raise Terminated(ending)
+    except (Trap, WasiExit):
+        say_unmet(run, options, written)
+        raise
     show_results(run)
+    say_unmet(run, options, written)
     return 0
+
+
+def write_checkpoint(run: Run, options: Options, goes_on: bool) -> bool:
+    """Write one, and say it; whether that was possible."""
+    try:
+        checkpoint.write_file(options.file, run.checkpoint())
+    except CheckpointError as error:
+        # Rather a program that goes on than one that is lost.
+        say(f"no checkpoint written{', the program goes on' if goes_on else ''}: {error}")
+        return False
+    say(f"checkpoint written to {options.file}")
+    return True
+
+
+def say_unmet(run: Run, options: Options, written: bool) -> None:
+    """Say that the program has ended first, where a checkpoint was to stop it."""
+    if written or not (options.trigger or options.at is not None):
+        return
+    counter = run.requests.counter
+    after = "" if options.at is None or counter is None else f" after {counter.count} safepoints"
+    say(f"the program has ended{after}: no checkpoint was made")
 
 
 def show_results(run: Run) -> None:

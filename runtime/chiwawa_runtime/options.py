@@ -22,6 +22,8 @@ from chiwawa_runtime.values import parse_values
 
 #: Options whose value may start with a dash, which argparse takes for another option.
 DASHED = ("--app-args", "--params", "--env", "--invoke", "--argv0")
+#: Where a checkpoint goes by itself.
+CHECKPOINT = "checkpoint.bin"
 #: Options that take several words, up to the next option or a program's file.
 SEVERAL = ("--trace-events", "--trace-resource", "--trace-func", "--monitor")
 PROGRAMS = (".wasm", ".wat", ".py")
@@ -107,6 +109,11 @@ class Options:
     deterministic: bool
     look: Look
 
+    def saves(self) -> bool:
+        """Whether a checkpoint is asked for, and where it goes is to be looked at before."""
+        asked = self.trigger or self.at is not None or self.every is not None
+        return asked or self.file != CHECKPOINT
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -188,7 +195,7 @@ def add_options(parser: Parser) -> None:
     stop.add_argument(
         "--cr-file",
         metavar="PATH",
-        default="checkpoint.bin",
+        default=CHECKPOINT,
         help="where to write it (default: checkpoint.bin)",
     )
     stop.add_argument(

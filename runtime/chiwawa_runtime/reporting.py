@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from chiwawa_runtime.errors import BadInput, HostError, Trap, WasiExit
+from chiwawa_runtime.errors import BadInput, HostError, Terminated, Trap, WasiExit
 
 #: Exit statuses. A guest's own is passed on.
 BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
@@ -28,12 +29,20 @@ MARGIN = 60
 def reported(action: Callable[[], int]) -> int:
     """The exit status of ``action``, with whatever it raises said on stderr: a line, and for a trap
     the Wasm backtrace too; a traceback only where CHIWAWA_DEBUG is set."""
-    status = status_of(action)
+    terminated = None
+    try:
+        status = status_of(action)
+    except Terminated as error:
+        terminated = error.number
+        status = 128 + terminated
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
             silence(stream)
+    if terminated is not None:
+        # So that whoever waits for this process sees what ended it.
+        signal.raise_signal(terminated)
     return status
 
 
@@ -54,6 +63,8 @@ def status_of(action: Callable[[], int]) -> int:
             if os.environ.get("CHIWAWA_DEBUG"):
                 traceback.print_exc()
             raise
+    except Terminated:
+        raise
     except SystemExit as exit_:
         # argparse, after --help or --version.
         return exit_.code if isinstance(exit_.code, int) else 0

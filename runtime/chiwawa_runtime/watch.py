@@ -20,6 +20,9 @@ from chiwawa_runtime.requests import Requests
 TRIGGER = "checkpoint.trigger"
 #: The reasons that ``Requests`` is given.
 BY_TRIGGER, BY_SIGNAL, BY_TIMER, BY_INTERRUPT = "trigger", "signal", "timer", "interrupt"
+#: The signals that ask a program to end, by the reasons that ``Requests`` is given, where the host
+#: has them.
+ENDINGS = {name: getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)}
 #: Seconds between two looks at the trigger file.
 PERIOD = 0.01
 
@@ -27,8 +30,8 @@ PERIOD = 0.01
 class Watcher:
     """In a ``with`` statement, a thread that looks for the trigger file (``trigger``, None: for
     none) and asks every ``every`` seconds (None: never). ``complain`` is given a line where the
-    file cannot be removed. Where the host has no threads, the program's own looks, at safepoints
-    and where it waits.
+    file was there before, and where it cannot be removed. Where the host has no threads, the
+    program's own looks, at safepoints and where it waits.
 
     A trigger that was there before the start counts: whoever made it while the program was still
     starting would otherwise be forgotten.
@@ -51,7 +54,9 @@ class Watcher:
 
     def __enter__(self) -> Watcher:
         if self.trigger is not None or self.every is not None:
-            # A trigger that is there already is met at the very first safepoint.
+            if self.trigger is not None and os.path.lexists(self.trigger):
+                # It is met at the very first safepoint, and may be of a run that has long ended.
+                self.complain(f"found {TRIGGER}, from before the program began")
             self.look()
             thread = threading.Thread(target=self.watch, name="chiwawa watcher", daemon=True)
             try:
@@ -112,14 +117,17 @@ class Watcher:
 
 class Signals:
     """In a ``with`` statement, SIGUSR1 asks for a checkpoint, where the host has it, and SIGINT
-    (Ctrl-C) asks the program to stop, if this is the main thread. What comes before ``attach`` is
-    kept for then, but an interrupt ends whatever is done before.
+    (Ctrl-C) asks the program to stop, if this is the main thread. With ``saving``, so do those of
+    ENDINGS, by their names. What comes before ``attach`` is kept for then, but whatever is to end
+    the program ends what is done before.
 
     Left to Python, an interrupt would be raised wherever the main thread happens to be, also where
-    exceptions have nowhere to go and are forgotten. A second one is left to Python.
+    exceptions have nowhere to go and are forgotten. A second one is left to Python. A second one of
+    ENDINGS changes nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, saving: bool = False) -> None:
+        self.saving = saving
         self.requests: Requests | None = None
         self.early = False
         self.interrupted = False
@@ -132,6 +140,10 @@ class Signals:
             # Where it is ignored, as in a shell's background, it stays so.
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                 self.before[signal.SIGINT] = signal.signal(signal.SIGINT, self.interrupt)
+            for number in ENDINGS.values() if self.saving else ():
+                # Where it is ignored, as by nohup, or somebody else handles it, it stays so.
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    self.before[number] = signal.signal(number, self.end)
         return self
 
     def __exit__(
@@ -155,6 +167,14 @@ class Signals:
             raise KeyboardInterrupt
         self.interrupted = True
         self.requests.ask(BY_INTERRUPT)
+
+    def end(self, number: int, _: object) -> None:
+        if self.requests is None:
+            # There is nothing to save yet.
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        else:
+            self.requests.ask(signal.Signals(number).name)
 
     def attach(self, requests: Requests) -> None:
         self.requests = requests

@@ -16,6 +16,7 @@ import chiwawa
 from chiwawa_runtime import checkpoint
 from tests.cli.running import (
     Cli,
+    Outcome,
     Programs,
     ended,
     needs_sigusr1,
@@ -28,6 +29,7 @@ from tests.cli.running import (
 
 PATHS = ("interp", "aot")
 WRITTEN = "chiwawa: checkpoint written to checkpoint.bin\n"
+FOUND = "chiwawa: found checkpoint.trigger, from before the program began\n"
 #: Some seconds of work, for stopping it from outside, and its result.
 LONG = ("--invoke", "sum", "--params", "I32(20000000)")
 LONG_RESULT = "I64(200000010000000)\n"
@@ -44,6 +46,20 @@ READER = """
     (i32.store (i32.const 4) (i32.const 1))
     (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
     (i32.load8_u (i32.const 64))))
+"""
+
+#: Removes the directory "folder", then passes some safepoints.
+REMOVER = """
+(module
+  (import "wasi_snapshot_preview1" "path_remove_directory"
+    (func $remove (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "folder")
+  (func $pass (loop))
+  (func (export "remove") (result i32)
+    (drop (call $remove (i32.const 3) (i32.const 0) (i32.const 6)))
+    (call $pass)
+    (i32.const 7)))
 """
 
 
@@ -71,7 +87,7 @@ def test_a_trigger_from_before_the_start_counts(
 ) -> None:
     (tmp_path / "checkpoint.trigger").touch()
     outcome = cli(program.wasm, *SHORT, "--cr")
-    assert (outcome.status, outcome.out, outcome.err) == (0, "", WRITTEN)
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", FOUND + WRITTEN)
     assert os.listdir(tmp_path) == ["checkpoint.bin"]
     snapshot = checkpoint.decode((tmp_path / "checkpoint.bin").read_bytes())
     # The very first safepoint: the function's entry.
@@ -205,8 +221,62 @@ def test_a_safepoint_never_reached_stops_nothing(
     cli: Cli, program: Programs, tmp_path: Path
 ) -> None:
     outcome = cli(program.wasm, *SHORT, "--cr-at", 10**9)
-    assert (outcome.status, outcome.out, outcome.err) == (0, SHORT_RESULT, "")
+    assert (outcome.status, outcome.out, outcome.err) == (
+        *(0, SHORT_RESULT),
+        "chiwawa: the program has ended after 100000 safepoints: no checkpoint was made\n",
+    )
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_checkpoint_that_was_never_asked_for_is_said_at_the_end(
+    cli: Cli, program: Programs, echo: Programs, path: str
+) -> None:
+    said = "chiwawa: the program has ended: no checkpoint was made\n"
+    file = program.for_path(path)
+    assert cli(file, *SHORT, "--cr") == Outcome(0, SHORT_RESULT, said)
+    assert cli(echo.for_path(path), "--cr").err == said
+    trapped = cli(file, "--invoke", "divide", "--params", "I32(1)", "--cr")
+    assert (trapped.status, trapped.out) == (134, "")
+    assert trapped.err.startswith(f"{said}trap: integer divide by zero\n")
+    cli(file, *SHORT, "--cr-at", 10)
+    assert cli(file, "--restore", "checkpoint.bin", "--cr").err == said
+    # Where there is one, or none was asked for, there is nothing to say.
+    assert cli(file, *SHORT, "--cr-every", 1000).err == ""
+    assert cli(file, *SHORT, "--cr-at", 10, "--cr-keep-running").err == WRITTEN
+
+
+@pytest.mark.parametrize("name", ["c" * 250, "é" * 120])
+def test_a_long_name_leaves_room_for_the_temporary_one(
+    cli: Cli, program: Programs, tmp_path: Path, name: str
+) -> None:
+    outcome = cli(program.wasm, *SHORT, "--cr-at", 10, "--cr-file", name)
+    assert (outcome.status, outcome.out) == (0, "")
+    assert os.listdir(tmp_path) == [name]
+    assert cli(program.py, "--restore", name).out == SHORT_RESULT
+    for command in (("compile", program.wasm), ("wat2wasm", program.wat)):
+        assert cli(*command, "-o", name) == Outcome(0, "", "")
+    assert cli(program.wasm, *SHORT, "--monitor", "all", "--monitor-output", name).status == 0
+
+
+def test_a_name_that_is_too_long_is_found_before_the_program_starts(
+    cli: Cli, echo: Programs, tmp_path: Path
+) -> None:
+    name = "c" * 300
+    for option in ("--cr-file", "--monitor-output", "--trace-output", "--collapsed"):
+        asked = ("--cr",) if option == "--cr-file" else ("--monitor", "all", "--trace")
+        assert "File name too long" in one_line(cli(echo.wasm, *asked, option, name))
+    assert "File name too long" in one_line(cli("compile", echo.wasm, "-o", name))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_program_that_saves_nothing_needs_no_place_for_it(
+    cli: Cli, program: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert cli(program.wasm, *SHORT) == Outcome(0, SHORT_RESULT, "")
+    for options in (["--cr"], ["--cr-at", "5"], ["--cr-every", "5"], ["--cr-file", "other.bin"]):
+        assert "cannot be written to" in one_line(cli(program.wasm, *SHORT, *options))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -230,13 +300,24 @@ def test_checkpoints_by_the_clock_go_on(program: Programs, tmp_path: Path) -> No
 def test_a_program_whose_checkpoint_cannot_be_written_goes_on(
     cli: Cli, program: Programs, tmp_path: Path
 ) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    outcome = cli(program.wasm, *SHORT, "--cr-at", 10, "--cr-file", "pipe")
-    assert outcome.out == SHORT_RESULT
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "remover.wat").write_text(REMOVER)
+    options = ("--dir", ".", "--cr-at", 3, "--cr-file", "folder/c.bin")
+    outcome = cli("remover.wat", "--invoke", "remove", *options)
+    assert (outcome.status, outcome.out) == (0, "I32(7)\n")
     assert outcome.err == (
         "chiwawa: no checkpoint written, the program goes on: "
-        "cannot write pipe: not a regular file\n"
+        "cannot write folder/c.bin: No such file or directory\n"
+        "chiwawa: the program has ended after 3 safepoints: no checkpoint was made\n"
     )
+
+
+def test_a_place_that_takes_no_checkpoint_is_found_before_the_program_starts(
+    cli: Cli, echo: Programs, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    outcome = cli(echo.wasm, "--cr", "--cr-file", "pipe")
+    assert one_line(outcome) == "cannot write pipe: not a regular file"
 
 
 def test_a_wasi_program_goes_on_with_its_arguments(

@@ -8,7 +8,15 @@ is judged elsewhere.
 
 from chiwawa_runtime.checkpoint.layout import MAX_MEMORY_BYTES
 from chiwawa_runtime.checkpoint.read import decode, sections
-from chiwawa_runtime.checkpoint.store_file import read_file, write_file
+from chiwawa_runtime.checkpoint.store_file import check_file, read_file, write_file
 from chiwawa_runtime.checkpoint.write import encode
 
-__all__ = ["MAX_MEMORY_BYTES", "decode", "encode", "read_file", "sections", "write_file"]
+__all__ = [
+    "MAX_MEMORY_BYTES",
+    "check_file",
+    "decode",
+    "encode",
+    "read_file",
+    "sections",
+    "write_file",
+]

@@ -16,22 +16,20 @@ MAX_FILE_BYTES = 8 << 30
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 
 
+#: A temporary file's name has so many characters of the name of the file that it becomes.
+_SHORT = 12
+
+
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Put ``data`` at ``path`` so that a crash at any moment leaves the old file or the new one.
 
-    A temporary file beside it (``.NAME.….tmp``, which a crash may leave behind) is flushed,
+    A temporary file beside it (``.NA….….tmp``, which a crash may leave behind) is flushed,
     fsynced and renamed, then the folder is fsynced. The file is the user's alone (mode 0600), as a
     program's memory may hold secrets. A link is followed. Raises CheckpointError, with nothing
     left behind, where that cannot be done, or ``path`` is there and no regular file.
     """
-    try:
-        target = os.path.realpath(path)
-        if os.path.lexists(target) and not stat.S_ISREG(os.stat(target).st_mode):
-            raise CheckpointError(f"cannot write {os.fspath(path)}: not a regular file")
-        folder, name = os.path.split(target)
-        descriptor, temporary = tempfile.mkstemp(".tmp", f".{name}.", folder)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
+    target, descriptor, temporary = _begin(path)
+    folder = os.path.dirname(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -48,6 +46,32 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         _fsync_folder(folder)
     except OSError as error:
         raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Raise CheckpointError as ``write_file`` would, if that can be known before there is
+    something to write. Nothing is left behind."""
+    _, descriptor, temporary = _begin(path)
+    os.close(descriptor)
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
+
+
+def _begin(path: str | os.PathLike[str]) -> tuple[str, int, str]:
+    """The file that ``path`` means, and a temporary one beside it: its descriptor and its path."""
+    try:
+        target = os.path.realpath(path)
+        try:
+            if not stat.S_ISREG(os.stat(target).st_mode):
+                raise CheckpointError(f"cannot write {os.fspath(path)}: not a regular file")
+        except FileNotFoundError:
+            pass
+        folder, name = os.path.split(target)
+        # Of a long name there is room for a part.
+        descriptor, temporary = tempfile.mkstemp(".tmp", f".{name[:_SHORT]}.", folder)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
+    return target, descriptor, temporary
 
 
 def read_file(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:

@@ -15,6 +15,8 @@ else lists the instructions. A row says:
   ``w`` writes such state, ``t`` can trap. None of these: the result depends on the operands alone.
   ``n`` can make a NaN by arithmetic (spec 4.3.3, nans), whose bits the processor chooses; see
   ``canonical``.
+- ``kind``: what it has to do with control: ``plain`` nothing, ``open`` opens a construct, ``delimiter``
+  only delimits, ``branch`` leads to labels, ``call`` calls. ``stops``: what follows it is not next.
 - ``width``: the bytes that a load or store touches. ``high``: a bound that the result never passes,
   where the type's own is not the tightest.
 
@@ -63,6 +65,8 @@ class Op:
     effects: str = ""
     width: int = 0
     high: int | None = None
+    kind: str = "plain"
+    stops: bool = False
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -72,6 +76,11 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+    @cached_property
+    def delimits(self) -> bool:
+        """Whether it does nothing but delimit."""
+        return self.kind == "delimiter"
 
     @cached_property
     def mnemonic(self) -> str:
@@ -93,19 +102,19 @@ class Op:
 # fmt: off
 TABLE: tuple[Op, ...] = (
     # Control instructions (spec 2.4.8). None has a meaning: `lower` works out where they lead.
-    Op("unreachable", (0x00,), (), None, None, "t"),
+    Op("unreachable", (0x00,), (), None, None, "t", stops=True),
     Op("nop", (0x01,), (), "->", None),
-    Op("block", (0x02,), ("blocktype",), None, None),
-    Op("loop", (0x03,), ("blocktype",), None, None),
-    Op("if", (0x04,), ("blocktype",), None, None),
-    Op("else", (0x05,), (), None, None),
-    Op("end", (0x0B,), (), None, None),
-    Op("br", (0x0C,), ("labelidx",), None, None),
-    Op("br_if", (0x0D,), ("labelidx",), None, None),
-    Op("br_table", (0x0E,), ("labels",), None, None),
-    Op("return", (0x0F,), (), None, None),
-    Op("call", (0x10,), ("funcidx",), None, None, "rwt"),
-    Op("call_indirect", (0x11,), ("typeidx", "tableidx"), None, None, "rwt"),
+    Op("block", (0x02,), ("blocktype",), None, None, kind="open"),
+    Op("loop", (0x03,), ("blocktype",), None, None, kind="open"),
+    Op("if", (0x04,), ("blocktype",), None, None, kind="open"),
+    Op("else", (0x05,), (), None, None, kind="delimiter"),
+    Op("end", (0x0B,), (), None, None, kind="delimiter"),
+    Op("br", (0x0C,), ("labelidx",), None, None, kind="branch", stops=True),
+    Op("br_if", (0x0D,), ("labelidx",), None, None, kind="branch"),
+    Op("br_table", (0x0E,), ("labels",), None, None, kind="branch", stops=True),
+    Op("return", (0x0F,), (), None, None, kind="branch", stops=True),
+    Op("call", (0x10,), ("funcidx",), None, None, "rwt", kind="call"),
+    Op("call_indirect", (0x11,), ("typeidx", "tableidx"), None, None, "rwt", kind="call"),
     # Parametric instructions (spec 2.4.4).
     Op("drop", (0x1A,), (), None, None),
     Op("select", (0x1B,), (), None, "a if c else b"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chiwawa.aot.fold import Node
-from chiwawa.lower import Label
+from chiwawa.validate import Label
 
 
 @dataclass(slots=True, eq=False)

@@ -51,7 +51,8 @@ from chiwawa.aot.statements import (
     result_statement,
     set_pc,
 )
-from chiwawa.lower import Label, Lowered
+from chiwawa.lower import Lowered
+from chiwawa.validate import Label
 
 #: Nested loops and indents that Python takes, less what the function itself needs.
 MOST_LOOPS = 17
@@ -483,8 +484,8 @@ class _Sequence:
 
     def unnested(self, item: If) -> list[Flat]:
         """An ``if`` as branches around its arms."""
-        end = Label("block", -2, (), (), None, 0)
-        other = Label("block", -2, (), (), None, 0)
+        end = Label("block", -2, (), (), None, 0, True)
+        other = Label("block", -2, (), (), None, 0, True)
         self.owner.codes[end] = item.end_offset
         self.owner.codes[other] = item.else_offset
         marks = [Mark(other, item.else_offset), Mark(end, item.end_offset)]

@@ -30,10 +30,11 @@ from chiwawa.aot.items import (
 )
 from chiwawa.aot.options import Options
 from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
-from chiwawa.lower import Label, Lowered
+from chiwawa.lower import Lowered
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 from chiwawa.sites import Sites
+from chiwawa.validate import Label
 from chiwawa_runtime.segments import weight
 from chiwawa_runtime.types import ValType
 
@@ -107,7 +108,7 @@ class _Builder:
                 self.arrive(position, instr)
                 rule = RULES.get(instr.op.name)
                 if rule is None:
-                    self.apply(instr)
+                    self.apply(position, instr)
                 else:
                     rule(self, position, instr)
             elif instr.op.name in ("end", "else"):
@@ -185,7 +186,7 @@ class _Builder:
 
     # Instructions with a meaning.
 
-    def apply(self, instr: Instr) -> None:
+    def apply(self, position: int, instr: Instr) -> None:
         op = canonical(instr.op) if self.options.canonical_nans else instr.op
         how = usage(op)
         stack = self.stack
@@ -227,13 +228,16 @@ class _Builder:
         if isinstance(node, ast.stmt):
             self.emit(node, trap)
             return
-        if not how.pushes:
+        after = self.lowered.stacks[position + 1]
+        if self.lowered.heights[position + 1] == first or after is None:
             self.emit(ast.Expr(node), trap)
             return
         if how.rounds:
             self.round(node, trap)
             return
-        top = how.high if how.typed else self.high_of_result(instr, nodes)
+        top = how.high if how.high is not None else high(after[0])
+        if how.lazy and top is not None:
+            top = max(nodes[0].hi, nodes[1].hi)
         if top is not None:
             if node.lo is None:
                 node.lo, node.hi = 0, top
@@ -258,23 +262,6 @@ class _Builder:
             node.args, result = [read], node
         self.emit(ast.Assign([cell], rounding.args[0]), trap)
         self.stack.append(Operand(result, state=True, cell=True))
-
-    def high_of_result(self, instr: Instr, nodes: list[Node]) -> int | None:
-        """The bound of a result whose type depends on immediates or operands."""
-        op, spaces = instr.op, self.options.spaces
-        match op.mnemonic:
-            case "global.get":
-                return high(spaces.globals[instr.imm[0]])
-            case "table.grow":
-                return high(spaces.table_addresses[instr.imm[0]])
-            case "memory.size" | "memory.grow":
-                return high(spaces.addresses[instr.imm[0]])
-            case "ref.is_null":
-                return 1
-            case "select":
-                return None if nodes[0].lo is None else max(nodes[0].hi, nodes[1].hi)
-        # References are no numbers.
-        return None
 
     # Variables and operands.
 

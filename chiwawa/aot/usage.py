@@ -12,10 +12,10 @@ from chiwawa.aot.fold import Node, const, name
 from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op
 from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.types import F32, F64, NumType, ValType, VecType
+from chiwawa_runtime.types import F32, F64, NumType, ValType
 
 
-def high(valtype: ValType) -> int | None:
+def high(valtype: ValType | None) -> int | None:
     """The bound of an integer type; None for the others."""
     if isinstance(valtype, NumType) and valtype is not F32 and valtype is not F64:
         return (1 << valtype.bits) - 1
@@ -71,19 +71,17 @@ NO_IMMEDIATES: dict[str, Node] = {}
 class Usage:
     """What the translator asks of a row of the instruction table, worked out once. ``counts`` is
     how often each operand is named; ``lazy`` says that one may go unevaluated; ``rounds`` that the
-    meaning is ``f32_round`` of something, or the canonical form of that; ``typed`` that ``high``
-    bounds the result (None: it is no integer)."""
+    meaning is ``f32_round`` of something, or the canonical form of that. ``high`` bounds the
+    result; None: its type does."""
 
     template: fold.Template
     counts: tuple[int, ...]
     arity: int
-    pushes: bool
     reads: bool
     writes: bool
     traps: bool
     lazy: bool
     rounds: bool
-    typed: bool
     high: int | None
 
 
@@ -92,22 +90,15 @@ def usage(op: Op) -> Usage:
     assert op.meaning is not None
     counts = fold.uses(op)
     result = op.results[0] if op.signature is not None and op.results else None
-    typed = isinstance(result, NumType | VecType)
     top = high(result) if isinstance(result, NumType) else None
     return Usage(
         template=fold.template(op),
         counts=counts,
         arity=sum(1 for count in counts if count),
-        pushes=bool(result) if op.signature is not None else op.name not in STATEMENTS,
         reads="r" in op.effects,
         writes="w" in op.effects,
         traps="t" in op.effects,
         lazy=op.mnemonic == "select",
         rounds=op.meaning.startswith(("f32_round(", "float_canonical(f32_round(")),
-        typed=typed,
         high=top if op.high is None else op.high,
     )
-
-
-#: What has a meaning and no signature, and pushes nothing.
-STATEMENTS = ("global.set", "table.set", "table.fill")

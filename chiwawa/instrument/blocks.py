@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chiwawa.lower import Label, Lowered
+from chiwawa.lower import Lowered
+from chiwawa.validate import Label
 
 #: After these, control may be elsewhere.
 _PARTING = frozenset(

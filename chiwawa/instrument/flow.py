@@ -18,8 +18,9 @@ from chiwawa.instrument.listing import (
     row_labels,
 )
 from chiwawa.instrument.observed import Observed
-from chiwawa.lower import Label, Lowered
+from chiwawa.lower import Lowered
 from chiwawa.module import BrTable
+from chiwawa.validate import Label
 
 
 def blocks_of(lowered: Lowered) -> list[tuple[int, int]]:

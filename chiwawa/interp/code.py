@@ -11,7 +11,8 @@ from typing import Any
 
 from chiwawa.interp.handlers import Handler, handler
 from chiwawa.interp.watches import Watches
-from chiwawa.lower import Label, Lowered
+from chiwawa.lower import Lowered
+from chiwawa.validate import Label
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.segments import weight
 from chiwawa_runtime.types import F32, F64, NumType, ValType

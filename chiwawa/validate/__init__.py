@@ -1,5 +1,8 @@
-"""The spec's type checker (spec 3): ``validate``."""
+"""The spec's type checker (spec 3): ``validate`` judges a module, ``type_body`` gives what checking
+a function's body found out about it."""
 
-from chiwawa.validate.module import validate
+from chiwawa.validate.body import Boundaries, Label, Stack
+from chiwawa.validate.context import Context, build_context
+from chiwawa.validate.module import type_body, validate
 
-__all__ = ["validate"]
+__all__ = ["Boundaries", "Context", "Label", "Stack", "build_context", "type_body", "validate"]

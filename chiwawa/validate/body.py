@@ -19,44 +19,133 @@ from chiwawa_runtime.types import I32, I64, FuncType, NumType, ValType
 MAX_OPERANDS = 1_000_000
 
 
-class Block:
-    """An open block. ``op`` is its instruction's name, ``func`` for the outermost; ``height`` is
-    that of the operand stack below its operands; ``unreachable``: the rest of it cannot run."""
+#: Operand types as a linked list, the top first: boundaries share their tails. A type that only
+#: unreachable code would have made is None.
+Stack = tuple[ValType | None, "Stack"] | None
 
-    __slots__ = ("height", "op", "type", "unreachable")
 
-    def __init__(self, op: str, blocktype: FuncType, height: int) -> None:
-        self.op = op
-        self.type = blocktype
+class Label:
+    """A construct that can be branched to. ``kind`` is its instruction's name, ``func`` for the
+    outermost; positions are indices into the body, ``start`` is -1 for the outermost. ``stack`` and
+    ``height`` are of the operands beneath its parameters."""
+
+    __slots__ = (
+        "else_",
+        "end",
+        "height",
+        "kind",
+        "leaves",
+        "params",
+        "reached",
+        "results",
+        "stack",
+        "start",
+        "targeted",
+        "unreachable",
+    )
+
+    def __init__(
+        self,
+        kind: str,
+        start: int,
+        params: tuple[ValType, ...],
+        results: tuple[ValType, ...],
+        stack: Stack,
+        height: int,
+        reached: bool,
+    ) -> None:
+        self.kind = kind
+        self.start = start
+        self.params = params
+        self.results = results
+        self.stack = stack
         self.height = height
+        #: Whether its start can be reached.
+        self.reached = reached
+        #: The rest of it, as far as it has been read, cannot run: operands can be of any type.
         self.unreachable = False
+        self.else_: int | None = None
+        self.end = 0
+        #: Whether some branch that can be reached leads here.
+        self.targeted = False
+        #: Whether the end is reached, by falling into it or by a branch.
+        self.leaves = False
 
     @property
-    def label(self) -> tuple[ValType, ...]:
-        """The operands that a branch to this block takes along."""
-        return self.type.params if self.op == "loop" else self.type.results
+    def types(self) -> tuple[ValType, ...]:
+        """The operands that a branch here takes along."""
+        return self.params if self.kind == "loop" else self.results
+
+    @property
+    def arity(self) -> int:
+        """How many operands a branch here takes along."""
+        return len(self.types)
+
+
+class Boundaries:
+    """What is known before each instruction, by position: the operands, how many they are, and
+    whether it can be reached at all (never at ``else`` and ``end``, which only delimit)."""
+
+    __slots__ = ("heights", "reached", "stacks")
+
+    def __init__(self) -> None:
+        self.stacks: list[Stack] = []
+        self.heights: list[int] = []
+        self.reached: list[bool] = []
 
 
 class Body:
-    """An expression being checked: its operand stack (the top last) and its open blocks."""
+    """An expression being checked: its operands, its open constructs (the innermost last), and what
+    is found out about control on the way: where branches lead, what is called, what is reached.
+    The dicts are by position, of instructions that can be reached."""
 
-    __slots__ = ("block", "blocks", "context", "locals", "stack")
+    __slots__ = (
+        "block",
+        "blocks",
+        "calls",
+        "context",
+        "height",
+        "labels",
+        "live",
+        "locals",
+        "nesting",
+        "position",
+        "stack",
+        "targets",
+    )
 
     def __init__(
         self, context: Context, local_types: Sequence[ValType], results: tuple[ValType, ...]
     ) -> None:
         self.context = context
         self.locals = local_types
-        self.stack: list[ValType | None] = []
-        self.block = Block("func", FuncType((), results), 0)
+        self.stack: Stack = None
+        self.height = 0
+        #: Whether the instruction at ``position`` can be reached.
+        self.live = True
+        self.position = 0
+        self.block = Label("func", -1, (), results, None, 0, True)
         self.blocks = [self.block]
+        #: The constructs, by where they start.
+        self.labels: dict[int, Label] = {}
+        #: Of br, br_if, return: one label. Of br_table: the vector, then the default.
+        self.targets: dict[int, tuple[Label, ...]] = {}
+        #: The type of the function called there.
+        self.calls: dict[int, FuncType] = {}
+        #: How many constructs are in each other at most.
+        self.nesting = 0
 
     def push(self, valtype: ValType | None) -> None:
-        self.stack.append(valtype)
+        self.stack = (valtype, self.stack)
+        self.height += 1
 
     def push_all(self, valtypes: Sequence[ValType]) -> None:
-        self.stack.extend(valtypes)
-        if len(self.stack) > MAX_OPERANDS:
+        stack = self.stack
+        for valtype in valtypes:
+            stack = (valtype, stack)
+        self.stack = stack
+        self.height += len(valtypes)
+        if self.height > MAX_OPERANDS:
             raise UnsupportedError(f"more than {MAX_OPERANDS} operands on the stack")
 
     def pop(self, expected: ValType) -> ValType | None:
@@ -68,45 +157,91 @@ class Body:
 
     def pop_any(self, expected: ValType | str = "an operand") -> ValType | None:
         """Pop an operand of whatever type; ``expected`` is for the message alone."""
-        if len(self.stack) > self.block.height:
-            return self.stack.pop()
+        if self.height > self.block.height:
+            self.height -= 1
+            actual, self.stack = self.stack  # type: ignore[misc]
+            return actual
         if self.block.unreachable:
             return None
         raise InvalidError(f"type mismatch: expected {expected}, but the stack is empty")
 
-    def pop_all(self, expected: Sequence[ValType]) -> list[ValType | None]:
-        """Pop operands, of which the last of ``expected`` is the top; give what they are, the top
-        first."""
-        return [self.pop(valtype) for valtype in reversed(expected)]
+    def pop_all(self, expected: Sequence[ValType]) -> None:
+        """Pop operands, of which the last of ``expected`` is the top."""
+        for valtype in reversed(expected):
+            self.pop(valtype)
 
-    def enter(self, op: str, blocktype: FuncType) -> None:
-        """Open a block, whose parameters are popped already."""
-        self.block = Block(op, blocktype, len(self.stack))
-        self.blocks.append(self.block)
-        self.push_all(blocktype.params)
+    def open(self, kind: str, blocktype: FuncType) -> None:
+        """Open a construct, whose parameters are popped already."""
+        params, results = blocktype.params, blocktype.results
+        label = Label(kind, self.position, params, results, self.stack, self.height, self.live)
+        self.block = label
+        self.blocks.append(label)
+        if self.live:
+            self.labels[self.position] = label
+            self.nesting = max(self.nesting, len(self.blocks) - 1)
+        self.push_all(params)
 
-    def leave(self) -> Block:
-        """Close the innermost block, whose results must be all that is left of it."""
+    def arrive(self) -> None:
+        """Fall into the end of the innermost construct or of its first arm, where its results must
+        be all that is left of it."""
         block = self.block
-        self.pop_all(block.type.results)
-        if len(self.stack) != block.height:
-            count = len(self.stack) - block.height
+        self.pop_all(block.results)
+        if self.height != block.height:
+            count = self.height - block.height
             raise InvalidError(f"type mismatch: {count} more operands than the block's results")
-        self.blocks.pop()
+        block.leaves |= self.live
+
+    def turn(self) -> None:
+        """Go on with the second arm of the innermost construct."""
+        block = self.block
+        block.else_ = self.position
+        block.unreachable = False
+        self.live = block.reached
+        # What unreachable code popped was never there.
+        self.stack, self.height = block.stack, block.height
+        self.push_all(block.params)
+
+    def close(self) -> None:
+        """Close the innermost construct."""
+        block = self.blocks.pop()
+        block.end = self.position
+        if block.kind == "if" and block.else_ is None:
+            # Where the condition is false, the end is next.
+            block.leaves |= block.reached
+        self.live = block.leaves
+        self.stack, self.height = block.stack, block.height
         if self.blocks:
             self.block = self.blocks[-1]
-        return block
+            self.push_all(block.results)
 
-    def label(self, depth: int) -> tuple[ValType, ...]:
-        """The operands that ``br depth`` takes."""
+    def label(self, depth: int) -> Label:
+        """The construct that ``br depth`` leads to."""
         if depth >= len(self.blocks):
             raise InvalidError(f"unknown label {depth}")
-        return self.blocks[-1 - depth].label
+        return self.blocks[-1 - depth]
+
+    def branch(self, *labels: Label) -> None:
+        """A branch to one of ``labels``, at this position."""
+        if not self.live:
+            return
+        self.targets[self.position] = labels
+        for label in labels:
+            label.targeted = True
+            label.leaves |= label.kind != "loop"
+
+    def call(self, functype: FuncType) -> None:
+        """A call of a function of that type, its callee popped already."""
+        self.pop_all(functype.params)
+        self.push_all(functype.results)
+        if self.live:
+            self.calls[self.position] = functype
 
     def stop(self) -> None:
-        """The rest of the block cannot be reached: its operands can be anything."""
-        del self.stack[self.block.height :]
-        self.block.unreachable = True
+        """The rest of the innermost construct cannot be reached: its operands can be anything."""
+        block = self.block
+        self.stack, self.height = block.stack, block.height
+        block.unreachable = True
+        self.live = False
 
 
 #: A rule checks one instruction, given its immediates.
@@ -154,15 +289,22 @@ def build_plans(rules: dict[str, Rule], checks: dict[tuple[str, ...], Check]) ->
     }
 
 
-def check_expr(body: Body, expr: Expr, plans: dict[int, Plan]) -> None:
-    """Raises InvalidError, with the ``offset`` of the instruction at fault."""
-    stack = body.stack
+def check_expr(
+    body: Body, expr: Expr, plans: dict[int, Plan], boundaries: Boundaries | None = None
+) -> None:
+    """Check ``expr``, and note in ``boundaries`` what is known at each of its boundaries. Raises
+    InvalidError, with the ``offset`` of the instruction at fault."""
     offset = 0
     try:
-        for op, imm, offset in expr:  # noqa: B007 (the handler reads it)
+        for position, (op, imm, offset) in enumerate(expr):  # noqa: B007 (the handler reads it)
             plan = plans[id(op)]
+            if boundaries is not None:
+                boundaries.stacks.append(body.stack)
+                boundaries.heights.append(body.height)
+                boundaries.reached.append(body.live and not op.delimits)
             rule = plan.rule
             if rule is not None:
+                body.position = position
                 rule(body, imm)
                 continue
             check = plan.check
@@ -171,11 +313,14 @@ def check_expr(body: Body, expr: Expr, plans: dict[int, Plan]) -> None:
                 results = plan.results
             else:
                 params, results = plan.signatures[check(body.context, op, imm)]
+            stack = body.stack
+            height = body.height
             if params:
-                height = body.block.height
+                floor = body.block.height
                 for expected in params:
-                    if len(stack) > height:
-                        actual = stack.pop()
+                    if height > floor:
+                        actual, stack = stack  # type: ignore[misc]
+                        height -= 1
                         if (
                             actual is not expected
                             and actual is not None
@@ -184,10 +329,15 @@ def check_expr(body: Body, expr: Expr, plans: dict[int, Plan]) -> None:
                             raise InvalidError(
                                 f"type mismatch: expected {expected}, found {actual}"
                             )
-                    else:
-                        body.pop_any(expected)
-            if results:
-                stack.extend(results)
+                    elif not body.block.unreachable:
+                        raise InvalidError(
+                            f"type mismatch: expected {expected}, but the stack is empty"
+                        )
+            for valtype in results:
+                stack = (valtype, stack)
+                height += 1
+            body.stack = stack
+            body.height = height
     except InvalidError as error:
         error.offset = offset
         raise

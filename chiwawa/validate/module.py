@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from chiwawa.module import Data, Elem, Expr, Func, Module, TypeUse
-from chiwawa.validate.body import Body, check_expr
+from chiwawa.validate.body import Body, Boundaries, check_expr
 from chiwawa.validate.context import Context, build_context, matches
 from chiwawa.validate.rules import PLANS
 from chiwawa_runtime.errors import Field, InvalidError, UnsupportedError
@@ -200,5 +200,16 @@ def _data(context: Context, data: Data) -> None:
 
 def _func(context: Context, func: Func) -> None:
     """Spec 3.4.1."""
+    check_expr(_body(context, func), func.body, PLANS)
+
+
+def _body(context: Context, func: Func) -> Body:
     functype = context.type(func.typeidx)
-    check_expr(Body(context, functype.params + func.locals, functype.results), func.body, PLANS)
+    return Body(context, functype.params + func.locals, functype.results)
+
+
+def type_body(context: Context, func: Func) -> tuple[Body, Boundaries]:
+    """What validation finds out about the body of ``func``, which is valid."""
+    body, boundaries = _body(context, func), Boundaries()
+    check_expr(body, func.body, PLANS, boundaries)
+    return body, boundaries

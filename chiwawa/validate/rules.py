@@ -39,14 +39,14 @@ def block(v: Body, imm: Imm) -> None:
     """Spec 3.3.8."""
     blocktype = _blocktype(v, imm[0])
     v.pop_all(blocktype.params)
-    v.enter("block", blocktype)
+    v.open("block", blocktype)
 
 
 def loop(v: Body, imm: Imm) -> None:
     """Spec 3.3.8."""
     blocktype = _blocktype(v, imm[0])
     v.pop_all(blocktype.params)
-    v.enter("loop", blocktype)
+    v.open("loop", blocktype)
 
 
 def if_(v: Body, imm: Imm) -> None:
@@ -54,25 +54,33 @@ def if_(v: Body, imm: Imm) -> None:
     blocktype = _blocktype(v, imm[0])
     v.pop(I32)
     v.pop_all(blocktype.params)
-    v.enter("if", blocktype)
+    v.open("if", blocktype)
 
 
 def else_(v: Body, imm: Imm) -> None:
     """Spec 3.3.8: the second half of an ``if``."""
-    v.enter("else", v.leave().type)
+    assert v.block.kind == "if"
+    assert v.block.else_ is None
+    v.arrive()
+    v.turn()
 
 
 def end(v: Body, imm: Imm) -> None:
     """Spec 3.3.8. An ``if`` without ``else`` has an empty one, which must fit its type."""
-    closed = v.leave()
-    if closed.op == "if" and closed.type.params != closed.type.results:
-        raise InvalidError(f"type mismatch: if without else has type {closed.type}")
-    v.push_all(closed.type.results)
+    closed = v.block
+    v.arrive()
+    if closed.kind == "if" and closed.else_ is None and closed.params != closed.results:
+        raise InvalidError(
+            f"type mismatch: if without else has type {FuncType(closed.params, closed.results)}"
+        )
+    v.close()
 
 
 def br(v: Body, imm: Imm) -> None:
     """Spec 3.3.8."""
-    v.pop_all(v.label(imm[0]))
+    label = v.label(imm[0])
+    v.pop_all(label.types)
+    v.branch(label)
     v.stop()
 
 
@@ -80,8 +88,9 @@ def br_if(v: Body, imm: Imm) -> None:
     """Spec 3.3.8."""
     label = v.label(imm[0])
     v.pop(I32)
-    v.pop_all(label)
-    v.push_all(label)
+    v.pop_all(label.types)
+    v.push_all(label.types)
+    v.branch(label)
 
 
 def br_table(v: Body, imm: Imm) -> None:
@@ -89,29 +98,32 @@ def br_table(v: Body, imm: Imm) -> None:
     table = imm[0]
     v.pop(I32)
     default = v.label(table.default)
-    labels = [v.label(depth) for depth in dict.fromkeys(table.labels)]
-    for label in {id(label): label for label in labels}.values():
-        if len(label) != len(default):
+    known = {depth: v.label(depth) for depth in dict.fromkeys(table.labels)}
+    operands = v.stack, v.height
+    for types in {id(label.types): label.types for label in known.values()}.values():
+        if len(types) != default.arity:
             raise InvalidError(
-                f"type mismatch: a label takes {len(label)} operands, the default {len(default)}"
+                f"type mismatch: a label takes {len(types)} operands, the default {default.arity}"
             )
-        # An operand of unknown type stays unknown, so that it can be of a different type for each.
-        v.stack.extend(reversed(v.pop_all(label)))
-    v.pop_all(default)
+        v.pop_all(types)
+        # They are checked again for each: where unreachable, one may be of several types.
+        v.stack, v.height = operands
+    v.pop_all(default.types)
+    v.branch(*(known[depth] for depth in table.labels), default)
     v.stop()
 
 
 def return_(v: Body, imm: Imm) -> None:
     """Spec 3.3.8."""
-    v.pop_all(v.blocks[0].type.results)
+    label = v.blocks[0]
+    v.pop_all(label.types)
+    v.branch(label)
     v.stop()
 
 
 def call(v: Body, imm: Imm) -> None:
     """Spec 3.3.8."""
-    functype = v.context.func(imm[0])
-    v.pop_all(functype.params)
-    v.push_all(functype.results)
+    v.call(v.context.func(imm[0]))
 
 
 def call_indirect(v: Body, imm: Imm) -> None:
@@ -121,8 +133,7 @@ def call_indirect(v: Body, imm: Imm) -> None:
         raise InvalidError(f"type mismatch: call_indirect through a table of {table.element}")
     functype = v.context.type(imm[0])
     v.pop(table.limits.address)
-    v.pop_all(functype.params)
-    v.push_all(functype.results)
+    v.call(functype)
 
 
 # Parametric instructions.
@@ -171,7 +182,7 @@ def _local(v: Body, index: int) -> ValType:
 
 def local_get(v: Body, imm: Imm) -> None:
     """Spec 3.3.5."""
-    v.stack.append(_local(v, imm[0]))
+    v.push(_local(v, imm[0]))
 
 
 def local_set(v: Body, imm: Imm) -> None:

@@ -51,7 +51,7 @@ class Lowered:
     def height_in_call(self, position: int) -> int:
         """How many operands there are while the call at ``position`` is in progress."""
         popped = len(self.calls[position].params)
-        if "tableidx" in self.body[position].op.immediates:
+        if self.body[position].op.indirect:
             # The index of the callee.
             popped += 1
         return self.heights[position] - popped
@@ -125,7 +125,7 @@ def safepoints_of(lowered: Lowered, imported: int, everywhere: bool) -> set[int]
     result = {0, *loops}
     for position in lowered.calls:
         instr = lowered.body[position]
-        if "tableidx" in instr.op.immediates or instr.imm[0] < imported:
+        if instr.op.indirect or instr.imm[0] < imported:
             result.add(position)
     return result
 
@@ -146,17 +146,17 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
     constants = [expr for elem in module.elems for expr in elem.init]
     constants += [g.init for g in module.globals]
     for expr in constants:
-        reachable.update(i.imm[0] for i in expr if i.op.name == "ref.func")
+        reachable.update(i.imm[0] for i in expr if i.op.refers)
     for position, func in enumerate(module.funcs):
         edges = graph[spaces.imported_funcs + position] = set()
         for op, imm, _ in func.body:
-            if op.name == "call":
+            if op.indirect:
+                edges.add(anything)
+            elif op.calls:
                 # What calls back from outside this instance is counted where it crosses.
                 if imm[0] >= spaces.imported_funcs:
                     edges.add(imm[0])
-            elif op.name == "call_indirect":
-                edges.add(anything)
-            elif op.name == "ref.func":
+            elif op.refers:
                 reachable.add(imm[0])
     reachable.difference_update(range(spaces.imported_funcs))
     result: set[int] = set()

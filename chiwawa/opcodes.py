@@ -14,9 +14,9 @@ else lists the instructions. A row says:
 - ``effects``: letters. ``r`` reads state that something else can write (memory, tables, globals),
   ``w`` writes such state, ``t`` can trap. None of these: the result depends on the operands alone.
   ``n`` can make a NaN by arithmetic (spec 4.3.3, nans), whose bits the processor chooses; see
-  ``canonical``.
-- ``kind``: what it has to do with control: ``plain`` nothing, ``open`` opens a construct, ``delimiter``
-  only delimits, ``branch`` leads to labels, ``call`` calls. ``stops``: what follows it is not next.
+  ``canonical``. ``k`` may stand in a constant expression (spec 3.3.9).
+- ``control``: letters. ``o`` opens a construct, ``l`` one whose label is its start, ``d`` only
+  delimits, ``e`` closes one, ``b`` may go on elsewhere, ``c`` calls, ``s`` never goes on with what follows it.
 - ``width``: the bytes that a load or store touches. ``high``: a bound that the result never passes,
   where the type's own is not the tightest.
 
@@ -34,6 +34,7 @@ where a value leaves the program.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -65,8 +66,7 @@ class Op:
     effects: str = ""
     width: int = 0
     high: int | None = None
-    kind: str = "plain"
-    stops: bool = False
+    control: str = ""
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -78,9 +78,54 @@ class Op:
         return f"<{self.name}>"
 
     @cached_property
+    def operands(self) -> tuple[str, ...]:
+        """The operands that its meaning names."""
+        return tuple(o for o in "abc" if re.search(rf"\b{o}\b", self.meaning or ""))
+
+    @cached_property
+    def opens(self) -> bool:
+        """Whether it opens a construct."""
+        return "o" in self.control
+
+    @cached_property
+    def loops(self) -> bool:
+        """Whether it opens a construct that is branched to at its start."""
+        return "l" in self.control
+
+    @cached_property
     def delimits(self) -> bool:
-        """Whether it does nothing but delimit."""
-        return self.kind == "delimiter"
+        """Whether it does nothing but delimit: no boundary lies before it."""
+        return "d" in self.control
+
+    @cached_property
+    def ends(self) -> bool:
+        """Whether it closes a construct."""
+        return "e" in self.control
+
+    @cached_property
+    def calls(self) -> bool:
+        """Whether it calls a function."""
+        return "c" in self.control
+
+    @cached_property
+    def indirect(self) -> bool:
+        """Whether it calls what an element of a table is."""
+        return self.calls and "tableidx" in self.immediates
+
+    @cached_property
+    def parts(self) -> bool:
+        """Whether control may be elsewhere after it: a basic block ends here."""
+        return not set("bcs").isdisjoint(self.control)
+
+    @cached_property
+    def refers(self) -> bool:
+        """Whether it makes a reference to the function that it names."""
+        return "funcidx" in self.immediates and not self.calls
+
+    @cached_property
+    def sets_local(self) -> bool:
+        """Whether it changes a local."""
+        return "localidx" in self.immediates and self.name != "local.get"
 
     @cached_property
     def mnemonic(self) -> str:
@@ -102,19 +147,19 @@ class Op:
 # fmt: off
 TABLE: tuple[Op, ...] = (
     # Control instructions (spec 2.4.8). None has a meaning: `lower` works out where they lead.
-    Op("unreachable", (0x00,), (), None, None, "t", stops=True),
+    Op("unreachable", (0x00,), (), None, None, "t", control="s"),
     Op("nop", (0x01,), (), "->", None),
-    Op("block", (0x02,), ("blocktype",), None, None, kind="open"),
-    Op("loop", (0x03,), ("blocktype",), None, None, kind="open"),
-    Op("if", (0x04,), ("blocktype",), None, None, kind="open"),
-    Op("else", (0x05,), (), None, None, kind="delimiter"),
-    Op("end", (0x0B,), (), None, None, kind="delimiter"),
-    Op("br", (0x0C,), ("labelidx",), None, None, kind="branch", stops=True),
-    Op("br_if", (0x0D,), ("labelidx",), None, None, kind="branch"),
-    Op("br_table", (0x0E,), ("labels",), None, None, kind="branch", stops=True),
-    Op("return", (0x0F,), (), None, None, kind="branch", stops=True),
-    Op("call", (0x10,), ("funcidx",), None, None, "rwt", kind="call"),
-    Op("call_indirect", (0x11,), ("typeidx", "tableidx"), None, None, "rwt", kind="call"),
+    Op("block", (0x02,), ("blocktype",), None, None, control="o"),
+    Op("loop", (0x03,), ("blocktype",), None, None, control="ol"),
+    Op("if", (0x04,), ("blocktype",), None, None, control="ob"),
+    Op("else", (0x05,), (), None, None, control="d"),
+    Op("end", (0x0B,), (), None, None, "k", control="de"),
+    Op("br", (0x0C,), ("labelidx",), None, None, control="bs"),
+    Op("br_if", (0x0D,), ("labelidx",), None, None, control="b"),
+    Op("br_table", (0x0E,), ("labels",), None, None, control="bs"),
+    Op("return", (0x0F,), (), None, None, control="bs"),
+    Op("call", (0x10,), ("funcidx",), None, None, "rwt", control="c"),
+    Op("call_indirect", (0x11,), ("typeidx", "tableidx"), None, None, "rwt", control="c"),
     # Parametric instructions (spec 2.4.4).
     Op("drop", (0x1A,), (), None, None),
     Op("select", (0x1B,), (), None, "a if c else b"),
@@ -123,7 +168,7 @@ TABLE: tuple[Op, ...] = (
     Op("local.get", (0x20,), ("localidx",), None, None),
     Op("local.set", (0x21,), ("localidx",), None, None),
     Op("local.tee", (0x22,), ("localidx",), None, None),
-    Op("global.get", (0x23,), ("globalidx",), None, "glob.raw", "r"),
+    Op("global.get", (0x23,), ("globalidx",), None, "glob.raw", "rk"),
     Op("global.set", (0x24,), ("globalidx",), None, "glob.raw = a", "w"),
     # Table instructions (spec 2.4.6).
     Op("table.get", (0x25,), ("tableidx",), None, "table.raw_get(a)", "rt"),
@@ -155,10 +200,10 @@ TABLE: tuple[Op, ...] = (
     Op("memory.size", (0x3F,), ("memidx",), "-> addr", "mem.size()", "r"),
     Op("memory.grow", (0x40,), ("memidx",), "addr -> addr", "mem.grow(a)", "rw"),
     # Numeric instructions (spec 2.4.1): constants.
-    Op("i32.const", (0x41,), ("i32",), "-> i32", "value"),
-    Op("i64.const", (0x42,), ("i64",), "-> i64", "value"),
-    Op("f32.const", (0x43,), ("f32",), "-> f32", "value"),
-    Op("f64.const", (0x44,), ("f64",), "-> f64", "value"),
+    Op("i32.const", (0x41,), ("i32",), "-> i32", "value", "k"),
+    Op("i64.const", (0x42,), ("i64",), "-> i64", "value", "k"),
+    Op("f32.const", (0x43,), ("f32",), "-> f32", "value", "k"),
+    Op("f64.const", (0x44,), ("f64",), "-> f64", "value", "k"),
     # Comparisons.
     Op("i32.eqz", (0x45,), (), "i32 -> i32", "not a", high=1),
     Op("i32.eq", (0x46,), (), "i32 i32 -> i32", "a == b", high=1),
@@ -294,9 +339,9 @@ TABLE: tuple[Op, ...] = (
     Op("i64.extend16_s", (0xC3,), (), "i64 -> i64", "(((a & 0xFFFF) ^ 0x8000) - 0x8000) & 0xFFFFFFFFFFFFFFFF"),
     Op("i64.extend32_s", (0xC4,), (), "i64 -> i64", "(((a & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000) & 0xFFFFFFFFFFFFFFFF"),
     # Reference instructions (spec 2.4.3).
-    Op("ref.null", (0xD0,), ("reftype",), None, "None"),
+    Op("ref.null", (0xD0,), ("reftype",), None, "None", "k"),
     Op("ref.is_null", (0xD1,), (), None, "a is None", high=1),
-    Op("ref.func", (0xD2,), ("funcidx",), None, "func"),
+    Op("ref.func", (0xD2,), ("funcidx",), None, "func", "k"),
     # Saturating truncations.
     Op("i32.trunc_sat_f32_s", (0xFC, 0), (), "f32 -> i32", "i32_trunc_sat_s(a)"),
     Op("i32.trunc_sat_f32_u", (0xFC, 1), (), "f32 -> i32", "i32_trunc_sat_u(a)"),
@@ -339,7 +384,6 @@ GROUPS: dict[str, str] = {
     "reference": "ref.null, .is_null, .func",
     "parametric": "drop and select",
 }
-_BRANCHES = ("br", "br_if", "br_table", "if", "return")
 _BY_PREFIX = {
     "local": "local",
     "global": "global",
@@ -362,9 +406,12 @@ def groups_of(op: Op) -> frozenset[str]:
     if op.mnemonic in ("drop", "select"):
         return frozenset(("parametric",))
     if not verb:
-        if prefix in ("call", "call_indirect"):
-            return frozenset(("call", "control"))
-        return frozenset(("branch", "control") if prefix in _BRANCHES else ("control",))
+        kinds = {"control"}
+        if op.calls:
+            kinds.add("call")
+        if "b" in op.control:
+            kinds.add("branch")
+        return frozenset(kinds)
     if verb == "const":
         return frozenset(("const",))
     if op.high == 1:

@@ -14,7 +14,7 @@ def points_of(lowered: Lowered, spaces: Spaces) -> Points:
     calls = {}
     for position, functype in lowered.calls.items():
         function: int | None = None
-        if body[position].op.name == "call":
+        if not body[position].op.indirect:
             function = body[position].imm[0]
             assert function is not None
             if function < spaces.imported_funcs:

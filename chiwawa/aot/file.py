@@ -52,7 +52,7 @@ def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
         if everywhere:
             if len(body) > 1:
                 result.add(index)
-        elif any(i.op.name in ("loop", "call", "call_indirect") for i in body):
+        elif any(i.op.loops or i.op.calls for i in body):
             result.add(index)
     return frozenset(result)
 

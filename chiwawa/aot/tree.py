@@ -102,7 +102,7 @@ class _Builder:
                 if position == self.skipped:
                     self.look(position, instr)
                     continue
-                if instr.op.name == "loop":
+                if instr.op.loops:
                     # It is arrived at inside, as often as it comes around.
                     self.loop(position, instr)
                 self.arrive(position, instr)
@@ -111,7 +111,7 @@ class _Builder:
                     self.apply(position, instr)
                 else:
                     rule(self, position, instr)
-            elif instr.op.name in ("end", "else"):
+            elif instr.op.delimits:
                 RULES[instr.op.name](self, position, instr)
         return self.items
 

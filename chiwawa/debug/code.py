@@ -15,7 +15,6 @@ from chiwawa_runtime.errors import BadInput
 Place = tuple[int, int]
 
 _OFFSET = re.compile(r"(.+)\+(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})", re.DOTALL)
-_CALLS = ("call", "call_indirect")
 
 
 class Code:
@@ -64,7 +63,7 @@ class Code:
         return format_instr(self.module, instr, function)
 
     def is_call(self, place: Place) -> bool:
-        return self.instr(place).op.name in _CALLS
+        return self.instr(place).op.calls
 
     def entry(self, function: int) -> Place | None:
         """The first boundary of a function defined here; None where it has no instruction."""
@@ -91,9 +90,7 @@ class Code:
         return {
             (function, instr.offset)
             for position, instr in enumerate(lowered.body)
-            if lowered.reached[position]
-            and instr.op.name in ("local.set", "local.tee")
-            and instr.imm[0] == local
+            if lowered.reached[position] and instr.op.sets_local and instr.imm[0] == local
         }
 
     # Names.

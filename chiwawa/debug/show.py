@@ -178,8 +178,8 @@ def code_lines(
     depth = 0
     yield f"{code.label(place[0])}:"
     for position, instr in enumerate(lowered.body[:last]):
-        name = instr.op.name
-        if name in ("end", "else"):
+        op = instr.op
+        if op.delimits:
             depth -= 1
         if position >= first:
             there = (place[0], instr.offset)
@@ -188,7 +188,7 @@ def code_lines(
             indent = "  " * min(max(depth, 0), _DEEPEST)
             text = printable(code.line(place[0], instr))
             yield f"{arrow}{star} 0x{instr.offset:04x}  {indent}{text}"
-        if name in ("block", "loop", "if", "else"):
+        if op.opens or (op.delimits and not op.ends):
             depth += 1
     if last < len(lowered.body):
         yield f"   … {len(lowered.body) - last} more"

@@ -5,11 +5,6 @@ from __future__ import annotations
 from chiwawa.lower import Lowered
 from chiwawa.validate import Label
 
-#: After these, control may be elsewhere.
-_PARTING = frozenset(
-    ("if", "br", "br_if", "br_table", "return", "unreachable", "call", "call_indirect")
-)
-
 
 def partition(lowered: Lowered) -> list[tuple[int, ...]]:
     """The blocks of a function, as positions in its body, ascending; only boundaries that are
@@ -21,20 +16,19 @@ def partition(lowered: Lowered) -> list[tuple[int, ...]]:
     to its end or has not begun.
     """
     ends = {label.end: label for label in lowered.labels.values()}
+    arms = {label.else_ for label in lowered.labels.values()}
     blocks: list[list[int]] = []
     begins = True
     for position, instr in enumerate(lowered.body):
-        name = instr.op.name
-        if name == "else":
-            begins = True
-        elif name == "end":
+        op = instr.op
+        if op.delimits:
             label = ends.get(position)
-            begins |= label is not None and _joins(label)
+            begins |= position in arms or (label is not None and _joins(label))
         elif lowered.reached[position]:
-            if begins or name == "loop" or position in lowered.safepoints:
+            if begins or op.loops or position in lowered.safepoints:
                 blocks.append([])
             blocks[-1].append(position)
-            begins = name in _PARTING
+            begins = op.parts
     return [tuple(block) for block in blocks]
 
 

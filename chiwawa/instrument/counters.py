@@ -125,10 +125,10 @@ class Counters:
             chosen = f"1 if s{top} else 0" if arms == 2 and name == "br_if" else ""
             chosen = chosen or f"s{top} if s{top} < {arms - 1} else {arms - 1}"
             yield counting(f"a{lowered.index}[{first} + ({chosen})]", 1, reads=True)
-        elif name == "call_indirect" and ("targets" in self.kinds or "tree" in self.kinds):
+        elif instr.op.indirect and ("targets" in self.kinds or "tree" in self.kinds):
             table = f"table{instr.imm[1]}"
             yield calling(f"called({lowered.index}, {instr.offset}, {table}, s{top}, {{}})")
-        elif name == "call" and "tree" in self.kinds:
+        elif instr.op.calls and "tree" in self.kinds:
             if instr.imm[0] < self.imported:
                 yield calling(f"profile.host({instr.imm[0]}, {{}})", reads=False)
         elif "pages" in self.kinds:

@@ -86,7 +86,7 @@ def _entered(
     lowered: Lowered, counts: list[int], back: dict[int, int], position: int
 ) -> int | None:
     """How often an arm was entered that begins at ``position``; None where it is empty."""
-    if lowered.body[position].op.name in ("else", "end"):
+    if lowered.body[position].op.delimits:
         return None
     return max(counts[position] - back.get(position, 0), 0)
 
@@ -129,14 +129,14 @@ def calls_table(observed: Observed) -> Table:
     for index in sorted(observed.counts):
         counts = observed.counts[index]
         for position, instr in enumerate(body_of(observed.module, index)):
-            name = instr.op.name
-            if not counts[position]:
+            op = instr.op
+            if not counts[position] or not op.calls:
                 continue
             place = (index, labels[index], instr.offset)
-            if name == "call":
+            if not op.indirect:
                 callee = instr.imm[0]
                 rows.append((*place, "direct", callee, labels[callee], counts[position]))
-            elif name == "call_indirect":
+            else:
                 targets = observed.targets.get((index, instr.offset), {})
                 rows += [
                     (*place, "indirect", *_callee(target, labels), count)

@@ -99,17 +99,16 @@ def _lines(observed: Observed, index: int, source_of: SourceOf | None) -> list[d
     lines = []
     depth = 1
     for position, instr in enumerate(body_of(module, index)):
-        name = instr.op.name
-        delimits = name in ("else", "end")
-        depth -= name == "end"
+        op = instr.op
+        depth -= op.ends
         lines.append(
             {
                 "offset": instr.offset,
-                "depth": depth - (name == "else"),
+                "depth": depth - (op.delimits and not op.ends),
                 "text": clipped(format_instr(module, instr, index), _LONGEST_LINE),
-                "count": None if delimits else counts[position],
+                "count": None if op.delimits else counts[position],
                 "source": source_of(index, instr.offset) if source_of else None,
             }
         )
-        depth += name in ("block", "loop", "if")
+        depth += op.opens
     return lines

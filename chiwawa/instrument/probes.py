@@ -27,7 +27,6 @@ from chiwawa_runtime.types import ValType
 #: The reasons that a run is given.
 BY_STOP, BY_PROBE = "stop", "probe"
 #: They only delimit: no boundary lies before them.
-DELIMITERS = ("else", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +46,11 @@ class Match:
 
     def check(self, module: Module) -> None:
         """Raise BadInput where this can match nothing in any program, or a place is none."""
-        if self.op is not None and self.op not in BY_NAME:
-            raise BadInput(f"unknown instruction {self.op!r}")
-        if self.op in DELIMITERS:
-            raise BadInput(f"there is no boundary before {self.op}")
+        if self.op is not None:
+            if self.op not in BY_NAME:
+                raise BadInput(f"unknown instruction {self.op!r}")
+            if BY_NAME[self.op].delimits:
+                raise BadInput(f"there is no boundary before {self.op}")
         if self.group is not None and self.group not in GROUPS:
             raise BadInput(f"unknown group {self.group!r}: there are {', '.join(GROUPS)}")
         if isinstance(self.function, int):
@@ -58,7 +58,7 @@ class Match:
         if self.at is not None:
             function, offset = self.at
             body = defined(module, function).body
-            if not any(i.offset == offset and i.op.name not in DELIMITERS for i in body):
+            if not any(i.offset == offset and not i.op.delimits for i in body):
                 raise BadInput(f"function {function} has no boundary at {offset:#06x}")
 
     def accepts(self, names: Sequence[str], function: int, instr: Instr) -> bool:

@@ -151,7 +151,7 @@ class Tracer:
             if "all" in events or not events.isdisjoint(groups_of(instr.op)):
                 yield position, self.site(lowered, position, instr, known)
                 known = not changing
-            if instr.op.name in ("local.set", "local.tee"):
+            if instr.op.sets_local:
                 known = False
 
     def enter(self, lowered: Lowered, locals_: Sequence[Any]) -> None:
@@ -177,7 +177,8 @@ class Tracer:
             line = self.text_line(lowered.index, instr.offset, text, fields)
         else:
             line = self.json_line(lowered.index, instr.offset, text, fields)
-        host = instr.op.name == "call" and instr.imm[0] < self.imported
+        op = instr.op
+        host = op.calls and not op.indirect and instr.imm[0] < self.imported
         source = f"{'trace_host' if host else 'trace'}({line})"
         if "Locals" in fields and lowered.locals and not known:
             source = f"trace_locals[0] = {self.locals_source(lowered)}; {source}"

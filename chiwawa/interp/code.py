@@ -172,6 +172,7 @@ class _Filler:
         self.watches = {} if watches is None else watches.at
         self.lowered = code.lowered
         self.instance = instance
+        #: The end that an ``else`` leads to where it is fallen into.
         self.ends = {x.else_: x.end for x in code.lowered.labels.values() if x.else_ is not None}
 
     def fill(self, segment: Segment) -> None:
@@ -182,26 +183,27 @@ class _Filler:
         while first or position not in at:
             first = False
             op, _, offset = lowered.body[position]
-            name = op.name
-            if name == "else":
+            if position in self.ends:
                 # Fallen into from the first arm: on to the end.
                 segment.next = at[self.ends[position]]
                 break
             for each in self.watches.get(position, ()):
                 handlers.append(each)
                 segment.offsets.append(offset)
-            if name in DELIMITERS:
+            rule = RULES.get(op.name)
+            if op.delimits or (op.opens and rule is None):
                 # Where a boundary is wanted here, it starts a segment of its own.
                 position += 1
                 continue
             if not lowered.reached[position]:
                 break
-            rule = RULES.get(name)
             if rule is not None:
                 rule(self, segment, position)
                 segment.offsets.append(offset)
                 break
-            handlers.append(handler(lowered.body[position], self.instance))
+            heights = lowered.heights
+            pushes = heights[position + 1] > heights[position] - len(op.operands)
+            handlers.append(handler(lowered.body[position], self.instance, pushes))
             segment.offsets.append(offset)
             position += 1
         else:
@@ -264,8 +266,6 @@ class _Filler:
         return Jump(self.code.at[position], label.height, height - label.arity - label.height)
 
 
-#: What only says where something starts or ends. An ``else`` that is fallen into leads to its end.
-DELIMITERS = ("block", "loop", "else", "end")
 #: What changes control, in the table's order.
 RULES = {
     "unreachable": _Filler.unreachable,

@@ -27,15 +27,12 @@ IMMEDIATES = (
 
 
 @cache
-def factory(op: Op, names: tuple[str, ...]) -> Callable[..., Handler]:
-    """A function of what ``names`` stand for to the handler of ``op``."""
+def factory(op: Op, names: tuple[str, ...], pushes: bool) -> Callable[..., Handler]:
+    """A function of what ``names`` stand for to the handler of ``op``, which leaves a result where
+    it ``pushes``."""
     assert op.meaning is not None
     used = [n.id for n in ast.walk(ast.parse(op.meaning)) if isinstance(n, ast.Name)]
-    operands = [o for o in ("a", "b", "c") if o in used]
-    is_assignment = isinstance(ast.parse(op.meaning).body[0], ast.Assign)
-    pushes = not is_assignment and (op.signature is None or bool(op.results))
-    if op.signature is None and op.name in ("table.set", "table.fill"):
-        pushes = False
+    operands = op.operands
     body = []
     if pushes and operands:
         for operand in reversed(operands[1:]):
@@ -151,11 +148,12 @@ RULES: dict[str, Callable[[Instr], Handler]] = {
 }
 
 
-def handler(instr: Instr, instance: Instance) -> Handler:
-    """The handler of ``instr``, which does not change control, in ``instance``."""
+def handler(instr: Instr, instance: Instance, pushes: bool) -> Handler:
+    """The handler of ``instr``, which does not change control, in ``instance``; whether it
+    ``pushes`` a result."""
     rule = RULES.get(instr.op.name)
     if rule is not None:
         return rule(instr)
     env = environment(instr, instance)
     op = canonical(instr.op) if instance.engine.canonical_nans else instr.op
-    return factory(op, tuple(env))(**env)
+    return factory(op, tuple(env), pushes)(**env)

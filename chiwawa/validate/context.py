@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from chiwawa.module import Expr, Module
-from chiwawa.opcodes import BY_NAME
 from chiwawa_runtime.errors import InvalidError
 from chiwawa_runtime.types import (
     FuncType,
@@ -23,7 +22,6 @@ from chiwawa_runtime.types import (
 )
 
 T = TypeVar("T")
-_REF_FUNC = BY_NAME["ref.func"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +102,4 @@ def _declared(module: Module) -> Iterator[int]:
 
 
 def _mentioned(expr: Expr) -> Iterator[int]:
-    return (cast(int, instr.imm[0]) for instr in expr if instr.op is _REF_FUNC)
+    return (cast(int, instr.imm[0]) for instr in expr if instr.op.refers)

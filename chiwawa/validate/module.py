@@ -23,19 +23,6 @@ from chiwawa_runtime.types import (
 
 T = TypeVar("T")
 
-#: What a constant expression may consist of (spec 3.3.9); a global that it reads is immutable.
-CONSTANT = frozenset(
-    {
-        "i32.const",
-        "i64.const",
-        "f32.const",
-        "f64.const",
-        "ref.null",
-        "ref.func",
-        "global.get",
-        "end",
-    }
-)
 MAX_TABLE = (1 << 32) - 1
 #: Pages, by the width of an address.
 MAX_PAGES = {32: 1 << 16, 64: 1 << 48}
@@ -150,9 +137,8 @@ def _memory(memory: MemoryType) -> None:
 def _const(context: Context, expr: Expr, expected: ValType) -> None:
     """Spec 3.3.9: an expression of type ``expected``, and constant."""
     for instr in expr:
-        name = instr.op.name
-        constant = name in CONSTANT
-        index = instr.imm[0] if name == "global.get" else None
+        constant = "k" in instr.op.effects
+        index = instr.imm[0] if constant and "globalidx" in instr.op.immediates else None
         # One that is not there is for the rule of the instruction to refuse.
         if index is not None and index < len(context.globals):
             constant = not context.globals[index].mutable

@@ -144,6 +144,11 @@ class Place:
             self.stat()
 
 
+def is_component(name: bytes) -> bool:
+    """Whether it names something in a directory, and nothing else."""
+    return b"/" not in name and b"\0" not in name and name not in (b"", b".", b"..")
+
+
 def components(path: bytes) -> list[bytes]:
     """Of a path that is not absolute. A slash at the end leaves an empty component."""
     if path.startswith(b"/"):

@@ -25,6 +25,7 @@ from chiwawa_runtime.wasi.abi import (
     REGULAR_FILE,
     WasiError,
 )
+from chiwawa_runtime.wasi.clocks import LAST
 from chiwawa_runtime.wasi.descriptors import OPEN_DIRECTORY, Descriptor
 from chiwawa_runtime.wasi.guest import Guest
 from chiwawa_runtime.wasi.waiting import (
@@ -110,6 +111,7 @@ def _parse(wasi: Wasi, guest: Guest, at: int, waited: int) -> _Subscription:
     else:
         subscription.descriptor = descriptor
         if descriptor.stream is not None:
+            descriptor.stream.settle()
             subscription.handle = descriptor.stream.handle
         elif descriptor.filetype != REGULAR_FILE:
             subscription.handle = descriptor.handle
@@ -140,7 +142,7 @@ def _wait(wasi: Wasi, guest: Guest, subscriptions: list[_Subscription], begun: i
         if guest.pending:
             # Under virtual clocks no time has gone by.
             if not wasi.clock.virtual:
-                wasi.waited = wasi.clock.now(MONOTONIC) - begun
+                wasi.waited = min(wasi.clock.now(MONOTONIC) - begun, LAST)
             raise Interrupted
         seconds = SLICE if left is None else min(SLICE, left / 1e9)
 

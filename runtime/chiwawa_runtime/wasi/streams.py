@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.standard_streams import Nothing
-from chiwawa_runtime.wasi.abi import AGAIN, BADF, CHARACTER_DEVICE, UNKNOWN, WasiError
+from chiwawa_runtime.wasi.abi import AGAIN, BADF, CHARACTER_DEVICE, INVAL, UNKNOWN, WasiError
 from chiwawa_runtime.wasi.waiting import ready, wait
 
 #: A pipe that is ready takes this many bytes without blocking (POSIX's least PIPE_BUF is smaller).
@@ -27,7 +27,7 @@ BROKEN_PIPE = 128 + 13
 class Stream:
     """One of the three. ``file`` is used where there is no host descriptor (``handle`` None)."""
 
-    __slots__ = ("file", "handle", "regular", "terminal")
+    __slots__ = ("_ahead", "file", "handle", "regular", "terminal")
 
     def __init__(self, source: int | BinaryIO | Any) -> None:
         self.file: Any = None
@@ -44,6 +44,8 @@ class Stream:
                 self.handle = None
                 self.file = source
         self.regular = self.terminal = False
+        #: Where a reader is to go on, until it reads.
+        self._ahead: int | None = None
         if self.handle is not None:
             try:
                 self.regular = stat.S_ISREG(os.fstat(self.handle).st_mode)
@@ -59,6 +61,8 @@ class Stream:
     def read(self, n: int, pending: list[str], nonblocking: bool) -> bytes:
         """At most ``n`` bytes, at least one unless at the end. Raises OSError, Interrupted when a
         request comes first, and EAGAIN where that is asked for."""
+        if self._ahead is not None:
+            self.settle()
         if self.handle is None:
             read = getattr(self.file, "read1", self.file.read)
             try:
@@ -110,21 +114,35 @@ class Stream:
 
     def position(self) -> int | None:
         """Where a reader is, or None where there is no such thing."""
+        if self._ahead is not None:
+            return self._ahead
         try:
             if self.handle is not None:
                 return os.lseek(self.handle, 0, os.SEEK_CUR) if self.regular else None
-            return int(self.file.tell()) if self.file.seekable() else None
-        except (OSError, AttributeError):
+            position = int(self.file.tell()) if self.file.seekable() else None
+        except (OSError, AttributeError, ValueError):
             return None
+        return position if position is not None and 0 <= position < 1 << 63 else None
 
     def move(self, position: int) -> None:
-        """Put a reader where it was, where that can be done."""
-        if self.position() is None:
+        """Have a reader go on at ``position``, where that can be done. It is moved when it reads:
+        others may share the host's descriptor, and a restore may yet be refused."""
+        if self.position() is not None:
+            self._ahead = position
+
+    def settle(self) -> None:
+        """Move a reader to where it is to go on. Raises OSError, and EINVAL for a position that
+        there cannot be."""
+        position, self._ahead = self._ahead, None
+        if position is None:
             return
-        if self.handle is not None:
-            os.lseek(self.handle, position, os.SEEK_SET)
-        else:
-            self.file.seek(position)
+        try:
+            if self.handle is not None:
+                os.lseek(self.handle, position, os.SEEK_SET)
+            else:
+                self.file.seek(position)
+        except (ValueError, OverflowError):
+            raise WasiError(INVAL) from None
 
 
 def write_all(handle: int, content: bytes, offset: int | None = None) -> int:

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from chiwawa.aot import Progress, translate, translate_on_demand
+from chiwawa import aot
 from chiwawa.files import replacing
-from chiwawa.instrument import Instruments
 from chiwawa.interp import InterpreterEngine
 from chiwawa.lower import Spaces
 from chiwawa.module import Module
@@ -30,6 +29,9 @@ from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.instance import Engine, Imports, Instance
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from chiwawa.instrument import Instruments
 
 PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")
@@ -56,7 +58,7 @@ def bundle(
 @lru_cache(maxsize=16)
 def _bundle(binary: bytes, granularity: str, polls: bool, canonical_nans: bool) -> Bundle:
     module = load_bytes(binary)
-    return translate_on_demand(
+    return aot.translate_on_demand(
         module,
         program_of(module),
         granularity=granularity,
@@ -84,14 +86,14 @@ def compile_file(
     *,
     granularity: str = "safepoint",
     canonical_nans: bool = False,
-    progress: Progress | None = None,
+    progress: aot.Progress | None = None,
 ) -> None:
     """Translate ``module`` to the Python file ``path``, which appears whole or not at all, or into
     a text file that is open. With ``canonical_nans`` every NaN that its arithmetic makes is the
     canonical one."""
     writing = replacing(path) if isinstance(path, str | Path) else contextlib.nullcontext(path)
     with writing as out:
-        translate(
+        aot.translate(
             module,
             out,
             granularity=granularity,
@@ -151,7 +153,7 @@ def instrumented(
     if path == "interp":
         engine = interpreter(module, granularity, canonical_nans)
     else:
-        translated = translate_on_demand(
+        translated = aot.translate_on_demand(
             module,
             program,
             granularity=granularity,
@@ -174,7 +176,7 @@ def fit(instruments: Instruments, engine: Engine, program: Program) -> None:
     engine.namespace.update(instruments.names)
     granularity, canonical_nans = engine.granularity, engine.canonical_nans
     instruments.refitting = lambda: engine.refit(
-        translate_on_demand(
+        aot.translate_on_demand(
             module, program, granularity=granularity, canonical_nans=canonical_nans, plan=plan
         )
     )
@@ -184,6 +186,8 @@ def equippable(source: Runnable, instance: Instance) -> None:
     """Have the instance know how to get instruments, once it is asked for a probe."""
 
     def equip() -> Instruments:
+        from chiwawa.instrument import Instruments
+
         instruments = Instruments(module_of(source))
         fit(instruments, instance.engine, instance.program)
         return instruments

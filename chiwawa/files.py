@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -28,7 +27,7 @@ def _beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     # In the same folder, so that the renaming never crosses file systems; not by tempfile, whose
     # files are the user's alone.
-    temporary = target.with_name(f".{target.name[:12]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{target.name[:12]}.{os.urandom(6).hex()}.tmp")
     try:
         yield temporary
         temporary.replace(target)

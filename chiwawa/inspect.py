@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chiwawa.instrument.lines import SourceLines, source_lines
+from chiwawa.instrument.lines import source_lines
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
 from chiwawa.wat.strings import format_name, format_string, is_bare_id
@@ -20,6 +20,9 @@ from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.snapshot import Frame, MemoryImage, PlannedCall, Snapshot, TableImage, Value
 from chiwawa_runtime.types import PAGE, Limits, ValType
 from chiwawa_runtime.values import format_value
+
+if TYPE_CHECKING:
+    from chiwawa.instrument.dwarf import SourceLines
 
 #: What ``describe`` returns: dicts, lists, strings, numbers, booleans and None.
 Description = dict[str, Any]

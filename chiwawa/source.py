@@ -18,8 +18,6 @@ from chiwawa.kinds import is_checkpoint, is_generated, other_kind
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
 from chiwawa.validate import validate
-from chiwawa.wat import parse_source
-from chiwawa.wat.tokens import located
 from chiwawa_runtime.errors import (
     BadInput,
     Field,
@@ -52,7 +50,7 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
     if isinstance(source, str) and (_TEXT.match(source) or _NO_PATH.search(source)):
         if source.startswith(_BINARY):
             raise MalformedError("this is a binary module as a str: give bytes")
-        return prepare(parse_source(source))
+        return prepare(_parsed(source))
     try:
         data = Path(source).read_bytes()
     except ValueError:
@@ -82,7 +80,14 @@ def load_bytes(data: bytes) -> Module:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
-    return prepare(parse_source(text))
+    return prepare(_parsed(text))
+
+
+def _parsed(text: str) -> Module | bytes:
+    # Most programs are binary ones, and need nothing of the text format.
+    from chiwawa.wat import parse_source
+
+    return parse_source(text)
 
 
 def prepare(module: Module | bytes) -> Module:
@@ -113,6 +118,8 @@ def _in_text(places: Places | None, module: Module, error: E, field: Field | Non
         error.offset = None
     if places is not None and field is not None:
         error.at = places.find(field, _position(module, field))
+        from chiwawa.wat.tokens import located
+
         located(places.text, error)
     return error
 

@@ -6,11 +6,10 @@ It is the ``Runner`` that ``chiwawa run`` and the debugger bring to ``chiwawa_ru
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chiwawa import api
 from chiwawa.api import Runnable
-from chiwawa.instrument import Instruments
 from chiwawa.program import program_of
 from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.driver import Run
@@ -18,6 +17,9 @@ from chiwawa_runtime.instance import Imports
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.snapshot import Snapshot
 from chiwawa_runtime.wasi import Wasi
+
+if TYPE_CHECKING:
+    from chiwawa.instrument import Instruments
 
 
 class Toolchain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chiwawa.aot import fold
-from chiwawa.aot.emit import text
+from chiwawa.aot.expressions import text
 from chiwawa.aot.fold import Node, const, name
 from chiwawa.aot.usage import environment
 from chiwawa.module import Expr

@@ -6,7 +6,6 @@ It knows how they are written, not what they do.
 from __future__ import annotations
 
 import argparse
-import difflib
 import itertools
 import os
 import re
@@ -73,6 +72,8 @@ class Parser(argparse.ArgumentParser):
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """A question whether a word like ``word`` was meant, where there is one."""
+    import difflib
+
     found = difflib.get_close_matches(word, words, 1)
     return f": did you mean {found[0]}?" if found else ""
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 
 from chiwawa_runtime.errors import CheckpointError
 
@@ -59,6 +58,8 @@ def check_file(path: str | os.PathLike[str]) -> None:
 
 def _begin(path: str | os.PathLike[str]) -> tuple[str, int, str]:
     """The file that ``path`` means, and a temporary one beside it: its descriptor and its path."""
+    import tempfile
+
     try:
         target = os.path.realpath(path)
         try:

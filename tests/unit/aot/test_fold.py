@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa.aot import fold
-from chiwawa.aot.emit import text
+from chiwawa.aot.expressions import text
 from chiwawa.aot.usage import high, usage
 from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.numerics import NAMESPACE

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import HostError as HostError
     from chiwawa_runtime.errors import InvalidError as InvalidError
     from chiwawa_runtime.errors import MalformedError as MalformedError
+    from chiwawa_runtime.errors import RunError as RunError
     from chiwawa_runtime.errors import Trap as Trap
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
@@ -78,6 +79,7 @@ _HOME = {
     "Memory": "chiwawa_runtime.memory",
     "Module": "chiwawa.module",
     "Run": "chiwawa_runtime.driver",
+    "RunError": "chiwawa_runtime.errors",
     "Table": "chiwawa_runtime.table",
     "Trap": "chiwawa_runtime.errors",
     "UnlinkableError": "chiwawa_runtime.errors",
@@ -112,6 +114,7 @@ __all__ = [
     "Module",
     "Probe",
     "Run",
+    "RunError",
     "Table",
     "Tracer",
     "Tracing",

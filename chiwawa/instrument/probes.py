@@ -18,10 +18,10 @@ from chiwawa.lower import Lowered
 from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
 from chiwawa.sites import Site
-from chiwawa_runtime.errors import BadInput, ChiwawaError, HostError, Trap
+from chiwawa_runtime.errors import BadInput, HostError, Trap
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.store import coerce, plain
+from chiwawa_runtime.store import PASSING, coerce, plain
 from chiwawa_runtime.types import ValType
 
 #: The reasons that a run is given.
@@ -401,7 +401,7 @@ class Probes:
         try:
             if probe.match.where is None or probe.match.where(at):
                 probe.action(at)
-        except ChiwawaError:
+        except PASSING:
             raise
         except Exception as error:
             raise HostError(f"a probe: {type(error).__name__}: {error}") from error

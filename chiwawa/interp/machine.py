@@ -7,7 +7,7 @@ between two segments is exactly what a checkpoint says of it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chiwawa.interp.code import (
@@ -30,10 +30,16 @@ from chiwawa.points import points_of
 from chiwawa.sites import Plan
 from chiwawa_runtime.deep import call_with_room
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
-from chiwawa_runtime.instance import Instance, RawFrame, indirect_target
+from chiwawa_runtime.instance import (
+    SEVERAL,
+    Activation,
+    Instance,
+    RawFrame,
+    indirect_target,
+)
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.segments import DEEPEST, Chain, Segments, here
+from chiwawa_runtime.segments import DEEPEST, INTERRUPTED, Chain, here
 from chiwawa_runtime.store import Function
 from chiwawa_runtime.traps import HANDLERS, trap_of
 from chiwawa_runtime.types import ValType
@@ -105,7 +111,7 @@ class InterpreterEngine:
         def enter(*args: Any) -> Chain:
             activation = self.start(function.index, args[:-1], here.base + args[-1])
             while not activation.advance():
-                yield None
+                yield INTERRUPTED if activation.interrupted else None
             results = activation.results
             return None if not results else results[0] if len(results) == 1 else tuple(results)
 
@@ -163,9 +169,12 @@ class Interpretation:
         self.arity = arity
         self.stack: list[Frame] = []
         self.results: list[Any] = []
+        #: A call of another engine's function, on top of all frames.
+        self.other: Activation | None = None
         #: Whether the safepoint where this stopped has been met already.
         self.met = False
         self.repeats = False
+        self.interrupted = False
         #: Where the youngest frame trapped, once it has.
         self.trapped: int | None = None
 
@@ -184,27 +193,46 @@ class Interpretation:
             return
         if function.direct is not None:
             value = function.direct(*args)
+        elif function.call_at is not None:
+            value = function.call_at(depth, args)
         else:
-            value = run_through(function, args, depth)
-        results = self.stack[-1].stack if self.stack else self.results
+            assert engine is not None
+            self.other = engine.start(function.index, args, depth)
+            return
         count = len(function.type.results)
-        if count == 1:
-            results.append(value)
-        elif count:
-            results.extend(value)
-        if self.stack:
-            frame = self.stack[-1]
-            assert frame.segment.next is not None
-            frame.segment = frame.segment.next
+        self.returned([value] if count == 1 else value if count else ())
+
+    def returned(self, results: Iterable[Any]) -> None:
+        """What the youngest frame has called, which was none of ours, has returned."""
+        if not self.stack:
+            self.results.extend(results)
+            return
+        frame = self.stack[-1]
+        frame.stack.extend(results)
+        assert frame.segment.next is not None
+        frame.segment = frame.segment.next
+
+    def advance_other(self) -> bool:
+        """Go on with the call of another engine's function; whether it has returned."""
+        other = self.other
+        assert other is not None
+        if not call_with_room(other.advance):
+            self.interrupted = other.interrupted
+            return False
+        self.other = None
+        self.returned(other.results)
+        return True
 
     def advance(self) -> bool:
         stack = self.stack
-        if not stack:
-            return True
-        self.repeats = False
+        self.repeats = self.interrupted = False
         handlers: Any = iter(())
-        segment = stack[-1].segment
+        segment: Segment = stack[-1].segment if stack else None  # type: ignore[assignment]
         try:
+            if self.other is not None and not self.advance_other():
+                return False
+            if not stack:
+                return True
             names = self.engine.namespace
             while True:
                 frame = stack[-1]
@@ -261,6 +289,8 @@ class Interpretation:
                     function = segment.argument
                     imported = function.instance is not frame.engine.instance
                     self.call(frame, function, segment.deeper, imported)
+                    if self.other is not None and not self.advance_other():
+                        return False
                 elif ending == CALL_INDIRECT:
                     table, functype = segment.argument
                     index = operands.pop()
@@ -270,16 +300,18 @@ class Interpretation:
                     except Interrupted:
                         operands.append(index)
                         raise
+                    if self.other is not None and not self.advance_other():
+                        return False
                 else:
                     assert ending == UNREACHABLE
                     raise Trap("unreachable")
         except Interrupted:
             # The boundary before the call, whose arguments are on the stack again.
             stack[-1].segment = segment
-            self.repeats = True
+            self.repeats = self.interrupted = True
             return False
         except BaseException as error:
-            if self.trapped is None:
+            if self.trapped is None and stack:
                 self.trapped = place(error, segment, handlers)
             raise
 
@@ -299,11 +331,11 @@ class Interpretation:
 
     def frames(self) -> list[RawFrame]:
         result: list[RawFrame] = []
+        if self.other is not None:
+            raise CheckpointError(SEVERAL)
         for frame in reversed(self.stack):
             if frame.engine is not self.engine:
-                raise CheckpointError(
-                    "frames of several instances cannot be written to one checkpoint"
-                )
+                raise CheckpointError(SEVERAL)
             segment = frame.segment
             # A caller waits in the call that ends its segment; the youngest is at its start.
             offset = segment.offsets[-1] if result else segment.offset
@@ -312,18 +344,24 @@ class Interpretation:
 
     def explain(self, error: BaseException) -> BaseException:
         """The trap that ``error`` is, where it is one, with the places of all frames."""
+        # A trap beneath a host function has been told already.
+        told = isinstance(error, Trap) and bool(error.backtrace)
+        if self.other is not None and not told:
+            error = self.other.explain(error)
         trap = trap_of(error)
         if trap is None:
             return error
-        if not trap.backtrace:
-            locations: list[Location] = []
+        if not told:
+            locations = list(trap.backtrace)
             for frame in reversed(self.stack):
-                offset = self.trapped if not locations else frame.segment.offsets[-1]
+                youngest = frame is self.stack[-1]
+                offset = self.trapped if youngest else frame.segment.offsets[-1]
                 index = frame.code.index
                 names = frame.engine.instance.program.function_names
                 locations.append(Location(index, offset or 0, names.get(index)))
             trap.backtrace = tuple(locations)
-            trap.origin = self.stack[-1].engine.instance if self.stack else None
+            if trap.origin is None and self.stack:
+                trap.origin = self.stack[-1].engine.instance
         return trap
 
 
@@ -334,19 +372,3 @@ def place(error: BaseException, segment: Segment, handlers: Any) -> int:
         return segment.offsets[-1]
     # The iterator stands behind the handler that it gave last.
     return segment.offsets[len(segment.handlers) - operator.length_hint(handlers) - 1]
-
-
-def run_through(function: Function, args: list[Any], depth: int) -> Any:
-    """Call a function of the host, or of another engine, which cannot be stopped from here, to its
-    end."""
-    if function.call_at is not None:
-        return function.call_at(depth, args)
-    assert function.enter is not None
-    segments = Segments.of_call(function.enter, args, depth)
-
-    def to_the_end() -> None:
-        while not segments.advance():
-            pass
-
-    call_with_room(to_the_end)
-    return segments.value

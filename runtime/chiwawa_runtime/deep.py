@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from chiwawa_runtime import turns
 from chiwawa_runtime.segments import SEGMENT, UNCOUNTED
 
 #: Python frames that a run may need, with a hundred for the host functions that it calls.
@@ -34,7 +35,7 @@ class _Elsewhere:
     """A call in another thread, and how it ended."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
-        self.function = function
+        self.function = turns.handed_on(function)
         self.outcome: Any = None
         self.failure: BaseException | None = None
         self.context = contextvars.copy_context()
@@ -63,7 +64,8 @@ def call_with_room(function: Callable[[], Any], interrupt: Callable[[], None] | 
     except RuntimeError:
         return function()
     try:
-        job.done.acquire()
+        with turns.Waiting():
+            job.done.acquire()
     except BaseException:
         if interrupt is not None:
             interrupt()

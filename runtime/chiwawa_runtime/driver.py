@@ -6,12 +6,13 @@ stopped as often as it is asked to, and can be written to a checkpoint whenever 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from chiwawa_runtime import capture, checkpoint, hoststate
+from chiwawa_runtime import capture, checkpoint, hoststate, turns
 from chiwawa_runtime.deep import call_with_room
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Trap
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, HostError, RunError, Trap
 from chiwawa_runtime.events import REFIT, Observer, uncounted
 from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
 from chiwawa_runtime.program import Program
@@ -19,6 +20,8 @@ from chiwawa_runtime.requests import Interrupted, Requests
 from chiwawa_runtime.snapshot import Snapshot
 from chiwawa_runtime.store import plain
 
+#: How to get a checkpoint of a program that is running.
+ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
 
@@ -31,7 +34,9 @@ class Wasi(Protocol):
 
 class Run:
     """The calls in ``plan``, one after the other. ``results`` are the last one's, once ``go`` has
-    returned True; i32 and i64 as unsigned ints.
+    returned True; i32 and i64 as unsigned ints. One thread at a time can have it go on, and write
+    it to a checkpoint when it does not; the others are refused. What the program calls may call it
+    back by ``Instance.invoke``, and ask it to stop.
 
     ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
     with a checkpoint and was not trusted: it travels on unread, and so does ``monitors``, what was
@@ -60,28 +65,60 @@ class Run:
         self.context: object = None
         self.rest: object = None
         self.activation: Activation | None = None
-        self.results: list[Any] = []
         #: The function that the results are of.
         self.function: int | None = None
+        #: Whether it has ended: all calls have returned, or there is nothing to go on from.
         self.finished = False
+        self._results: list[Any] = []
+        #: Whether it is going on right now, in whichever thread.
+        self._going = False
+        #: What ended it, if it was no return.
+        self._failure: str | None = None
 
     @property
     def requests(self) -> Requests:
         return self.instance.requests
 
+    @property
+    def results(self) -> list[Any]:
+        """What the last call returned. Raises RunError where it has not."""
+        if not self.finished:
+            raise RunError("there are no results yet: the run has not ended")
+        if self._failure is not None:
+            raise RunError(f"there are no results: the run ended with {self._failure}")
+        return self._results
+
     def go(self) -> bool:
-        """Run until all calls have returned (True) or a request stops it at a safepoint (False);
-        which requests is in ``requests.take()``. Raises Trap, WasiExit, HostError."""
+        """Run until all calls have returned (True), or a request or a host function (by raising
+        ``Interrupted``) stops it at a safepoint (False); which requests is in ``requests.take()``.
+        Raises Trap, WasiExit, HostError, each once: then RunError, as it does where the run is
+        going on already, in another thread or beneath the caller."""
+        turns.begin(self.instance.turns)
+        try:
+            return self.proceed()
+        finally:
+            turns.end(self.instance.turns)
+
+    def proceed(self) -> bool:
+        """``go``, for a thread whose turn it is."""
+        if self._going:
+            raise RunError("the run is going on already, and waits for this call")
+        if self._failure is not None:
+            raise RunError(f"the run has ended with {self._failure}")
         if self.finished:
             return True
         instance = self.instance
+        depth = instance.depth
         if instance.observer is not None:
             instance.observer.resume(self.rest)
         instance.running += 1
+        self._going = True
         try:
             done = call_with_room(self.advance, self.interrupt)
         finally:
+            self._going = False
             instance.running -= 1
+            instance.depth = depth
             if instance.observer is not None:
                 self.rest = instance.observer.rest()
                 if not instance.running and self.refit(instance.observer):
@@ -92,6 +129,28 @@ class Run:
 
     def interrupt(self) -> None:
         self.requests.ask("interrupt")
+
+    def fail(self, error: BaseException) -> None:
+        """What was in the middle of something has no state to go on from."""
+        self.finished = True
+        if isinstance(error, Trap):
+            self._failure = f"a trap: {error.message}"
+        else:
+            self._failure = f"{type(error).__name__}: {error}".removesuffix(": ")
+        if self.instance.observer is not None and self.activation is not None:
+            if isinstance(error, Trap):
+                self.instance.observer.trapped(error)
+            self.instance.observer.leave(self.context)
+
+    def unstoppable(self) -> HostError:
+        """The end of a call that a host function has stopped, and nobody can go on with."""
+        error = HostError(
+            "a host function raised Interrupted, though nothing was asked for: that stops a run "
+            "(chiwawa.start), but no call from Python"
+        )
+        error.__cause__ = Interrupted()
+        self.fail(error)
+        return error
 
     def advance(self) -> bool:
         begun: list[capture.RawCall] = []
@@ -118,34 +177,27 @@ class Run:
                 self.plan = begun + self.plan
                 self.activation = None
                 done = False
-            except Exception as error:
-                self.finished = True
+            except BaseException as error:
                 explained = error if self.activation is None else self.activation.explain(error)
-                if instance.observer is not None and self.activation is not None:
-                    if isinstance(explained, Trap):
-                        instance.observer.trapped(explained)
-                    instance.observer.leave(self.context)
+                self.fail(explained)
                 if explained is error:
                     raise
                 raise explained from None
-            except BaseException:
-                # What was in the middle of something has no state to go on from.
-                self.finished = True
-                if instance.observer is not None:
-                    instance.observer.leave(self.context)
-                raise
             if not done:
+                interrupted = self.activation is None or self.activation.interrupted
+                # Where nobody has asked, a host function wants it.
+                wanted = interrupted and not self.requests.pending
                 if instance.observer is not None:
                     self.tell(instance.observer)
-                if self.requests.pending:
+                if self.requests.pending or wanted:
                     return False
-                # The request was taken by somebody else meanwhile.
+                # What instruments wanted is done; or another instance was asked.
                 self.requests.take()
                 continue
             assert self.activation is not None
             assert self.function is not None
             types = instance.functions[self.function].type.results
-            self.results = list(map(plain, self.activation.results, types))
+            self._results = list(map(plain, self.activation.results, types))
             self.activation = None
 
     def revive(self) -> None:
@@ -179,7 +231,34 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises
-        CheckpointError where there is something that a checkpoint cannot hold."""
+        CheckpointError where it is not stopped, and where there is something that a checkpoint
+        cannot hold."""
+        with self.still():
+            return self.captured()
+
+    def checkpoint(self) -> bytes:
+        """The checkpoint file's bytes, where the run is stopped. Raises CheckpointError."""
+        with self.still():
+            return checkpoint.encode(self.captured())
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """A context in which the program stands still. Raises CheckpointError where it does not."""
+        instance = self.instance
+        try:
+            turns.begin(instance.turns, brief=True)
+        except RunError:
+            raise CheckpointError(f"the program is running in another thread: {ASK}") from None
+        try:
+            if instance.running:
+                raise CheckpointError(f"the program is running, and waits for this call: {ASK}")
+            self._going = True
+            yield
+        finally:
+            self._going = False
+            turns.end(instance.turns)
+
+    def captured(self) -> Snapshot:
         if self.finished:
             raise CheckpointError("the program has ended: there is nothing to write")
         frames = [] if self.activation is None else self.activation.frames()
@@ -194,10 +273,6 @@ class Run:
             host=hoststate.dump(self.carry) if self.carry else self.host,
             monitors=self.monitors if counted is None else counted,
         )
-
-    def checkpoint(self) -> bytes:
-        """The checkpoint file's bytes, where the run is stopped. Raises CheckpointError."""
-        return checkpoint.encode(self.snapshot())
 
 
 def start(
@@ -276,23 +351,31 @@ def restore(
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """Call to the end, whatever is asked for meanwhile: for what a host function calls back, which
     cannot be stopped in the middle. Such a request is met when the host function has returned."""
-    depth, generation = instance.depth, instance.engine.generation
+    turns.begin(instance.turns)
+    generation = instance.engine.generation
+    taken: list[tuple[Instance, str]] = []
     instance.nesting += 1
     try:
         if instance.nesting > MOST_NESTING:
             raise Exhaustion
-        run = Run(instance, [(function, args)], depth=depth)
-        while not run.go():
-            if not instance.running:
-                # No run waits for this call, so nobody else would ever take them.
-                instance.requests.take()
+        run = Run(instance, [(function, args)], depth=instance.depth)
+        while not run.proceed():
+            # As long as they were pending, no host function would wait for anything.
+            reasons = [(i, reason) for i in instance.linked for reason in i.requests.take()]
+            if not reasons:
+                raise run.unstoppable()
+            taken += reasons
         return run.results
     finally:
         instance.nesting -= 1
-        instance.depth = depth
+        for asked, reason in taken:
+            if asked is not instance or instance.running:
+                # Somebody may be there, beneath this call, who can stop.
+                asked.requests.ask(reason)
         if instance.running and instance.engine.generation != generation:
-            # Whoever waits for this call still runs what was prepared before.
+            # It still runs what was prepared before.
             instance.requests.ask(REFIT)
+        turns.end(instance.turns)
 
 
 def instantiate(

@@ -12,6 +12,7 @@
     ├── Trap                    the program did what Wasm forbids; the command line exits 134
     │   └── Exhaustion          the call stack is exhausted
     ├── HostError               a host function raised; ``__cause__`` is what it raised
+    ├── RunError                a run or an instance cannot do now what it was asked to do
     ├── WasiExit                the program asked to end, with a status
     └── Terminated              a signal has ended the program; the command line ends by it too
 
@@ -189,7 +190,16 @@ class Exhaustion(Trap):
 
 
 class HostError(ChiwawaError):
-    """A host function raised something of its own, which is ``__cause__``."""
+    """A host function or a probe raised something of its own, which is ``__cause__``.
+
+    Only what is meant for the program is not wrapped: a ``Trap`` (the program traps there) and a
+    ``WasiExit`` that it raises, the ``HostError`` of a call back, ``Interrupted``, and what is no
+    ``Exception``, such as ``KeyboardInterrupt``."""
+
+
+class RunError(ChiwawaError):
+    """A run or an instance was asked for what it cannot do now: to go on while it is going on, in
+    another thread or beneath the caller; to go on after a trap; results that it has not got."""
 
 
 class WasiExit(ChiwawaError):

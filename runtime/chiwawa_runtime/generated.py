@@ -19,12 +19,13 @@ from typing import Any
 from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.deferred import Deferred
 from chiwawa_runtime.errors import BadInput, CheckpointError, Exhaustion, Location, Trap
-from chiwawa_runtime.instance import Instance, RawFrame, indirect_target
+from chiwawa_runtime.instance import SEVERAL, Instance, RawFrame, indirect_target
 from chiwawa_runtime.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import (
     DEEPER,
+    INTERRUPTED,
     SEGMENT,
     Chain,
     Segment,
@@ -40,7 +41,6 @@ from chiwawa_runtime.types import ValType
 
 #: The name in a namespace of the engine that it is of; no function may be called so.
 ENGINE = "chiwawa_engine"
-SEVERAL = "frames of several instances cannot be written to one checkpoint"
 
 
 def unreachable() -> None:
@@ -327,7 +327,7 @@ def crossing(function: Function) -> Callable[..., Chain]:
                 if again is None:
                     raise
                 callee = again.generator
-            yield None
+            yield INTERRUPTED
 
     return enter_across
 
@@ -341,12 +341,14 @@ class GeneratedActivation:
         self.function = function
         self.results: list[Any] = []
         self.repeats = False
+        self.interrupted = False
 
     def advance(self) -> bool:
-        self.repeats = False
+        self.repeats = self.interrupted = False
         segments = self.segments
         try:
             if not segments.advance():
+                self.interrupted = segments.interrupted
                 return False
         except Interrupted as interrupted:
             youngest = segments.segments[-1]
@@ -354,7 +356,7 @@ class GeneratedActivation:
             if again is None:
                 raise
             segments.segments[-1] = again
-            self.repeats = True
+            self.repeats = self.interrupted = True
             return False
         value = segments.value
         count = len(self.engine.bundle.program.functions[self.function].results)

@@ -18,6 +18,7 @@ from chiwawa_runtime.requests import Requests
 from chiwawa_runtime.segments import Chain, here
 from chiwawa_runtime.store import Function, HostFunction, bind_host, coerce
 from chiwawa_runtime.table import ElemSegment, Table
+from chiwawa_runtime.turns import Turn
 from chiwawa_runtime.types import (
     FuncType,
     GlobalType,
@@ -32,6 +33,9 @@ from chiwawa_runtime.types import (
 Importable = HostFunction | Function | Memory | Table | Global | Callable[..., Any]
 Imports = Mapping[str, Mapping[str, Importable]]
 Extern = Function | Memory | Table | Global
+
+#: Why an activation has no frames that could be written.
+SEVERAL = "frames of several instances cannot be written to one checkpoint"
 
 
 class RawFrame:
@@ -54,6 +58,8 @@ class Activation(Protocol):
     #: Whether the safepoint at which it goes on is one that has been counted already: it was
     #: restored there, or a host function was interrupted.
     repeats: bool
+    #: Whether it stands still since a host function was interrupted.
+    interrupted: bool
 
     def advance(self) -> bool:
         """Run until the call has returned (True) or a request is pending at a safepoint (False).
@@ -116,6 +122,10 @@ class Instance:
         self.depth = 0
         #: How many runs of it are going on, on top of each other.
         self.running = 0
+        #: It, and those whose functions it imports.
+        self.linked: tuple[Instance, ...] = (self,)
+        #: What a thread must have to run it: the turns of all those, its own first.
+        self.turns: tuple[Turn, ...] = (Turn(),)
         #: Instruments, where there are any.
         self.observer: Observer | None = None
         #: Makes instruments for this instance; set by the toolchain, which they belong to.
@@ -154,6 +164,9 @@ class Instance:
             if given.type != spec.type:
                 raise incompatible(spec, str(given.type))
             self.functions.append(given)
+            if given.instance is not None:
+                self.linked = tuple(dict.fromkeys(self.linked + given.instance.linked))
+                self.turns = tuple(instance.turns[0] for instance in self.linked)
         elif isinstance(given, Table) and isinstance(spec.type, TableType):
             size = Limits(given.size(), given.type.limits.max)
             if given.type.element != spec.type.element or not fits(size, spec.type.limits):
@@ -207,7 +220,8 @@ class Instance:
     def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
         """Call the exported function ``name`` to its end; its results, ints unsigned. Raises
         KeyError where there is no such function, TypeError and ValueError for arguments that are
-        not of its types, Trap, WasiExit and HostError."""
+        not of its types, Trap, WasiExit and HostError, and RunError where another thread runs the
+        instance."""
         from chiwawa_runtime.driver import call
 
         index, values = self.prepared(name, args)

@@ -18,7 +18,10 @@ LOOK_EVERY = 100
 
 class Interrupted(Exception):
     """Raised by a host function that was waiting when a request came. The call has had no effect;
-    the program stays at the boundary before it and makes it again when it goes on."""
+    the program stays at the boundary before it and makes it again when it goes on.
+
+    Where no request is pending, it is a request itself: ``Run.go`` returns False. In a call by
+    ``Instance.invoke``, which nobody could go on with, it is a ``HostError`` then."""
 
 
 class Watched(list[str]):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Final, Literal
 
 from chiwawa_runtime.errors import Exhaustion
 from chiwawa_runtime.requests import Interrupted
@@ -28,9 +28,11 @@ DEEPEST = 131_072
 SEGMENT = 100
 #: Functions whose frames do not count, at most, on top of each other.
 UNCOUNTED = 50
-#: What a generator yields: None where a request is pending, and through ``deeper`` a function, its
+#: What a generator yields: None where a request is pending, ``INTERRUPTED`` where a host function
+#: that another instance called was interrupted, and through ``deeper`` a function, its
 #: arguments, and their depth in the segment.
-Asked = tuple[Callable[..., Any], tuple[Any, ...], int] | None
+Asked = tuple[Callable[..., Any], tuple[Any, ...], int] | Literal["interrupted"] | None
+INTERRUPTED: Final = "interrupted"
 Chain = Generator[Asked, Any, Any]
 
 
@@ -122,11 +124,13 @@ class Segments:
     """A call in segments, the oldest first; none are left when it has ended. ``value`` is then what
     it returned."""
 
-    __slots__ = ("segments", "value")
+    __slots__ = ("interrupted", "segments", "value")
 
     def __init__(self, segments: list[Segment]) -> None:
         self.segments = segments
         self.value: Any = None
+        #: Whether it has yielded since a host function was interrupted.
+        self.interrupted = False
 
     @classmethod
     def of_call(cls, function: Callable[..., Chain], args: Sequence[Any], depth: int) -> Segments:
@@ -170,7 +174,8 @@ class Segments:
                         raise
                     value, failure, ended = None, error, True
                     continue
-                if asked is None:
+                if asked is None or asked == INTERRUPTED:
+                    self.interrupted = asked == INTERRUPTED
                     return False
                 value, failure, ended = None, None, False
                 function, args, depth = asked

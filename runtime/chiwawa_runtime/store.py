@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chiwawa_runtime.errors import ChiwawaError, HostError
+from chiwawa_runtime.errors import HostError, Trap, WasiExit
 from chiwawa_runtime.numerics import f32_round
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import Chain
@@ -18,6 +18,10 @@ from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncTy
 
 if TYPE_CHECKING:
     from chiwawa_runtime.instance import Instance
+
+#: What the host raises into a program to end it, and what a call back was ended by. It reaches the
+#: caller as it is; any other exception of the host's is wrapped.
+PASSING = (Trap, WasiExit, HostError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class HostFunction:
     ``call`` gets i32 and i64 as unsigned ints, f32 and f64 as floats, references as they are; with
     ``with_instance`` the importing ``Instance`` comes first. It returns None, one value, or several
     in a sequence, as ``type`` has results (one externref as it is, whatever that is); see
-    ``coerce`` for what is taken. What it raises reaches the caller as the cause of a ``HostError``.
+    ``coerce`` for what is taken. What it raises reaches the caller as the cause of a ``HostError``
+    (see there).
     """
 
     type: FuncType
@@ -129,7 +134,7 @@ def bind_host(host: HostFunction, instance: Instance | None) -> Callable[..., An
             # A comparison's result may still be a bool here.
             plain = [int(a) if i else a for a, i in zip(args, ints, strict=True)]
             return coerce_results(call(*first, *plain), results)
-        except (ChiwawaError, Interrupted):
+        except (*PASSING, Interrupted):
             raise
         except Exception as error:
             raise HostError(f"host function {name}: {type(error).__name__}: {error}") from error

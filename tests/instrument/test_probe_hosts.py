@@ -414,7 +414,7 @@ def test_frames_of_another_instance_in_between_stay_as_they_are(
         path=path,
         granularity=granularity,
     )
-    middle.tables[0].elements[0] = run.instance.tables[0].elements[0]
+    middle.tables[0].set(0, run.instance.tables[0].get(0))
     log: list[Any] = []
 
     def action(at: At) -> None:

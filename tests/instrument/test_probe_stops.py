@@ -15,6 +15,7 @@ from chiwawa import (
     Instruments,
     Match,
     Module,
+    RunError,
     Trap,
     instantiate,
     restore,
@@ -414,7 +415,10 @@ def test_a_run_that_was_broken_off_in_the_middle_has_ended(path: str, export: st
     with pytest.raises(KeyboardInterrupt):
         run.go()
     assert run.finished
-    assert run.results == []
+    with pytest.raises(
+        RunError, match="there are no results: the run ended with KeyboardInterrupt"
+    ):
+        _ = run.results
     with pytest.raises(CheckpointError, match="the program has ended"):
         run.checkpoint()
 

@@ -28,15 +28,18 @@ __all__ = ["csv_text", "document", "function_label", "stats_text", "text"]
 
 #: The widest cell of text, in characters.
 _WIDEST = 60
+#: What a column of text keeps on a narrow screen.
+_NARROWEST = 8
 #: Deeper nodes of a tree are indented no further.
 _DEEPEST = 30
 _TOP_OPCODES = 10
 
 
-def text(tables: Iterable[Table]) -> str:
+def text(tables: Iterable[Table], width: int | None = None) -> str:
     """The tables for people, an empty line between two: a title, aligned columns, and the note.
-    Ends in a newline, unless there is no table."""
-    return "\n".join("\n".join(_lines(found)) + "\n" for found in tables)
+    Where a ``width`` is given, names are cut so that the numbers after them stay on their line, as
+    far as that can be. Ends in a newline, unless there is no table."""
+    return "\n".join("\n".join(_lines(found, width)) + "\n" for found in tables)
 
 
 def stats_text(observed: Observed) -> str:
@@ -49,7 +52,7 @@ def stats_text(observed: Observed) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lines(found: Table) -> list[str]:
+def _lines(found: Table, width: int | None) -> list[str]:
     shown = found.rows[: found.shown]
     lines = [f"{found.name}: {MONITORS[found.name].what}"]
     if shown:
@@ -63,7 +66,7 @@ def _lines(found: Table) -> list[str]:
         numeric = [
             not any(isinstance(cell, str) for cell in column) for column in zip(*shown, strict=True)
         ]
-        lines += _aligned(cells, numeric)
+        lines += _aligned(cells, numeric, width)
     else:
         lines.append("(nothing)")
     if found.note is not None:
@@ -81,12 +84,23 @@ def _cell(column: str, cell: Cell) -> str:
     return clipped(printable(clipped(cell, _WIDEST)), _WIDEST)
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
-    """The rows as lines, each column as wide as its widest cell; ``right``: which are numbers."""
+def _aligned(
+    rows: Sequence[Sequence[str]], right: Sequence[bool], most: int | None = None
+) -> list[str]:
+    """The rows as lines, each column as wide as its widest cell; ``right``: which are numbers.
+    Columns of text give way until a line has at most ``most`` characters."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    excess = 0 if most is None else sum(widths) + 2 * (len(widths) - 1) - most
+    while excess > 0:
+        text_widths = [w for w, number in zip(widths, right, strict=True) if not number]
+        widest = max(text_widths, default=0)
+        if widest <= _NARROWEST:
+            break
+        widths[next(i for i, w in enumerate(widths) if w == widest and not right[i])] -= 1
+        excess -= 1
     return [
         "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
+            cell.rjust(width) if number else clipped(cell, width).ljust(width)
             for cell, width, number in zip(row, widths, right, strict=True)
         ).rstrip()
         for row in rows

@@ -206,8 +206,9 @@ def told(
             source_of = None if lines is None else lines.at
             return json.dumps(document(observed, monitors, source_of, title), indent=1) + "\n"
         tables = [table(name, observed) for name in monitors]
-        return csv_text(tables) if look.form == "csv" else text(tables)
+        return csv_text(tables) if look.form == "csv" else text(tables, width)
 
+    width = terminal_width() if look.monitor_output is None else None
     attempt(instruments.finish)
     observed = instruments.observed()
     if look.stats:
@@ -220,6 +221,14 @@ def told(
         name = module.names.module or title
         attempt(lambda: put(look.speedscope, speedscope(observed, name)))
     return failures
+
+
+def terminal_width() -> int | None:
+    """How many characters a line of stderr has, if it is a terminal that knows."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def put(file: str | None, result: str) -> None:

@@ -559,3 +559,26 @@ def test_a_name_breaks_no_line_of_a_backtrace_or_an_error(
     outcome = cli("run", "wrong.wat", "--monitor", "all")
     assert outcome.status == 2
     assert [line.strip() for line in outcome.err.splitlines()][1:] == ["(func nope))", "^"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no pseudo-terminals")
+def test_tables_fit_the_terminal(tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    name = "long_" * 20
+    (tmp_path / "long.wat").write_text(f'(module (func ${name} (export "_start") (nop)))')
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 72, 0, 0))
+    command = [sys.executable, "-m", "chiwawa", "run", "long.wat", "--monitor", "coverage"]
+    subprocess.run(command, cwd=tmp_path, env=environment(), stderr=slave, check=True, timeout=60)
+    os.close(slave)
+    _, head, row, total = os.read(master, 4096).decode().splitlines()
+    os.close(master)
+    assert max(map(len, (head, row, total))) == 72
+    assert row.endswith("100.00")
+    written = [*command, "--monitor-output", "out.txt"]
+    subprocess.run(written, cwd=tmp_path, env=environment(), check=True, timeout=60)
+    assert len((tmp_path / "out.txt").read_text().splitlines()[1]) > 72

@@ -271,3 +271,22 @@ def test_basic_blocks(everywhere: bool) -> None:
 
 def test_the_blocks_of_a_function_without_boundaries() -> None:
     assert blocks_of(lower(Spaces.of(load("(module (func))")), 0)) == []
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_on_a_narrow_screen_names_give_way_to_the_numbers(width: int) -> None:
+    found = Table(
+        "coverage",
+        ("function", "name", "instructions", "executed", "percent"),
+        [(7, "n" * 60, 19, 15, 78.95), (8, "short", 3, 0, 0.0), (None, "total", 22, 15, 68.18)],
+    )
+    title, head, *rows = text([found], width).splitlines()
+    assert title.startswith("coverage: ")
+    # All that is no name takes 43 characters here, and a name keeps at least eight.
+    most = max(width, 43 + 8)
+    assert all(len(line) <= most for line in (head, *rows))
+    assert [row.split()[-1] for row in rows] == ["78.95", "0.00", "68.18"]
+    assert head.index("percent") + len("percent") == len(rows[0]) == min(most, 43 + 60)
+    assert ("…" in rows[0]) == (most < 43 + 60)
+    assert "short" in rows[1]
+    assert text([found]).splitlines()[2].count("n") == 60

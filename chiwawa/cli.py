@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line. Each command is one function, and imports what it needs when it is called, so
 that ``chiwawa --version`` does not wait for a grammar.
 

@@ -91,6 +91,7 @@ _TEST_EXTRA = 'pip install ".[test]" brings it'
 
 #: All that tests need beside pytest and this project, and who brings it.
 THINGS: Mapping[str, Thing] = {
+    "argcomplete": Thing(package("argcomplete"), _TEST_EXTRA),
     "wasmtime": Thing(package("wasmtime"), _TEST_EXTRA),
     "ziglang": Thing(package("ziglang"), f"compiles C; {_TEST_EXTRA}"),
     "wasm-tools": Thing(program("wasm-tools"), _TEST_EXTRA),

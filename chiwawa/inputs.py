@@ -43,7 +43,10 @@ def naming(file: str) -> Iterator[None]:
 
 def content(file: str) -> bytes:
     """The bytes of a file, or of standard input. Raises OSError."""
-    return sys.stdin.buffer.read() if file == STANDARD else Path(file).read_bytes()
+    if file == STANDARD:
+        return sys.stdin.buffer.read()
+    with open(file, "rb") as source:
+        return source.read()
 
 
 # Reading.
@@ -56,9 +59,16 @@ def load_module(file: str) -> Module:
 
 def module_in(data: bytes, file: str) -> Module:
     from chiwawa.source import load_bytes
+    from chiwawa_runtime.errors import BadInput
 
     with naming(file):
-        return load_bytes(data)
+        try:
+            return load_bytes(data)
+        except BadInput as error:
+            if Path(file).suffix != ".wast":
+                raise
+            message = "it is a script, of which chiwawa wast runs all, and no one module"
+            raise BadInput(message) from error
 
 
 def load_program(file: str) -> Module:

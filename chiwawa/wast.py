@@ -51,6 +51,7 @@ from chiwawa_runtime.globals_ import Global
 from chiwawa_runtime.instance import Importable, Instance
 from chiwawa_runtime.memory import Memory
 from chiwawa_runtime.numerics import f32_bits, f32_from_bits, f32_round, f64_bits, f64_from_bits
+from chiwawa_runtime.reporting import single_line
 from chiwawa_runtime.store import HostFunction
 from chiwawa_runtime.table import Table
 from chiwawa_runtime.types import (
@@ -134,7 +135,7 @@ def format_report(report: Report, *, wordings: bool = False) -> str:
     ]
     if wordings:
         lines.extend(f"  wording: {_format_failure(report.file, w)}" for w in report.wordings)
-    return "\n".join(lines)
+    return "\n".join(map(single_line, lines))
 
 
 def _format_failure(file: str, failure: Failure) -> str:

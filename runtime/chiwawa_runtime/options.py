@@ -338,9 +338,15 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         for option, there in given.items():
             if there:
                 raise UsageError(f"{option} cannot be given with --restore: the checkpoint says it")
+    params = None
+    if parsed.params is not None:
+        try:
+            params = parse_values(parsed.params)
+        except BadInput as error:
+            raise UsageError(f"--params: {error}") from error
     return Options(
         invoke=parsed.invoke,
-        params=None if parsed.params is None else parse_values(parsed.params),
+        params=params,
         args=[*app_args, *rest],
         argv0=parsed.argv0,
         env=[entry for text in parsed.env for entry in _variable(text)],

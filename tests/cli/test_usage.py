@@ -179,6 +179,7 @@ def zoo(cli: Cli, program: Programs, tmp_path: Path) -> Path:
     (tmp_path / "gzipped.wasm").write_bytes(b"\x1f\x8b\x08\0")
     (tmp_path / "module.wasm").write_bytes(program.wasm.read_bytes())
     (tmp_path / "made.py").write_bytes(program.py.read_bytes())
+    (tmp_path / "script.wast").write_text('(module) (assert_return (invoke "f"))')
     (tmp_path / "simd.wat").write_text("(module (func (result v128) v128.const i64x2 0 0))")
     return tmp_path
 
@@ -205,6 +206,11 @@ def zoo(cli: Cli, program: Programs, tmp_path: Path) -> Path:
         (["diff", "checkpoint.bin", "module.wasm"], "module.wasm: not a checkpoint but a module"),
         (["run", "module.wasm", "--restore", "module.wasm"], "module.wasm: not a checkpoint but a"),
         (["inspect", "cut.bin"], "cut.bin: damaged checkpoint"),
+        (["run", "script.wast"], "script.wast: it is a script, of which chiwawa wast runs all"),
+        (["validate", "script.wast"], "script.wast: it is a script, of which chiwawa wast runs"),
+        (["run", ""], "No such file or directory"),
+        (["run", "module.wasm", "--invoke", "sum", "--params", "1"], "--params: a value such as"),
+        (["run", "module.wasm", "--invoke", "sum", "--params", "I32(1"], "--params: a closing par"),
         (["wast", "module.wasm"], "module.wasm: it is a module in the binary format, not a script"),
     ],
 )
@@ -223,6 +229,27 @@ def test_what_is_given_for_something_else_is_named(
 def test_a_checkpoint_is_a_module_where_it_may_be_one(cli: Cli, zoo: Path) -> None:
     assert cli("validate", "checkpoint.bin").status == 0
     assert cli("wasm2wat", "checkpoint.bin").status == 0
+
+
+def test_a_script_of_one_module_is_a_module(cli: Cli, program: Programs, tmp_path: Path) -> None:
+    (tmp_path / "one.wast").write_bytes(program.wat.read_bytes())
+    assert cli("run", "one.wast", *SUM).out == "I64(5050)\n"
+
+
+def test_names_in_reports_of_scripts_are_short_and_printable(cli: Cli, tmp_path: Path) -> None:
+    name = r"\1b[31m" + "x" * 100_000
+    (tmp_path / "s.wast").write_text(f'(module) (assert_return (invoke "{name}"))')
+    outcome = cli("wast", "s.wast")
+    assert outcome.status == 1
+    assert all(line.isprintable() and len(line) < 1100 for line in outcome.out.splitlines())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text on this system")
+def test_a_name_that_is_no_text_is_spelled_out(program: Programs, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.wasm")
+    (tmp_path / name).write_bytes(program.wasm.read_bytes())
+    outcome = python(tmp_path, "-m", "chiwawa", "validate", name)
+    assert outcome == Outcome(0, "\\udcff.wasm: valid\n", "")
 
 
 def test_a_generated_file_may_have_any_name(cli: Cli, zoo: Path) -> None:

@@ -33,11 +33,13 @@ from chiwawa_runtime.errors import InvalidError, MalformedError
 @dataclass(slots=True)
 class Scope:
     """Where code stands: its module, its locals by name, and the labels around it, the innermost
-    last, each a name or None. ``label_names`` has the names of all blocks, by order of opening."""
+    last, each a name or None. ``named`` says of each name where in ``labels`` it stands, since
+    blocks may have the same. ``label_names`` has the names of all blocks, by order of opening."""
 
     context: Context
     locals: dict[str, int] = field(default_factory=dict)
     labels: list[str | None] = field(default_factory=list)
+    named: dict[str, list[int]] = field(default_factory=dict)
     label_names: dict[int, str] = field(default_factory=dict)
     blocks: int = 0
 
@@ -73,10 +75,10 @@ def _resolve_label(scope: Scope, node: Node) -> int:
         return resolve({}, node, "label")
     assert isinstance(node, Token)
     name = lexeme(parse_id, node)
-    for depth, label in enumerate(reversed(scope.labels)):
-        if label == name:
-            return depth
-    raise misplaced(f"unknown label {node}", node)
+    found = scope.named.get(name)
+    if not found:
+        raise misplaced(f"unknown label {node}", node)
+    return len(scope.labels) - 1 - found[-1]
 
 
 def _labels(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
@@ -302,7 +304,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                 place(item.at)  # type: ignore[union-attr]
                 emit(instr)
                 if op is _END:
-                    labels.pop()
+                    _close(scope)
                     flat.pop()
                 else:
                     flat[-1] = False
@@ -320,7 +322,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
             elif holds != _CODE:
                 place(item.at)  # type: ignore[union-attr]
                 emit(_END_INSTR)
-                labels.pop()
+                _close(scope)
             if not outer:
                 place(item.at)  # type: ignore[union-attr]
                 emit(_END_INSTR)
@@ -357,8 +359,15 @@ def _read_header(scope: Scope, op: Op, items: Nodes, i: int) -> tuple[str | None
 def _open(scope: Scope, label: str | None) -> None:
     if label is not None:
         scope.label_names[scope.blocks] = label
+        scope.named.setdefault(label, []).append(len(scope.labels))
     scope.blocks += 1
     scope.labels.append(label)
+
+
+def _close(scope: Scope) -> None:
+    label = scope.labels.pop()
+    if label is not None:
+        scope.named[label].pop()
 
 
 def _check_label(scope: Scope, items: Nodes, i: int) -> int:

@@ -278,6 +278,7 @@ def _func(module: Module, ids: _Ids, index: int, func: Func) -> Iterator[str]:
 def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
     """A function's instructions, indented, without its final ``end``."""
     labels: list[str] = []
+    innermost: dict[str, list[int]] = {}
     blocks = 0
 
     def call(kind: str, index: int) -> str:
@@ -285,7 +286,7 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
             return ids[kind].get(index) or str(index)
         if index < len(labels) and (name := labels[-1 - index]):
             # An inner block of the same name hides this one.
-            return name if name not in labels[len(labels) - index :] else str(index)
+            return name if innermost[name][-1] == len(labels) - 1 - index else str(index)
         return str(index)
 
     margins = ["  " * (depth + 1) for depth in range(_DEEPEST + 1)]
@@ -298,12 +299,13 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
             head = f"{op.mnemonic} {label}" if label else op.mnemonic
             yield f"{margins[min(depth, _DEEPEST)]}{head}{_blocktype(op, imm[0], call)}"
             blocks += 1
+            innermost.setdefault(label, []).append(len(labels))
             labels.append(label)
             depth += 1
         elif op is _END or op is _ELSE:
             yield margins[min(depth - 1, _DEEPEST)] + op.mnemonic
             if op is _END:
-                labels.pop()
+                innermost[labels.pop()].pop()
                 depth -= 1
         else:
             yield margins[min(depth, _DEEPEST)] + _instr(op, imm, call)

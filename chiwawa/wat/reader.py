@@ -21,7 +21,7 @@ from chiwawa.wat.strings import parse_name
 from chiwawa.wat.tokens import Nodes, Token, located, misplaced, placed
 from chiwawa_runtime.errors import MalformedError
 
-_STRING_CONTENT = re.compile(r'(?:[^"\\\x00-\x1f\x7f]|\\.)*')
+_STRING_CONTENT = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\.)*+')
 _IN_COMMENT = ("_COMMENT_OPEN", "_COMMENT_CLOSE", "_COMMENT_TEXT")
 
 
@@ -39,9 +39,9 @@ class _Scanner(Lexer):
             if name not in ignored and name not in _IN_COMMENT[1:]
         )
         comment = "|".join(f"(?P<{name}>{patterns[name]})" for name in _IN_COMMENT)
-        self.skip = re.compile(f"(?:{skip})*")
+        self.skip = re.compile(f"(?:{skip})*+")
         # What is skipped follows the token: it cannot fail, so that nothing is ever tried twice.
-        self.code = re.compile(f"(?:{code})(?:{skip})*")
+        self.code = re.compile(f"(?:{code})(?:{skip})*+")
         self.comment = re.compile(comment)
 
     def lex(self, text: str) -> Iterator[Token]:  # type: ignore[override]
@@ -97,6 +97,9 @@ class _Build(Transformer[Token, Nodes]):
                 raise misplaced("empty annotation id", opening)
         # An inlined rule gives its children to the list around it: none.
         return Tree("annotation", [])
+
+    def _parens(self, children: Nodes) -> Tree[Token]:
+        return Tree("parens", [])
 
 
 @cache

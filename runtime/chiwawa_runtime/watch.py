@@ -142,7 +142,7 @@ class Signals:
                 self.before[signal.SIGINT] = signal.signal(signal.SIGINT, self.interrupt)
             for number in ENDINGS.values() if self.saving else ():
                 # Where it is ignored, as by nohup, or somebody else handles it, it stays so.
-                if signal.getsignal(number) is signal.SIG_DFL:
+                if signal.getsignal(number) is signal.SIG_DFL and not inherits_ignoring(number):
                     self.before[number] = signal.signal(number, self.end)
         return self
 
@@ -180,3 +180,14 @@ class Signals:
         self.requests = requests
         if self.early:
             requests.ask(BY_SIGNAL)
+
+
+def inherits_ignoring(number: int) -> bool:
+    """Whether this process was started with a signal ignored, which PyPy does not say. Known on
+    Linux alone."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            found = next((line for line in status if line.startswith("SigIgn:")), "SigIgn: 0")
+        return bool(int(found.split()[1], 16) >> (number - 1) & 1)
+    except (OSError, ValueError, IndexError):
+        return False

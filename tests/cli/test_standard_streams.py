@@ -26,7 +26,7 @@ CLOSING = """
 import os, sys
 for descriptor in map(int, sys.argv[1].split(",")):
     os.close(descriptor)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 #: Writes "written\n" on the standard output and error, then reads: the status is how many bytes it
@@ -53,7 +53,8 @@ GREETER = r"""
 
 def closing(folder: Path, closed: tuple[int, ...], *command: object) -> Outcome:
     """How Python with these arguments ends, some of its first descriptors having been closed."""
-    arguments = ["-c", CLOSING, ",".join(map(str, closed)), *map(str, command)]
+    numbers = ",".join(map(str, closed))
+    arguments = ["-c", CLOSING, numbers, sys.executable, *map(str, command)]
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,

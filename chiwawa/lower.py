@@ -96,12 +96,13 @@ def lower(spaces: Spaces, index: int, *, everywhere: bool = False) -> Lowered:
     """Lower the function ``index`` (which is defined here, not imported). With ``everywhere``,
     each boundary is a safepoint."""
     func: Func = spaces.module.funcs[index - spaces.imported_funcs]
-    body, boundaries = type_body(spaces.context, func)
+    instrs = func.body
+    body, boundaries = type_body(spaces.context, func, instrs)
     result = Lowered(
         index=index,
         type=spaces.funcs[index],
         locals=tuple(body.locals),
-        body=func.body,
+        body=instrs,
         function=body.block,
         labels=body.labels,
         targets=body.targets,
@@ -149,15 +150,12 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
         reachable.update(i.imm[0] for i in expr if i.op.refers)
     for position, func in enumerate(module.funcs):
         edges = graph[spaces.imported_funcs + position] = set()
-        for op, imm, _ in func.body:
-            if op.indirect:
-                edges.add(anything)
-            elif op.calls:
-                # What calls back from outside this instance is counted where it crosses.
-                if imm[0] >= spaces.imported_funcs:
-                    edges.add(imm[0])
-            elif op.refers:
-                reachable.add(imm[0])
+        summary = func.summary
+        # What calls back from outside this instance is counted where it crosses.
+        edges.update(callee for callee in summary.calls if callee >= spaces.imported_funcs)
+        if summary.indirect:
+            edges.add(anything)
+        reachable.update(summary.refers)
     reachable.difference_update(range(spaces.imported_funcs))
     result: set[int] = set()
     #: How many functions that do not count may be on top of each other from a node on.

@@ -7,7 +7,7 @@ instruction's code offset, because a boundary is named by it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -89,17 +89,85 @@ class Export:
     index: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What there is in a body: which functions it calls by name (``calls``) or makes references to
+    (``refers``), each once; whether it calls through tables, whether it loops, and how many
+    instructions it has."""
+
+    calls: tuple[int, ...]
+    refers: tuple[int, ...]
+    indirect: bool
+    loops: bool
+    length: int
+
+    @classmethod
+    def of(cls, body: Expr) -> Summary:
+        # Nearly all functions are of few instructions, many times over.
+        ops = {instr[0] for instr in body}
+        named: dict[bool, dict[int, None]] = {True: {}, False: {}}
+        for each in ops:
+            if "funcidx" in each.immediates:
+                named[each.calls].update({imm[0]: None for op, imm, _ in body if op is each})
+        return cls(
+            calls=tuple(named[True]),
+            refers=tuple(named[False]),
+            indirect=any(op.indirect for op in ops),
+            loops=any(op.loops for op in ops),
+            length=len(body),
+        )
+
+
 class Func:
     """A function defined here. ``locals`` are those beyond its parameters. ``at`` is where its body
     (its vector of locals) starts, in bytes from the start of the code section's contents, where it
     came from a binary: ``at`` and a code offset make the address that DWARF gives an instruction.
+
+    A large module's instructions take many times the memory of its bytes, and most of its functions
+    are never called. So ``source`` is a body, or what reads that of the function which starts at
+    ``at``, each time that ``body`` is asked for.
     """
 
-    typeidx: int
-    locals: tuple[ValType, ...]
-    body: Expr
-    at: int | None = None
+    __slots__ = ("at", "known", "locals", "source", "typeidx")
+
+    def __init__(
+        self,
+        typeidx: int,
+        locals: tuple[ValType, ...],
+        source: Expr | Callable[[int], Expr],
+        at: int | None = None,
+        summary: Summary | None = None,
+    ) -> None:
+        self.typeidx = typeidx
+        self.locals = locals
+        self.source = source
+        self.at = at
+        self.known = summary
+
+    @property
+    def body(self) -> Expr:
+        """Its instructions, read anew each time where it came from a binary."""
+        if isinstance(self.source, list):
+            return self.source
+        assert self.at is not None
+        return self.source(self.at)
+
+    @property
+    def summary(self) -> Summary:
+        if self.known is None:
+            self.known = Summary.of(self.body)
+        return self.known
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Func):
+            return NotImplemented
+        mine, others = (self.typeidx, self.locals, self.at), (other.typeidx, other.locals, other.at)
+        return mine == others and self.body == other.body
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Func(typeidx={self.typeidx}, locals={self.locals}, body={self.body}, at={self.at})"
 
 
 @dataclass(slots=True)

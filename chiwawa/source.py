@@ -17,7 +17,7 @@ from chiwawa.binary import decode, encode, field_at
 from chiwawa.kinds import is_checkpoint, is_generated, other_kind
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
-from chiwawa.validate import validate
+from chiwawa.validate import BodyChecks, validate
 from chiwawa_runtime.errors import (
     BadInput,
     Field,
@@ -93,19 +93,21 @@ def _parsed(text: str) -> Module | bytes:
 def prepare(module: Module | bytes) -> Module:
     """A module from the text parser, or a binary one, decoded and validated."""
     if isinstance(module, bytes):
-        decoded = decode(module)
-        validate(decoded)
+        checks = BodyChecks()
+        decoded = decode(module, checks)
+        validate(decoded, checks)
         return decoded
     places = module.places
     binary = encode(module)
     # From here on the module is what its bytes say; the other need not be there twice.
     del module
+    checks = BodyChecks()
     try:
-        decoded = decode(binary)
+        decoded = decode(binary, checks)
     except (MalformedError, UnsupportedError) as error:
         raise _in_text(places, Module(), error, field_at(binary, error.offset)) from None
     try:
-        validate(decoded)
+        validate(decoded, checks)
     except (InvalidError, UnsupportedError) as error:
         raise _in_text(places, decoded, error, error.field) from None
     return decoded

@@ -48,11 +48,11 @@ def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
     """The functions that have a safepoint: those with a loop or a call (see ``chiwawa.lower``)."""
     result = set()
     for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs):
-        body = func.body
+        summary = func.summary
         if everywhere:
-            if len(body) > 1:
+            if summary.length > 1:
                 result.add(index)
-        elif any(i.op.loops or i.op.calls for i in body):
+        elif summary.loops or summary.calls or summary.indirect:
             result.add(index)
     return frozenset(result)
 

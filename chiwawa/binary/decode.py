@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chiwawa.binary.names import NAME, read_names
 from chiwawa.binary.reader import Reader
-from chiwawa.binary.sections import SECTIONS, Parts
-from chiwawa.module import Custom, Func, Module
+from chiwawa.binary.sections import SECTIONS, CheckBody, Parts
+from chiwawa.module import Custom, Module
 from chiwawa_runtime.errors import Field
 
 MAGIC = b"\0asm"
@@ -19,8 +19,9 @@ _TAGS = 13
 _COMPONENT = b"\x0d\x00\x01\x00"
 
 
-def decode(data: bytes) -> Module:
-    """The module that ``data`` is the binary of. It is well-formed, not yet validated.
+def decode(data: bytes, check: CheckBody | None = None) -> Module:
+    """The module that ``data`` is the binary of. It is well-formed, not yet validated; ``check``
+    is told of each function's body on the way.
 
     ``Module.binary`` is ``data``; code offsets, ``Func.at`` and ``Data.at`` refer to it. A broken
     name section is ignored. Raises MalformedError, with ``offset`` in bytes, and UnsupportedError
@@ -28,7 +29,7 @@ def decode(data: bytes) -> Module:
     """
     r = Reader(data)
     _preamble(r)
-    parts = Parts(Module(binary=data))
+    parts = Parts(Module(binary=data), check=check)
     module = parts.module
     last = 0
     named = False
@@ -89,12 +90,9 @@ def field_at(data: bytes, offset: int | None) -> Field | None:
 def _join(r: Reader, parts: Parts) -> None:
     """What two sections say together (spec 5.5.16)."""
     module = parts.module
-    if len(parts.typeidxs) != len(parts.codes):
+    if len(module.funcs) != parts.bodies:
         raise r.malformed("function and code section have inconsistent lengths")
     if module.data_count is not None and module.data_count != len(module.datas):
         raise r.malformed("data count and data section have inconsistent lengths")
     if module.data_count is None and parts.exprs.data_use is not None:
         raise r.malformed("data count section required", parts.exprs.data_use)
-    module.funcs = [
-        Func(typeidx, *code) for typeidx, code in zip(parts.typeidxs, parts.codes, strict=True)
-    ]

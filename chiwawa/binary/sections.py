@@ -24,10 +24,12 @@ from chiwawa.module import (
     Elem,
     Export,
     Expr,
+    Func,
     Global,
     Import,
     Instr,
     Module,
+    Summary,
     TypeUse,
 )
 from chiwawa.opcodes import BY_NAME
@@ -39,6 +41,12 @@ from chiwawa_runtime.types import FUNCREF, ValType
 MAX_LOCALS = 50_000
 MAX_LOCALS_IN_ALL = 5_000_000
 
+#: So many bodies that were read again are kept at a time.
+KEPT = 16
+#: Looks at a function's body: takes the module as far as it has been read, the function's position
+#: among those that it defines, and the instructions, which are not kept.
+CheckBody = Callable[[Module, int, Expr], None]
+
 EXTERN_KINDS = ("func", "table", "memory", "global")
 _TAG = 4
 
@@ -49,9 +57,10 @@ class Parts:
 
     module: Module
     exprs: ExprReader = field(default_factory=ExprReader)
-    typeidxs: list[int] = field(default_factory=list)
-    #: Locals, body, and where in the section they are.
-    codes: list[tuple[tuple[ValType, ...], Expr, int]] = field(default_factory=list)
+    #: How many bodies there are.
+    bodies: int = 0
+    #: Looks at each function when its body has been read.
+    check: CheckBody | None = None
     locals_seen: dict[bytes, tuple[ValType, ...]] = field(default_factory=dict)
     locals_in_all: int = 0
 
@@ -87,7 +96,7 @@ def _import(r: Reader) -> Import:
 
 
 def _functions(r: Reader, parts: Parts) -> None:
-    parts.typeidxs = r.vec(Reader.u32)
+    parts.module.funcs = [Func(typeidx, (), []) for typeidx in r.vec(Reader.u32)]
 
 
 def _tables(r: Reader, parts: Parts) -> None:
@@ -169,15 +178,51 @@ def _data_count(r: Reader, parts: Parts) -> None:
 
 def _code(r: Reader, parts: Parts) -> None:
     contents = r.pos
-    for _ in range(r.u32()):
+    source = BodySource(r.data, contents)
+    funcs = parts.module.funcs
+    for index in range(r.u32()):
         start = r.pos
         size = r.length()
         base = r.pos
         r.end = base + size
         local_types = _locals(r, parts)
-        parts.codes.append((local_types, parts.exprs.read(r, base), base - contents))
+        body = parts.exprs.read(r, base)
         if r.pos != r.end:
             raise r.malformed("section size mismatch", start)
+        parts.bodies += 1
+        if index < len(funcs):
+            func = funcs[index]
+            func.locals, func.source, func.at = local_types, source, base - contents
+            func.known = Summary.of(body)
+            if parts.check is not None:
+                parts.check(parts.module, index, body)
+
+
+class BodySource:
+    """Reads bodies again, of a module that was read without a mistake. The last ones are kept."""
+
+    __slots__ = ("contents", "data", "exprs", "kept")
+
+    def __init__(self, data: bytes, contents: int) -> None:
+        self.data = data
+        self.contents = contents
+        self.exprs = ExprReader()
+        self.kept: dict[int, Expr] = {}
+
+    def __call__(self, at: int) -> Expr:
+        """The body of the function that starts at ``at`` in the contents of the code section."""
+        body = self.kept.get(at)
+        if body is None:
+            r = Reader(self.data)
+            base = r.pos = self.contents + at
+            for _ in range(r.u32()):
+                r.u32()
+                read_valtype(r)
+            body = self.exprs.read(r, base)
+            if len(self.kept) >= KEPT:
+                self.kept.clear()
+            self.kept[at] = body
+        return body
 
 
 def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:

@@ -3,6 +3,15 @@ a function's body found out about it."""
 
 from chiwawa.validate.body import Boundaries, Label, Stack
 from chiwawa.validate.context import Context, build_context
-from chiwawa.validate.module import type_body, validate
+from chiwawa.validate.module import BodyChecks, type_body, validate
 
-__all__ = ["Boundaries", "Context", "Label", "Stack", "build_context", "type_body", "validate"]
+__all__ = [
+    "BodyChecks",
+    "Boundaries",
+    "Context",
+    "Label",
+    "Stack",
+    "build_context",
+    "type_body",
+    "validate",
+]

@@ -39,14 +39,40 @@ class _Place:
     expression: int = 0
 
 
-def validate(module: Module) -> None:
+class BodyChecks:
+    """Checks the bodies of a module while it is read, one after the other, so that it never has to
+    be there whole: give it to ``binary.decode``, and then to ``validate``. What is wrong is kept,
+    because something that comes first by the rules may be wrong further on."""
+
+    def __init__(self) -> None:
+        self.context: Context | None = None
+        #: The function, by its position, that is the first to be wrong.
+        self.index = 0
+        self.error: InvalidError | UnsupportedError | None = None
+
+    def __call__(self, module: Module, index: int, body: Expr) -> None:
+        if self.error is not None:
+            return
+        try:
+            if self.context is None:
+                for typeidx in module.func_typeidxs():
+                    _typeuse(module, typeidx)
+                context = build_context(module)
+                # The segments come after the code, and are counted before it.
+                self.context = replace(context, datas=module.data_count or 0)
+            check_expr(_body(self.context, module.funcs[index]), body, PLANS)
+        except (InvalidError, UnsupportedError) as error:
+            self.index, self.error = index, error
+
+
+def validate(module: Module, checks: BodyChecks | None = None) -> None:
     """Raises InvalidError, in the suite's words, unless ``module`` is valid. ``field`` says where;
     ``function`` is the function's index, imports first, and ``offset`` the code offset of the
     instruction at fault; in a constant expression ``function`` is None. UnsupportedError: more
-    than we can hold."""
+    than we can hold. ``checks``, if given, has checked the bodies already."""
     place = _Place()
     try:
-        _module(module, place)
+        _module(module, place, checks)
     except InvalidError as error:
         error.field = Field(place.kind, place.index, place.expression, error.offset)
         if place.kind == "func":
@@ -65,7 +91,7 @@ def _each(place: _Place, kind: str, items: Iterable[T]) -> Iterator[T]:
         yield item
 
 
-def _module(module: Module, place: _Place) -> None:
+def _module(module: Module, place: _Place, checks: BodyChecks | None) -> None:
     for functype in _each(place, "type", module.types):
         _functype(functype)
     for item in _each(place, "import", module.imports):
@@ -96,8 +122,12 @@ def _module(module: Module, place: _Place) -> None:
         _elem(constants, elem, place)
     for data in _each(place, "data", module.datas):
         _data(constants, data)
-    for func in _each(place, "func", module.funcs):
-        _func(context, func)
+    if checks is None:
+        for func in _each(place, "func", module.funcs):
+            check_expr(_body(context, func), func.body, PLANS)
+    elif checks.error is not None:
+        place.kind, place.index, place.expression = "func", checks.index, 0
+        raise checks.error
 
 
 def _typeuse(module: Module, typeidx: int) -> None:
@@ -184,18 +214,14 @@ def _data(context: Context, data: Data) -> None:
         _const(context, data.offset, memory.limits.address)
 
 
-def _func(context: Context, func: Func) -> None:
-    """Spec 3.4.1."""
-    check_expr(_body(context, func), func.body, PLANS)
-
-
 def _body(context: Context, func: Func) -> Body:
+    """Spec 3.4.1."""
     functype = context.type(func.typeidx)
     return Body(context, functype.params + func.locals, functype.results)
 
 
-def type_body(context: Context, func: Func) -> tuple[Body, Boundaries]:
-    """What validation finds out about the body of ``func``, which is valid."""
+def type_body(context: Context, func: Func, instrs: Expr) -> tuple[Body, Boundaries]:
+    """What validation finds out about ``func``, which is valid and whose body is ``instrs``."""
     body, boundaries = _body(context, func), Boundaries()
-    check_expr(body, func.body, PLANS, boundaries)
+    check_expr(body, instrs, PLANS, boundaries)
     return body, boundaries

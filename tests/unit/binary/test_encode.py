@@ -76,7 +76,7 @@ def without_offsets(module: Module) -> Module:
 
     return replace(
         module,
-        funcs=[replace(f, body=bare(f.body), at=None) for f in module.funcs],
+        funcs=[Func(f.typeidx, f.locals, bare(f.body)) for f in module.funcs],
         globals=[replace(g, init=bare(g.init)) for g in module.globals],
         elems=[
             replace(e, offset=bare(e.offset), init=[bare(i) for i in e.init]) for e in module.elems

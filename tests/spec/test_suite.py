@@ -21,9 +21,9 @@ from chiwawa.wast import ExecutionPath, Failure, Report, run_script
 from chiwawa.wat import parse_module, parse_script, print_module
 from chiwawa.wat.script import AssertRefused, AssertTrap, DefineModule, ModuleSource
 from chiwawa_runtime.errors import BadInput
-from tests.need_helpers import testsuite
+from tests import need_helpers
 
-SUITE = Path(testsuite() or "missing")
+SUITE = Path(need_helpers.testsuite() or "missing")
 #: Folders of a checkout that do not speak for the standard.
 ELSEWHERE = {"proposals", "legacy"}
 FILES = sorted(

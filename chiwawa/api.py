@@ -49,22 +49,25 @@ def bundle(
     polls: bool = True,
     canonical_nans: bool = False,
 ) -> Bundle:
-    """The translation of ``module``, in memory, made function by function as they are called. The
-    last few are kept. ``polls`` False leaves the safepoints out: only to measure what they cost.
-    With ``canonical_nans`` every NaN that arithmetic makes is the canonical one."""
-    return _bundle(module.binary, granularity, polls, canonical_nans)
-
-
-@lru_cache(maxsize=16)
-def _bundle(binary: bytes, granularity: str, polls: bool, canonical_nans: bool) -> Bundle:
-    module = load_bytes(binary)
-    return aot.translate_on_demand(
-        module,
-        program_of(module),
-        granularity=granularity,
-        canonical_nans=canonical_nans,
-        polls=polls,
+    """The translation of ``module``, in memory, made function by function as they are called. It
+    is kept as long as the module is. ``polls`` False leaves the safepoints out: only to measure
+    what they cost. With ``canonical_nans`` every NaN that arithmetic makes is the canonical one."""
+    return module.once(
+        ("translation", granularity, polls, canonical_nans),
+        lambda: aot.translate_on_demand(
+            module,
+            program_of(module),
+            granularity=granularity,
+            canonical_nans=canonical_nans,
+            polls=polls,
+        ),
     )
+
+
+@lru_cache(maxsize=4)
+def _embedded(binary: bytes) -> Module:
+    """The module of a generated file."""
+    return load_bytes(binary)
 
 
 def run_source(source: str, filename: str) -> Bundle:
@@ -125,8 +128,7 @@ def engine_for(
     if isinstance(source, Module):
         source = bundle(source, granularity, canonical_nans=canonical_nans)
     elif (source.granularity, source.canonical_nans) != (granularity, canonical_nans):
-        module = load_bytes(source.module)
-        source = bundle(module, granularity, canonical_nans=canonical_nans)
+        source = bundle(module_of(source), granularity, canonical_nans=canonical_nans)
     return source.program, GeneratedEngine(source)
 
 
@@ -140,7 +142,7 @@ def interpreter(module: Module, granularity: str, canonical_nans: bool) -> Inter
 
 def module_of(source: Runnable) -> Module:
     """The module that ``source`` is, or was compiled from."""
-    return load_bytes(source.module) if isinstance(source, Bundle) else source
+    return _embedded(source.module) if isinstance(source, Bundle) else source
 
 
 def instrumented(

@@ -80,8 +80,11 @@ class Spaces:
 
     @classmethod
     def of(cls, module: Module) -> Spaces:
-        context = build_context(module)
-        return cls(module, context, len(context.funcs) - len(module.funcs))
+        def make() -> Spaces:
+            context = build_context(module)
+            return cls(module, context, len(context.funcs) - len(module.funcs))
+
+        return module.once("spaces", make)
 
     @property
     def types(self) -> Sequence[FuncType]:
@@ -139,62 +142,70 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
 
     So a call of a function that cannot recur costs nothing.
     """
-    module = spaces.module
-    anything = -1
-    graph: dict[int, set[int]] = {anything: set()}
-    reachable = graph[anything]
+    return spaces.module.once("recursive", lambda: _recursive_functions(spaces))
+
+
+def _recursive_functions(spaces: Spaces) -> frozenset[int]:
+    module, imported = spaces.module, spaces.imported_funcs
+    # A node for each function, and one for any function that there is a reference to.
+    anything = len(spaces.funcs)
+    reachable: set[int] = set()
     reachable.update(e.index for e in module.exports if e.kind == "func")
     constants = [expr for elem in module.elems for expr in elem.init]
     constants += [g.init for g in module.globals]
     for expr in constants:
         reachable.update(i.imm[0] for i in expr if i.op.refers)
-    for position, func in enumerate(module.funcs):
-        edges = graph[spaces.imported_funcs + position] = set()
+    # What calls back from outside this instance is counted where it crosses.
+    graph: list[Sequence[int]] = [()] * imported
+    for func in module.funcs:
         summary = func.summary
-        # What calls back from outside this instance is counted where it crosses.
-        edges.update(callee for callee in summary.calls if callee >= spaces.imported_funcs)
-        if summary.indirect:
-            edges.add(anything)
+        edges = summary.calls
+        if edges and min(edges) < imported:
+            edges = tuple(callee for callee in edges if callee >= imported)
+        graph.append((*edges, anything) if summary.indirect else edges)
         reachable.update(summary.refers)
-    reachable.difference_update(range(spaces.imported_funcs))
+    graph.append(tuple(reachable.difference(range(imported))))
     result: set[int] = set()
     #: How many functions that do not count may be on top of each other from a node on.
-    uncounted: dict[int, int] = {}
+    uncounted = [0] * len(graph)
     for component in _components(graph):
-        beneath = max(
-            (uncounted[s] for node in component for s in graph[node] if s in uncounted), default=0
-        )
+        beneath = max((uncounted[s] for node in component for s in graph[node]), default=0)
         node = component[0]
         if len(component) > 1 or node in graph[node]:
             result.update(component)
         elif beneath >= UNCOUNTED:
             result.add(node)
-        elif node != anything:
+        elif node >= imported and node != anything:
             beneath += 1
-        uncounted.update(dict.fromkeys(component, beneath))
+        for node in component:
+            uncounted[node] = beneath
     result.discard(anything)
     return frozenset(result)
 
 
-def _components(graph: dict[int, set[int]]) -> Iterator[list[int]]:
+def _components(graph: list[Sequence[int]]) -> Iterator[list[int]]:
     """The strongly connected components, each after those that it leads to: Tarjan's, without
     recursion."""
-    order: dict[int, int] = {}
-    low: dict[int, int] = {}
+    unseen = -1
+    count = 0
+    order = [unseen] * len(graph)
+    low = [unseen] * len(graph)
     on_stack: set[int] = set()
     stack: list[int] = []
-    for root in graph:
-        if root in order:
+    for root in range(len(graph)):
+        if order[root] != unseen:
             continue
         work = [(root, iter(graph[root]))]
-        order[root] = low[root] = len(order)
+        order[root] = low[root] = count
+        count += 1
         stack.append(root)
         on_stack.add(root)
         while work:
             node, edges = work[-1]
             for successor in edges:
-                if successor not in order:
-                    order[successor] = low[successor] = len(order)
+                if order[successor] == unseen:
+                    order[successor] = low[successor] = count
+                    count += 1
                     stack.append(successor)
                     on_stack.add(successor)
                     work.append((successor, iter(graph[successor])))

@@ -7,9 +7,10 @@ instruction's code offset, because a boundary is named by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from chiwawa.opcodes import Op
 from chiwawa.places import Places
@@ -22,6 +23,8 @@ from chiwawa_runtime.types import (
     TableType,
     ValType,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Instr(NamedTuple):
 
 #: Instructions in the binary's flat order, with ``else`` and ``end``, and the last ``end``.
 Expr = list[Instr]
+#: The same, of tuples that are no ``Instr``.
+PlainExpr = list[tuple[Op, tuple[Any, ...], int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +100,15 @@ class Summary:
     (``refers``), each once; whether it calls through tables, whether it loops, and how many
     instructions it has."""
 
-    calls: tuple[int, ...]
-    refers: tuple[int, ...]
+    #: Packed: a large module has a million.
+    calls: Sequence[int]
+    refers: Sequence[int]
     indirect: bool
     loops: bool
     length: int
 
     @classmethod
-    def of(cls, body: Expr) -> Summary:
+    def of(cls, body: Sequence[tuple[Op, tuple[Any, ...], int]]) -> Summary:
         # Nearly all functions are of few instructions, many times over.
         ops = {instr[0] for instr in body}
         named: dict[bool, dict[int, None]] = {True: {}, False: {}}
@@ -110,7 +116,7 @@ class Summary:
             if "funcidx" in each.immediates:
                 named[each.calls].update({imm[0]: None for op, imm, _ in body if op is each})
         return cls(
-            calls=tuple(named[True]),
+            calls=array("I", named[True]) if named[True] else (),
             refers=tuple(named[False]),
             indirect=any(op.indirect for op in ops),
             loops=any(op.loops for op in ops),
@@ -248,7 +254,16 @@ class Module:
     customs: list[Custom] = field(default_factory=list)
     names: Names = field(default_factory=Names)
     binary: bytes = b""
+    #: What others have worked out about it (see ``once``).
+    derived: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
     places: Places | None = field(default=None, compare=False, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` makes of this module, whoever asks for ``key`` first. The module is not
+        changed any more."""
+        if key not in self.derived:
+            self.derived[key] = make()
+        return self.derived[key]  # type: ignore[no-any-return]
 
     def imported(self, kind: type) -> Iterator[Import]:
         """The imports whose ``desc`` is a ``kind``, in order."""

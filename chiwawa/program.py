@@ -14,6 +14,10 @@ from chiwawa_runtime.program import Constant, DataSpec, ElemSpec, ImportSpec, Pr
 
 def program_of(module: Module) -> Program:
     """Everything but code. ``module`` is valid."""
+    return module.once("program", lambda: _program_of(module))
+
+
+def _program_of(module: Module) -> Program:
     spaces = Spaces.of(module)
     imports = []
     for i in module.imports:

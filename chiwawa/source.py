@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from chiwawa.binary import decode, encode, field_at
+from chiwawa.collector import uncollected
 from chiwawa.kinds import is_checkpoint, is_generated, other_kind
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
@@ -94,8 +95,9 @@ def prepare(module: Module | bytes) -> Module:
     """A module from the text parser, or a binary one, decoded and validated."""
     if isinstance(module, bytes):
         checks = BodyChecks()
-        decoded = decode(module, checks)
-        validate(decoded, checks)
+        with uncollected():
+            decoded = decode(module, checks)
+            validate(decoded, checks)
         return decoded
     places = module.places
     binary = encode(module)

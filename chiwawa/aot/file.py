@@ -7,18 +7,17 @@ itself, compressed. The same module gives the same bytes.
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TextIO
 
 from chiwawa.aot.constants import constant, reference
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.function import Translated, translate_function
 from chiwawa.aot.options import Options
+from chiwawa.collector import uncollected
 from chiwawa.lower import Spaces, recursive_functions
 from chiwawa.module import Module, TypeUse
 from chiwawa.points import points_of
@@ -128,19 +127,6 @@ def translate(
         if progress is not None:
             progress(total, total)
         write_tables(module, options, rows, granularity, out)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without Python's collector of cycles: the trees made here have none, and it would walk the
-    whole module again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def described(module: Module) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_heaptype, read_valtype
-from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg
+from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg, PlainExpr
 from chiwawa.opcodes import BY_CODE, TABLE, Op
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.leb import decode_s, decode_u
@@ -130,11 +130,14 @@ class ExprReader:
     def read(self, r: Reader, base: int) -> Expr:
         """The expression at ``r``, up to and with its last ``end``; code offsets count from
         ``base``, a position."""
+        return list(map(Instr._make, self.read_plain(r, base)))
+
+    def read_plain(self, r: Reader, base: int) -> PlainExpr:
+        """The same as plain tuples, which are made and let go several times faster."""
         data = r.data
         pos = r.pos
-        body: Expr = []
+        body: PlainExpr = []
         append = body.append
-        new = tuple.__new__
         plans = _PLANS
         small = _SMALL
         imm: tuple[object, ...]
@@ -166,7 +169,7 @@ class ExprReader:
                 elif kind == _MEMARG:
                     imm, pos = self._memarg(data, pos)
                 elif kind == _END:
-                    append(new(Instr, (op, _NO_IMMEDIATE, at - base)))
+                    append((op, _NO_IMMEDIATE, at - base))
                     if not blocks:
                         r.pos = pos
                         return body
@@ -202,7 +205,7 @@ class ExprReader:
                     r.pos = pos
                     op, imm = self._other(r, kind, op, at)
                     pos = r.pos
-                append(new(Instr, (op, imm, at - base)))
+                append((op, imm, at - base))
         except IndexError:
             raise r.malformed("unexpected end of section or function", len(data)) from None
 

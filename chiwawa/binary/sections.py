@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from chiwawa.binary.expressions import ExprReader
 from chiwawa.binary.reader import Reader
@@ -29,6 +30,7 @@ from chiwawa.module import (
     Import,
     Instr,
     Module,
+    PlainExpr,
     Summary,
     TypeUse,
 )
@@ -45,7 +47,7 @@ MAX_LOCALS_IN_ALL = 5_000_000
 KEPT = 16
 #: Looks at a function's body: takes the module as far as it has been read, the function's position
 #: among those that it defines, and the instructions, which are not kept.
-CheckBody = Callable[[Module, int, Expr], None]
+CheckBody = Callable[[Module, int, PlainExpr], None]
 
 EXTERN_KINDS = ("func", "table", "memory", "global")
 _TAG = 4
@@ -169,7 +171,12 @@ _END = BY_NAME["end"]
 
 def ref_func(funcidx: int) -> Expr:
     """The constant expression that a function index in an element segment is short for."""
-    return [Instr(_REF_FUNC, (funcidx,), 0), Instr(_END, (), 1 + len(encode_u(funcidx)))]
+    return [Instr(_REF_FUNC, (funcidx,), 0), _end(1 + len(encode_u(funcidx)))]
+
+
+@cache
+def _end(offset: int) -> Instr:
+    return Instr(_END, (), offset)
 
 
 def _data_count(r: Reader, parts: Parts) -> None:
@@ -186,7 +193,7 @@ def _code(r: Reader, parts: Parts) -> None:
         base = r.pos
         r.end = base + size
         local_types = _locals(r, parts)
-        body = parts.exprs.read(r, base)
+        body = parts.exprs.read_plain(r, base)
         if r.pos != r.end:
             raise r.malformed("section size mismatch", start)
         parts.bodies += 1

@@ -90,8 +90,9 @@ class InterpreterEngine:
 
     def attach(self, instance: Instance) -> None:
         self.instance = instance
+        making = self.entering
         for function in instance.functions[self.spaces.imported_funcs :]:
-            function.enter = self.entering(function)
+            function.making = making
 
     def refit(self) -> None:
         """Ask the plan anew, for calls from now on. Frames stay as they are until revived."""

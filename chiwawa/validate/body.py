@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chiwawa.module import Expr
 from chiwawa.opcodes import ADDR, TABLE, Op
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
@@ -290,7 +289,10 @@ def build_plans(rules: dict[str, Rule], checks: dict[tuple[str, ...], Check]) ->
 
 
 def check_expr(
-    body: Body, expr: Expr, plans: dict[int, Plan], boundaries: Boundaries | None = None
+    body: Body,
+    expr: Sequence[tuple[Op, Any, int]],
+    plans: dict[int, Plan],
+    boundaries: Boundaries | None = None,
 ) -> None:
     """Check ``expr``, and note in ``boundaries`` what is known at each of its boundaries. Raises
     InvalidError, with the ``offset`` of the instruction at fault."""

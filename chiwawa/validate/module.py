@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
-from chiwawa.module import Data, Elem, Expr, Func, Module, TypeUse
+from chiwawa.module import Data, Elem, Expr, Func, Module, PlainExpr, TypeUse
 from chiwawa.validate.body import Body, Boundaries, check_expr
 from chiwawa.validate.context import Context, build_context, matches
 from chiwawa.validate.rules import PLANS
@@ -50,7 +50,7 @@ class BodyChecks:
         self.index = 0
         self.error: InvalidError | UnsupportedError | None = None
 
-    def __call__(self, module: Module, index: int, body: Expr) -> None:
+    def __call__(self, module: Module, index: int, body: PlainExpr) -> None:
         if self.error is not None:
             return
         try:

@@ -310,7 +310,7 @@ def crossing(function: Function) -> Callable[..., Chain]:
 
     def enter(*args: Any) -> Chain:
         # Looked up each time: instruments may have had it prepared anew.
-        return function.enter(*args)  # type: ignore[misc]
+        return function.enter(*args)
 
     def enter_across(*args: Any) -> Chain:
         *values, depth = args

@@ -47,7 +47,19 @@ class Function:
     whose last argument is the depth in its segment; ``call_at`` calls a host function from a depth
     in the call stack."""
 
-    __slots__ = ("call_at", "direct", "enter", "host", "index", "instance", "name", "type")
+    __slots__ = (
+        "call_at",
+        "direct",
+        "enter",
+        "host",
+        "index",
+        "instance",
+        "making",
+        "name",
+        "type",
+    )
+
+    enter: Callable[..., Chain]
 
     def __init__(
         self,
@@ -64,8 +76,15 @@ class Function:
         self.name = name
         self.host = host
         self.direct: Callable[..., Any] | None = None
-        self.enter: Callable[..., Chain] | None = None
+        #: Makes ``enter`` when it is first wanted, where it is not there from the start.
+        self.making: Callable[[Function], Callable[..., Chain]] | None = None
         self.call_at: Callable[[int, Sequence[Any]], Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "enter" or self.making is None:
+            raise AttributeError(name)
+        self.enter = self.making(self)
+        return self.enter
 
     def __repr__(self) -> str:
         return f"<function {self.name or self.index} {self.type}>"

@@ -221,7 +221,6 @@ def without(places: list[tuple[dict[Any, Any], Any]]) -> Callable[[], None]:
 @pytest.mark.parametrize("op", TABLE, ids=lambda op: op.name)
 def test_without_its_typing_it_does_nothing(op: Op, path: str) -> None:
     right = outcome(op, path)
-    api._bundle.cache_clear()
     back = without([(validation.PLANS, id(op))])
     try:
         assert outcome(op, path) != right
@@ -235,7 +234,6 @@ def test_without_its_typing_it_does_nothing(op: Op, path: str) -> None:
 )
 def test_without_its_rule_it_does_nothing(op: Op, path: str) -> None:
     right = outcome(op, path)
-    api._bundle.cache_clear()
     rules: list[dict[str, Any]] = [tree.RULES] if path == "aot" else [handlers.RULES, code.RULES]
     back = without([(each, op.name) for each in rules])
     try:
@@ -249,7 +247,6 @@ def test_without_its_rule_it_does_nothing(op: Op, path: str) -> None:
 )
 def test_without_its_rule_it_is_not_translated(op: Op) -> None:
     right = outcome(op, "aot")
-    api._bundle.cache_clear()
     back = without([(tree.RULES, op.name)])
     try:
         assert outcome(op, "aot") != right

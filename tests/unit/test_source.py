@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chiwawa.api import start
+from chiwawa.binary import decode
+from chiwawa.module import Summary
 from chiwawa.source import load
 from chiwawa_runtime.errors import InvalidError, MalformedError, UnsupportedError
 
+ROOT = Path(__file__).resolve().parents[2]
 BINARY = b"\0asm\1\0\0\0"
 TEXT = '(module (func $f (export "f") (result i32) (i32.const 1)))'
 
@@ -148,3 +151,34 @@ def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
     (tmp_path / "empty.wasm").write_bytes(b"")
     with pytest.raises(MalformedError, match="it is empty"):
         load(tmp_path / "empty.wasm")
+
+
+def test_a_body_is_read_again_as_it_was_when_the_module_was() -> None:
+    """Only the bytes of functions are kept, and what the call graph needs."""
+    for file in sorted((ROOT / "samples").glob("*.wasm")):
+        module = load(file)
+        data = file.read_bytes()
+        bodies: list[object] = []
+        decode(data, lambda _, index, body: bodies.append((index, body)))  # noqa: B023
+        assert bodies == [(i, func.body) for i, func in enumerate(module.funcs)]
+        assert all(func.body == func.body for func in module.funcs)
+        for func in module.funcs:
+            assert func.summary == Summary.of(func.body)
+            assert not isinstance(func.source, list)
+
+
+def test_what_is_wrong_with_the_module_comes_before_what_is_wrong_in_a_body() -> None:
+    """A body is checked before what follows the code has been read."""
+    body = "01 04 00 6a 1a 0b"  # i32.add of nothing
+    head = "00 61 73 6d 01 00 00 00 01 04 01 60 00 00 03 02 01 00"
+    wrong = bytes.fromhex(f"{head} 0a {len(bytes.fromhex(body)):02x} {body}")
+    with pytest.raises(InvalidError, match="type mismatch"):
+        load(wrong)
+    with pytest.raises(MalformedError):
+        load(wrong + b"\x0b\x05\x01")
+    data = bytes.fromhex("05 03 01 00 01")
+    segment = bytes.fromhex("0b 07 01 00 42 00 0b 01 61")  # at an i64
+    with pytest.raises(InvalidError, match="type mismatch") as caught:
+        load(wrong[:18] + data + wrong[18:] + segment)
+    assert caught.value.field is not None
+    assert caught.value.field.kind == "data"

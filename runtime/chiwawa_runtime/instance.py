@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from chiwawa_runtime.arithmetic import require_single_rounding
 from chiwawa_runtime.errors import Trap, UnlinkableError, UnsupportedError
 from chiwawa_runtime.events import Observer
 from chiwawa_runtime.globals_ import Global
@@ -109,6 +110,7 @@ class Instance:
     where an active segment lies out of bounds. The start function is not run here."""
 
     def __init__(self, program: Program, imports: Imports, engine: Engine) -> None:
+        require_single_rounding()
         self.program = program
         self.engine = engine
         self.requests = Requests()

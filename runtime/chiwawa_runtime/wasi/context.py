@@ -106,10 +106,11 @@ class Wasi:
         """Another directory below which the guest may open files. Raises BadInput."""
         try:
             handle = open_root(host_path)
+            place = os.path.abspath(os.fsencode(host_path))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise BadInput(f"cannot open the directory {os.fspath(host_path)}: {reason}") from None
-        root = Root(len(self.roots), _string(guest_path, "directory"), handle, ro)
+        root = Root(len(self.roots), _string(guest_path, "directory"), handle, ro, place)
         self.roots.append(root)
         return root
 

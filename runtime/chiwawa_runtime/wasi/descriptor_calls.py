@@ -24,6 +24,7 @@ from chiwawa_runtime.wasi.abi import (
     NAMETOOLONG,
     NOTCAPABLE,
     NOTDIR,
+    NOTSUP,
     PRESTAT,
     REALTIME,
     Filestat,
@@ -166,8 +167,26 @@ def fd_prestat_dir_name(wasi: Wasi, guest: Guest, fd: int, path: int, path_len: 
 
 def _listing(descriptor: Descriptor) -> list[bytes]:
     """Names in an order that does not depend on the host, so that positions can be carried."""
-    names = os.listdir(descriptor.handle)
+    by_handle = os.listdir in os.supports_fd
+    names = os.listdir(descriptor.handle) if by_handle else _listing_by_path(descriptor)
     return [b".", b"..", *sorted(os.fsencode(name) for name in names)]
+
+
+def _listing_by_path(descriptor: Descriptor) -> list[bytes]:
+    """Names, on hosts that list no descriptors, as WASI. ENOTSUP where what is at the path is not
+    what the descriptor is of, before as after."""
+    root = descriptor.root
+    assert root is not None
+    path = os.path.join(root.host_path, descriptor.path)
+    here = os.fstat(descriptor.handle)
+    names: list[bytes] = []
+    for listed in (False, True):
+        found = os.stat(path, follow_symlinks=False) if descriptor.path else os.stat(path)
+        if (found.st_dev, found.st_ino) != (here.st_dev, here.st_ino):
+            raise WasiError(NOTSUP)
+        if not listed:
+            names = os.listdir(path)
+    return names
 
 
 def _entry(wasi: Wasi, descriptor: Descriptor, name: bytes) -> tuple[int, int] | None:

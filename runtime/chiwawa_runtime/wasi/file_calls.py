@@ -231,12 +231,16 @@ def fd_pwrite(
 
 
 def _set_append(handle: int, append: bool) -> None:
-    # Only hosts that can give a guest directories have this module.
-    import fcntl
-
+    """ENOTSUP where the host cannot change that of an open file: WASI says so, Pyodide does not."""
+    try:
+        import fcntl
+    except ImportError:
+        raise WasiError(NOTSUP) from None
     flags = fcntl.fcntl(handle, fcntl.F_GETFL)
     flags = flags | os.O_APPEND if append else flags & ~os.O_APPEND
     fcntl.fcntl(handle, fcntl.F_SETFL, flags)
+    if bool(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_APPEND) != append:
+        raise WasiError(NOTSUP)
 
 
 def fd_seek(wasi: Wasi, guest: Guest, fd: int, offset: int, whence: int, newoffset: int) -> int:

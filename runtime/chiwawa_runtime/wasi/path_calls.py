@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from chiwawa_runtime.wasi.abi import (
     NONBLOCK,
     NOTCAPABLE,
     NOTDIR,
+    NOTSUP,
     OPEN_DIRECTORY,
     PATH_CREATE_DIRECTORY,
     PATH_CREATE_FILE,
@@ -72,7 +74,9 @@ if TYPE_CHECKING:
 #: directories one below the other comes deeper than a host's path can say.
 _LONGEST = 1 << 16
 # Without O_NONBLOCK the opening of a FIFO would wait where no request can interrupt it.
-_ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY if os.name == "posix" else 0
+_ALWAYS = 0
+for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"):
+    _ALWAYS |= getattr(os, _name, 0)
 
 
 def _directory(wasi: Wasi, fd: int, rights: int) -> tuple[Descriptor, Root]:
@@ -94,6 +98,12 @@ def open_here(place: Place, flags: int, pending: list[str], nonblocking: bool = 
     """A host descriptor for what ``place`` names. A FIFO without a reader is waited for, unless
     ``nonblocking``; raises Interrupted when a request comes meanwhile, and otherwise OSError or
     WasiError."""
+    if sys.platform == "wasi" and flags & os.O_WRONLY and not flags & (os.O_CREAT | os.O_DIRECTORY):
+        # wasmtime has a file below a directory that is open to be read be written only where it
+        # might be created, and says so at the first write.
+        if stat.S_ISDIR(place.stat().st_mode):
+            raise WasiError(ISDIR)
+        flags |= os.O_CREAT
     while True:
         try:
             return os.open(place.name, flags | _ALWAYS, 0o666, dir_fd=place.handle)
@@ -313,6 +323,8 @@ def path_symlink(
 
 def _hard_link(old: Place, new: Place) -> None:
     """A second name for what ``old`` names, were it a symbolic link."""
+    if not hasattr(os, "link"):
+        raise WasiError(NOTSUP)
     before = old.stat()
     try:
         os.link(

@@ -40,12 +40,13 @@ _OPEN_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_C
 @dataclass(slots=True)
 class Root:
     """A directory that the guest was given. ``index`` is its place among those, ``handle`` a host
-    descriptor that lives as long as the guest."""
+    descriptor that lives as long as the guest, ``host_path`` what that was opened by."""
 
     index: int
     guest_path: bytes
     handle: int
     read_only: bool
+    host_path: bytes = b"."
 
     def must_be_writable(self) -> None:
         """EPERM where the guest may change nothing."""

@@ -29,8 +29,7 @@ def ready(reading: list[int], writing: list[int], seconds: float) -> dict[int, i
             time.sleep(seconds)
         return {}
     if not hasattr(select, "poll"):
-        r, w, _ = select.select(reading, writing, [], max(seconds, 0))
-        return {fd: (READABLE if fd in r else 0) | (WRITABLE if fd in w else 0) for fd in {*r, *w}}
+        return _selected(reading, writing, seconds)
     poller = select.poll()
     masks: dict[int, int] = {}
     for fd in reading:
@@ -40,6 +39,32 @@ def ready(reading: list[int], writing: list[int], seconds: float) -> dict[int, i
     for fd, mask in masks.items():
         poller.register(fd, mask)
     return dict(poller.poll(max(0, int(seconds * 1000 + 0.999))))
+
+
+def _selected(reading: list[int], writing: list[int], seconds: float) -> dict[int, int]:
+    """As ``ready``, by ``select``. That of Windows takes sockets only: what else there is counts as
+    ready, and who then reads it waits in the host, where no request interrupts it."""
+    others = [fd for fd in {*reading, *writing} if not _selectable(fd)]
+    r, w, _ = select.select(
+        [fd for fd in reading if fd not in others],
+        [fd for fd in writing if fd not in others],
+        [],
+        0 if others else max(seconds, 0),
+    )
+    readable, writable = {*r, *(fd for fd in reading if fd in others)}, {*w}
+    writable.update(fd for fd in writing if fd in others)
+    return {
+        fd: (READABLE if fd in readable else 0) | (WRITABLE if fd in writable else 0)
+        for fd in readable | writable
+    }
+
+
+def _selectable(fd: int) -> bool:
+    try:
+        select.select([fd], [], [], 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def wait(handle: int, pending: list[str], *, writing: bool = False) -> None:

@@ -7,8 +7,10 @@ tree is made by ``tree`` and read by ``structure``.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from chiwawa.aot.fold import Node
 from chiwawa.validate import Label
@@ -17,13 +19,14 @@ from chiwawa.validate import Label
 @dataclass(slots=True, eq=False)
 class Surveyed:
     """What is known of an item once its tree has been surveyed: how many places in it can be
-    resumed at and the last of them, the labels that branches in it lead to, whether loops are in
-    it."""
+    resumed at and the last of them, whether loops are in it, and which branches are: those from
+    number ``first`` up to, but not with, ``after``."""
 
     count: int = field(init=False, default=0)
     last: int = field(init=False, default=0)
-    aims: frozenset[Label] = field(init=False, default=frozenset())
     loops: bool = field(init=False, default=False)
+    first: int = field(init=False, default=0)
+    after: int = field(init=False, default=0)
 
 
 @dataclass(slots=True, eq=False)
@@ -128,49 +131,78 @@ class Mark(Surveyed):
     label: Label
     code: int
 
-    def __post_init__(self) -> None:
-        # Marks are made after the survey, and hold nothing.
-        self.count = self.last = 0
-        self.aims = frozenset()
-        self.loops = False
-
 
 #: An item in a sequence whose blocks are in line.
 Flat = Item | Mark
 
 
-def survey(items: Sequence[Flat]) -> int:
-    """Fill in what ``Surveyed`` says of each item; how deep loops nest."""
-    deepest = 0
-    for item in items:
-        item.count = item.last = 0
-        item.aims = frozenset()
-        item.loops = False
+class Survey:
+    """What is known of a tree as a whole: how deep loops nest in it, and which branches lead to a
+    label, by their numbers. Each item is told what ``Surveyed`` says of it.
+
+    A set of the labels that an item leads to would say the same, at a cost that grows with the
+    square of the nesting.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.loops = 0
+        self.branches: dict[Label, list[int]] = {}
+        self.number = 0
+        depth = 0
+        work: list[tuple[If | Loop | Block | None, Iterator[Item]]] = [(None, iter(items))]
+        while work:
+            outer, rest = work[-1]
+            for item in rest:
+                item.first = self.number
+                if isinstance(item, If):
+                    work.append((item, chain(item.then, item.orelse)))
+                    break
+                if isinstance(item, Loop | Block):
+                    depth += isinstance(item, Loop)
+                    self.loops = max(self.loops, depth)
+                    work.append((item, iter(item.body)))
+                    break
+                self.leaf(item)
+            else:
+                work.pop()
+                if outer is not None:
+                    depth -= isinstance(outer, Loop)
+                    summarise(outer)
+                    outer.after = self.number
+
+    def leaf(self, item: Plain | Poll | Call | Br | BrTable) -> None:
         match item:
             case Poll(offset=offset):
                 item.count, item.last = 1, offset
             case Call(offset=offset, resumes=True):
                 item.count, item.last = 1, offset + 1
             case Br(label=label):
-                item.aims = frozenset((label,))
+                self.aim(label)
             case BrTable(labels=labels):
-                item.aims = frozenset(labels)
-            case If(then=then, orelse=orelse):
-                deepest = max(deepest, survey(then), survey(orelse))
-                summarise(item, [*then, *orelse])
-            case Loop(body=body) | Block(body=body):
-                is_loop = isinstance(item, Loop)
-                deepest = max(deepest, survey(body) + is_loop)
-                summarise(item, body)
-                item.loops |= is_loop
-    return deepest
+                for label in dict.fromkeys(labels):
+                    self.aim(label)
+        item.after = self.number
+
+    def aim(self, label: Label) -> None:
+        self.branches.setdefault(label, []).append(self.number)
+        self.number += 1
+
+    def leads(self, item: Surveyed, label: Label) -> bool:
+        """Whether a branch in ``item`` leads to ``label``."""
+        numbers = self.branches.get(label, ())
+        at = bisect_left(numbers, item.first)
+        return at < len(numbers) and numbers[at] < item.after
 
 
-def summarise(item: Flat, inner: Sequence[Flat]) -> None:
-    item.count = sum(i.count for i in inner)
-    item.last = last_of(inner)
-    item.aims = frozenset().union(*(i.aims for i in inner if i.aims))
-    item.loops = any(i.loops for i in inner)
+def summarise(item: If | Loop | Block) -> None:
+    """What is in ``item`` has been surveyed: sum it up."""
+    count = last = 0
+    loops = isinstance(item, Loop)
+    for inner in chain(item.then, item.orelse) if isinstance(item, If) else item.body:
+        count += inner.count
+        last = max(last, inner.last)
+        loops |= inner.loops
+    item.count, item.last, item.loops = count, last, loops
 
 
 def last_of(items: Sequence[Flat]) -> int:

@@ -20,6 +20,7 @@ turn so that finding the place takes a logarithmic number of tests.
 from __future__ import annotations
 
 import ast
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -37,9 +38,9 @@ from chiwawa.aot.items import (
     Mark,
     Plain,
     Poll,
+    Survey,
     last_of,
     leaves,
-    survey,
 )
 from chiwawa.aot.statements import (
     call_statements,
@@ -59,6 +60,8 @@ MOST_LOOPS = 17
 MOST_INDENTS = 60
 #: Arms of a br_table that are chosen by comparisons.
 FEW_ARMS = 4
+#: An ``if`` looks past so many ends of blocks, at most, for what it can take in.
+MOST_MARKS = 1000
 #: More than any code offset.
 ALWAYS = 1 << 32
 
@@ -67,45 +70,46 @@ ALWAYS = 1 << 32
 Target = tuple[Label, bool]
 
 
+class Reach:
+    """Where control gets to by falling off an end: to ``targets``, and to what ``outer`` reaches,
+    which is shared by all that fall there."""
+
+    __slots__ = ("outer", "targets")
+
+    def __init__(self, targets: set[Target], outer: Reach | None = None) -> None:
+        self.targets = targets
+        self.outer = outer
+
+    def __contains__(self, target: Target) -> bool:
+        reach: Reach | None = self
+        while reach is not None:
+            if target in reach.targets:
+                return True
+            reach = reach.outer
+        return False
+
+
+NOWHERE = Reach(set())
+
+
 @dataclass(slots=True)
 class Context:
     """Where a suite stands. ``tail``: what falling off its end reaches; ``breaks``: what ``break``
-    reaches; ``level``: the labels whose ends lie in the same Python loop; ``escapes`` collects the
-    codes with which ``pc`` leaves that loop. ``broken`` holds True once it has been left by
-    ``break``."""
+    reaches; ``escapes`` collects the labels for which ``pc`` leaves the Python loop that it is in.
+    ``broken`` holds True once that has been left by ``break``."""
 
     loop: Label | None
     end: int
-    tail: frozenset[Target]
-    breaks: frozenset[Target]
-    level: frozenset[Label]
-    escapes: set[int]
+    tail: Reach
+    breaks: Reach
+    escapes: set[Label]
     broken: list[bool]
     indent: int
 
-    def with_marks(self, marks: frozenset[Label]) -> Context:
-        return Context(
-            self.loop,
-            self.end,
-            self.tail,
-            self.breaks,
-            self.level | marks,
-            self.escapes,
-            self.broken,
-            self.indent,
-        )
-
-    def inside(self, tail: frozenset[Target]) -> Context:
+    def inside(self, tail: Reach) -> Context:
         """The context of a suite in the same loop, one deeper."""
         return Context(
-            self.loop,
-            self.end,
-            tail,
-            self.breaks,
-            self.level,
-            self.escapes,
-            self.broken,
-            self.indent + 1,
+            self.loop, self.end, tail, self.breaks, self.escapes, self.broken, self.indent + 1
         )
 
 
@@ -130,18 +134,20 @@ class _Structure:
         self.laid_flat = False
         #: The codes of labels that only exist here.
         self.codes: dict[Label, int] = {}
+        #: Labels whose marks stand in some suite, and the Python loop that it is in.
+        self.homes: dict[Label, Label | None] = {}
+        self.survey: Survey
 
     def run(self, items: list[Item]) -> tuple[list[ast.stmt], bool]:
-        deepest = survey(items)
+        self.survey = Survey(items)
         last = last_of(items)
         self.uses_pc = last > 0
-        none: frozenset[Target] = frozenset()
-        context = Context(None, 0, none, none, frozenset(), set(), [], 1)
-        if deepest > MOST_LOOPS:
+        context = Context(None, 0, NOWHERE, NOWHERE, set(), [], 1)
+        if self.survey.loops > MOST_LOOPS:
             self.laid_flat = self.uses_pc = True
-            suite = self.sequence(items, context, ALWAYS, set())
+            suite = self.sequence(items, context, ALWAYS)
             return [ast.While(const(True), suite.body, [])], True
-        suite = self.sequence(items, context, last, set())
+        suite = self.sequence(items, context, last)
         return suite.body, self.uses_pc
 
     def code_of(self, label: Label) -> int:
@@ -153,8 +159,9 @@ class _Structure:
             return self.lowered.body[label.start].offset
         return self.lowered.body[label.end].offset
 
-    def spliced(self, items: Sequence[Flat]) -> list[Flat]:
-        """``items`` with blocks (and, laid flat, loops) in line, their marks among them."""
+    def spliced(self, items: Sequence[Flat], indent: int) -> list[Flat]:
+        """``items`` with blocks (and, laid flat, loops) in line, their marks among them, and so
+        what is too deep for an ``if`` of Python."""
         result: list[Flat] = []
         work: list[Flat] = list(reversed(items))
         while work:
@@ -165,13 +172,34 @@ class _Structure:
             elif isinstance(item, Loop) and self.laid_flat:
                 work.extend(reversed(item.body))
                 work.append(Mark(item.label, self.code_of(item.label)))
+            elif isinstance(item, If) and self.too_deep(item, indent):
+                work.extend(reversed(self.unnested(item)))
             else:
                 result.append(item)
         return result
 
+    def too_deep(self, item: If, indent: int) -> bool:
+        """Whether Python could not take this ``if`` as one."""
+        if self.laid_flat and item.loops:
+            return True
+        if indent < MOST_INDENTS:
+            return False
+        return any(isinstance(i, If | Loop | Block) for i in (*item.then, *item.orelse))
+
+    def unnested(self, item: If) -> list[Flat]:
+        """An ``if`` as branches around its arms."""
+        end = Label("block", -2, (), (), None, 0, True)
+        other = Label("block", -2, (), (), None, 0, True)
+        self.codes[end] = item.end_offset
+        self.codes[other] = item.else_offset
+        away: list[Flat] = [] if leaves(item.then) or not item.orelse else [Br(end)]
+        skip = If(fold.invert(item.test), [Br(other)], [], item.else_offset, item.end_offset)
+        between = Mark(other, item.else_offset)
+        return [skip, *item.then, *away, between, *item.orelse, Mark(end, item.end_offset)]
+
     # Branches.
 
-    def resolve(self, item: Br, context: Context, tail: frozenset[Target]) -> str:
+    def resolve(self, item: Br, context: Context, tail: Reach) -> str:
         """How a branch is made: ``fall return continue break far restart`` or ``escape``."""
         label = item.label
         target = (label, item.exits)
@@ -185,11 +213,16 @@ class _Structure:
             return "continue"
         if target in context.breaks:
             return "break"
-        if label in context.level:
+        if self.is_near(label, context):
             return "far"
         return "escape"
 
-    def branch(self, item: Br, context: Context, tail: frozenset[Target]) -> Suite:
+    def is_near(self, label: Label, context: Context) -> bool:
+        """Whether the mark of ``label``, which something in ``context`` leads to, stands in the
+        same Python loop."""
+        return label in self.homes and self.homes[label] is context.loop
+
+    def branch(self, item: Br, context: Context, tail: Reach) -> Suite:
         way = self.resolve(item, context, tail)
         if way == "fall":
             return Suite([], True)
@@ -206,10 +239,10 @@ class _Structure:
             return Suite([set_pc(code)], True, {code})
         if way == "restart":
             return Suite([set_pc(code), ast.Continue()], False)
-        context.escapes.add(code)
+        context.escapes.add(item.label)
         return Suite([set_pc(code), ast.Break()], False)
 
-    def table(self, item: BrTable, context: Context, tail: frozenset[Target]) -> Suite:
+    def table(self, item: BrTable, context: Context, tail: Reach) -> Suite:
         arms: list[tuple[int, Label]] = []
         for index, label in enumerate(item.labels):
             if not arms or arms[-1][1] is not label:
@@ -230,16 +263,17 @@ class _Structure:
                 # What lies behind is found again from the top.
                 body.append(ast.If(pc_is(ast.LtE(), max(heads)), [ast.Continue()], []))
             return Suite(body, True, set(codes) - set(heads))
-        here = {self.code_of(label) for label in item.labels if label in context.level}
-        body += self.leave(set(codes) - here, context)
-        return Suite(body, bool(here), here)
+        labels = set(item.labels)
+        here = {label for label in labels if self.is_near(label, context)}
+        body += self.leave(labels - here, context)
+        return Suite(body, bool(here), set(map(self.code_of, here)))
 
     def choose(
         self,
         index: Node,
         arms: Sequence[tuple[int, Label]],
         context: Context,
-        tail: frozenset[Target],
+        tail: Reach,
     ) -> Suite:
         if len(arms) == 1:
             return self.branch(Br(arms[0][1]), context, tail)
@@ -249,17 +283,16 @@ class _Structure:
         test = fold.compare(ast.Lt(), index, const(arms[middle][0]))
         return self.joined(test, low, high)
 
-    def leave(self, codes: set[int], context: Context) -> list[ast.stmt]:
-        """After ``pc`` may have got one of ``codes``, which lie outside this Python loop or at its
-        end: go there."""
+    def leave(self, labels: set[Label], context: Context) -> list[ast.stmt]:
+        """After ``pc`` may have got the code of one of ``labels``, which lie outside this Python
+        loop or are its own: go there."""
         body: list[ast.stmt] = []
-        if not codes:
-            return body
         loop = context.loop
-        if loop is not None and context.end in codes:
+        outside = labels
+        if loop in labels:
+            outside = labels - {loop}
             test = pc_is(ast.Eq(), context.end)
             body.append(ast.If(test, [set_pc(0), ast.Continue()], []))
-        outside = codes - {context.end}
         if outside:
             context.escapes |= outside
             # Within the loop every code is smaller than that of its end.
@@ -282,15 +315,16 @@ class _Structure:
     # Sequences.
 
     def sequence(
-        self, items: Sequence[Flat], context: Context, pending: int, far: set[int]
+        self, items: Sequence[Flat], context: Context, pending: int, led: bool = False
     ) -> Suite:
-        """A suite. ``pc`` may, on entry, be any place to resume at up to ``pending``, or one of
-        ``far``."""
-        flat = self.spliced(items)
-        marks = frozenset(m.label for m in flat if isinstance(m, Mark))
-        if marks:
-            context = context.with_marks(marks)
-        return _Sequence(self, flat, context, pending, far).run()
+        """A suite. ``pc`` may, on entry, be any place to resume at up to ``pending`` or, where it
+        is ``led``, something that lies behind the suite."""
+        flat = self.spliced(items, context.indent)
+        loop = context.loop
+        for item in flat:
+            if isinstance(item, Mark):
+                self.homes[item.label] = loop
+        return _Sequence(self, flat, context, pending, led).run()
 
 
 class _Sequence:
@@ -303,13 +337,18 @@ class _Sequence:
         items: list[Flat],
         context: Context,
         pending: int,
-        far: set[int],
+        led: bool,
     ) -> None:
         self.owner = owner
         self.items = items
         self.context = context
         self.pending = pending
-        self.far = far
+        self.led = led
+        #: The codes that ``pc`` may have been set to in this suite.
+        self.far: set[int] = set()
+        #: Where the marks among the items are.
+        self.marks = [i for i, item in enumerate(items) if isinstance(item, Mark)]
+        self.places = {items[i].label: i for i in self.marks}  # type: ignore[union-attr]
         self.out: list[ast.stmt] = []
         self.group: list[ast.stmt] | None = None
         self.guard: ast.If | None = None
@@ -323,10 +362,14 @@ class _Sequence:
 
     # Groups.
 
+    def runs(self) -> bool:
+        """Whether ``pc`` is 0 here for certain."""
+        return not self.pending and not self.led and not self.far
+
     def opened(self) -> list[ast.stmt]:
         """The list for statements that run when ``pc`` is 0."""
         if self.group is None:
-            if not self.pending and not self.far:
+            if self.runs():
                 self.group, self.guard = self.out, None
             else:
                 self.start(not_pc(), 0, [])
@@ -348,7 +391,7 @@ class _Sequence:
         self.far.discard(code)
         if self.pending <= code:
             self.pending = 0
-        if not self.pending and not self.far:
+        if self.runs():
             self.group = self.out
             self.out.append(set_pc(0))
         else:
@@ -358,16 +401,15 @@ class _Sequence:
 
     # Items.
 
-    def tail_after(self, position: int) -> frozenset[Target]:
+    def tail_after(self, position: int) -> Reach:
         """What is reached by falling out of the item at ``position``."""
         reached: set[Target] = set()
-        for item in self.items[position + 1 :]:
-            if not isinstance(item, Mark):
-                return frozenset(reached)
-            if item.label.kind == "loop":
-                return frozenset(reached)
+        for index in range(position + 1, len(self.items)):
+            item = self.items[index]
+            if not isinstance(item, Mark) or item.label.kind == "loop":
+                return Reach(reached)
             reached.add((item.label, False))
-        return frozenset(reached | self.context.tail)
+        return Reach(reached, self.context.tail) if reached else self.context.tail
 
     def step(self, position: int) -> int:
         item = self.items[position]
@@ -393,7 +435,7 @@ class _Sequence:
             case If():
                 return self.if_(position, item)
             case Loop():
-                self.loop(item)
+                self.loop(position, item)
             case Block():
                 raise AssertionError("blocks have been spliced")
         return position + 1
@@ -406,7 +448,7 @@ class _Sequence:
         self.far |= suite.far
         self.close()
         if not suite.falls or suite.far:
-            self.falls = suite.falls or guarded or bool(self.far)
+            self.falls = suite.falls or guarded or self.led or bool(self.far)
         return position
 
     def poll(self, item: Poll) -> None:
@@ -423,23 +465,18 @@ class _Sequence:
         resumed = [set_pc(0), result_statement(item, ast.YieldFrom(name("callee")))]
         if self.pending <= code:
             self.pending = 0
-        if not self.pending and not self.far:
+        if self.runs():
             self.guard.orelse = resumed
         else:
             self.guard.orelse = [ast.If(pc_is(ast.Eq(), code), resumed, [])]
         self.guard.upto = code  # type: ignore[attr-defined]
         self.close()
 
-    def arm(
-        self, items: Sequence[Flat], tail: frozenset[Target], pending: int, far: set[int]
-    ) -> Suite:
-        return self.owner.sequence(items, self.context.inside(tail), pending, far)
+    def arm(self, items: Sequence[Flat], tail: Reach, pending: int, led: bool = False) -> Suite:
+        return self.owner.sequence(items, self.context.inside(tail), pending, led)
 
     def if_(self, position: int, item: If) -> int:
         owner = self.owner
-        if self.too_deep(item):
-            self.items[position : position + 1] = self.unnested(item)
-            return position
         following = position + 1
         orelse: Sequence[Flat] = item.orelse
         swallowed = self.swallow(position, item)
@@ -451,8 +488,8 @@ class _Sequence:
         tail = self.tail_after(following - 1)
         if not last or not self.pending:
             group = self.opened()
-            then_suite = self.arm(item.then, tail, 0, set())
-            else_suite = self.arm(orelse, tail, 0, set())
+            then_suite = self.arm(item.then, tail, 0)
+            else_suite = self.arm(orelse, tail, 0)
             suite = owner.joined(item.test, then_suite, else_suite)
             group += suite.body
             return self.jumped(following, suite)
@@ -464,71 +501,48 @@ class _Sequence:
         # Something stands in its second arm for every later place, so it cannot be skipped.
         del self.guard.upto  # type: ignore[attr-defined]
         self.close()
-        then_suite = self.arm(item.then, tail, last_of(item.then), set())
-        else_suite = self.arm(orelse, tail, self.pending, set(self.far))
+        then_suite = self.arm(item.then, tail, last_of(item.then))
+        else_suite = self.arm(orelse, tail, self.pending, self.led or bool(self.far))
         suite = owner.joined(name("t", 1), then_suite, else_suite)
         self.out += suite.body
         if self.pending <= last:
             self.pending = 0
-        self.far = suite.far
-        self.falls = suite.falls or bool(self.pending or self.far)
+        self.far |= suite.far
+        self.falls = suite.falls or not self.runs()
         return following
-
-    def too_deep(self, item: If) -> bool:
-        """Whether Python could not take this ``if`` as one."""
-        if self.owner.laid_flat and item.loops:
-            return True
-        if self.context.indent < MOST_INDENTS:
-            return False
-        return any(isinstance(i, If | Loop | Block) for i in (*item.then, *item.orelse))
-
-    def unnested(self, item: If) -> list[Flat]:
-        """An ``if`` as branches around its arms."""
-        end = Label("block", -2, (), (), None, 0, True)
-        other = Label("block", -2, (), (), None, 0, True)
-        self.owner.codes[end] = item.end_offset
-        self.owner.codes[other] = item.else_offset
-        marks = [Mark(other, item.else_offset), Mark(end, item.end_offset)]
-        self.context.level |= {other, end}
-        away: list[Flat] = [] if leaves(item.then) or not item.orelse else [Br(end)]
-        skip = If(fold.invert(item.test), [Br(other)], [], item.else_offset, item.end_offset)
-        survey([skip, *away, *marks])
-        flat = self.owner.spliced([*item.then, *away, marks[0], *item.orelse, marks[1]])
-        self.context.level |= {m.label for m in flat if isinstance(m, Mark)}
-        return [skip, *flat]
 
     def swallow(self, position: int, item: If) -> list[Flat]:
         """The items after an ``if`` whose first arm jumps over them, where they can be its second
         arm, so that the jump falls there by itself. None where the arm leaves anyway, or where that
         would hide a mark from something that leads to it."""
+        owner = self.owner
         if not item.then or item.orelse or self.context.indent > MOST_INDENTS // 2:
             return []
         jump = item.then[-1]
-        if not isinstance(jump, Br) or self.owner.laid_flat:
+        if not isinstance(jump, Br) or owner.laid_flat:
             return []
-        way = self.owner.resolve(jump, self.context, frozenset())
+        way = owner.resolve(jump, self.context, NOWHERE)
         stop = len(self.items)
         if way == "far":
-            for index in range(position + 1, len(self.items)):
-                mark = self.items[index]
-                if isinstance(mark, Mark) and mark.label is jump.label:
-                    stop = index
-                    break
+            stop = self.places.get(jump.label, stop)
         elif (jump.label, jump.exits) not in self.context.tail:
             return []
-        rest = self.items[position + 1 : stop]
         if way in ("return", "continue", "break") and not (
-            len(rest) == 1 and isinstance(rest[0], Br)
+            stop == position + 2 and isinstance(self.items[position + 1], Br)
         ):
             return []
-        for mark in rest:
-            if isinstance(mark, Mark) and (mark.code in self.far or mark.label in item.aims):
+        first = bisect_right(self.marks, position)
+        for index, place in enumerate(self.marks[first : first + MOST_MARKS + 1]):
+            if place >= stop:
+                break
+            mark = self.items[place]
+            assert isinstance(mark, Mark)
+            if index == MOST_MARKS or mark.code in self.far or owner.survey.leads(item, mark.label):
                 return []
-        return rest
+        return self.items[position + 1 : stop]
 
-    def loop(self, item: Loop) -> None:
+    def loop(self, position: int, item: Loop) -> None:
         owner, context = self.owner, self.context
-        position = self.items.index(item)
         head = item.body[0] if item.body else None
         inside = 0
         if not item.count or not self.pending:
@@ -540,7 +554,7 @@ class _Sequence:
             self.close()
             if self.pending <= inside:
                 self.pending = 0
-            if self.pending or self.far:
+            if not self.runs():
                 self.start(pc_is(ast.LtE(), inside), inside, [])
             else:
                 self.group = self.out
@@ -550,17 +564,16 @@ class _Sequence:
         inner = Context(
             label,
             owner.code_of(label),
-            frozenset(((label, False),)),
-            self.tail_after(position) | {(label, True)},
-            frozenset(),
+            Reach({(label, False)}),
+            Reach({(label, True)}, self.tail_after(position)),
             set(),
             [],
             context.indent + 1,
         )
         exit_: list[Item] = [] if leaves(item.body) else [Br(label, exits=True)]
-        survey(exit_)
-        suite = owner.sequence([*item.body, *exit_], inner, inside, set())
+        suite = owner.sequence([*item.body, *exit_], inner, inside)
         group.append(ast.While(const(True), suite.body or [ast.Pass()], []))
-        here = {owner.code_of(m) for m in context.level} & inner.escapes
+        here = {target for target in inner.escapes if owner.is_near(target, context)}
         group += owner.leave(inner.escapes - here, context)
-        self.jumped(0, Suite([], bool(inner.broken or here), here))
+        far = set(map(owner.code_of, here))
+        self.jumped(0, Suite([], bool(inner.broken or here), far))

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chiwawa.module import Func, Instr, Module
-from chiwawa.validate import Context, Label, Stack, build_context, type_body
+from chiwawa.validate import Context, Label, build_context, type_body
 from chiwawa_runtime.segments import UNCOUNTED
+from chiwawa_runtime.stacks import Stack, unrolled
 from chiwawa_runtime.types import FuncType, ValType
 
 
@@ -40,13 +41,14 @@ class Lowered:
     reached: list[bool]
     #: How many constructs are in each other at most, in code that can be reached.
     nesting: int
-    #: The type of the function called there.
+    #: The type of the function called there, and the operands while the call is in progress.
     calls: dict[int, FuncType]
+    below: dict[int, Stack]
     safepoints: set[int] = field(default_factory=set)
 
     def types_at(self, position: int) -> tuple[ValType, ...]:
         """The operand types at a boundary, the deepest first."""
-        return unroll(self.stacks[position])
+        return unrolled(self.stacks[position])
 
     def height_in_call(self, position: int) -> int:
         """How many operands there are while the call at ``position`` is in progress."""
@@ -55,19 +57,6 @@ class Lowered:
             # The index of the callee.
             popped += 1
         return self.heights[position] - popped
-
-    def types_in_call(self, position: int) -> tuple[ValType, ...]:
-        """The operand types while the call at ``position`` is in progress."""
-        return self.types_at(position)[: self.height_in_call(position)]
-
-
-def unroll(stack: Stack) -> tuple[ValType, ...]:
-    types = []
-    while stack is not None:
-        top, stack = stack
-        assert top is not None
-        types.append(top)
-    return tuple(reversed(types))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +103,7 @@ def lower(spaces: Spaces, index: int, *, everywhere: bool = False) -> Lowered:
         reached=boundaries.reached,
         nesting=body.nesting,
         calls=body.calls,
+        below=body.below,
     )
     result.safepoints = safepoints_of(result, spaces.imported_funcs, everywhere)
     return result

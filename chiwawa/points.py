@@ -19,7 +19,6 @@ def points_of(lowered: Lowered, spaces: Spaces) -> Points:
             assert function is not None
             if function < spaces.imported_funcs:
                 continue
-        stack = lowered.types_in_call(position)
-        calls[body[position].offset] = CallPoint(stack, functype, function)
-    safepoints = {body[p].offset: lowered.types_at(p) for p in sorted(lowered.safepoints)}
+        calls[body[position].offset] = CallPoint(lowered.below[position], functype, function)
+    safepoints = {body[p].offset: lowered.stacks[p] for p in sorted(lowered.safepoints)}
     return Points(lowered.locals, safepoints, calls)

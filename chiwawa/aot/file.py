@@ -23,7 +23,15 @@ from chiwawa.module import Module, TypeUse
 from chiwawa.points import points_of
 from chiwawa_runtime.generated import BUILTINS
 from chiwawa_runtime.program import LETTER_OF
-from chiwawa_runtime.types import ExternType, FuncType, GlobalType, Limits, MemoryType, TableType
+from chiwawa_runtime.stacks import FEW, Stack
+from chiwawa_runtime.types import (
+    ExternType,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+)
 
 #: Called with how many functions are done, and how many there are.
 Progress = Callable[[int, int], None]
@@ -139,18 +147,45 @@ def letters(functype: FuncType) -> str:
     return left + ":" + "".join(LETTER_OF[t] for t in functype.results)
 
 
+class Stacks:
+    """Writes the operand types of places in a row, as ``chiwawa_runtime.bundle`` reads them: a high
+    stack is not written again where the place before has it beneath."""
+
+    def __init__(self) -> None:
+        #: What makes up the stack of the place before, the deepest first, and how high each is.
+        self.last: list[Stack] = []
+        self.heights: dict[int, int] = {}
+
+    def write(self, stack: Stack) -> str:
+        above = []
+        while stack is not None and id(stack) not in self.heights:
+            above.append(stack)
+            stack = stack[1]
+        shared = self.heights[id(stack)] if stack is not None else 0
+        for gone in self.last[shared:]:
+            del self.heights[id(gone)]
+        del self.last[shared:]
+        for cell in reversed(above):
+            self.last.append(cell)
+            self.heights[id(cell)] = len(self.last)
+        mark = f"{shared}*" if shared > FEW else ""
+        start = shared if mark else 0
+        return mark + "".join([LETTER_OF[cell[0]] for cell in self.last[start:]])  # type: ignore[index]
+
+
 def code_row(translated: Translated, first_line: int, options: Options) -> str:
     """The arguments of ``bundle.code`` for a function, after the function itself."""
     points = points_of(translated.lowered, options.spaces)
     lines = " ".join(f"{line}:{offset}" for line, offset in translated.lines)
+    written = Stacks()
     safepoints = " ".join(
-        f"{offset}:{''.join(LETTER_OF[t] for t in stack)}"
-        for offset, stack in points.safepoints.items()
+        f"{offset}:{written.write(stack)}" for offset, stack in points.safepoints.items()
     )
     body = translated.lowered.body
     callees = {body[p].offset: body[p].imm[0] for p in translated.lowered.calls}
+    written = Stacks()
     calls = " ".join(
-        f"{offset}:{''.join(LETTER_OF[t] for t in call.stack)}:"
+        f"{offset}:{written.write(call.below)}:"
         f"{callees[offset]}{'t' if call.function is None else ''}"
         for offset, call in points.calls.items()
     )

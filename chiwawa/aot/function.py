@@ -93,7 +93,7 @@ def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites)
 def resumed_slots(lowered: Lowered) -> int:
     """The highest operand stack at a place to resume at."""
     heights = [lowered.heights[p] for p in lowered.safepoints]
-    heights += [len(lowered.types_in_call(p)) for p in lowered.calls]
+    heights += [lowered.height_in_call(p) for p in lowered.calls]
     return max(heights, default=0)
 
 

@@ -7,10 +7,9 @@ tree is made by ``tree`` and read by ``structure``.
 from __future__ import annotations
 
 import ast
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 from chiwawa.aot.fold import Node
 from chiwawa.validate import Label
@@ -137,23 +136,22 @@ Flat = Item | Mark
 
 
 class Survey:
-    """What is known of a tree as a whole: how deep loops nest in it, and which branches lead to a
-    label, by their numbers. Each item is told what ``Surveyed`` says of it.
+    """What is known of a tree as a whole: how deep loops nest in it, and where each branch leads,
+    by its number. Each item is told what ``Surveyed`` says of it.
 
-    A set of the labels that an item leads to would say the same, at a cost that grows with the
-    square of the nesting.
+    A set for each item of the labels that branches in it lead to would say the same, at a cost that
+    grows with the square of the nesting.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.loops = 0
-        self.branches: dict[Label, list[int]] = {}
-        self.number = 0
+        self.targets: list[Label] = []
         depth = 0
         work: list[tuple[If | Loop | Block | None, Iterator[Item]]] = [(None, iter(items))]
         while work:
             outer, rest = work[-1]
             for item in rest:
-                item.first = self.number
+                item.first = len(self.targets)
                 if isinstance(item, If):
                     work.append((item, chain(item.then, item.orelse)))
                     break
@@ -168,7 +166,7 @@ class Survey:
                 if outer is not None:
                     depth -= isinstance(outer, Loop)
                     summarise(outer)
-                    outer.after = self.number
+                    outer.after = len(self.targets)
 
     def leaf(self, item: Plain | Poll | Call | Br | BrTable) -> None:
         match item:
@@ -177,21 +175,14 @@ class Survey:
             case Call(offset=offset, resumes=True):
                 item.count, item.last = 1, offset + 1
             case Br(label=label):
-                self.aim(label)
+                self.targets.append(label)
             case BrTable(labels=labels):
-                for label in dict.fromkeys(labels):
-                    self.aim(label)
-        item.after = self.number
+                self.targets += dict.fromkeys(labels)
+        item.after = len(self.targets)
 
-    def aim(self, label: Label) -> None:
-        self.branches.setdefault(label, []).append(self.number)
-        self.number += 1
-
-    def leads(self, item: Surveyed, label: Label) -> bool:
-        """Whether a branch in ``item`` leads to ``label``."""
-        numbers = self.branches.get(label, ())
-        at = bisect_left(numbers, item.first)
-        return at < len(numbers) and numbers[at] < item.after
+    def aims(self, item: Surveyed) -> Iterator[Label]:
+        """The labels that branches in ``item`` lead to."""
+        return islice(self.targets, item.first, item.after)
 
 
 def summarise(item: If | Loop | Block) -> None:

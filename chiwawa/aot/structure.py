@@ -20,9 +20,10 @@ turn so that finding the place takes a logarithmic number of tests.
 from __future__ import annotations
 
 import ast
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from chiwawa.aot import fold
 from chiwawa.aot.fold import Node, const, name
@@ -60,8 +61,6 @@ MOST_LOOPS = 17
 MOST_INDENTS = 60
 #: Arms of a br_table that are chosen by comparisons.
 FEW_ARMS = 4
-#: An ``if`` looks past so many ends of blocks, at most, for what it can take in.
-MOST_MARKS = 1000
 #: More than any code offset.
 ALWAYS = 1 << 32
 
@@ -346,6 +345,8 @@ class _Sequence:
         self.led = led
         #: The codes that ``pc`` may have been set to in this suite.
         self.far: set[int] = set()
+        #: A heap of them, and of some that are no longer among them.
+        self.nearest: list[int] = []
         #: Where the marks among the items are.
         self.marks = [i for i, item in enumerate(items) if isinstance(item, Mark)]
         self.places = {items[i].label: i for i in self.marks}  # type: ignore[union-attr]
@@ -381,6 +382,12 @@ class _Sequence:
         self.guard.upto = code  # type: ignore[attr-defined]
         self.group = body
         self.out.append(self.guard)
+
+    def lead(self, codes: set[int]) -> None:
+        """``pc`` may have been set to one of ``codes``."""
+        for code in codes - self.far:
+            self.far.add(code)
+            heappush(self.nearest, code)
 
     def close(self) -> None:
         self.group = self.guard = None
@@ -445,7 +452,7 @@ class _Sequence:
         if suite.falls and not suite.far:
             return position
         guarded = self.guard is not None
-        self.far |= suite.far
+        self.lead(suite.far)
         self.close()
         if not suite.falls or suite.far:
             self.falls = suite.falls or guarded or self.led or bool(self.far)
@@ -507,7 +514,7 @@ class _Sequence:
         self.out += suite.body
         if self.pending <= last:
             self.pending = 0
-        self.far |= suite.far
+        self.lead(suite.far)
         self.falls = suite.falls or not self.runs()
         return following
 
@@ -531,15 +538,24 @@ class _Sequence:
             stop == position + 2 and isinstance(self.items[position + 1], Br)
         ):
             return []
-        first = bisect_right(self.marks, position)
-        for index, place in enumerate(self.marks[first : first + MOST_MARKS + 1]):
-            if place >= stop:
-                break
-            mark = self.items[place]
-            assert isinstance(mark, Mark)
-            if index == MOST_MARKS or mark.code in self.far or owner.survey.leads(item, mark.label):
-                return []
+        if self.hides(position, stop) or any(
+            position < self.places.get(label, stop) < stop for label in owner.survey.aims(item)
+        ):
+            return []
         return self.items[position + 1 : stop]
+
+    def hides(self, position: int, stop: int) -> bool:
+        """Whether ``pc`` may have the code of a mark between the two."""
+        last = bisect_left(self.marks, stop) - 1
+        if last < 0 or self.marks[last] <= position:
+            return False
+        mark = self.items[self.marks[last]]
+        assert isinstance(mark, Mark)
+        nearest = self.nearest
+        # Codes grow along the marks, and those that have been passed are not in ``far``.
+        while nearest and nearest[0] not in self.far:
+            heappop(nearest)
+        return bool(nearest) and nearest[0] <= mark.code
 
     def loop(self, position: int, item: Loop) -> None:
         owner, context = self.owner, self.context

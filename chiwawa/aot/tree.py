@@ -28,6 +28,7 @@ from chiwawa.aot.items import (
     Poll,
     leaves,
 )
+from chiwawa.aot.operands import FEW, MOST_PENDING, Operand, Operands
 from chiwawa.aot.options import Options
 from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
 from chiwawa.lower import Lowered
@@ -36,35 +37,9 @@ from chiwawa.opcodes import canonical
 from chiwawa.sites import Sites
 from chiwawa.validate import Label
 from chiwawa_runtime.segments import weight
-from chiwawa_runtime.types import ValType
 
 #: Python's compiler and astor recurse into expressions: deeper ones go through a variable.
 DEEPEST = 24
-
-
-class Operand:
-    """A pending operand: an expression, which variables it reads (bits), whether it reads state,
-    whether it may trap (the offset), how deep it is nested, whether it reads the rounding cell."""
-
-    __slots__ = ("cell", "depth", "locals", "node", "slots", "state", "trap")
-
-    def __init__(
-        self,
-        node: Node,
-        locals_: int = 0,
-        slots: int = 0,
-        state: bool = False,
-        trap: int | None = None,
-        depth: int = 0,
-        cell: bool = False,
-    ) -> None:
-        self.node = node
-        self.locals = locals_
-        self.slots = slots
-        self.state = state
-        self.trap = trap
-        self.depth = depth
-        self.cell = cell
 
 
 @dataclass(slots=True)
@@ -88,17 +63,20 @@ class _Builder:
         self.options = options
         self.sites = sites
         self.items: list[Item] = []
-        self.stack: list[Operand] = []
+        self.operands = Operands(lowered, self.emit)
         self.opened: list[Open] = []
         self.local_high = [high(t) for t in lowered.locals]
         #: The position of an instruction that was translated with the one before it.
         self.skipped = -1
 
     def run(self) -> list[Item]:
-        lowered = self.lowered
+        lowered, operands = self.lowered, self.operands
         reached = lowered.reached
         for position, instr in enumerate(lowered.body):
             if reached[position]:
+                operands.position = position
+                if len(operands.stack) - operands.settled > MOST_PENDING:
+                    operands.spill_below(len(operands.stack) - MOST_PENDING // 2)
                 if position == self.skipped:
                     self.look(position, instr)
                     continue
@@ -118,104 +96,61 @@ class _Builder:
     def arrive(self, position: int, instr: Instr) -> None:
         """What happens at a boundary: a safepoint, and what instruments look at."""
         if position in self.lowered.safepoints and self.options.polls:
-            self.spill_all()
+            self.operands.spill_all()
             # A restored frame has whatever its checkpoint says.
-            self.widen(self.lowered.types_at(position))
+            self.operands.widen()
             self.items.append(Poll(instr.offset))
         self.look(position, instr)
 
     def look(self, position: int, instr: Instr) -> None:
         for site in self.sites.at.get(position, ()):
             if site.reads:
-                self.spill_all()
+                self.operands.spill_all()
             self.emit(fold.verbatim(site.source), instr.offset)
             if site.writes:
-                self.widen(self.lowered.types_at(position))
-
-    # Operands.
-
-    def push(self, operand: Operand) -> None:
-        self.stack.append(operand)
+                self.operands.widen()
 
     def emit(self, node: ast.stmt, offset: int | None = None) -> None:
         self.items.append(Plain(node, offset))
-
-    def assign(self, target: str, operand: Operand) -> None:
-        node = operand.node
-        if type(node) is ast.Name and node.id == target:
-            return
-        self.emit(ast.Assign([ast.Name(target, fold.STORE)], node), operand.trap)
-
-    def spill(self, height: int) -> None:
-        """Put the operand at ``height`` into its variable."""
-        operand = self.stack[height]
-        node = operand.node
-        if type(node) is ast.Name and operand.slots == 1 << height:
-            return
-        bit = 1 << height
-        for below in range(height):
-            if self.stack[below].slots & bit:
-                self.spill(below)
-        target = f"s{height}"
-        self.assign(target, operand)
-        self.stack[height] = Operand(
-            fold.bounded(ast.Name(target, fold.LOAD), node.lo, node.hi), slots=bit
-        )
-
-    def spill_all(self) -> None:
-        for height in range(len(self.stack)):
-            self.spill(height)
-
-    def spill_where(self, *, trap: bool = False, state: bool = False, local: int = 0) -> None:
-        for height, operand in enumerate(self.stack):
-            if (
-                (trap and operand.trap is not None)
-                or (state and operand.state)
-                or operand.locals & local
-            ):
-                self.spill(height)
-
-    def widen(self, types: tuple[ValType, ...]) -> None:
-        """The operands, which are in their variables, are bounded by their types alone."""
-        self.stack.clear()
-        self.typed(types, 0)
-
-    def typed(self, types: tuple[ValType, ...], base: int) -> None:
-        for height, valtype in enumerate(types, base):
-            self.stack.append(Operand(name(f"s{height}", high(valtype)), slots=1 << height))
 
     # Instructions with a meaning.
 
     def apply(self, position: int, instr: Instr) -> None:
         op = canonical(instr.op) if self.options.canonical_nans else instr.op
         how = usage(op)
-        stack = self.stack
+        stack = self.operands.stack
         traps = how.traps
         first = len(stack) - how.arity
         if traps or how.writes:
-            for height, operand in enumerate(stack):
-                if (traps and operand.trap is not None) or (
-                    how.writes and height < first and (operand.state or operand.trap is not None)
+            for height in range(self.operands.settled, len(stack)):
+                operand = stack[height]
+                if operand is not None and (
+                    (traps and operand.trap is not None)
+                    or (
+                        how.writes
+                        and height < first
+                        and (operand.state or operand.trap is not None)
+                    )
                 ):
-                    self.spill(height)
+                    self.operands.spill(height)
         locals_ = slots = depth = 0
         state, cell = how.reads, False
         trap = instr.offset if traps else None
         nodes = []
         for height in range(first, len(stack)):
-            operand = stack[height]
+            operand = stack[height] or self.operands.operand(height)
             node = operand.node
             if (
                 operand.depth > DEEPEST
                 or (how.counts[height - first] > 1 and not is_atom(node))
                 or (how.lazy and operand.trap is not None)
             ):
-                self.spill(height)
-                operand = stack[height]
+                self.operands.spill(height)
+                operand = stack[height] or self.operands.operand(height)
                 node = operand.node
             nodes.append(node)
             locals_ |= operand.locals
-            slots |= operand.slots
+            slots |= operand.slots << (height - first)
             state |= operand.state
             cell |= operand.cell
             if operand.depth > depth:
@@ -224,7 +159,10 @@ class _Builder:
                 trap = operand.trap
         env = environment(instr) if op.immediates else NO_IMMEDIATES
         node = how.template(nodes, env)
-        del stack[first:]
+        if first < self.operands.settled:
+            self.operands.cut(first)
+        else:
+            del stack[first:]
         if isinstance(node, ast.stmt):
             self.emit(node, trap)
             return
@@ -245,15 +183,16 @@ class _Builder:
                 node.hi = top
         stack.append(Operand(node, locals_, slots, state, trap, depth + 1, cell))
         if how.writes:
-            self.spill(len(stack) - 1)
+            self.operands.spill(len(stack) - 1)
 
     def round(self, node: Node, trap: int | None) -> None:
         """What ``node`` is, ``f32_round`` of something or a function of that, with the rounding in
         line: storing to a cell of four bytes and reading it again is what ``f32_round`` does, at a
         third of the cost of a call."""
-        for height, operand in enumerate(self.stack):
-            if operand.cell:
-                self.spill(height)
+        for height in range(self.operands.settled, len(self.operands.stack)):
+            operand = self.operands.stack[height]
+            if operand is not None and operand.cell:
+                self.operands.spill(height)
         cell = ast.Subscript(ast.Name("f32_cell", fold.LOAD), const(0), fold.STORE)
         read = fold.subscript(name("f32_cell"), const(0))
         rounding, result = node, read
@@ -261,7 +200,7 @@ class _Builder:
             (rounding,) = node.args
             node.args, result = [read], node
         self.emit(ast.Assign([cell], rounding.args[0]), trap)
-        self.stack.append(Operand(result, state=True, cell=True))
+        self.operands.stack.append(Operand(result, state=True, cell=True))
 
     # Variables and operands.
 
@@ -270,39 +209,39 @@ class _Builder:
 
     def local_get(self, position: int, instr: Instr) -> None:
         index: int = instr.imm[0]
-        self.push(Operand(name(f"l{index}", self.local_high[index]), locals_=1 << index))
+        self.operands.push(Operand(name(f"l{index}", self.local_high[index]), locals_=1 << index))
 
     def local_set(self, position: int, instr: Instr) -> None:
         index: int = instr.imm[0]
-        operand = self.stack.pop()
-        self.spill_where(local=1 << index, trap=operand.trap is not None)
-        self.assign(f"l{index}", operand)
+        operand = self.operands.pop()
+        self.operands.spill_where(local=1 << index, trap=operand.trap is not None)
+        self.operands.assign(f"l{index}", operand)
 
     def local_tee(self, position: int, instr: Instr) -> None:
         index: int = instr.imm[0]
-        operand = self.stack.pop()
-        self.spill_where(local=1 << index, trap=operand.trap is not None)
-        self.assign(f"l{index}", operand)
+        operand = self.operands.pop()
+        self.operands.spill_where(local=1 << index, trap=operand.trap is not None)
+        self.operands.assign(f"l{index}", operand)
         node = operand.node
         if is_const(node):
-            self.push(Operand(node))
+            self.operands.push(Operand(node))
         else:
             hi = self.local_high[index]
             read = name(f"l{index}", hi)
             if hi is not None and node.lo is not None and node.lo >= 0 and node.hi < hi:
                 read.hi = node.hi
-            self.push(Operand(read, locals_=1 << index))
+            self.operands.push(Operand(read, locals_=1 << index))
 
     def drop(self, position: int, instr: Instr) -> None:
-        operand = self.stack.pop()
+        operand = self.operands.pop()
         if operand.trap is not None:
-            self.spill_where(trap=True)
+            self.operands.spill_where(trap=True)
             self.emit(ast.Expr(operand.node), operand.trap)
 
     # Control.
 
     def unreachable(self, position: int, instr: Instr) -> None:
-        self.spill_where(trap=True)
+        self.operands.spill_where(trap=True)
         self.emit(ast.Expr(fold.call("unreachable")), instr.offset)
 
     def open(self, position: int, outer: list[Item], test: Node | None = None) -> None:
@@ -310,27 +249,26 @@ class _Builder:
         self.items = []
 
     def block(self, position: int, instr: Instr) -> None:
-        self.spill_all()
+        self.operands.spill_all()
         self.open(position, self.items)
 
     def loop(self, position: int, instr: Instr) -> None:
-        self.spill_all()
+        self.operands.spill_all()
         label = self.lowered.labels[position]
         self.opened.append(Open(label, self.items))
         self.items = []
         # A loop's parameters may have changed when it comes around.
-        del self.stack[label.height :]
-        self.typed(label.params, label.height)
+        self.operands.cut(label.height)
+        self.operands.typed(len(label.params))
 
     def if_(self, position: int, instr: Instr) -> None:
         self.prepare(1)
-        self.open(position, self.items, self.stack.pop().node)
+        self.open(position, self.items, self.operands.pop().node)
 
     def settle(self, label: Label) -> None:
         """Put the results of ``label``, which are on the stack, into their variables."""
-        self.spill_where(trap=True)
-        for height in range(label.height, label.height + len(label.results)):
-            self.spill(height)
+        self.operands.spill_where(trap=True)
+        self.operands.spill_top(len(label.results))
 
     def else_(self, position: int, instr: Instr) -> None:
         if not self.opened or self.opened[-1].label.else_ != position:
@@ -339,8 +277,8 @@ class _Builder:
         if not leaves(self.items):
             self.settle(opened.label)
         opened.then, self.items = self.items, []
-        del self.stack[opened.label.height :]
-        self.typed(opened.label.params, opened.label.height)
+        self.operands.cut(opened.label.height)
+        self.operands.typed(len(opened.label.params))
 
     def end(self, position: int, instr: Instr) -> None:
         if position == self.lowered.function.end:
@@ -372,28 +310,35 @@ class _Builder:
         else:
             item = Block(label, items)
         self.items.append(item)
-        del self.stack[label.height :]
-        self.typed(label.results, label.height)
+        self.operands.cut(label.height)
+        self.operands.typed(len(label.results))
 
     def carry(self, label: Label) -> list[Plain]:
         """Assignments that move what a branch carries to where its target expects it."""
-        source = len(self.stack) - label.arity
+        source = len(self.operands.stack) - label.arity
         if source == label.height:
             return []
+        if label.arity > FEW:
+            span = self.operands.span
+            to = span(label.height, label.height + label.arity)
+            return [Plain(fold.verbatim(f"{to} = {span(source, source + label.arity)}"))]
         return [
-            Plain(ast.Assign([ast.Name(f"s{height}", fold.STORE)], operand.node))
-            for height, operand in enumerate(self.stack[source:], label.height)
+            Plain(ast.Assign([ast.Name(f"s{height}", fold.STORE)], node))
+            for height, node in enumerate(self.operands.nodes(source), label.height)
         ]
 
     def give_back(self) -> None:
         """Return from the function, with the results on the stack."""
-        self.spill_where(trap=True)
+        self.operands.spill_where(trap=True)
         if self.sites.exit is not None:
             self.emit(fold.verbatim(self.sites.exit))
         count = len(self.lowered.type.results)
-        values = [operand.node for operand in self.stack[len(self.stack) - count :]]
+        first = len(self.operands.stack) - count
+        values = self.operands.nodes(first)
         if not values:
             node = None
+        elif self.operands.untouched(count):
+            node = name("results")
         elif count == 1:
             node = values[0]
         else:
@@ -405,9 +350,8 @@ class _Builder:
         if label.kind == "func":
             self.give_back()
             return
-        self.spill_where(trap=True)
-        for height in range(len(self.stack) - label.arity, len(self.stack)):
-            self.spill(height)
+        self.operands.spill_where(trap=True)
+        self.operands.spill_top(label.arity)
         self.items += self.carry(label)
         self.items.append(Br(label))
 
@@ -428,20 +372,19 @@ class _Builder:
 
     def condition(self, arity: int) -> Node:
         """The condition or index on top; what a branch would carry is in its variables."""
-        self.spill_where(trap=True)
-        first = len(self.stack) - 1 - arity
-        for height in range(first, first + arity):
-            self.spill(height)
-        return self.stack.pop().node
+        self.operands.spill_where(trap=True)
+        self.operands.spill_top(arity, above=1)
+        return self.operands.pop().node
 
     def br_table(self, position: int, instr: Instr) -> None:
         labels = self.lowered.targets[position]
-        if not is_atom(self.stack[-1].node):
-            self.spill(len(self.stack) - 1)
+        top = self.operands.stack[-1]
+        if top is None or not is_atom(top.node):
+            self.operands.spill(len(self.operands.stack) - 1)
         index = self.condition(labels[-1].arity)
         heights = {label.height for label in labels if label.kind != "func"}
         if any(label.kind == "func" for label in labels) or (
-            labels[-1].arity and heights != {len(self.stack) - labels[-1].arity}
+            labels[-1].arity and heights != {len(self.operands.stack) - labels[-1].arity}
         ):
             self.items += self.chain(index, labels)
             return
@@ -481,9 +424,9 @@ class _Builder:
             return
         count = len(functype.params)
         self.prepare(count)
-        first = len(self.stack) - count
-        args = [operand.node for operand in self.stack[first:]]
-        del self.stack[first:]
+        first = len(self.operands.stack) - count
+        args = self.operands.nodes(first)
+        self.operands.cut(first)
         value = fold.apply(name(callee), [*args, self.depth(imported)])
         self.suspend(position, instr, value, not imported)
 
@@ -492,9 +435,10 @@ class _Builder:
         functype = self.options.spaces.types[typeidx]
         count = len(functype.params) + 1
         self.prepare(count)
-        first = len(self.stack) - count
-        *args, index = (operand.node for operand in self.stack[first:])
-        del self.stack[first:]
+        first = len(self.operands.stack) - count
+        index = self.operands.pop().node
+        args = self.operands.nodes(first)
+        self.operands.cut(first)
         target = fold.call("indirect", name(f"table{tableidx}"), index, name(f"type{typeidx}"))
         enter = fold.attribute(name("target"), "enter")
         value = fold.apply(enter, [*args, self.depth(True)])
@@ -506,59 +450,67 @@ class _Builder:
 
     def prepare(self, count: int) -> None:
         """Everything beneath a call's operands into variables; nothing that traps among them."""
-        self.spill_where(trap=True)
-        for height in range(len(self.stack) - count):
-            self.spill(height)
+        self.operands.spill_where(trap=True)
+        self.operands.spill_below(len(self.operands.stack) - count)
 
     def depth(self, crossing: bool) -> Node:
         """The depth that a callee starts at (see ``chiwawa.lower.recursive_functions``), once its
         arguments have been taken from the stack."""
         deeper = int(crossing)
         if self.lowered.index in self.options.recursive:
-            deeper = weight(len(self.lowered.locals) + len(self.stack))
+            deeper = weight(len(self.lowered.locals) + len(self.operands.stack))
         if not deeper:
             return name("depth")
         return fold.bounded(ast.BinOp(name("depth"), fold.ADD, const(deeper)), None, None)
 
     def suspend(self, position: int, instr: Instr, value: Node, resumes: bool) -> None:
-        results = self.lowered.calls[position].results
-        base = len(self.stack)
-        if base:
-            self.widen(self.lowered.types_in_call(position))
-        targets = [f"s{base + i}" for i in range(len(results))]
+        count = len(self.lowered.calls[position].results)
+        base = len(self.operands.stack)
+        self.operands.widen()
+        if count > FEW:
+            self.items.append(Call(instr.offset, value, ["results"], resumes))
+            self.operands.wide(count)
+            return
+        targets = [f"s{base + i}" for i in range(count)]
         following = self.lowered.body[position + 1]
         if (
-            len(results) == 1
+            count == 1
             and following.op.name == "local.set"
             and position + 1 not in self.lowered.safepoints
             and not any(site.reads for site in self.sites.at.get(position + 1, ()))
         ):
             self.skipped = position + 1
             targets = [f"l{following.imm[0]}"]
-            results = ()
+            count = 0
             # What is beneath was spilled, so nothing pending reads that local.
         self.items.append(Call(instr.offset, value, targets, resumes))
-        self.typed(results, base)
+        self.operands.typed(count)
 
     def call_plain(self, position: int, instr: Instr, callee: str) -> None:
         functype = self.lowered.calls[position]
-        self.spill_where(trap=True, state=True)
-        first = len(self.stack) - len(functype.params)
-        args = [operand.node for operand in self.stack[first:]]
-        del self.stack[first:]
-        value = fold.apply(name(callee), args)
-        base = len(self.stack)
+        self.operands.spill_where(trap=True, state=True)
+        base = len(self.operands.stack) - len(functype.params)
         count = len(functype.results)
+        if count > FEW:
+            self.operands.spill_below(base)
+        args = self.operands.nodes(base)
+        self.operands.cut(base)
+        value = fold.apply(name(callee), args)
         if count == 0:
             self.emit(ast.Expr(value), instr.offset)
             return
-        for height in range(base):
-            if self.stack[height].slots >> base:
-                self.spill(height)
+        if count > FEW:
+            self.emit(ast.Assign([ast.Name("results", fold.STORE)], value), instr.offset)
+            self.operands.wide(count)
+            return
+        for height in range(self.operands.settled, base):
+            operand = self.operands.stack[height]
+            if operand is not None and operand.slots >> (base - height):
+                self.operands.spill(height)
         targets: list[ast.expr] = [ast.Name(f"s{base + i}", fold.STORE) for i in range(count)]
         target = targets[0] if count == 1 else ast.Tuple(targets, fold.STORE)
         self.emit(ast.Assign([target], value), instr.offset)
-        self.typed(functype.results, base)
+        self.operands.typed(count)
 
 
 #: What has no meaning in the instruction table, in its order.

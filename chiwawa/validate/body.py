@@ -12,15 +12,11 @@ from typing import Any
 from chiwawa.opcodes import ADDR, TABLE, Op
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
+from chiwawa_runtime.stacks import FEW, Pile, Stack
 from chiwawa_runtime.types import I32, I64, FuncType, NumType, ValType
 
 #: A few bytes of hostile code can push a thousand operands, so there must be a bound.
 MAX_OPERANDS = 1_000_000
-
-
-#: Operand types as a linked list, the top first: boundaries share their tails. A type that only
-#: unreachable code would have made is None.
-Stack = tuple[ValType | None, "Stack"] | None
 
 
 class Label:
@@ -99,6 +95,7 @@ class Body:
     The dicts are by position, of instructions that can be reached."""
 
     __slots__ = (
+        "below",
         "block",
         "blocks",
         "calls",
@@ -129,8 +126,9 @@ class Body:
         self.labels: dict[int, Label] = {}
         #: Of br, br_if, return: one label. Of br_table: the vector, then the default.
         self.targets: dict[int, tuple[Label, ...]] = {}
-        #: The type of the function called there.
+        #: The type of the function called there, and the operands beneath its own.
         self.calls: dict[int, FuncType] = {}
+        self.below: dict[int, Stack] = {}
         #: How many constructs are in each other at most.
         self.nesting = 0
 
@@ -138,10 +136,13 @@ class Body:
         self.stack = (valtype, self.stack)
         self.height += 1
 
-    def push_all(self, valtypes: Sequence[ValType]) -> None:
+    def push_all(self, valtypes: tuple[ValType, ...]) -> None:
         stack = self.stack
-        for valtype in valtypes:
-            stack = (valtype, stack)
+        if len(valtypes) > FEW:
+            stack = Pile(valtypes, len(valtypes), stack)
+        else:
+            for valtype in valtypes:
+                stack = (valtype, stack)
         self.stack = stack
         self.height += len(valtypes)
         if self.height > MAX_OPERANDS:
@@ -164,8 +165,17 @@ class Body:
             return None
         raise InvalidError(f"type mismatch: expected {expected}, but the stack is empty")
 
-    def pop_all(self, expected: Sequence[ValType]) -> None:
+    def pop_all(self, expected: tuple[ValType, ...]) -> None:
         """Pop operands, of which the last of ``expected`` is the top."""
+        while len(expected) > FEW and isinstance(self.stack, Pile):
+            pile = self.stack
+            count = min(pile.count, len(expected), self.height - self.block.height)
+            first = len(expected) - count
+            if not count or pile.types[pile.count - count : pile.count] != expected[first:]:
+                break
+            self.stack = pile.without(count)
+            self.height -= count
+            expected = expected[:first]
         for valtype in reversed(expected):
             self.pop(valtype)
 
@@ -231,9 +241,10 @@ class Body:
     def call(self, functype: FuncType) -> None:
         """A call of a function of that type, its callee popped already."""
         self.pop_all(functype.params)
-        self.push_all(functype.results)
         if self.live:
             self.calls[self.position] = functype
+            self.below[self.position] = self.stack
+        self.push_all(functype.results)
 
     def stop(self) -> None:
         """The rest of the innermost construct cannot be reached: its operands can be anything."""

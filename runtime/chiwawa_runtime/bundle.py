@@ -30,6 +30,7 @@ from chiwawa_runtime.program import (
     spelled,
     tabletype,
 )
+from chiwawa_runtime.stacks import Stack, popped, pushed
 from chiwawa_runtime.types import ExternType, FuncType
 
 
@@ -79,18 +80,38 @@ class WrittenCode:
     @cached_property
     def points(self) -> Points:
         stops = {}
+        stacks = Stacks()
         for entry in self._safepoints.split():
             offset, _, stack = entry.partition(":")
-            stops[int(offset)] = spelled(stack)
+            stops[int(offset)] = stacks.read(stack)
         places = {}
+        stacks = Stacks()
         for entry in self._calls.split():
             offset, stack, callee = entry.split(":")
+            below = stacks.read(stack)
             if callee.endswith("t"):
-                call = CallPoint(spelled(stack), self._types[int(callee[:-1])], None)
+                call = CallPoint(below, self._types[int(callee[:-1])], None)
             else:
-                call = CallPoint(spelled(stack), self._functions[int(callee)], int(callee))
+                call = CallPoint(below, self._functions[int(callee)], int(callee))
             places[int(offset)] = call
         return Points(spelled(self._locals), stops, places)
+
+
+class Stacks:
+    """Reads the operand types of places in a row: letters or, with a number and ``*`` before them,
+    what is on top of so many operands of the place before."""
+
+    def __init__(self) -> None:
+        self.last: Stack = None
+        self.height = 0
+
+    def read(self, text: str) -> Stack:
+        shared, _, letters = text.rpartition("*")
+        height = int(shared or 0)
+        below = popped(self.last, self.height - height) if shared else None
+        self.last = pushed(below, spelled(letters))
+        self.height = height + len(letters)
+        return self.last
 
 
 @dataclass(frozen=True)

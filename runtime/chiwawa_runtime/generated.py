@@ -158,7 +158,7 @@ class GeneratedEngine:
         return self.bundle.codes[function - self.imported].points
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
-        return self.points(function).safepoints.get(offset)
+        return self.points(function).operands(offset)
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
         enter = self.instance.functions[function].enter
@@ -229,7 +229,7 @@ class GeneratedEngine:
         if location is not None:
             points = self.points(location.function)
             if youngest:
-                stack = points.safepoints.get(location.offset)
+                stack = points.operands(location.offset)
             elif location.offset in points.calls:
                 stack = points.calls[location.offset].stack
         if location is None or stack is None:

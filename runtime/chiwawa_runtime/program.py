@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from chiwawa_runtime.stacks import Stack, unrolled
 from chiwawa_runtime.types import (
     EXTERNREF,
     F32,
@@ -103,9 +104,13 @@ class CallPoint:
     """A call in progress: the operand types beneath it, and what it calls: a function index, or
     None for a call through a table, of a function of ``type``."""
 
-    stack: tuple[ValType, ...]
+    below: Stack
     type: FuncType
     function: int | None
+
+    @property
+    def stack(self) -> tuple[ValType, ...]:
+        return unrolled(self.below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,12 @@ class Points:
     ``locals`` the types of all locals, parameters first."""
 
     locals: tuple[ValType, ...]
-    safepoints: Mapping[int, tuple[ValType, ...]]
+    safepoints: Mapping[int, Stack]
     calls: Mapping[int, CallPoint]
+
+    def operands(self, offset: int) -> tuple[ValType, ...] | None:
+        """The operand types at a safepoint; None where there is none."""
+        return unrolled(self.safepoints[offset]) if offset in self.safepoints else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,243 @@
+"""The operand stack of a function that is being translated.
+
+Operands stay pending as expressions until something consumes them; what an effect could change is
+first spilled into the variable of its stack position, ``s0`` for the deepest. Nothing here walks
+over more than the pending ones, of which there are few, so that a high stack costs no more than a
+low one. This module knows no instructions.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from chiwawa.aot import fold
+from chiwawa.aot.fold import Node, const, name
+from chiwawa.aot.usage import high
+from chiwawa.lower import Lowered
+from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.stacks import popped
+
+#: So many operands wait as expressions, at most: any instruction may look at all of them.
+MOST_PENDING = 64
+#: More results than these stay in the tuple that a call gives until they are wanted.
+FEW = 32
+#: So many operands may be named in one function where more than ``FEW`` are named at once. Each
+#: takes a few bytes of source, and a single byte of Wasm can ask for a thousand.
+MAX_NAMED = 500_000
+
+
+class Operand:
+    """An operand: an expression, which variables it reads (bits: of locals by index, of stack
+    positions by how far they are above its own), whether it reads state, whether it may trap (the
+    offset), how deep it is nested, whether it reads the rounding cell."""
+
+    __slots__ = ("cell", "depth", "locals", "node", "slots", "state", "trap")
+
+    def __init__(
+        self,
+        node: Node,
+        locals_: int = 0,
+        slots: int = 0,
+        state: bool = False,
+        trap: int | None = None,
+        depth: int = 0,
+        cell: bool = False,
+    ) -> None:
+        self.node = node
+        self.locals = locals_
+        self.slots = slots
+        self.state = state
+        self.trap = trap
+        self.depth = depth
+        self.cell = cell
+
+
+class Operands:
+    """The operand stack. ``emit`` takes a statement, and the offset of what may trap in it."""
+
+    def __init__(self, lowered: Lowered, emit: Callable[[ast.stmt, int | None], None]) -> None:
+        self.lowered = lowered
+        self.emit = emit
+        #: The operands, the deepest first. None is one that is in its variable, or in ``results``
+        #: still, and of which nothing is known but its type.
+        self.stack: list[Operand | None] = []
+        #: Operands below are in their variables (or in ``results``): so many need no look.
+        self.settled = 0
+        #: Of so many nothing is known but their types.
+        self.widened = 0
+        #: Where in the stack those are that are in the tuple ``results`` still, of ``wide_count``.
+        self.wide_from = self.wide_to = self.wide_count = 0
+        self.named = 0
+        self.spans: dict[tuple[int, int], str] = {}
+        #: That of the instruction that is being translated.
+        self.position = 0
+
+    def push(self, operand: Operand) -> None:
+        self.stack.append(operand)
+
+    def cut(self, height: int) -> None:
+        """Take the operands from ``height`` up off the stack."""
+        del self.stack[height:]
+        if height < self.settled:
+            self.settled = height
+            self.widened = min(self.widened, height)
+            self.wide_to = min(self.wide_to, height)
+
+    def operand(self, height: int) -> Operand:
+        """The operand at ``height``, with the bounds of its type where nothing else is known."""
+        operand = self.stack[height]
+        if operand is not None:
+            return operand
+        lowered = self.lowered
+        types = popped(lowered.stacks[self.position], lowered.heights[self.position] - 1 - height)
+        assert types is not None
+        top = high(types[0])
+        if self.wide_from <= height < self.wide_to:
+            node = fold.subscript(name("results"), const(height - self.wide_from))
+            return Operand(fold.bounded(node, None if top is None else 0, top), state=True, depth=1)
+        return Operand(name(f"s{height}", top), slots=1)
+
+    def pop(self) -> Operand:
+        height = len(self.stack) - 1
+        operand = self.operand(height)
+        self.cut(height)
+        return operand
+
+    def nodes(self, first: int) -> list[Node]:
+        """The operands from ``first`` up, as what stands in a call's parentheses."""
+        stack = self.stack
+        result: list[Node] = []
+        height = first
+        while height < len(stack):
+            operand = stack[height]
+            if operand is not None:
+                result.append(operand.node)
+                height += 1
+                continue
+            start = height
+            if self.wide_from <= height < self.wide_to:
+                height = self.wide_to
+                result.append(name(f"*{self.in_results(start)}"))
+                continue
+            while (
+                height < len(stack)
+                and stack[height] is None
+                and not self.wide_from <= height < self.wide_to
+            ):
+                height += 1
+            if height - start > FEW:
+                result.append(name(self.span(start, height)))
+            else:
+                result += [name(f"s{i}") for i in range(start, height)]
+        return result
+
+    def in_results(self, height: int) -> str:
+        """Source of those operands, from ``height`` up, that are in ``results`` still."""
+        low, high = height - self.wide_from, self.wide_to - self.wide_from
+        return "results" if high - low == self.wide_count else f"results[{low}:{high}]"
+
+    def span(self, low: int, high: int) -> str:
+        """The names of stack positions, with commas between them."""
+        self.named += high - low
+        if self.named > MAX_NAMED:
+            index = self.lowered.index
+            raise UnsupportedError(
+                f"function {index} cannot be translated: its calls and branches move more than "
+                f"{MAX_NAMED} operands, {high - low} at once (it can be interpreted)"
+            )
+        text = self.spans.get((low, high))
+        if text is None:
+            text = self.spans[low, high] = ", ".join([f"s{i}" for i in range(low, high)])
+        return text
+
+    def untouched(self, count: int) -> bool:
+        """Whether the topmost ``count`` operands are exactly what ``results`` has."""
+        first = len(self.stack) - count
+        return self.wide_from == first and self.wide_to - first == self.wide_count == count
+
+    def unpack(self) -> None:
+        """Put the operands that are in ``results`` still into their variables."""
+        low, high = self.wide_from, self.wide_to
+        if low < high:
+            names = self.span(low, high) + ("," if high - low == 1 else "")
+            self.emit(fold.verbatim(f"{names} = {self.in_results(low)}"), None)
+            self.wide_to = low
+
+    def assign(self, target: str, operand: Operand) -> None:
+        node = operand.node
+        if type(node) is ast.Name and node.id == target:
+            return
+        self.emit(ast.Assign([ast.Name(target, fold.STORE)], node), operand.trap)
+
+    def spill(self, height: int) -> None:
+        """Put the operand at ``height`` into its variable."""
+        operand = self.stack[height]
+        if operand is None:
+            if self.wide_from <= height < self.wide_to:
+                self.unpack()
+            return
+        node = operand.node
+        if type(node) is ast.Name and operand.slots == 1:
+            return
+        for below in range(self.settled, height):
+            other = self.stack[below]
+            if other is not None and other.slots >> (height - below) & 1:
+                self.spill(below)
+        target = f"s{height}"
+        self.assign(target, operand)
+        self.stack[height] = Operand(
+            fold.bounded(ast.Name(target, fold.LOAD), node.lo, node.hi), slots=1
+        )
+
+    def spill_below(self, height: int) -> None:
+        """Put all operands below ``height`` into their variables."""
+        if self.wide_from < height:
+            self.unpack()
+        for each in range(self.settled, height):
+            self.spill(each)
+        self.settled = max(self.settled, height)
+
+    def spill_all(self) -> None:
+        self.spill_below(len(self.stack))
+
+    def spill_top(self, count: int, above: int = 0) -> None:
+        """Put the topmost ``count`` operands, beneath ``above`` more, into their variables."""
+        end = len(self.stack) - above
+        if count and end - count < self.wide_to:
+            self.unpack()
+        for height in range(max(end - count, self.settled), end):
+            self.spill(height)
+
+    def spill_where(self, *, trap: bool = False, state: bool = False, local: int = 0) -> None:
+        stack = self.stack
+        for height in range(self.settled, len(stack)):
+            operand = stack[height]
+            if operand is not None and (
+                (trap and operand.trap is not None)
+                or (state and operand.state)
+                or operand.locals & local
+            ):
+                self.spill(height)
+
+    def widen(self) -> None:
+        """The operands, which are in their variables, are bounded by their types alone."""
+        height = len(self.stack)
+        self.stack[self.widened :] = [None] * (height - self.widened)
+        self.settled = self.widened = height
+
+    def typed(self, count: int) -> None:
+        """Push operands that are in their variables, bounded by their types alone."""
+        height = len(self.stack)
+        self.stack += [None] * count
+        if self.settled == height:
+            self.settled += count
+            if self.widened == height:
+                self.widened += count
+
+    def wide(self, count: int) -> None:
+        """Push operands that are in ``results``. All others are in their variables."""
+        height = len(self.stack)
+        self.wide_from, self.wide_to, self.wide_count = height, height + count, count
+        self.stack += [None] * count
+        self.settled = height + count

@@ -14,7 +14,6 @@ from chiwawa.aot import fold
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.fold import const, name
 from chiwawa.aot.options import Options
-from chiwawa.aot.roomy import with_large_stack
 from chiwawa.aot.statements import located
 from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import build
@@ -51,8 +50,6 @@ def translate_function(
     of it in it."""
     lowered = lower(options.spaces, index, everywhere=options.everywhere)
     sites = (None if plan is None else plan(lowered)) or Sites()
-    if lowered.nesting > 50:
-        return with_large_stack(lambda: translated(lowered, options, writer, sites))
     return translated(lowered, options, writer, sites)
 
 

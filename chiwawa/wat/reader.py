@@ -21,7 +21,7 @@ from chiwawa.wat.strings import parse_name
 from chiwawa.wat.tokens import Nodes, Token, located, misplaced, placed
 from chiwawa_runtime.errors import MalformedError
 
-_STRING_CONTENT = re.compile(r'(?:[^"\\\x00-\x1f\x7f]++|\\.)*+')
+_STRING_CONTENT = re.compile(r'(?:[^"\\\x00-\x1f\x7f][^"\\\x00-\x1f\x7f]*+|\\.)*+')
 _IN_COMMENT = ("_COMMENT_OPEN", "_COMMENT_CLOSE", "_COMMENT_TEXT")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chiwawa import limits
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_heaptype, read_valtype
 from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg, PlainExpr
@@ -78,7 +79,8 @@ _IF = BY_CODE[0x04,]
 
 def _read_labels(r: Reader) -> BrTable:
     """Spec 5.4.1, br_table."""
-    return BrTable(tuple(r.vec(Reader.u32)), r.u32())
+    count = r.count(limits.LABELS, "labels of a br_table")
+    return BrTable(tuple([r.u32() for _ in range(count)]), r.u32())
 
 
 def _read_float(size: int) -> Callable[[Reader], int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from chiwawa.limits import more_than
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
 from chiwawa_runtime.leb import decode_s, decode_u
 
@@ -87,6 +88,16 @@ class Reader:
             return self.take(size).decode("utf-8")
         except UnicodeDecodeError as error:
             raise self.malformed("malformed UTF-8 encoding", start + error.start) from None
+
+    def count(self, limit: int, what: str) -> int:
+        """How many items of a vector are coming, of at least a byte each. Raises UnsupportedError
+        where they are more than ``limit``; that there are no bytes for them is found out by whoever
+        reads them."""
+        start = self.pos
+        count = self.u32()
+        if limit < count <= self.end - self.pos:
+            raise self.unsupported(more_than(limit, what), start)
+        return count
 
     def vec(self, item: Callable[[Reader], T]) -> list[T]:
         """Spec 5.1.3. An ``item`` takes at least one byte, so that the input bounds the list."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
+from chiwawa import limits
 from chiwawa.binary.expressions import ExprReader
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import (
@@ -37,11 +38,6 @@ from chiwawa.module import (
 from chiwawa.opcodes import BY_NAME
 from chiwawa_runtime.leb import encode_u
 from chiwawa_runtime.types import FUNCREF, ValType
-
-#: The most locals of one function, and of all functions whose declarations differ. A few bytes can
-#: declare four thousand million, so there must be a bound; engines share the first.
-MAX_LOCALS = 50_000
-MAX_LOCALS_IN_ALL = 5_000_000
 
 #: So many bodies that were read again are kept at a time.
 KEPT = 16
@@ -71,12 +67,17 @@ class Parts:
         return self.exprs.read(r, r.pos)
 
 
+def _count(r: Reader, what: str) -> int:
+    """How many items of a kind are coming."""
+    return r.count(limits.ITEMS[what], what)
+
+
 def _types(r: Reader, parts: Parts) -> None:
-    parts.module.types = r.vec(read_functype)
+    parts.module.types = [read_functype(r) for _ in range(_count(r, "types"))]
 
 
 def _imports(r: Reader, parts: Parts) -> None:
-    parts.module.imports = r.vec(_import)
+    parts.module.imports = [_import(r) for _ in range(_count(r, "imports"))]
 
 
 def _import(r: Reader) -> Import:
@@ -98,23 +99,24 @@ def _import(r: Reader) -> Import:
 
 
 def _functions(r: Reader, parts: Parts) -> None:
-    parts.module.funcs = [Func(typeidx, (), []) for typeidx in r.vec(Reader.u32)]
+    parts.module.funcs = [Func(r.u32(), (), []) for _ in range(_count(r, "functions"))]
 
 
 def _tables(r: Reader, parts: Parts) -> None:
-    parts.module.tables = r.vec(read_tabletype)
+    parts.module.tables = [read_tabletype(r) for _ in range(_count(r, "tables"))]
 
 
 def _memories(r: Reader, parts: Parts) -> None:
-    parts.module.mems = r.vec(read_memorytype)
+    parts.module.mems = [read_memorytype(r) for _ in range(_count(r, "memories"))]
 
 
 def _globals(r: Reader, parts: Parts) -> None:
-    parts.module.globals = [Global(read_globaltype(r), parts.const(r)) for _ in range(r.u32())]
+    count = _count(r, "globals")
+    parts.module.globals = [Global(read_globaltype(r), parts.const(r)) for _ in range(count)]
 
 
 def _exports(r: Reader, parts: Parts) -> None:
-    parts.module.exports = r.vec(_export)
+    parts.module.exports = [_export(r) for _ in range(_count(r, "exports"))]
 
 
 def _export(r: Reader) -> Export:
@@ -133,7 +135,7 @@ def _start(r: Reader, parts: Parts) -> None:
 
 
 def _elems(r: Reader, parts: Parts) -> None:
-    parts.module.elems = [_elem(r, parts) for _ in range(r.u32())]
+    parts.module.elems = [_elem(r, parts) for _ in range(_count(r, "element segments"))]
 
 
 def _elem(r: Reader, parts: Parts) -> Elem:
@@ -158,10 +160,11 @@ def _elem(r: Reader, parts: Parts) -> Elem:
             kind_at = r.pos
             if r.byte() != 0:
                 raise r.malformed("malformed element kind", kind_at)
+    size = r.count(limits.ELEMENTS, "elements of a segment")
     if flags & 4:
-        init = [parts.const(r) for _ in range(r.u32())]
+        init = [parts.const(r) for _ in range(size)]
     else:
-        init = [ref_func(r.u32()) for _ in range(r.u32())]
+        init = [ref_func(r.u32()) for _ in range(size)]
     return Elem(element, init, mode, tableidx, offset)
 
 
@@ -192,6 +195,8 @@ def _code(r: Reader, parts: Parts) -> None:
         size = r.length()
         base = r.pos
         r.end = base + size
+        if size > limits.BODY:
+            raise r.unsupported(limits.more_than(limits.BODY, "bytes of a body"), start)
         local_types = _locals(r, parts)
         body = parts.exprs.read_plain(r, base)
         if r.pos != r.end:
@@ -244,7 +249,7 @@ def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:
         return known
     total = sum(count for count, _ in groups)
     parts.locals_in_all += total
-    if total > MAX_LOCALS or parts.locals_in_all > MAX_LOCALS_IN_ALL:
+    if total > limits.LOCALS or parts.locals_in_all > limits.LOCALS_IN_ALL:
         raise r.malformed("too many locals", start)
     local_types = tuple(t for count, t in groups for _ in range(count))
     parts.locals_seen[key] = local_types
@@ -252,7 +257,7 @@ def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:
 
 
 def _datas(r: Reader, parts: Parts) -> None:
-    parts.module.datas = [_data(r, parts) for _ in range(r.u32())]
+    parts.module.datas = [_data(r, parts) for _ in range(_count(r, "data segments"))]
 
 
 def _data(r: Reader, parts: Parts) -> Data:

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from chiwawa import limits
 from chiwawa.opcodes import ADDR, TABLE, Op
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
 from chiwawa_runtime.stacks import FEW, Pile, Stack
 from chiwawa_runtime.types import I32, I64, FuncType, NumType, ValType
-
-#: A few bytes of hostile code can push a thousand operands, so there must be a bound.
-MAX_OPERANDS = 1_000_000
 
 
 class Label:
@@ -145,8 +143,8 @@ class Body:
                 stack = (valtype, stack)
         self.stack = stack
         self.height += len(valtypes)
-        if self.height > MAX_OPERANDS:
-            raise UnsupportedError(f"more than {MAX_OPERANDS} operands on the stack")
+        if self.height > limits.OPERANDS:
+            raise UnsupportedError(f"more than {limits.OPERANDS:,} operands is not supported")
 
     def pop(self, expected: ValType) -> ValType | None:
         """Pop an operand, which must be ``expected``; give what it is."""

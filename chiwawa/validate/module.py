@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
+from chiwawa import limits
 from chiwawa.module import Data, Elem, Expr, Func, Module, PlainExpr, TypeUse
 from chiwawa.validate.body import Body, Boundaries, check_expr
 from chiwawa.validate.context import Context, build_context, matches
@@ -26,8 +27,6 @@ T = TypeVar("T")
 MAX_TABLE = (1 << 32) - 1
 #: Pages, by the width of an address.
 MAX_PAGES = {32: 1 << 16, 64: 1 << 48}
-#: The bound that engines share on the parameters, and on the results, of one type.
-MAX_ARITY = 1000
 
 
 @dataclass(slots=True)
@@ -138,8 +137,9 @@ def _typeuse(module: Module, typeidx: int) -> None:
 
 def _functype(functype: FuncType) -> None:
     """Spec 3.2.3: always valid."""
-    if max(len(functype.params), len(functype.results)) > MAX_ARITY:
-        raise UnsupportedError(f"a type of more than {MAX_ARITY} parameters or results")
+    if max(len(functype.params), len(functype.results)) > limits.ARITY:
+        what = limits.more_than(limits.ARITY, "parameters or results of a type")
+        raise UnsupportedError(f"{what} is not supported")
 
 
 def _limits(limits: Limits, bound: int, message: str) -> None:

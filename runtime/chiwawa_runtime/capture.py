@@ -192,7 +192,7 @@ def apply(
     for memory, memory_image in zip(instance.memories, snapshot.memories, strict=True):
         memory.data[:] = memory_image.data
     for instance_table, elements in zip(instance.tables, tables, strict=True):
-        instance_table.raw[:] = elements
+        instance_table.replace(elements)
     for instance_global, value in zip(instance.globals, values, strict=True):
         instance_global.raw = value
     for elem, dropped in zip(instance.elems, snapshot.dropped_elems, strict=True):

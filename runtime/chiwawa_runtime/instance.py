@@ -18,7 +18,7 @@ from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
 from chiwawa_runtime.requests import Requests
 from chiwawa_runtime.segments import Chain, here
 from chiwawa_runtime.store import Function, HostFunction, bind_host, coerce
-from chiwawa_runtime.table import ElemSegment, Table
+from chiwawa_runtime.table import ElemSegment, Room, Table
 from chiwawa_runtime.turns import Turn
 from chiwawa_runtime.types import (
     FuncType,
@@ -138,7 +138,8 @@ class Instance:
             name = program.function_names.get(index)
             functype = program.functions[index]
             self.functions.append(Function(functype, instance=self, index=index, name=name))
-        self.tables += [Table(t) for t in program.tables[len(self.tables) :]]
+        room = Room()
+        self.tables += [Table(t, room=room) for t in program.tables[len(self.tables) :]]
         self.memories += [Memory(t) for t in program.memories[len(self.memories) :]]
         defined = program.globals[len(self.globals) :]
         for globaltype, init in zip(defined, program.globals_init, strict=True):

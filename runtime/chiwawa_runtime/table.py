@@ -9,18 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.errors import Trap, UnsupportedError
 from chiwawa_runtime.store import coerce
 from chiwawa_runtime.types import I32, TableType
 
 #: What table.grow returns when it refuses: -1 as i32.
 REFUSED = 0xFFFFFFFF
-#: Beyond this many elements table.grow refuses, as the spec allows a host to.
+#: So many elements may a table have, as engines agree, and all tables that an instance defines
+#: together. Beyond it table.grow refuses, as the spec allows a host to.
 HOST_LIMIT = 10_000_000
 
 
 def out_of_bounds() -> Trap:
     return Trap("out of bounds table access")
+
+
+class Room:
+    """How many elements some tables may still take together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = HOST_LIMIT
 
 
 class ElemSegment:
@@ -46,21 +56,41 @@ class Table:
     stay valid when the table grows.
     """
 
-    __slots__ = ("raw", "type")
+    __slots__ = ("raw", "room", "type")
 
     def __init__(
-        self, type: TableType, ref: object = None, elements: Iterable[object] | None = None
+        self,
+        type: TableType,
+        ref: object = None,
+        elements: Iterable[object] | None = None,
+        room: Room | None = None,
     ) -> None:
         """A table of the minimal size, full of ``ref``, or one with a copy of ``elements``, as many
-        as ``type`` allows. Raises TypeError and ValueError."""
+        as ``type`` allows. It shares ``room`` with others. Raises TypeError and ValueError, and
+        UnsupportedError where there is no room."""
         self.type = type
         limits = type.limits
+        self.room = Room() if room is None else room
+        self.raw: list[Any] = []
         if elements is None:
+            self.take(limits.min)
             self.raw = [self.reference(ref)] * limits.min
             return
         self.raw = [self.reference(element) for element in elements]
+        self.take(len(self.raw))
         if not limits.min <= len(self.raw) <= (HOST_LIMIT if limits.max is None else limits.max):
             raise ValueError(f"{len(self.raw)} elements are outside the table's limits {limits}")
+
+    def take(self, n: int) -> None:
+        """Take room for ``n`` elements. Raises UnsupportedError."""
+        if n > self.room.left:
+            raise UnsupportedError(f"more than {HOST_LIMIT:,} elements of tables is not supported")
+        self.room.left -= n
+
+    def replace(self, elements: Sequence[object]) -> None:
+        """Have ``elements``, which are checked, instead of those that are there."""
+        self.room.left += len(self.raw) - len(elements)
+        self.raw[:] = elements
 
     @property
     def elements(self) -> tuple[Any, ...]:
@@ -118,12 +148,13 @@ class Table:
         """Spec 4.4.6, table.grow: the old size, or ``REFUSED``."""
         old = len(self.raw)
         limit = self.type.limits.max
-        if old + n > (HOST_LIMIT if limit is None else min(limit, HOST_LIMIT)):
+        if n > self.room.left or (limit is not None and old + n > limit):
             return REFUSED
         try:
             self.raw += [ref] * n
         except MemoryError:
             return REFUSED
+        self.room.left -= n
         return old
 
     def raw_fill(self, index: int, ref: object, n: int) -> None:

@@ -26,7 +26,8 @@ from chiwawa.inspect import (
 )
 from chiwawa.instrument.lines import source_lines
 from chiwawa.module import Module
-from chiwawa_runtime.snapshot import Frame, MemoryImage, Snapshot, TableImage, Value
+from chiwawa_runtime.memory_image import MemoryImage, either
+from chiwawa_runtime.snapshot import Frame, Snapshot, TableImage, Value
 from chiwawa_runtime.types import ValType
 from chiwawa_runtime.values import format_value
 
@@ -36,8 +37,8 @@ MOST_RANGES = 10_000
 GAP = 16
 #: Of a range, so many bytes of each side are shown.
 SHOWN = 8
-#: Bytes compared at once: large, as most are equal; and where they are not, small.
-_LARGE, _SMALL = 1 << 20, 1 << 14
+# Where bytes are not all equal, so many are looked through at once.
+_SMALL = 1 << 14
 _DIFFERING = re.compile(rb"[^\0]+(?:\0{1,%d}[^\0]+)*" % (GAP - 1))
 
 Typed = tuple[ValType, Value]
@@ -187,7 +188,7 @@ def _memory(a: MemoryImage | None, b: MemoryImage | None) -> Description | None:
         None
         if memory is None
         else {
-            "bytes": len(memory.data),
+            "bytes": memory.size,
             "min": memory.type.limits.min,
             "max": memory.type.limits.max,
         }
@@ -196,18 +197,18 @@ def _memory(a: MemoryImage | None, b: MemoryImage | None) -> Description | None:
     ranges: list[Description] = []
     differing = more = 0
     if a is not None and b is not None:
-        for start, end, count in differing_ranges(a.data, b.data):
+        for start, end, count in differing_ranges(a, b):
             differing += count
             if len(ranges) == MOST_RANGES:
                 more += 1
                 continue
-            shown = slice(start, min(end, start + SHOWN))
+            shown = start, min(end, start + SHOWN)
             ranges.append(
                 {
                     "start": start,
                     "length": end - start,
-                    "a": a.data[shown].hex(),
-                    "b": b.data[shown].hex(),
+                    "a": a.read(*shown).hex(),
+                    "b": b.read(*shown).hex(),
                 }
             )
         if not ranges and sides[0] == sides[1]:
@@ -221,7 +222,7 @@ def _memory(a: MemoryImage | None, b: MemoryImage | None) -> Description | None:
     }
 
 
-def differing_ranges(a: bytes | bytearray, b: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
+def differing_ranges(a: MemoryImage, b: MemoryImage) -> Iterator[tuple[int, int, int]]:
     """Where the two differ, as far as both go: start and end of each range, and how many of its
     bytes differ. Ranges with fewer than ``GAP`` equal bytes between them are one."""
     start = end = count = 0
@@ -236,16 +237,15 @@ def differing_ranges(a: bytes | bytearray, b: bytes | bytearray) -> Iterator[tup
         yield start, end, count
 
 
-def _differing(a: bytes | bytearray, b: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
+def _differing(a: MemoryImage, b: MemoryImage) -> Iterator[tuple[int, int, int]]:
     """As ``differing_ranges``, but ranges end where pieces do."""
-    size = min(len(a), len(b))
-    for large in range(0, size, _LARGE):
-        stop = min(large + _LARGE, size)
-        if a[large:stop] == b[large:stop]:
+    for large, stop in either(a, b):
+        lefts, rights = a.read(large, stop), b.read(large, stop)
+        if lefts == rights:
             continue
         for small in range(large, stop, _SMALL):
-            here = slice(small, min(small + _SMALL, stop))
-            left, right = a[here], b[here]
+            here = slice(small - large, small - large + _SMALL)
+            left, right = lefts[here], rights[here]
             if left == right:
                 continue
             # As numbers, so that one operation compares all the bytes.

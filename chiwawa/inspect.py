@@ -17,7 +17,8 @@ from chiwawa.wat import format_instr
 from chiwawa.wat.strings import format_name, format_string, is_bare_id
 from chiwawa_runtime.checkpoint import sections
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.snapshot import Frame, MemoryImage, PlannedCall, Snapshot, TableImage, Value
+from chiwawa_runtime.memory_image import MemoryImage
+from chiwawa_runtime.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
 from chiwawa_runtime.types import PAGE, Limits, ValType
 from chiwawa_runtime.values import format_value
 
@@ -147,13 +148,10 @@ def describe_call(call: PlannedCall, module: Module | None) -> Description:
 
 
 def _memory(memory: MemoryImage) -> Description:
-    size = len(memory.data)
-    # By pieces, so that a large memory is not copied whole.
-    pieces = (memory.data[at : at + PAGE] for at in range(0, size, PAGE))
-    used = sum(len(piece.translate(None, b"\0")) for piece in pieces)
+    used = sum(len(piece.translate(None, b"\0")) for _, piece in memory.pieces())
     return {
-        "pages": size // PAGE,
-        "bytes": size,
+        "pages": memory.size // PAGE,
+        "bytes": memory.size,
         "nonzero_bytes": used,
         **_limits(memory.type.limits),
     }

@@ -6,8 +6,8 @@ reports cannot differ from what the other does. Neither knows what the source is
 
 The names in a site's source
     ``l0 l1 …``     the function's locals;  ``s0 s1 …``  its operands, the deepest first
-    ``g0 …``        the instance's globals (``.raw``);  ``m0 …``  the bytes of its memories
-    ``mem0 …``, ``table0 …``   the memories and tables themselves
+    ``g0 …``        the instance's globals (``.raw``)
+    ``mem0 …``, ``table0 …``   its memories (``.raw``) and tables
     anything else   a name that the instruments gave to the engine, or a builtin
 """
 
@@ -64,7 +64,7 @@ def state_names(instance: Instance) -> dict[str, Any]:
     """What sites call an instance's globals, memories and tables."""
     names: dict[str, Any] = {}
     for index, memory in enumerate(instance.memories):
-        names[f"mem{index}"], names[f"m{index}"] = memory, memory.data
+        names[f"mem{index}"] = memory
     names.update((f"g{i}", glob) for i, glob in enumerate(instance.globals))
     names.update((f"table{i}", table) for i, table in enumerate(instance.tables))
     return names

@@ -14,6 +14,7 @@ from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, W
 from chiwawa_runtime.instance import RawFrame
 from chiwawa_runtime.main import results_text
 from chiwawa_runtime.reporting import printable, single_line, trap_lines
+from chiwawa_runtime.reserve import Raw
 from chiwawa_runtime.types import ValType
 from chiwawa_runtime.values import format_value
 
@@ -124,11 +125,11 @@ def global_lines(machine: Machine) -> Iterator[str]:
 def memory_lines(machine: Machine) -> Iterator[str]:
     names = machine.code.module.names.mems
     for index, memory in enumerate(machine.instance.memories):
-        pages, size = memory.size(), len(memory.data)
+        pages, size = memory.size(), len(memory.raw)
         yield f"memory {called(names.get(index), str(index))}: {pages} pages, {size} bytes"
 
 
-def dump_lines(data: bytes | bytearray, address: int, length: int) -> Iterator[str]:
+def dump_lines(data: bytes | Raw, address: int, length: int) -> Iterator[str]:
     """A hex dump of ``data`` from ``address`` on, as far as there is so much."""
     for start in range(address, min(address + length, len(data)), _LINE):
         piece = bytes(data[start : min(start + _LINE, address + length)])

@@ -8,6 +8,7 @@ from typing import Any
 
 from chiwawa.debug.code import Place
 from chiwawa_runtime.instance import Instance, RawFrame
+from chiwawa_runtime.memory import Memory
 from chiwawa_runtime.numerics import f32_bits, f64_bits
 from chiwawa_runtime.types import F32, F64, ValType
 from chiwawa_runtime.values import format_value
@@ -37,23 +38,26 @@ class MemoryWatch:
 
     def __init__(self, number: int, memory: int, address: int, length: int) -> None:
         self.number = number
-        self.memory = memory
+        self.index = memory
         self.range = slice(address, address + length)
         where = f"memory {memory} " if memory else ""
         self.name = f"{where}0x{address:08x} +{length}"
-        self.data = bytearray()
-        self.seen = self.data[self.range]
+        self.memory: Memory | None = None
+        self.seen = b""
 
     def bind(self, instance: Instance) -> None:
-        self.data = instance.memories[self.memory].data
-        self.seen = self.data[self.range]
+        self.memory = instance.memories[self.index]
+        self.seen = self.now()
 
     def changed(self) -> bool:
-        return self.data[self.range] != self.seen
+        return self.now() != self.seen
+
+    def now(self) -> bytes:
+        return b"" if self.memory is None else bytes(self.memory.raw[self.range])
 
     def take(self) -> Change | None:
         """The change since the last one, if there was one."""
-        before, self.seen = self.seen, self.data[self.range]
+        before, self.seen = self.seen, self.now()
         if before == self.seen:
             return None
         return Change(self.number, self.name, before.hex(" "), self.seen.hex(" "))

@@ -290,7 +290,7 @@ def touching(name: str, width: int, imm: tuple[Any, ...], top: int) -> Iterator[
 
 def touch(pages: dict[int, int], memory: Memory, at: int, size: int, times: int) -> None:
     """Count each page of ``size`` bytes from ``at``, as far as there are such pages."""
-    end = min(at + size, len(memory.data))
+    end = min(at + size, len(memory.raw))
     for page in range(at // PAGE, (end + PAGE - 1) // PAGE if size else 0):
         pages[page] += times
 

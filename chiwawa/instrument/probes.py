@@ -20,6 +20,7 @@ from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
 from chiwawa.sites import Site
 from chiwawa_runtime.errors import BadInput, HostError, Trap
 from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.memory import Memory, octets
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.store import PASSING, coerce, plain
 from chiwawa_runtime.types import ValType
@@ -87,31 +88,30 @@ def defined(module: Module, function: int) -> Func:
 class Linear:
     """A memory, for an action. Addresses and sizes are in bytes."""
 
-    __slots__ = ("_data", "_writes")
+    __slots__ = ("_memory", "_writes")
 
-    def __init__(self, data: bytearray, writes: bool) -> None:
-        self._data = data
+    def __init__(self, memory: Memory, writes: bool) -> None:
+        self._memory = memory
         self._writes = writes
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._memory.raw)
 
     def read(self, address: int, size: int) -> bytes:
         """Raises IndexError where that is not all in the memory."""
         self._check(address, size)
-        return bytes(self._data[address : address + size])
+        return bytes(self._memory.raw[address : address + size])
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Raises IndexError where that is not all in the memory, and TypeError where the probe did
         not ask to write, and for what is not bytes."""
         check_writes(self._writes)
-        # Nothing else has as many bytes as items, and a slice that does not fit changes the size.
-        data = bytes(memoryview(data))
+        data = octets(data)
         self._check(address, len(data))
-        self._data[address : address + len(data)] = data
+        self._memory.raw[address : address + len(data)] = data
 
     def _check(self, address: int, size: int) -> None:
-        if address < 0 or size < 0 or address + size > len(self._data):
+        if address < 0 or size < 0 or address + size > len(self._memory.raw):
             raise IndexError(f"{size} bytes at 0x{address:x} are not in the memory")
 
 
@@ -191,7 +191,7 @@ class At:
         return tuple(g.value for g in self.instance.globals)
 
     def memory(self, index: int = 0) -> Linear:
-        return Linear(self.instance.memories[index].data, self.writes)
+        return Linear(self.instance.memories[index], self.writes)
 
     def set_operand(self, index: int, value: Any) -> None:
         """Raises TypeError and ValueError where it is no value of the operand's type."""

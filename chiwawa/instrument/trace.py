@@ -27,6 +27,7 @@ from chiwawa.opcodes import GROUPS, groups_of
 from chiwawa.sites import Site
 from chiwawa.wat import format_instr
 from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.memory import Memory
 from chiwawa_runtime.snapshot import FuncIdx
 from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
 from chiwawa_runtime.values import f32_text, f64_text, format_value
@@ -283,18 +284,18 @@ def touched(instr: Instr, top: int) -> Iterator[str]:
         address = f"s{top - 1 if 'store' in name else top}"
         if memarg.offset:
             address += f" + {memarg.offset}"
-        yield f"{{trace_bytes(m{memarg.memidx}, {address}, {instr.op.width})}}"
+        yield f"{{trace_bytes(mem{memarg.memidx}, {address}, {instr.op.width})}}"
     elif name in ("memory.fill", "memory.init"):
         memory = instr.imm[0 if name == "memory.fill" else 1]
-        yield f"{{trace_bytes(m{memory}, s{top - 2}, s{top})}}"
+        yield f"{{trace_bytes(mem{memory}, s{top - 2}, s{top})}}"
     elif name == "memory.copy":
         to, from_ = instr.imm
-        yield f"{{trace_bytes(m{from_}, s{top - 1}, s{top})}}"
-        yield f"{{trace_bytes(m{to}, s{top - 2}, s{top})}}"
+        yield f"{{trace_bytes(mem{from_}, s{top - 1}, s{top})}}"
+        yield f"{{trace_bytes(mem{to}, s{top - 2}, s{top})}}"
 
 
-def trace_bytes(memory: bytearray, address: int, size: int) -> str:
+def trace_bytes(memory: Memory, address: int, size: int) -> str:
     """``0x00001000: 78 56 34 12``; as many bytes as there are, and of many only the first."""
-    shown = memory[address : address + min(size, MOST_BYTES)]
+    shown = memory.raw[address : address + min(size, MOST_BYTES)]
     more = f" … {size} bytes" if size > MOST_BYTES else ""
     return f"0x{address:08x}: {shown.hex(' ')}{more}"

@@ -31,13 +31,14 @@ def factory(op: Op, names: tuple[str, ...], pushes: bool) -> Callable[..., Handl
     """A function of what ``names`` stand for to the handler of ``op``, which leaves a result where
     it ``pushes``."""
     assert op.meaning is not None
+    # The memory's bytes, looked up each time: where it grows they may be another object.
+    meaning = re.sub(r"\bmemory\b", "memory.raw", op.meaning)
     used = [n.id for n in ast.walk(ast.parse(op.meaning)) if isinstance(n, ast.Name)]
     operands = op.operands
     body = []
     if pushes and operands:
         for operand in reversed(operands[1:]):
             body.append(f"{operand} = stack.pop()")
-        meaning = op.meaning
         if used.count("a") == 1 and not pops_in_meaning(meaning):
             meaning = re.sub(r"\ba\b", "stack[-1]", meaning)
         else:
@@ -46,7 +47,7 @@ def factory(op: Op, names: tuple[str, ...], pushes: bool) -> Callable[..., Handl
     else:
         for operand in reversed(operands):
             body.append(f"{operand} = stack.pop()")
-        body.append(f"stack.append({op.meaning})" if pushes else op.meaning)
+        body.append(f"stack.append({meaning})" if pushes else meaning)
     return compile_factory(names, body)
 
 
@@ -73,7 +74,7 @@ def environment(instr: Instr, instance: Instance) -> dict[str, Any]:
     for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
         match kind, imm:
             case "memarg", MemArg():
-                env["memory"] = instance.memories[imm.memidx].data
+                env["memory"] = instance.memories[imm.memidx]
                 env["offset"] = imm.offset
             case "f32", int():
                 env["value"] = f32_from_bits(imm)

@@ -12,13 +12,13 @@ from typing import Any
 
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.instance import Instance, RawFrame
+from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.program import CallPoint, Points
 from chiwawa_runtime.snapshot import (
     Carried,
     Frame,
     FuncIdx,
     GlobalImage,
-    MemoryImage,
     PlannedCall,
     Ref,
     Snapshot,
@@ -26,7 +26,16 @@ from chiwawa_runtime.snapshot import (
     Value,
 )
 from chiwawa_runtime.store import Function
-from chiwawa_runtime.types import I32, I64, FuncType, NumType, RefType, ValType
+from chiwawa_runtime.types import (
+    I32,
+    I64,
+    PAGE,
+    FuncType,
+    MemoryType,
+    NumType,
+    RefType,
+    ValType,
+)
 
 #: A call by function index, with values as a running program holds them.
 RawCall = tuple[int, Sequence[Any]]
@@ -133,7 +142,7 @@ def capture(
             PlannedCall(index, refs.typed(program.functions[index].params, args))
             for index, args in plan
         ),
-        memories=tuple(MemoryImage(m.type, m.data) for m in instance.memories),
+        memories=tuple(MemoryImage.of(m.type, m.raw) for m in instance.memories),
         globals=tuple(
             GlobalImage(g.type, refs.value(g.type.type, g.raw)) for g in instance.globals
         ),
@@ -189,8 +198,13 @@ def apply(
     if not frames and not plan:
         raise CheckpointError("it has neither a frame nor a call to go on with")
     # Everything holds: from here on nothing can fail but memory.
-    for memory, memory_image in zip(instance.memories, snapshot.memories, strict=True):
-        memory.data[:] = memory_image.data
+    imported = program.imported(MemoryType)
+    for index, (memory, memory_image) in enumerate(
+        zip(instance.memories, snapshot.memories, strict=True)
+    ):
+        memory.reset(memory_image.size, fresh=index >= imported)
+        for address, piece in memory_image.pieces(memory_image.used()):
+            memory.raw[address : address + len(piece)] = piece
     for instance_table, elements in zip(instance.tables, tables, strict=True):
         instance_table.replace(elements)
     for instance_global, value in zip(instance.globals, values, strict=True):
@@ -214,7 +228,7 @@ def check_shapes(instance: Instance, snapshot: Snapshot) -> None:
             raise CheckpointError(f"its {what} are not those of the module")
     for memory in snapshot.memories:
         limits = memory.type.limits
-        pages = len(memory.data) >> 16
+        pages = memory.size // PAGE
         if pages < limits.min or (limits.max is not None and pages > limits.max):
             raise CheckpointError(f"a memory of {pages} pages is outside its limits {limits}")
     for table in snapshot.tables:

@@ -8,6 +8,7 @@
     │   ├── InvalidError        well-formed, but does not validate
     │   ├── UnlinkableError     an import is missing or has another type
     │   ├── UnsupportedError    right Wasm or WASI, but not built yet: the message names it
+    │   ├── ResourceError       it takes more than the machine has, or more than was allowed
     │   └── CheckpointError     a checkpoint is refused, or cannot be taken
     ├── Trap                    the program did what Wasm forbids; the command line exits 134
     │   └── Exhaustion          the call stack is exhausted
@@ -148,6 +149,10 @@ class UnsupportedError(BadInput):
 
     def where(self) -> str:
         return "" if self.offset is None else f" (at byte 0x{self.offset:x})"
+
+
+class ResourceError(BadInput):
+    """What a module or a checkpoint asks for is more than the machine has, or than is allowed."""
 
 
 class CheckpointError(BadInput):

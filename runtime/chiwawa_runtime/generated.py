@@ -83,7 +83,9 @@ class GeneratedEngine:
         names["f32_round"] = make_f32_round()
         names["f32_cell"] = make_f32_cell()
         for index, memory in enumerate(instance.memories):
-            names[f"mem{index}"], names[f"m{index}"] = memory, memory.data
+            names[f"mem{index}"] = memory
+            memory.follow(self)
+        self.take_memories()
         for prefix, things in (
             ("table", instance.tables),
             ("g", instance.globals),
@@ -96,6 +98,11 @@ class GeneratedEngine:
         for index, function in enumerate(instance.functions[: self.imported]):
             names[self.bundle.imported_names[index]] = crossing(function)
         self.take_functions()
+
+    def take_memories(self) -> None:
+        """Have the names of the instance's memories stand for their bytes."""
+        for index, memory in enumerate(self.instance.memories):
+            self.namespace[f"m{index}"] = memory.raw
 
     def refit(self, bundle: Bundle) -> None:
         """Go on with the functions of another translation of the same program, of the same

@@ -13,7 +13,7 @@ from chiwawa_runtime.arithmetic import require_single_rounding
 from chiwawa_runtime.errors import Trap, UnlinkableError, UnsupportedError
 from chiwawa_runtime.events import Observer
 from chiwawa_runtime.globals_ import Global
-from chiwawa_runtime.memory import DataSegment, Memory
+from chiwawa_runtime.memory import DataSegment, Memory, new_memories
 from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
 from chiwawa_runtime.requests import Requests
 from chiwawa_runtime.segments import Chain, here
@@ -140,7 +140,7 @@ class Instance:
             self.functions.append(Function(functype, instance=self, index=index, name=name))
         room = Room()
         self.tables += [Table(t, room=room) for t in program.tables[len(self.tables) :]]
-        self.memories += [Memory(t) for t in program.memories[len(self.memories) :]]
+        self.memories += new_memories(program.memories[len(self.memories) :])
         defined = program.globals[len(self.globals) :]
         for globaltype, init in zip(defined, program.globals_init, strict=True):
             self.globals.append(Global(globaltype, init(self)))

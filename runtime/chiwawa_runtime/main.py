@@ -378,7 +378,7 @@ def follow(run: Run, options: Options, watcher: Watcher) -> int:
 def write_checkpoint(run: Run, options: Options, goes_on: bool) -> bool:
     """Write one, and say it; whether that was possible."""
     try:
-        checkpoint.write_file(options.file, run.checkpoint())
+        checkpoint.save(options.file, run.snapshot())
     except CheckpointError as error:
         # Rather a program that goes on than one that is lost.
         say(f"no checkpoint written{', the program goes on' if goes_on else ''}: {error}")

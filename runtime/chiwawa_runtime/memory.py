@@ -1,25 +1,36 @@
 """A linear memory and the data segments that fill it (spec 4.2.8, 4.4.7).
 
-A memory is one ``bytearray`` that grows in place and is never replaced, so whoever holds it keeps
-a live alias; it is never exported as a memoryview, because an export forbids growing. This module
-knows nothing of instances or of how code is run.
+How its bytes are held is ``reserve``'s business. This module knows nothing of instances or of how
+code is run: whoever holds on to ``raw`` is told when it has a successor.
 """
 
 from __future__ import annotations
 
-from chiwawa_runtime.errors import Trap
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, SupportsIndex, overload
+from weakref import WeakSet
+
+from chiwawa_runtime.errors import CheckpointError, ResourceError, Trap
+from chiwawa_runtime.reserve import LAZY, Raw, grow, reserve
 from chiwawa_runtime.types import PAGE, MemoryType
 
 #: What memory.grow and table.grow return when they refuse: -1 as i32.
 REFUSED = 0xFFFFFFFF
 #: Pages of a 32-bit memory (spec 3.2.1).
 MAX_PAGES = 65536
-# A fill is done in pieces, so that filling a large memory does not hold it twice.
+# A fill or a copy is done in pieces, so that a large one does not hold the memory twice.
 _PIECE = 1 << 20
+_ZERO_PAGE = bytes(PAGE)
 
 
 def out_of_bounds() -> Trap:
     return Trap("out of bounds memory access")
+
+
+def too_large(size: int) -> ResourceError:
+    pages = size // PAGE
+    return ResourceError(f"not enough memory: a memory of {pages} pages takes {size} bytes")
 
 
 class DataSegment:
@@ -36,71 +47,235 @@ class DataSegment:
         self.dropped = True
 
 
+class Holder(Protocol):
+    """What holds the ``raw`` of memories."""
+
+    def take_memories(self) -> None:
+        """Look at ``Memory.raw`` anew."""
+
+
+class MemoryData:
+    """The bytes of a memory, for hosts: what a ``bytearray`` is but for its length, which only
+    ``memory.grow`` changes. It is right after that, too, since it looks at the memory whenever it
+    is used::
+
+        data = instance.memory().data
+        data[16:20] = b"abcd"  # ValueError unless as many bytes as the slice has
+        data[20] = 255
+        data.pack_into("<Id", 24, 7, 0.5)
+        number, half = data.unpack_from("<Id", 24)
+        text = data[16:20].decode()  # a slice is ``bytes``, a copy
+
+    Raises IndexError, TypeError, ValueError and struct.error as a ``bytearray`` does.
+    """
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def __len__(self) -> int:
+        return len(self._memory.raw)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> bytes: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> int | bytes:
+        if isinstance(index, slice):
+            return bytes(self._memory.raw[index])
+        return self._memory.raw[index]
+
+    def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
+        raw = self._memory.raw
+        if not isinstance(index, slice):
+            raw[index] = value
+            return
+        value = octets(value)
+        size = len(range(*index.indices(len(raw))))
+        if len(value) != size:
+            raise ValueError(f"a memory keeps its size: {len(value)} bytes for a slice of {size}")
+        raw[index] = value
+
+    def __iter__(self) -> Iterator[int]:
+        return (self[i] for i in range(len(self)))
+
+    def __bytes__(self) -> bytes:
+        return self[:]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, MemoryData):
+            return self._memory is other._memory or self[:] == other[:]
+        if isinstance(other, bytes | bytearray | memoryview):
+            return len(self) == len(other) and self[:] == other
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes of memory>"
+
+    def unpack_from(self, format: str, address: int = 0) -> tuple[Any, ...]:
+        """What ``struct.unpack_from`` reads there; a memory's own order is ``"<"``."""
+        return struct.unpack_from(format, self._memory.raw, address)
+
+    def pack_into(self, format: str, address: int, *values: Any) -> None:
+        """Have ``struct.pack_into`` write there."""
+        struct.pack_into(format, self._memory.raw, address, *values)
+
+
 class Memory:
-    """A memory instance. ``type`` is as declared; the size is that of ``data``."""
+    """A memory instance. ``type`` is as declared; the size is that of its bytes.
 
-    __slots__ = ("data", "type")
+    Hosts use ``data``, ``read``, ``write`` and ``view``. ``raw`` is for engines: as it has
+    a successor where a memory becomes large, they ``follow``.
+    """
 
-    def __init__(self, type: MemoryType, data: bytearray | None = None) -> None:
-        """A memory of the minimal size, zeroed, or one that takes over ``data``, whose length is a
-        multiple of the page. Raises MemoryError where the host has not so much."""
+    __slots__ = ("_holders", "raw", "type")
+
+    def __init__(
+        self,
+        type: MemoryType,
+        data: bytes | bytearray | memoryview | None = None,
+        *,
+        lazy: bool = False,
+    ) -> None:
+        """A memory of the minimal size, zeroed, or one with a copy of ``data``, whose length is a
+        multiple of the page. ``lazy`` where it is one of several that are large together. Raises
+        ResourceError where the machine has not so much memory."""
         self.type = type
-        self.data = bytearray(type.limits.min * PAGE) if data is None else data
+        size = type.limits.min * PAGE if data is None else len(data)
+        try:
+            self.raw: Raw = reserve(size, lazy=lazy)
+        except MemoryError:
+            raise too_large(size) from None
+        if data is not None:
+            self.raw[:] = data
+        self._holders: WeakSet[Holder] = WeakSet()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Memory, (self.type, bytearray(self.raw))
+
+    @property
+    def data(self) -> MemoryData:
+        """Its bytes, for hosts, also after the memory has grown."""
+        return MemoryData(self)
+
+    def view(self) -> memoryview:
+        """Its bytes without a copy, for ``numpy.frombuffer`` and the like. While the view lives, or
+        what was made of it, the memory cannot grow: ``memory.grow`` gives the program -1. (PyPy
+        has no such bond: there the memory grows, and the view goes on being of it.)"""
+        return memoryview(self.raw)
+
+    def follow(self, holder: Holder) -> None:
+        """Have ``holder`` told when ``raw`` is another object. This keeps no holder alive."""
+        self._holders.add(holder)
 
     def size(self) -> int:
         """In pages."""
-        return len(self.data) // PAGE
+        return len(self.raw) // PAGE
 
     def grow(self, pages: int) -> int:
-        """Spec 4.4.7, memory.grow: the old size in pages, or ``REFUSED``."""
-        old = len(self.data) // PAGE
+        """Spec 4.4.7, memory.grow: the old size in pages, or ``REFUSED``, also while somebody holds
+        a ``view``."""
+        if pages < 0:
+            raise ValueError("a memory cannot shrink")
+        old = len(self.raw) // PAGE
         limit = self.type.limits.max
         if old + pages > (MAX_PAGES if limit is None else min(limit, MAX_PAGES)):
             return REFUSED
+        if not pages:
+            return old
         try:
-            # Bytes, not a bytearray: `extend` copies through an iterator on some Pythons.
-            self.data += bytes(pages * PAGE)
-        except MemoryError:
+            self._take(grow(self.raw, (old + pages) * PAGE))
+        except (MemoryError, BufferError):
             return REFUSED
         return old
 
+    def reset(self, size: int, *, fresh: bool) -> None:
+        """For a restore: make it ``size`` bytes, all zero, which they are already as far as they
+        are there if it is ``fresh``. Raises ResourceError, and CheckpointError where somebody
+        holds a view of what would have to move."""
+        raw = self.raw
+        if not fresh:
+            for start in range(0, len(raw), PAGE):
+                if raw[start : start + PAGE] != _ZERO_PAGE:
+                    raw[start : start + PAGE] = _ZERO_PAGE
+        try:
+            if size > len(raw):
+                self._take(grow(raw, size))
+            elif size < len(raw):
+                self._take(reserve(size))
+        except MemoryError:
+            raise too_large(size) from None
+        except BufferError:
+            raise CheckpointError("somebody holds a view of a memory that has to grow") from None
+
+    def _take(self, raw: Raw) -> None:
+        if raw is not self.raw:
+            self.raw = raw
+            for holder in list(self._holders):
+                holder.take_memories()
+
     def fill(self, dst: int, value: int, n: int) -> None:
         """Spec 4.4.7, memory.fill: ``n`` bytes at ``dst`` become the low byte of ``value``."""
-        data = self.data
+        raw = self.raw
         end = dst + n
-        if end > len(data):
+        if not 0 <= dst <= end <= len(raw):
             raise out_of_bounds()
         byte = bytes((value & 0xFF,))
         if n <= _PIECE:
-            data[dst:end] = byte * n
+            raw[dst:end] = byte * n
             return
         piece = byte * _PIECE
         while end - dst >= _PIECE:
-            data[dst : dst + _PIECE] = piece
+            raw[dst : dst + _PIECE] = piece
             dst += _PIECE
-        data[dst:end] = byte * (end - dst)
+        raw[dst:end] = byte * (end - dst)
 
     def copy(self, source: Memory, dst: int, src: int, n: int) -> None:
         """Spec 4.4.7, memory.copy: from ``source`` at ``src`` to this one at ``dst``, as if
         through a buffer. Both ranges are checked before any byte is written."""
-        if dst + n > len(self.data) or src + n > len(source.data):
+        raw, given = self.raw, source.raw
+        if not (0 <= dst <= dst + n <= len(raw) and src >= 0 and src + n <= len(given)):
             raise out_of_bounds()
-        self.data[dst : dst + n] = source.data[src : src + n]
+        if n <= _PIECE:
+            raw[dst : dst + n] = given[src : src + n]
+            return
+        # From the end, where what is still to be read would be written over.
+        starts = range(0, n, _PIECE)
+        for at in starts if dst <= src else reversed(starts):
+            size = min(_PIECE, n - at)
+            raw[dst + at : dst + at + size] = given[src + at : src + at + size]
 
     def init(self, segment: DataSegment, dst: int, src: int, n: int) -> None:
         """Spec 4.4.7, memory.init: ``n`` bytes of ``segment`` from ``src`` go to ``dst``."""
-        if dst + n > len(self.data) or src + n > len(segment.data):
+        raw, given = self.raw, segment.data
+        if not (0 <= dst <= dst + n <= len(raw) and src >= 0 and src + n <= len(given)):
             raise out_of_bounds()
-        self.data[dst : dst + n] = segment.data[src : src + n]
+        raw[dst : dst + n] = given[src : src + n]
 
     def read(self, address: int, n: int) -> bytes:
         """For hosts: a copy of ``n`` bytes. Traps out of bounds."""
-        if address < 0 or n < 0 or address + n > len(self.data):
+        if address < 0 or n < 0 or address + n > len(self.raw):
             raise out_of_bounds()
-        return bytes(self.data[address : address + n])
+        return bytes(self.raw[address : address + n])
 
-    def write(self, address: int, data: bytes | bytearray) -> None:
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """For hosts: put ``data`` at ``address``. Traps out of bounds."""
-        if address < 0 or address + len(data) > len(self.data):
+        data = octets(data)
+        if address < 0 or address + len(data) > len(self.raw):
             raise out_of_bounds()
-        self.data[address : address + len(data)] = data
+        self.raw[address : address + len(data)] = data
+
+
+def new_memories(types: Sequence[MemoryType]) -> list[Memory]:
+    """Memories of their minimal sizes, lazy where they are large together. Raises ResourceError."""
+    lazy = sum(t.limits.min for t in types) * PAGE >= LAZY
+    return [Memory(t, lazy=lazy) for t in types]
+
+
+def octets(value: Any) -> bytes:
+    """The bytes of what has a buffer. Nothing else has as many items as bytes, and a slice that is
+    given fewer or more changes the size of a ``bytearray``. Raises TypeError for what has none."""
+    return value if type(value) is bytes else bytes(memoryview(value))

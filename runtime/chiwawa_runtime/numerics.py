@@ -15,8 +15,12 @@ from array import array
 from collections.abc import Callable
 from math import ceil, copysign, floor, inf, nan, sqrt, trunc
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import Trap
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.reserve import Raw
 
 _f32 = Struct("<f")
 _f64 = Struct("<d")
@@ -45,7 +49,7 @@ _f32_unpack_from = _f32.unpack_from
 _f32_pack_into = _f32.pack_into
 
 
-def f32_load(memory: bytes | bytearray, address: int) -> float:
+def f32_load(memory: bytes | Raw, address: int) -> float:
     """The f32 at ``address``, every bit of a NaN kept."""
     value: float = _f32_unpack_from(memory, address)[0]
     if value == value:
@@ -53,7 +57,7 @@ def f32_load(memory: bytes | bytearray, address: int) -> float:
     return f32_from_bits(load_u32(memory, address)[0])
 
 
-def f32_store(memory: bytearray, address: int, value: float) -> None:
+def f32_store(memory: Raw, address: int, value: float) -> None:
     """Store an f32, every bit of a NaN kept."""
     if value == value:
         _f32_pack_into(memory, address, value)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chiwawa_runtime.types import GlobalType, MemoryType, TableType, ValType
+from chiwawa_runtime.memory_image import MemoryImage
+from chiwawa_runtime.types import GlobalType, TableType, ValType
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,6 @@ class PlannedCall:
 
     function: int
     args: tuple[tuple[ValType, Value], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryImage:
-    """``type`` is as declared; the size is ``len(data)``, a multiple of the page."""
-
-    type: MemoryType
-    data: bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)

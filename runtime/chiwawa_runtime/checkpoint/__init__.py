@@ -6,17 +6,16 @@ package knows neither how programs run nor what a module contains: whether a sna
 is judged elsewhere.
 """
 
-from chiwawa_runtime.checkpoint.layout import MAX_MEMORY_BYTES
 from chiwawa_runtime.checkpoint.read import decode, sections
 from chiwawa_runtime.checkpoint.store_file import check_file, read_file, write_file
-from chiwawa_runtime.checkpoint.write import encode
+from chiwawa_runtime.checkpoint.write import encode, save
 
 __all__ = [
-    "MAX_MEMORY_BYTES",
     "check_file",
     "decode",
     "encode",
     "read_file",
+    "save",
     "sections",
     "write_file",
 ]

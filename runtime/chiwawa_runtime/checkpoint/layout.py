@@ -33,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.memory_image import Range
 from chiwawa_runtime.snapshot import Snapshot
 from chiwawa_runtime.types import F32, F64, I32, I64, PAGE, V128, Limits, NumType, VecType
 
@@ -77,77 +78,46 @@ CONST_OPCODES: dict[NumType | VecType, bytes] = {
 MISSING = 0x01
 REF_NULL, REF_FUNC, REF_CARRIED = 0x00, 0x01, 0x02
 
-#: What all memories together may take when a file is read, if the reader says nothing else.
-MAX_MEMORY_BYTES = 4 << 30
 MAX_U32 = 0xFFFFFFFF
 MAX_U64 = 0xFFFFFFFFFFFFFFFF
 
-_BLOCK = 4096
-_ZERO_BLOCK = bytes(_BLOCK)
-_ZERO_PAGE = bytes(PAGE)
-# Half a block, a quarter, … one byte: to find where zeros end by bisection.
-_HALVES = tuple(bytes(_BLOCK >> i) for i in range(1, 13))
 #: Engines accept no module with more data segments.
 MAX_SEGMENTS = 100_000
+# A block of the rule has 2**12 bytes at least; one of 2**36 holds any memory.
+_FINEST, _COARSEST = 12, 36
 
 
-def segments(memories: Sequence[bytes | bytearray]) -> list[tuple[int, int, int]]:
-    """The stored parts of memories: (memory index, start, end), in order, none empty.
+def segments(used: Sequence[Sequence[Range]]) -> list[tuple[int, int, int]]:
+    """The stored parts of memories: (memory index, start, end), in order, none empty. ``used`` are
+    the maximal runs of blocks of each memory that are not all zero, less the zeros at both ends of
+    the run (``MemoryImage.used``).
 
-    They are the maximal runs of consecutive blocks that are not all zero, less the zeros at both
-    ends of the run. A block has 4096 bytes, or the least power of two above for which there are
-    at most ``MAX_SEGMENTS`` runs. Each memory's size is a multiple of the page. Raises
-    CheckpointError where so many memories are used that there is no such block.
+    Stored are just those, of blocks that have 4096 bytes, or the least power of two above for which
+    there are at most ``MAX_SEGMENTS`` runs. Raises CheckpointError where so many memories are used
+    that there is no such block.
     """
-    blocks = [_nonzero_blocks(data) for data in memories]
-    # A block of 2**36 bytes holds any memory: a coarser one changes nothing.
-    for shift in range(25):
+    for shift in range(_FINEST, _COARSEST + 1):
         found = [
             (index, start, end)
-            for index, data in enumerate(memories)
-            for start, end in _runs(data, blocks[index], shift)
+            for index, runs in enumerate(used)
+            for start, end in _joined(runs, shift)
         ]
         if len(found) <= MAX_SEGMENTS:
             return found
     raise CheckpointError("too many memories")
 
 
-def _nonzero_blocks(data: bytes | bytearray) -> list[int]:
-    """The indices of the blocks that are not all zero."""
-    found = []
-    for page in range(0, len(data), PAGE):
-        if not data.startswith(_ZERO_PAGE, page):
-            found += [
-                at // _BLOCK
-                for at in range(page, page + PAGE, _BLOCK)
-                if not data.startswith(_ZERO_BLOCK, at)
-            ]
-    return found
-
-
-def _runs(data: bytes | bytearray, blocks: list[int], shift: int) -> Iterator[tuple[int, int]]:
-    """The runs, where a block of the rule is ``2**shift`` of those in ``blocks``."""
-    if not blocks:
+def _joined(runs: Sequence[Range], shift: int) -> Iterator[Range]:
+    """The runs, where a block has ``2**shift`` bytes: those that were apart may be one now."""
+    if not runs:
         return
-    first = last = blocks[0]
-    for block in blocks:
-        if (block >> shift) - (last >> shift) > 1:
-            yield _trimmed(data, first, last)
-            first = block
-        last = block
-    yield _trimmed(data, first, last)
-
-
-def _trimmed(data: bytes | bytearray, first: int, last: int) -> tuple[int, int]:
-    """From the first byte that is not zero in block ``first`` to the last such in ``last``."""
-    start = first * _BLOCK
-    end = (last + 1) * _BLOCK
-    for zeros in _HALVES:
-        if data.startswith(zeros, start):
-            start += len(zeros)
-        if data.startswith(zeros, end - len(zeros)):
-            end -= len(zeros)
-    return start, end
+    first, last = runs[0]
+    for start, end in runs:
+        if (start >> shift) - (last - 1 >> shift) > 1:
+            yield first, last
+            first = start
+        last = end
+    yield first, last
 
 
 def check_shape(snapshot: Snapshot) -> None:
@@ -160,10 +130,10 @@ def check_shape(snapshot: Snapshot) -> None:
     if snapshot.safepoints is not None and not 0 <= snapshot.safepoints <= MAX_U64:
         raise CheckpointError("the number of safepoints is out of range")
     for index, memory in enumerate(snapshot.memories):
-        if len(memory.data) % PAGE:
+        if memory.size % PAGE:
             raise CheckpointError(f"the size of memory {index} is not a multiple of the page")
         wide = memory.type.limits.address == I64
-        size = len(memory.data) // PAGE
+        size = memory.size // PAGE
         _check_limits(f"memory {index}", memory.type.limits, size, 1 << 48 if wide else 65536)
     for index, table in enumerate(snapshot.tables):
         wide = table.type.limits.address == I64

@@ -1,8 +1,8 @@
 """The bytes of a checkpoint file to a snapshot; ``layout`` has the grammar.
 
 Reading fails closed: the digest first, then every rule of the grammar by itself, since whoever can
-change a file can also make its digest anew. No count or size is believed before the bytes, or the
-allowance for memories, that it speaks of have been seen to be there.
+change a file can also make its digest anew. No count or size is believed before the bytes that it
+speaks of have been seen to be there; of a memory, only those are kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from chiwawa_runtime.checkpoint.layout import (
     HASH_SIZE,
     HEADER,
     MAGIC,
-    MAX_MEMORY_BYTES,
     MAX_SEGMENTS,
     MISSING,
     ORDER,
@@ -32,11 +31,11 @@ from chiwawa_runtime.checkpoint.layout import (
     segments,
 )
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.numerics import f64_load
 from chiwawa_runtime.snapshot import (
     Frame,
     GlobalImage,
-    MemoryImage,
     PlannedCall,
     Snapshot,
     TableImage,
@@ -62,17 +61,17 @@ from chiwawa_runtime.types import (
 _NUMBERS: dict[int, NumType] = {t.code: t for t in (I32, I64, F32, F64)}
 
 
-def decode(data: bytes, *, max_memory_bytes: int = MAX_MEMORY_BYTES) -> Snapshot:
+def decode(data: bytes) -> Snapshot:
     """The snapshot that ``data`` is the checkpoint file of: ``encode(decode(data)) == data``.
 
-    Values are as ``encode`` takes them; each memory is a new ``bytearray``. Raises CheckpointError,
-    and nothing else, for whatever is not such a file, or whose memories take more than
-    ``max_memory_bytes`` together. Whether the snapshot fits a module is not judged here.
+    Values are as ``encode`` takes them; memories are images of parts of ``data``, so what this
+    takes is in proportion to the file, whatever their sizes. Raises CheckpointError, and nothing
+    else, for whatever is not such a file. Whether the snapshot fits a module is not judged here.
     """
     data = bytes(data)
     try:
         _check_digest(data)
-        return _snapshot(data, _locate(data), max_memory_bytes)
+        return _snapshot(data, _locate(data))
     except (MemoryError, OverflowError) as error:
         raise CheckpointError("not enough memory to read the checkpoint") from error
 
@@ -135,7 +134,7 @@ def _locate(data: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _snapshot(data: bytes, where: dict[str, tuple[int, int]], allowance: int) -> Snapshot:
+def _snapshot(data: bytes, where: dict[str, tuple[int, int]]) -> Snapshot:
     def open_(section: str) -> Cursor:
         return Cursor(data, *where[section])
 
@@ -176,7 +175,7 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]], allowance: int) ->
         safepoints,
         frames,
         plan,
-        _fill(data, declared, limits, stored, allowance),
+        _images(data, declared, limits, stored),
         images,
         tables,
         elems,
@@ -187,7 +186,7 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]], allowance: int) ->
         canonical_nans,
     )
     check_shape(snapshot)
-    if segments([m.data for m in snapshot.memories]) != [(i, a, b) for i, a, b, _ in stored]:
+    if segments([m.used() for m in snapshot.memories]) != [(i, a, b) for i, a, b, _ in stored]:
         raise malformed("the data segments are not the canonical ones", where["data"][0])
     return snapshot
 
@@ -314,30 +313,19 @@ def _segments(cursor: Cursor, limits: list[Limits]) -> list[tuple[int, int, int,
     return found
 
 
-def _fill(
+def _images(
     data: bytes,
     declared: list[MemoryType],
     limits: list[Limits],
     stored: list[tuple[int, int, int, int]],
-    allowance: int,
 ) -> tuple[MemoryImage, ...]:
-    """The memories, made of their segments and the zeros between them."""
-    total = sum(present.min for present in limits) * PAGE
-    if total > allowance:
-        raise CheckpointError(
-            f"the checkpoint's memories take {total} bytes, more than the {allowance} allowed"
-        )
-    pieces: list[list[bytes | memoryview]] = [[] for _ in limits]
-    ends = [0] * len(limits)
-    view = memoryview(data)
+    runs: list[list[tuple[int, int, int]]] = [[] for _ in limits]
     for index, start, end, at in stored:
-        pieces[index] += (bytes(start - ends[index]), view[at : at + end - start])
-        ends[index] = end
-    images = []
-    for index, type_ in enumerate(declared):
-        rest = bytes(limits[index].min * PAGE - ends[index])
-        images.append(MemoryImage(type_, bytearray().join((*pieces[index], rest))))
-    return tuple(images)
+        runs[index].append((start, end, at))
+    return tuple(
+        MemoryImage(type_, present.min * PAGE, data, tuple(runs[index]))
+        for index, (type_, present) in enumerate(zip(declared, limits, strict=True))
+    )
 
 
 # Frames.

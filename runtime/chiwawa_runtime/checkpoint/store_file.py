@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Sequence
 
 from chiwawa_runtime.errors import CheckpointError
 
@@ -19,8 +20,11 @@ _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM
 _SHORT = 12
 
 
-def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put ``data`` at ``path`` so that a crash at any moment leaves the old file or the new one.
+def write_file(
+    path: str | os.PathLike[str], data: bytes | Sequence[bytes | bytearray | memoryview]
+) -> None:
+    """Put ``data``, whole or in pieces, at ``path`` so that a crash at any moment leaves
+    the old file or the new one.
 
     A temporary file beside it (``.NA….….tmp``, which a crash may leave behind) is flushed,
     fsynced and renamed, then the folder is fsynced. The file is the user's alone (mode 0600), as a
@@ -31,7 +35,7 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     folder = os.path.dirname(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from chiwawa_runtime.checkpoint.layout import (
     CANONICAL_NANS,
@@ -27,8 +29,10 @@ from chiwawa_runtime.checkpoint.layout import (
     check_shape,
     segments,
 )
+from chiwawa_runtime.checkpoint.store_file import write_file
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
 from chiwawa_runtime.leb import encode_s, encode_u
+from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.numerics import f32_bits, f64_bits
 from chiwawa_runtime.snapshot import Carried, Frame, FuncIdx, GlobalImage, Snapshot, Value
 from chiwawa_runtime.types import (
@@ -60,11 +64,30 @@ def encode(snapshot: Snapshot) -> bytes:
     of reference other than funcref and externref. The memories are not copied but for the result,
     and no view of them outlives the call.
     """
+    try:
+        with _encoded(snapshot) as parts:
+            return b"".join(parts)
+    except MemoryError as error:
+        raise CheckpointError("not enough memory to write the checkpoint") from error
+
+
+def save(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
+    """``write_file`` of ``encode``, without ever having the file's bytes in memory."""
+    try:
+        with _encoded(snapshot) as parts:
+            write_file(path, parts)
+    except MemoryError as error:
+        raise CheckpointError("not enough memory to write the checkpoint") from error
+
+
+@contextmanager
+def _encoded(snapshot: Snapshot) -> Iterator[_Parts]:
+    """The file's bytes, in pieces, of which some are views of memories."""
     check_shape(snapshot)
     name = _name(snapshot.module_name)
     unformed: list[tuple[ValType, Value]] = []
     stack = _corestack(snapshot.frames, unformed)
-    views = [memoryview(memory.data) for memory in snapshot.memories]
+    views = [memoryview(memory.source) for memory in snapshot.memories]
     parts: _Parts = [HEADER]
     try:
         parts += _custom("core", b"\0" + name)
@@ -87,9 +110,7 @@ def encode(snapshot: Snapshot) -> bytes:
         for part in parts:
             digest.update(part)
         parts += (DIGEST_PREFIX, digest.digest())
-        return b"".join(parts)
-    except MemoryError as error:
-        raise CheckpointError("not enough memory to write the checkpoint") from error
+        yield parts
     finally:
         # A view left in a traceback would keep the program's memory from growing.
         for part in parts:
@@ -125,7 +146,7 @@ def _memories(snapshot: Snapshot) -> bytearray:
     out = bytearray(encode_u(len(snapshot.memories)))
     for memory in snapshot.memories:
         declared = memory.type.limits
-        out += _limits(Limits(len(memory.data) // PAGE, declared.max, declared.address))
+        out += _limits(Limits(memory.size // PAGE, declared.max, declared.address))
     return out
 
 
@@ -145,7 +166,7 @@ def _globals(globals_: Sequence[GlobalImage]) -> bytearray:
 
 
 def _data(snapshot: Snapshot, views: Sequence[memoryview]) -> _Parts:
-    found = segments([memory.data for memory in snapshot.memories])
+    found = segments([memory.used() for memory in snapshot.memories])
     if not found:
         return []
     parts: _Parts = [encode_u(len(found))]
@@ -156,8 +177,26 @@ def _data(snapshot: Snapshot, views: Sequence[memoryview]) -> _Parts:
         else:
             head += b"\x41" + encode_s(start - (1 << 32) if start >> 31 else start)
         head += b"\x0b" + encode_u(end - start)
-        parts += (head, views[index][start:end])
+        parts.append(head)
+        parts += _stored(snapshot.memories[index], views[index], start, end)
     return _section(DATA, parts)
+
+
+def _stored(image: MemoryImage, view: memoryview, start: int, end: int) -> _Parts:
+    """The bytes of ``image`` from ``start`` to ``end``: what its runs hold, and zeros between."""
+    parts: _Parts = []
+    for low, high, at in image.between(start, end):
+        if low > start:
+            parts.append(bytes(low - start))
+        part = view[at : at + high - low]
+        if len(part) != high - low:
+            part.release()
+            raise CheckpointError("the program has gone on since it was stopped")
+        parts.append(part)
+        start = high
+    if start < end:
+        parts.append(bytes(end - start))
+    return parts
 
 
 def _corestack(frames: Sequence[Frame], unformed: list[tuple[ValType, Value]]) -> bytearray:

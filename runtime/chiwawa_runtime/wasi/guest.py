@@ -12,6 +12,8 @@ from struct import Struct
 from typing import Any
 
 from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.memory import Memory
+from chiwawa_runtime.reserve import Raw
 from chiwawa_runtime.wasi.abi import (
     FAULT,
     ILSEQ,
@@ -34,18 +36,23 @@ PIECE = 1 << 20
 
 
 class Guest:
-    """A program as one of its imports sees it. ``data`` is its memory 0, ``pending`` the list of
-    requests to stop, ``layout`` the version of WASI that it calls."""
+    """A program as one of its imports sees it. ``data`` is what is in its memory 0, ``pending`` the
+    list of requests to stop, ``layout`` the version of WASI that it calls."""
 
-    __slots__ = ("data", "layout", "pending")
+    __slots__ = ("layout", "memory", "pending")
 
     def __init__(self, instance: Any, layout: Layout) -> None:
         try:
-            self.data: bytearray = instance.memory(0).data
+            self.memory: Memory = instance.memory(0)
         except (IndexError, KeyError, AttributeError):
             raise Trap("the program calls WASI, but has no memory") from None
         self.pending: list[str] = instance.requests.pending
         self.layout = layout
+
+    @property
+    def data(self) -> Raw:
+        """Looked up each time: where the memory grows it may be another object."""
+        return self.memory.raw
 
     def check(self, address: int, n: int) -> None:
         if address + n > len(self.data):

@@ -7,6 +7,7 @@ returned unsigned; f32 and f64 floats; references None, functions, or whatever t
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -267,6 +268,7 @@ def restore(
     canonical_nans: bool | None = None,
     wasi: Wasi | None = None,
     trust_host_state: bool = False,
+    max_memory: int | None = None,
     instruments: Instruments | None = None,
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on either path whichever wrote it.
@@ -274,7 +276,8 @@ def restore(
     ``granularity`` and ``canonical_nans`` None keep the checkpoint's. ``wasi`` is the state that
     ``Wasi.load`` made of the checkpoint's; its functions are among ``imports``. With
     ``trust_host_state`` the Python state that it carries is read, which runs code that the file
-    names; otherwise it travels on unread.
+    names; otherwise it travels on unread. ``max_memory`` is how many bytes its memories may take
+    together; None: 1 GiB more than the module declares.
 
     Raises CheckpointError where the file is damaged, or is of another module, and UnlinkableError.
     """
@@ -288,16 +291,26 @@ def restore(
     if instruments is not None:
         instruments.load(snapshot.monitors)
     if path == "aot" and snapshot.granularity != granularity:
-        run = to_safepoint(source, snapshot, given, granularity, canonical_nans, carry, instruments)
+        run = to_safepoint(
+            source, snapshot, given, granularity, canonical_nans, carry, instruments, max_memory
+        )
         if run.finished:
             return run
         # Probes may have wanted it to stop as well.
         asked = [reason for reason in run.requests.take() if reason != HAND_OVER]
         # Without instruments, it is only below that the program goes on uncounted.
         snapshot = replace(run.snapshot(), monitors=snapshot.monitors)
+        max_memory = sys.maxsize
     program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
     run = runtime.restore(
-        program, snapshot, given, engine, wasi=wasi, carry=carry, observer=instruments
+        program,
+        snapshot,
+        given,
+        engine,
+        wasi=wasi,
+        carry=carry,
+        observer=instruments,
+        max_memory=max_memory,
     )
     equippable(source, run.instance)
     for reason in asked:
@@ -313,11 +326,20 @@ def to_safepoint(
     canonical_nans: bool,
     carry: Mapping[str, object],
     instruments: Instruments | None,
+    max_memory: int | None,
 ) -> Run:
     """The run of ``snapshot``, taken on by the interpreter to the next safepoint of
     ``granularity``, or to its end: generated code can be entered nowhere else."""
     program, engine = engine_for(source, "interp", granularity, instruments, canonical_nans)
-    run = runtime.restore(program, snapshot, imports, engine, carry=carry, observer=instruments)
+    run = runtime.restore(
+        program,
+        snapshot,
+        imports,
+        engine,
+        carry=carry,
+        observer=instruments,
+        max_memory=max_memory,
+    )
     run.requests.ask(HAND_OVER)
     run.go()
     return run

@@ -82,6 +82,7 @@ class Toolchain:
         granularity: str | None,
         wasi: Wasi | None,
         trust_host_state: bool,
+        max_memory: int | None,
     ) -> Run:
         return api.restore(
             self.source,
@@ -92,5 +93,6 @@ class Toolchain:
             canonical_nans=self.restored_nans,
             wasi=wasi,
             trust_host_state=trust_host_state,
+            max_memory=max_memory,
             instruments=self.equip(),
         )

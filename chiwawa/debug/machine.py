@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -221,9 +222,11 @@ class Machine:
             self.forward(self.count + 1)
         self.keep()
 
-    def revived(self, snapshot: Snapshot, closing: contextlib.ExitStack) -> Run:
+    def revived(
+        self, snapshot: Snapshot, closing: contextlib.ExitStack, options: Options | None = None
+    ) -> Run:
         streams = (self.input, *self.outputs)
-        return revived(self.runner, snapshot, self.options, self.path, closing, streams)
+        return revived(self.runner, snapshot, options or self.options, self.path, closing, streams)
 
     def replace(self, run: Run, closing: contextlib.ExitStack, count: int) -> None:
         self.closing.close()
@@ -319,7 +322,9 @@ class Machine:
         """Stand at ``moment``, with nothing armed."""
         closing = contextlib.ExitStack()
         with self.quiet_failure(closing):
-            run = self.revived(checkpoint.decode(moment.data), closing)
+            # It was as large before.
+            options = dataclasses.replace(self.options, max_memory=sys.maxsize)
+            run = self.revived(checkpoint.decode(moment.data), closing, options)
         self.replace(run, closing, moment.count)
         for output, place in zip(self.outputs, moment.written, strict=True):
             output.place = place

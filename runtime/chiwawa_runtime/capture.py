@@ -13,7 +13,7 @@ from typing import Any
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.instance import Instance, RawFrame
 from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.program import CallPoint, Points
+from chiwawa_runtime.program import CallPoint, Points, Program
 from chiwawa_runtime.snapshot import (
     Carried,
     Frame,
@@ -36,6 +36,10 @@ from chiwawa_runtime.types import (
     RefType,
     ValType,
 )
+
+#: What the memories of a checkpoint may take beyond those that its module declares, where nobody
+#: says another number: a file of a hundred bytes can say that there are 4 GiB of zeros.
+EXTRA_MEMORY = 1 << 30
 
 #: A call by function index, with values as a running program holds them.
 RawCall = tuple[int, Sequence[Any]]
@@ -167,6 +171,33 @@ def check_module(snapshot: Snapshot, module_hash: bytes) -> None:
         )
 
 
+def check_sizes(program: Program, snapshot: Snapshot, max_memory: int | None) -> None:
+    """Before anything is built: whether the memories of ``snapshot`` can be those of ``program``,
+    and take no more than ``max_memory`` bytes together; None: ``EXTRA_MEMORY`` more than the module
+    declares. Raises CheckpointError."""
+    imported = program.imported(MemoryType)
+    if len(snapshot.memories) != len(program.memories) or any(
+        image.type != type_
+        for image, type_ in zip(
+            snapshot.memories[imported:], program.memories[imported:], strict=True
+        )
+    ):
+        raise wrong_shape("memories")
+    for image in snapshot.memories:
+        limits = image.type.limits
+        pages = image.size // PAGE
+        if pages < limits.min or (limits.max is not None and pages > limits.max):
+            raise CheckpointError(f"a memory of {pages} pages is outside its limits {limits}")
+    if max_memory is None:
+        max_memory = sum(t.limits.min for t in program.memories) * PAGE + EXTRA_MEMORY
+    total = sum(image.size for image in snapshot.memories)
+    if total > max_memory:
+        raise CheckpointError(
+            f"its memories take {total} bytes, more than the {max_memory} allowed: "
+            f"--max-memory {total} (restore(…, max_memory={total}) in Python) allows them"
+        )
+
+
 def apply(
     instance: Instance, snapshot: Snapshot, carried: Mapping[str, object]
 ) -> tuple[list[RawFrame], list[RawCall]]:
@@ -225,12 +256,7 @@ def check_shapes(instance: Instance, snapshot: Snapshot) -> None:
         ("globals", [g.type for g in instance.globals], [g.type for g in snapshot.globals]),
     ):
         if wanted != given:
-            raise CheckpointError(f"its {what} are not those of the module")
-    for memory in snapshot.memories:
-        limits = memory.type.limits
-        pages = memory.size // PAGE
-        if pages < limits.min or (limits.max is not None and pages > limits.max):
-            raise CheckpointError(f"a memory of {pages} pages is outside its limits {limits}")
+            raise wrong_shape(what)
     for table in snapshot.tables:
         limits = table.type.limits
         size = len(table.elements)
@@ -240,6 +266,10 @@ def check_shapes(instance: Instance, snapshot: Snapshot) -> None:
         instance.datas
     ):
         raise CheckpointError("its segments are not those of the module")
+
+
+def wrong_shape(what: str) -> CheckpointError:
+    return CheckpointError(f"its {what} are not those of the module")
 
 
 def check_reference(valtype: ValType, value: Any, where: str) -> None:

@@ -322,10 +322,13 @@ def restore(
     wasi: Wasi | None = None,
     carry: Mapping[str, object] | None = None,
     observer: Observer | None = None,
+    max_memory: int | None = None,
 ) -> Run:
     """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``. ``carry`` is
-    its host state, where that was trusted. Raises CheckpointError, UnlinkableError."""
+    its host state, where that was trusted. ``max_memory`` is what its memories may take together
+    (see ``capture.check_sizes``). Raises CheckpointError, UnlinkableError, ResourceError."""
     capture.check_module(snapshot, program.hash)
+    capture.check_sizes(program, snapshot, max_memory)
     instance = Instance(program, imports, engine)
     frames, plan = capture.apply(instance, snapshot, carry or {})
     run = Run(

@@ -81,6 +81,7 @@ class Runner(Protocol):
         granularity: str | None,
         wasi: Wasi | None,
         trust_host_state: bool,
+        max_memory: int | None,
     ) -> Run: ...
 
 
@@ -132,6 +133,7 @@ class FileRunner:
         granularity: str | None,
         wasi: Wasi | None,
         trust_host_state: bool,
+        max_memory: int | None,
     ) -> Run:
         self.check(granularity)
         if snapshot.canonical_nans != self.canonical_nans:
@@ -151,7 +153,15 @@ class FileRunner:
                     "chiwawa run FILE --restore can take it on from there"
                 )
         carry = driver.carried_state(snapshot, trust_host_state)
-        return driver.restore(self.program, snapshot, imports, engine, wasi=wasi, carry=carry)
+        return driver.restore(
+            self.program,
+            snapshot,
+            imports,
+            engine,
+            wasi=wasi,
+            carry=carry,
+            max_memory=max_memory,
+        )
 
 
 def main(bundle: Bundle, argv: Sequence[str]) -> int:
@@ -295,6 +305,7 @@ def revived(
     ``started``."""
     program = runner.program
     capture.check_module(snapshot, program.hash)
+    capture.check_sizes(program, snapshot, options.max_memory)
     wasi = None
     if snapshot.wasi is not None:
         dirs = [(d.host, d.guest, d.read_only) for d in options.dirs]
@@ -309,6 +320,7 @@ def revived(
         granularity=options.granularity,
         wasi=wasi,
         trust_host_state=options.trust_host_state,
+        max_memory=options.max_memory,
     )
 
 

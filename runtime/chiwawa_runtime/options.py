@@ -105,6 +105,7 @@ class Options:
     granularity: str | None
     restore: str | None
     trust_host_state: bool
+    max_memory: int | None
     lenient_files: bool
     path: str | None
     deterministic: bool
@@ -226,6 +227,13 @@ def add_options(parser: Parser) -> None:
         action="store_true",
         help="read an embedder's Python state in the checkpoint, which runs code that it names",
     )
+    stop.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        type=_size,
+        help="what a checkpoint's memories may take: bytes, or with K, M, G "
+        "(default: 1G more than the module declares)",
+    )
 
     look = parser.add_argument_group(
         "instruments", "They take chiwawa run; several names, with commas or as words."
@@ -284,6 +292,13 @@ def _whole(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on expected, not {text!r}")
     return number
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,18})([KMGT]?)(iB|B)?", text, re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"a size such as 4G expected, not {text!r}")
+    return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
 
 
 def _seconds(text: str) -> float:
@@ -359,6 +374,7 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         granularity=parsed.granularity,
         restore=parsed.restore,
         trust_host_state=parsed.trust_host_state,
+        max_memory=parsed.max_memory,
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,

@@ -80,7 +80,7 @@ def state_of(instance: Instance) -> tuple[Any, ...]:
     """Memories (size and hash), globals, tables and dropped segments."""
     indices = {id(f): i for i, f in reversed(list(enumerate(instance.functions)))}
     return (
-        tuple((len(m.data), hashlib.sha256(m.data).hexdigest()) for m in instance.memories),
+        tuple((len(m.raw), hashlib.sha256(m.raw).hexdigest()) for m in instance.memories),
         tuple(bits(plain(g.value), g.type.type, indices) for g in instance.globals),
         tuple(tuple(bits(e, None, indices) for e in t.elements) for t in instance.tables),
         tuple(e.dropped for e in instance.elems),

@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from chiwawa.diff import GAP, MOST_RANGES, compare, differing_ranges, render
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.numerics import f64_from_bits
 from chiwawa_runtime.snapshot import Carried, Frame, FuncIdx, GlobalImage, PlannedCall, Snapshot
-from chiwawa_runtime.types import EXTERNREF, F64, FUNCREF, I32, PAGE, GlobalType
+from chiwawa_runtime.types import EXTERNREF, F64, FUNCREF, I32, PAGE, GlobalType, Limits, MemoryType
 from tests.unit.test_inspect import MODULE, stopped
 
 
 def elsewhere() -> Snapshot:
     """What ``stopped`` is a while later: something of everything is different."""
     first = stopped()
-    memory = bytearray(first.memories[0].data) + bytearray(PAGE)
+    (image,) = first.memories
+    memory = bytearray(image.read(0, image.size)) + bytearray(PAGE)
     memory[4:6] = b"HE"
     memory[0x1234:0x1280] = bytes(range(1, 0x4D))
     youngest, oldest = first.frames
@@ -38,7 +40,7 @@ def elsewhere() -> Snapshot:
             oldest,
         ),
         plan=(PlannedCall(2, ()), PlannedCall(0, ((I32, 6), (EXTERNREF, Carried("lamp"))))),
-        memories=(dataclasses.replace(first.memories[0], data=memory),),
+        memories=(MemoryImage.of(image.type, memory),),
         globals=(first.globals[0], GlobalImage(GlobalType(F64, False), -0.0)),
         tables=(
             dataclasses.replace(first.tables[0], elements=(None, None, FuncIdx(2), FuncIdx(0))),
@@ -122,21 +124,25 @@ def test_things_that_one_side_lacks_are_differences() -> None:
     assert render(compare(bare, stopped()), "b", "a")
 
 
+def image(data: bytes | bytearray) -> MemoryImage:
+    return MemoryImage.of(MemoryType(Limits(0)), data)
+
+
 @given(st.binary(max_size=200), st.integers(0, 3), st.data())
 def test_a_changed_byte_is_found_at_its_place(
     content: bytes, where: int, data: st.DataObject
 ) -> None:
     # Beside and across the borders of the pieces that are compared.
     content = bytes(where * ((1 << 14) - 100)) + content
-    assert list(differing_ranges(content, content)) == []
-    assert list(differing_ranges(bytearray(content), content + b"more")) == []
+    assert list(differing_ranges(image(content), image(content))) == []
+    assert list(differing_ranges(image(content), image(content + b"more"))) == []
     if not content:
         return
     places = data.draw(st.sets(st.integers(0, len(content) - 1), max_size=5))
     changed = bytearray(content)
     for place in places:
         changed[place] ^= data.draw(st.integers(1, 255))
-    found = list(differing_ranges(content, changed))
+    found = list(differing_ranges(image(content), image(changed)))
     covered = {i for start, end, _ in found for i in range(start, end)}
     assert places <= covered
     assert sum(count for _, _, count in found) == len(places)
@@ -151,7 +157,7 @@ def test_one_byte_in_a_hundred_million_is_found() -> None:
     size = 100 << 20
     a, b = bytearray(size), bytearray(size)
     b[size - 3] = 1
-    assert list(differing_ranges(a, b)) == [(size - 3, size - 2, 1)]
+    assert list(differing_ranges(image(a), image(b))) == [(size - 3, size - 2, 1)]
 
 
 def test_of_very_many_ranges_the_rest_is_counted() -> None:
@@ -160,7 +166,7 @@ def test_of_very_many_ranges_the_rest_is_counted() -> None:
     b = bytearray(a)
     b[:: 2 * GAP] = b"\1" * (MOST_RANGES + 5)
     first, second = (
-        dataclasses.replace(stopped(), memories=(dataclasses.replace(memory, data=data),))
+        dataclasses.replace(stopped(), memories=(MemoryImage.of(memory.type, data),))
         for data in (a, b)
     )
     found = compare(first, second)["memories"][0]

@@ -13,13 +13,13 @@ from chiwawa.inspect import describe, render
 from chiwawa.source import load
 from chiwawa_runtime.checkpoint import decode, encode
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.numerics import f64_from_bits
 from chiwawa_runtime.snapshot import (
     Carried,
     Frame,
     FuncIdx,
     GlobalImage,
-    MemoryImage,
     PlannedCall,
     Snapshot,
     TableImage,
@@ -70,7 +70,7 @@ def stopped() -> Snapshot:
             Frame(2, 0x06, (), ((I32, 7),)),
         ),
         plan=(PlannedCall(2, ()), PlannedCall(0, ((I32, 5), (EXTERNREF, Carried("lamp"))))),
-        memories=(MemoryImage(MemoryType(Limits(1, 4)), memory),),
+        memories=(MemoryImage.of(MemoryType(Limits(1, 4)), memory),),
         globals=(
             GlobalImage(GlobalType(I64, True), 4242),
             GlobalImage(GlobalType(F64, False), float("inf")),

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from chiwawa_runtime.checkpoint import decode, encode, read_file, write_file
-from chiwawa_runtime.snapshot import MemoryImage, Snapshot
+from chiwawa_runtime.memory_image import MemoryImage
+from chiwawa_runtime.snapshot import Snapshot
 from chiwawa_runtime.types import Limits, MemoryType
 
 
@@ -23,7 +24,7 @@ def states() -> list[bytes]:
     """Files of several sizes, each with its own number of safepoints."""
     found = []
     for number, pages in enumerate((1, 4, 16)):
-        memory = MemoryImage(MemoryType(Limits(1)), bytes([number + 1]) * (pages * 65536))
+        memory = MemoryImage.of(MemoryType(Limits(1)), bytes([number + 1]) * (pages * 65536))
         snapshot = Snapshot(
             "victim", bytes(32), "safepoint", number, (), (), (memory,), (), (), (), ()
         )

@@ -6,13 +6,13 @@ import hashlib
 
 from hypothesis import strategies as st
 
+from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.snapshot import (
     Carried,
     Frame,
     FuncIdx,
     GlobalImage,
-    MemoryImage,
     PlannedCall,
     Snapshot,
     TableImage,
@@ -73,11 +73,11 @@ def everything() -> Snapshot:
         ),
         plan=(PlannedCall(9, ((F64, -0.0), (FUNCREF, None))),),
         memories=(
-            MemoryImage(
+            MemoryImage.of(
                 MemoryType(Limits(1, 3)),
                 patched(2, {4090: b"abc", 4096: b"\0d", 12288: b"\0e\0", 2 * PAGE - 1: b"\xff"}),
             ),
-            MemoryImage(MemoryType(Limits(0)), patched(1, {0: b"x"})),
+            MemoryImage.of(MemoryType(Limits(0)), patched(1, {0: b"x"})),
         ),
         globals=(
             GlobalImage(GlobalType(I32, True), 0x80000000),
@@ -129,7 +129,7 @@ def _memory(draw: st.DrawFn) -> MemoryImage:
     writes = draw(st.dictionaries(near, st.binary(max_size=5), max_size=6)) if pages else {}
     data = patched(pages, writes)[: pages * PAGE]
     data.extend(bytes(pages * PAGE - len(data)))
-    return MemoryImage(MemoryType(draw(_limits(pages, 65536))), data)
+    return MemoryImage.of(MemoryType(draw(_limits(pages, 65536))), data)
 
 
 _BLOCKS = st.integers(0, 48)

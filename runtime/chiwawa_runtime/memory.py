@@ -142,9 +142,15 @@ class Memory:
     ) -> None:
         """A memory of the minimal size, zeroed, or one with a copy of ``data``, whose length is a
         multiple of the page. ``lazy`` where it is one of several that are large together. Raises
-        ResourceError where the machine has not so much memory."""
+        ResourceError where the machine has not so much memory, and ValueError where ``data`` has
+        a size that the memory cannot have."""
         self.type = type
+        if data is not None:
+            data = octets(data)
         size = type.limits.min * PAGE if data is None else len(data)
+        most = MAX_PAGES if type.limits.max is None else type.limits.max
+        if size % PAGE or not type.limits.min <= size // PAGE <= most:
+            raise ValueError(f"{size} bytes are no pages within the limits {type.limits}")
         try:
             self.raw: Raw = reserve(size, lazy=lazy)
         except MemoryError:

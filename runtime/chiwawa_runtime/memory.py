@@ -12,7 +12,7 @@ from typing import Any, Protocol, SupportsIndex, overload
 from weakref import WeakSet
 
 from chiwawa_runtime.errors import CheckpointError, ResourceError, Trap
-from chiwawa_runtime.reserve import LAZY, Raw, grow, reserve
+from chiwawa_runtime.reserve import HAS_BUFFER_CLASSES, LAZY, Raw, grow, reserve
 from chiwawa_runtime.types import PAGE, MemoryType
 
 #: What memory.grow and table.grow return when they refuse: -1 as i32.
@@ -66,7 +66,8 @@ class MemoryData:
         number, half = data.unpack_from("<Id", 24)
         text = data[16:20].decode()  # a slice is ``bytes``, a copy
 
-    Raises IndexError, TypeError, ValueError and struct.error as a ``bytearray`` does.
+    Raises IndexError, TypeError, ValueError and struct.error as a ``bytearray`` does. A
+    ``memoryview`` of it is one of the memory, as ``Memory.view`` is.
     """
 
     __slots__ = ("_memory",)
@@ -115,6 +116,9 @@ class MemoryData:
     def __repr__(self) -> str:
         return f"<{len(self)} bytes of memory>"
 
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self._memory.raw)
+
     def unpack_from(self, format: str, address: int = 0) -> tuple[Any, ...]:
         """What ``struct.unpack_from`` reads there; a memory's own order is ``"<"``."""
         return struct.unpack_from(format, self._memory.raw, address)
@@ -131,7 +135,7 @@ class Memory:
     a successor where a memory becomes large, they ``follow``.
     """
 
-    __slots__ = ("_holders", "raw", "type")
+    __slots__ = ("_guard", "_holders", "raw", "type")
 
     def __init__(
         self,
@@ -157,6 +161,8 @@ class Memory:
             raise too_large(size) from None
         if data is not None:
             self.raw[:] = data
+        self._guard: memoryview | None = None
+        self._keep_size()
         self._holders: WeakSet[Holder] = WeakSet()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -164,8 +170,20 @@ class Memory:
 
     @property
     def data(self) -> MemoryData:
-        """Its bytes, for hosts, also after the memory has grown."""
-        return MemoryData(self)
+        """Its bytes, for hosts, also after the memory has grown.
+
+        CPython 3.11 has no buffers that are classes. There it is the very buffer, which can do the
+        same, but for this: it raises BufferError where its size would change, and it is empty once
+        the memory has grown beyond 64 MiB, and is to be taken anew.
+        """
+        if HAS_BUFFER_CLASSES:
+            return MemoryData(self)
+        return self.raw  # type: ignore[return-value]
+
+    def _keep_size(self) -> None:
+        """Have nobody but this change the size of what ``data`` gives."""
+        if not HAS_BUFFER_CLASSES:
+            self._guard = memoryview(self.raw)
 
     def view(self) -> memoryview:
         """Its bytes without a copy, for ``numpy.frombuffer`` and the like. While the view lives, or
@@ -193,10 +211,18 @@ class Memory:
         if not pages:
             return old
         try:
-            self._take(grow(self.raw, (old + pages) * PAGE))
+            self._grow_to((old + pages) * PAGE)
         except (MemoryError, BufferError):
             return REFUSED
         return old
+
+    def _grow_to(self, size: int) -> None:
+        if self._guard is not None:
+            self._guard.release()
+        try:
+            self._take(grow(self.raw, size))
+        finally:
+            self._keep_size()
 
     def reset(self, size: int, *, fresh: bool) -> None:
         """For a restore: make it ``size`` bytes, all zero, which they are already as far as they
@@ -209,9 +235,10 @@ class Memory:
                     raw[start : start + PAGE] = _ZERO_PAGE
         try:
             if size > len(raw):
-                self._take(grow(raw, size))
+                self._grow_to(size)
             elif size < len(raw):
                 self._take(reserve(size))
+                self._keep_size()
         except MemoryError:
             raise too_large(size) from None
         except BufferError:

@@ -10,8 +10,9 @@ are ``bytes``, it has no ``startswith``, compares by identity, and cannot be pic
 from __future__ import annotations
 
 import os
+import struct
 import sys
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from chiwawa_runtime.types import PAGE
 
@@ -26,9 +27,27 @@ Raw: TypeAlias = "bytearray | mmap"
 LAZY = 64 << 20
 #: PyPy reads maps three to fifty times more slowly than a bytearray; elsewhere they cannot grow.
 CAN_MAP = sys.platform == "linux" and sys.implementation.name == "cpython"
+#: Whether a class written in Python can be a buffer.
+HAS_BUFFER_CLASSES = sys.version_info >= (3, 12) or sys.implementation.name == "pypy"
 # Zeros are added to a bytearray in pieces, so that it is not there twice.
 _PIECE = 16 << 20
 _ZERO_PAGE = bytes(PAGE)
+
+
+class _Structured:
+    """What ``MemoryData`` has beside what a ``bytearray`` has."""
+
+    __slots__ = ()
+
+    def unpack_from(self, format: str, address: int = 0) -> tuple[Any, ...]:
+        return struct.unpack_from(format, self, address)  # type: ignore[arg-type]
+
+    def pack_into(self, format: str, address: int, *values: Any) -> None:
+        struct.pack_into(format, self, address, *values)  # type: ignore[arg-type]
+
+
+class _Bytes(bytearray, _Structured):
+    __slots__ = ()
 
 
 def reserve(size: int, *, lazy: bool = False) -> Raw:
@@ -38,7 +57,7 @@ def reserve(size: int, *, lazy: bool = False) -> Raw:
         return _map(size)
     if size > machine_bytes():
         raise MemoryError
-    return bytearray(size)
+    return bytearray(size) if HAS_BUFFER_CLASSES else _Bytes(size)
 
 
 def grow(raw: Raw, size: int) -> Raw:
@@ -81,8 +100,11 @@ def _map(size: int) -> mmap:
     # Private: a process that is forked off gets a copy, as of a bytearray. And not MAP_NORESERVE:
     # the system says now that it has not so much, rather than kill this process later.
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    made: type[mmap.mmap] = mmap.mmap
+    if not HAS_BUFFER_CLASSES:
+        made = type("Map", (mmap.mmap, _Structured), {"__slots__": ()})
     try:
-        return mmap.mmap(-1, size, flags=flags)
+        return made(-1, size, flags=flags)
     except (OSError, OverflowError, ValueError) as error:
         raise MemoryError from error
 

@@ -77,9 +77,9 @@ class Table:
             self.raw = [self.reference(ref)] * limits.min
             return
         self.raw = [self.reference(element) for element in elements]
-        self.take(len(self.raw))
         if not limits.min <= len(self.raw) <= (HOST_LIMIT if limits.max is None else limits.max):
             raise ValueError(f"{len(self.raw)} elements are outside the table's limits {limits}")
+        self.take(len(self.raw))
 
     def take(self, n: int) -> None:
         """Take room for ``n`` elements. Raises UnsupportedError."""

@@ -215,7 +215,7 @@ def test_a_type_that_is_not_built_yet_is_named() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["wasm-validate", "--enable-multi-memory", "FILE"],
+        ["wasm-validate", "--enable-all", "FILE"],
         ["wasm-objdump", "-x", "FILE"],
         ["node", "-e", "new WebAssembly.Module(require('fs').readFileSync('FILE'))"],
     ],

@@ -17,6 +17,9 @@ import chiwawa
 
 ROOT = Path(__file__).resolve().parents[2]
 
+#: Seconds after which something is taken to hang, on however slow a machine.
+HANGS = 300.0
+
 #: Everything that the tests of ``run`` call.
 PROGRAM = """
 (module $program
@@ -36,7 +39,30 @@ PROGRAM = """
   (func $middle (param i32) (result i32) (call $divide (local.get 0) (i32.const 0)))
   (func (export "divide") (param i32) (result i32) (call $middle (local.get 0)))
   (func $deep (export "deep") (param i32) (result i32)
-    (i32.add (i32.const 1) (call $deep (local.get 0)))))
+    (i32.add (i32.const 1) (call $deep (local.get 0))))
+  (func $forever (export "forever") (local $rounds i64)
+    (loop $again
+      (local.set $rounds (i64.add (local.get $rounds) (i64.const 1)))
+      (br $again))))
+"""
+#: A call of it that goes on until it is stopped from outside.
+LONG = ("--invoke", "forever")
+
+#: Goes round until there is a byte to be read from the standard input, and returns it.
+UNTIL_TOLD = """
+(module $until_told
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_fdstat_set_flags"
+    (func $set_flags (param i32 i32) (result i32)))
+  (memory 1)
+  (func (export "told") (result i32)
+    (drop (call $set_flags (i32.const 0) (i32.const 4 (; nonblock ;))))
+    (i32.store (i32.const 0) (i32.const 64))
+    (i32.store (i32.const 4) (i32.const 1))
+    (loop $again
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (br_if $again (i32.eqz (i32.load8_u (i32.const 64)))))
+    (i32.load8_u (i32.const 64))))
 """
 
 #: A WASI program that prints its arguments, one a line, and ends with their number.
@@ -112,7 +138,7 @@ def spawn(folder: Path, *command: object, stdin: int = subprocess.DEVNULL) -> su
     )
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> Outcome:
+def ended(process: subprocess.Popen[str], seconds: float = HANGS) -> Outcome:
     """How it ended, by itself."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -127,7 +153,7 @@ def python(folder: Path, *command: object) -> Outcome:
     return ended(spawn(folder, *command))
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = HANGS) -> None:
     """Wait for something that another process does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -6,7 +6,6 @@ import hashlib
 import os
 import pickle
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import pytest
 import chiwawa
 from chiwawa_runtime import checkpoint
 from tests.cli.running import (
+    LONG,
+    UNTIL_TOLD,
     Cli,
     Outcome,
     Programs,
@@ -30,9 +31,6 @@ from tests.cli.running import (
 PATHS = ("interp", "aot")
 WRITTEN = "chiwawa: checkpoint written to checkpoint.bin\n"
 FOUND = "chiwawa: found checkpoint.trigger, from before the program began\n"
-#: Some seconds of work, for stopping it from outside, and its result.
-LONG = ("--invoke", "sum", "--params", "I32(20000000)")
-LONG_RESULT = "I64(200000010000000)\n"
 SHORT = ("--invoke", "sum", "--params", "I32(100000)")
 SHORT_RESULT = "I64(5000050000)\n"
 
@@ -138,7 +136,6 @@ def test_a_program_that_waits_for_input_is_stopped_at_once(tmp_path: Path, path:
     file = tmp_path / "checkpoint.bin"
     until(file.exists)
     file.unlink()
-    time.sleep(0.2)
     process.send_signal(signal.SIGUSR1)
     until(file.exists)
     os.write(writer, b"*")
@@ -287,14 +284,32 @@ def test_keeping_on_running_ends_with_the_result(cli: Cli, program: Programs, pa
     assert cli(file, "--restore", "checkpoint.bin").out == SHORT_RESULT
 
 
-def test_checkpoints_by_the_clock_go_on(program: Programs, tmp_path: Path) -> None:
-    options = ("--invoke", "sum", "--params", "I32(500000)", "--cr-every", "0.05")
-    outcome = python(tmp_path, "-m", "chiwawa", program.wasm, *options)
-    assert (outcome.status, outcome.out) == (0, "I64(125000250000)\n")
+@pytest.mark.parametrize("path", PATHS)
+def test_checkpoints_by_the_clock_go_on(tmp_path: Path, path: str) -> None:
+    made = programs(tmp_path, "program", UNTIL_TOLD)
+    reader, writer = os.pipe()
+    options = ("--invoke", "told", "--cr-every", "0.05")
+    process = spawn(tmp_path, "-m", "chiwawa", made.for_path(path), *options, stdin=reader)
+    os.close(reader)
+    file = tmp_path / "checkpoint.bin"
+    for _ in range(3):
+        until(file.exists)
+        data = file.read_bytes()
+        file.unlink()
+    os.write(writer, b"*")
+    os.close(writer)
+    outcome = ended(process)
+    assert (outcome.status, outcome.out) == (0, "I32(42)\n")
     assert set(outcome.err.splitlines(keepends=True)) == {WRITTEN}
-    assert len(outcome.err.splitlines()) > 1
-    restored = python(tmp_path, program.py, "--restore", "checkpoint.bin")
-    assert restored.out == "I64(125000250000)\n"
+    assert len(outcome.err.splitlines()) >= 3
+    file.write_bytes(data)
+    reader, writer = os.pipe()
+    os.write(writer, b"+")
+    os.close(writer)
+    other = made.for_path("interp" if path == "aot" else "aot")
+    restored = spawn(tmp_path, "-m", "chiwawa", other, "--restore", file, stdin=reader)
+    os.close(reader)
+    assert ended(restored).out == "I32(43)\n"
 
 
 def test_a_program_whose_checkpoint_cannot_be_written_goes_on(

@@ -15,6 +15,8 @@ import pytest
 from chiwawa.instrument.tables import MONITORS
 from chiwawa_runtime import checkpoint
 from tests.cli.running import (
+    HANGS,
+    LONG,
     Cli,
     Outcome,
     Programs,
@@ -181,7 +183,7 @@ def test_all_that_came_before_a_call_of_the_host_is_written_before_the_host_writ
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=60,
+        timeout=HANGS,
         check=True,
     )
     calls = [f"[PC:4+{offset:04x} | Instr:call $say]\n" for offset in (3, 7, 11)]
@@ -318,10 +320,9 @@ def test_stats_and_profiles_need_no_monitor(
 
 @pytest.mark.parametrize("path", PATHS)
 def test_an_interrupt_leaves_what_was_counted(program: Programs, tmp_path: Path, path: str) -> None:
-    long = ("--invoke", "sum", "--params", "I32(200000000)")
     options = ("--path", path, "--monitor", "icount,profile", "--json", "--monitor-output", "run")
     process = spawn(
-        *(tmp_path, "-m", "chiwawa", "run", program.wasm, *long, *options),
+        *(tmp_path, "-m", "chiwawa", "run", program.wasm, *LONG, *options),
         *("--cr-every", ".1", "--collapsed", "stacks", "--trace-func", "nothing"),
     )
     until((tmp_path / "checkpoint.bin").exists)
@@ -330,9 +331,9 @@ def test_an_interrupt_leaves_what_was_counted(program: Programs, tmp_path: Path,
     assert (outcome.status, outcome.out) == (130, "")
     assert set(outcome.err.splitlines(keepends=True)) <= {WRITTEN}
     document = json.loads((tmp_path / "run").read_text())
-    assert icount(document) > 1000
+    assert icount(document) > 0
     assert sum(row[3] for row in document["monitors"]["profile"]["tree"]) == icount(document)
-    assert (tmp_path / "stacks").read_text() == f"sum {icount(document)}\n"
+    assert (tmp_path / "stacks").read_text() == f"forever {icount(document)}\n"
 
 
 # Over several machines.
@@ -489,21 +490,17 @@ def test_one_file_that_fails_takes_no_other_with_it(
 def test_a_long_trace_on_a_full_disk_stops_the_program(cli: Cli, program: Programs) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    long = ("--invoke", "sum", "--params", "I32(100000000)")
     for path in PATHS:
-        outcome = cli("run", program.wasm, "--path", path, *long, "--trace-output", "/dev/full")
+        outcome = cli("run", program.wasm, "--path", path, *LONG, "--trace-output", "/dev/full")
         assert one_line(outcome) == "/dev/full: No space left on device"
 
 
 def test_a_reader_that_leaves_early_ends_the_program(program: Programs, tmp_path: Path) -> None:
-    process = spawn(
-        *(tmp_path, "-m", "chiwawa", program.wasm, "--trace"),
-        *("--invoke", "sum", "--params", "I32(100000000)"),
-    )
+    process = spawn(tmp_path, "-m", "chiwawa", program.wasm, "--trace", *LONG)
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("[PC:0+")
+    assert process.stderr.readline().startswith("[PC:9+")
     process.stderr.close()
-    assert process.wait(60) in (141, 120)
+    assert process.wait(HANGS) in (141, 120)
     process.stdout.close()  # type: ignore[union-attr]
 
 

@@ -27,9 +27,7 @@ from tests.nodiff.harness import state_of
 
 #: Safepoints, or boundaries, after which a run is broken off.
 LIMIT = {"safepoint": 100, "instruction": 600}
-DRAWN = settings(
-    max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+DRAWN = settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @st.composite

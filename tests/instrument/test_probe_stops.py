@@ -397,7 +397,7 @@ def test_a_stop_in_a_plain_call_changes_nothing(path: str, op: str, granularity:
     thread = threading.Thread(target=lambda: results.extend(instance.invoke("sum", (3,))))
     thread.daemon = True
     thread.start()
-    thread.join(20)
+    thread.join(300)
     assert results == [4]
     assert log == ([3, 2, 1, 0] if op == "loop" else [3, 2, 1])
     assert instance.requests.take() == []

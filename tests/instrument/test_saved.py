@@ -173,7 +173,7 @@ def observations(draw: st.DrawFn) -> Observed:
     return found
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(observations())
 def test_whatever_was_counted_comes_back(observed: Observed) -> None:
     data = encode(observed, KINDS)

@@ -27,7 +27,7 @@ def choices(draw: st.DrawFn) -> Choose:
     return choose
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(choices())
 def test_a_drawn_module_does_the_same_everywhere(oracle: Oracle, choose: Choose) -> None:
     text = Generator(choose, 25).module()

@@ -185,7 +185,7 @@ def test_calling_back_often_needs_no_large_stack(path: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.stdout == "call stack exhausted 100\n", done.stderr[-2000:]
 

@@ -139,7 +139,7 @@ def test_pypy_carries_them_on_and_ends_deeper_ones_alike(recursion: Module, tmp_
         runtime=str(ROOT / "runtime"), program=str(program), given=str(given), too_many=TOO_MANY
     )
     done = subprocess.run(
-        [pypy, "-c", script], capture_output=True, text=True, check=False, timeout=120
+        [pypy, "-c", script], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr[-2000:]
     trap = both(Call(recursion, "depth", (TOO_MANY,))).detail
@@ -169,7 +169,7 @@ def test_a_large_stack_is_not_needed_by_the_thread_that_asks() -> None:
         module=str(ROOT / "samples" / "recursion.wasm"),
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.stdout == "[100000]\n", done.stderr[-2000:]
 

@@ -1,4 +1,8 @@
-"""Requests that come at any time, from other threads and as signals."""
+"""Requests from other threads and as signals, wherever the program happens to be.
+
+None of this waits for a clock: a request comes at a number of a safepoint, or once the program is
+seen to run, and that program runs until it is told to end.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,17 @@ import os
 import random
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PATHS, Call, again, begin, both, ended
+from harness import PATHS, Call, Session, again, begin, both, ended
 
+from chiwawa import api
 from chiwawa.source import load
-from chiwawa_runtime.requests import Requests
+from chiwawa_runtime.driver import Run
+from chiwawa_runtime.memory import Memory
+from chiwawa_runtime.requests import Counter
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RUNS = [
@@ -20,83 +28,145 @@ RUNS = [
     ("recursion.wasm", "fibs", (60,)),
     ("indirect.wasm", "steps", (15000,)),
 ]
+STOPS = 8
+
+
+class Handshake(Counter):
+    """Has another thread ask at the safepoints ``before``, so that it stops there, and at the
+    safepoints ``after`` once these have been tested, so that it stops at the next."""
+
+    __slots__ = ("after", "ask", "before")
+
+    def __init__(self, run: Run, count: int, before: set[int], after: set[int]) -> None:
+        super().__init__(run.requests.pending, count, None)
+        self.before = before
+        self.after = after
+        self.ask = run.requests.ask
+
+    def __bool__(self) -> bool:
+        # Once each: where it goes on after a stop, a safepoint may be tested again.
+        if self.count + 1 in self.before:
+            self.before.remove(self.count + 1)
+            in_a_thread(self.ask, "thread").join()
+        answer = super().__bool__()
+        if self.count in self.after:
+            self.after.remove(self.count)
+            in_a_thread(self.ask, "thread").join()
+        return answer
+
+
+def in_a_thread(function: Callable[..., object], *args: object) -> threading.Thread:
+    thread = threading.Thread(target=function, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+def shaken(session: Session, before: set[int], after: set[int]) -> Session:
+    counter = session.run.requests.counter
+    assert counter is not None
+    session.run.requests.counter = Handshake(session.run, counter.count, before, after)
+    session.run.requests.tell()
+    return session
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("file", "export", "args"), RUNS)
-def test_requests_from_another_thread_at_random_times_change_nothing(
+def test_requests_from_another_thread_change_nothing(
     file: str, export: str, args: tuple[int, ...], path: str
 ) -> None:
     call = Call(load(SAMPLES / file), export, args)
     expected = both(call)
+    assert expected.safepoints is not None
     rng = random.Random(f"{file} {path}")
-    session = begin(call, path)
-    stops = 0
-    while True:
-        timer = threading.Timer(rng.uniform(0.0, 0.02), session.run.requests.ask, ("timer",))
-        timer.start()
-        finished = session.run.go()
-        timer.cancel()
-        timer.join()
-        if finished:
-            break
-        assert session.run.requests.take() == ["timer"]
-        stops += 1
-        if stops % 2:
+    # Ten apart, so that each is a stop of its own.
+    places = [10 * n for n in rng.sample(range(1, expected.safepoints // 10), STOPS)]
+    before, after = set(places[: STOPS // 2]), set(places[STOPS // 2 :])
+    wanted = sorted(before | {n + 1 for n in after})
+    session = shaken(begin(call, path), before, after)
+    stops = []
+    while not session.run.go():
+        assert session.run.requests.take() == ["thread"]
+        assert session.run.requests.counter is not None
+        stops.append(session.run.requests.counter.count)
+        if len(stops) % 2:
             path = rng.choice(PATHS)
-            session = again(call, session.run.checkpoint(), path)
+            session = shaken(again(call, session.run.checkpoint(), path), before, after)
+    assert stops == wanted
     assert ended(session, call) == expected
+
+
+#: Counts its rounds at address 4 until somebody writes to address 0.
+ENDLESS = """
+(module $endless
+  (memory (export "memory") 1)
+  (func (export "rounds") (result i32) (local $n i32)
+    (loop $on
+      (i32.store (i32.const 4) (local.tee $n (i32.add (local.get $n) (i32.const 1))))
+      (br_if $on (i32.eqz (i32.load (i32.const 0)))))
+    (local.get $n)))
+"""
+
+
+def memory_of(run: Run) -> Memory:
+    memory = run.instance.exports["memory"]
+    assert isinstance(memory, Memory)
+    return memory
+
+
+def rounds(run: Run) -> bytes:
+    return bytes(memory_of(run).data[4:8])
+
+
+def once_it_runs(run: Run, act: Callable[[], object]) -> threading.Thread:
+    """``act``, in a thread, when the program has gone round again."""
+    seen = rounds(run)
+
+    def watch() -> None:
+        while rounds(run) == seen:
+            pass
+        act()
+
+    return in_a_thread(watch)
+
+
+def tell_to_end(run: Run) -> list[int]:
+    """What it returns in the end, and what it should."""
+    memory_of(run).data[0] = 1
+    assert run.go()
+    return [*run.results, int.from_bytes(rounds(run), "little")]
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_requests_that_are_not_counted_stop_a_run_too(path: str) -> None:
     """Without a count the test at a safepoint is of another object."""
-    from chiwawa import api
-
-    file, export, args = RUNS[0]
-    call = Call(load(SAMPLES / file), export, args)
-    expected = both(call)
-    run = api.start(call.module, export, args, path=path)
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.wait(0.003):
-            run.requests.ask("thread")
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    stops = 0
-    try:
-        while not run.go():
-            assert set(run.requests.take()) == {"thread"}
-            stops += 1
-    finally:
-        stop.set()
-        thread.join()
-    assert stops
-    assert run.results == [value for value, _ in expected.detail]
+    module = load(ENDLESS)
+    run = api.start(module, "rounds", path=path)
+    for turn in range(STOPS):
+        asker = once_it_runs(run, lambda run=run: run.requests.ask("thread"))  # type: ignore[misc]
+        assert not run.go()
+        asker.join()
+        assert run.requests.take() == ["thread"]
+        if turn % 2:
+            path = "aot" if path == "interp" else "interp"
+            run = api.restore(module, run.checkpoint(), path=path)
+    returned, counted = tell_to_end(run)
+    assert returned == counted > STOPS
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there are no such signals here")
 @pytest.mark.parametrize("path", PATHS)
 def test_a_signal_stops_a_run_where_it_can_go_on_on_either_path(path: str) -> None:
-    file, export, args = RUNS[1]
-    call = Call(load(SAMPLES / file), export, args)
-    expected = both(call)
-    asked: list[Requests] = []
-    before = signal.signal(signal.SIGUSR1, lambda *_: [r.ask("signal") for r in asked])
+    module = load(ENDLESS)
+    run = api.start(module, "rounds", path=path)
+    before = signal.signal(signal.SIGUSR1, lambda *_: run.requests.ask("signal"))
     try:
-        session = begin(call, path)
-        asked.append(session.run.requests)
-        timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1))
-        timer.start()
-        finished = session.run.go()
-        timer.join()
+        sender = once_it_runs(run, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        assert not run.go()
+        sender.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
-    if not finished:
-        assert session.run.requests.take() == ["signal"]
-        data = session.run.checkpoint()
-        for other in PATHS:
-            assert ended(again(call, data, other), call) == expected
-    assert ended(session, call) == expected
+    assert run.requests.take() == ["signal"]
+    data = run.checkpoint()
+    for going_on in (run, *(api.restore(module, data, path=other) for other in PATHS)):
+        returned, counted = tell_to_end(going_on)
+        assert returned == counted > 1

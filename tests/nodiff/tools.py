@@ -88,7 +88,7 @@ def smith(seed: int | str, folder: Path) -> bytes | None:
         input=seed_bytes(seed),
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     return done.stdout if done.returncode == 0 and done.stdout[:4] == b"\0asm" else None
 
@@ -99,6 +99,6 @@ def ttf(seed: int | str, folder: Path) -> bytes | None:
     source, out = folder / "seed.bin", folder / "ttf.wasm"
     source.write_bytes(seed_bytes(seed))
     done = subprocess.run(
-        [program, *TTF, str(source), "-o", str(out)], capture_output=True, check=False, timeout=60
+        [program, *TTF, str(source), "-o", str(out)], capture_output=True, check=False, timeout=300
     )
     return out.read_bytes() if done.returncode == 0 else None

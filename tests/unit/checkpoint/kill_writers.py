@@ -1,18 +1,17 @@
-"""Kill writers of checkpoints at random moments, and look at what they leave.
+"""Kill writers of a checkpoint at every call that they make, and look at what they leave.
 
-Run by a test in a process of its own, which forks: ``kill_writers.py FOLDER ROUNDS``. Prints how
-many rounds left no file, and how many a temporary one; ends with an error where a file is no whole
-checkpoint.
+Run by a test in a process of its own, which forks: ``kill_writers.py FOLDER``. Prints how many of
+the killed left no file, how many the old one, the new one, and a temporary one; ends with an error
+where a file is no whole checkpoint.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
-import time
 from pathlib import Path
+from types import FrameType
 
 from chiwawa_runtime.checkpoint import decode, encode, read_file, write_file
 from chiwawa_runtime.memory_image import MemoryImage
@@ -20,58 +19,66 @@ from chiwawa_runtime.snapshot import Snapshot
 from chiwawa_runtime.types import Limits, MemoryType
 
 
-def states() -> list[bytes]:
-    """Files of several sizes, each with its own number of safepoints."""
-    found = []
-    for number, pages in enumerate((1, 4, 16)):
-        memory = MemoryImage.of(MemoryType(Limits(1)), bytes([number + 1]) * (pages * 65536))
-        snapshot = Snapshot(
-            "victim", bytes(32), "safepoint", number, (), (), (memory,), (), (), (), ()
-        )
-        found.append(encode(snapshot))
-    return found
+def state(number: int, pages: int) -> bytes:
+    memory = MemoryImage.of(MemoryType(Limits(1)), bytes([number]) * (pages * 65536))
+    return encode(
+        Snapshot("victim", bytes(32), "safepoint", number, (), (), (memory,), (), (), (), ())
+    )
 
 
-def write_for_ever(path: Path, files: list[bytes]) -> None:
-    turn = 0
-    while True:
-        write_file(path, files[turn % len(files)])
-        turn += 1
+OLD, NEW = state(1, 4), state(2, 16)
 
 
-def main(folder: Path, rounds: int) -> None:
-    files = states()
-    rng = random.Random(5)
-    nothing = strays = 0
-    for number in range(rounds):
-        # Every other round begins without a file.
-        path = folder / f"checkpoint{number // 2}.bin"
-        child = os.fork()
-        if child == 0:
-            try:
-                write_for_ever(path, files)
-            finally:
-                os._exit(1)
-        time.sleep(rng.random() * 0.02)
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), "the writer ended by itself"
-        if path.exists():
-            data = read_file(path)
-            assert data in files, "not one of the files written"
-            decode(data)
-        else:
-            nothing += 1
-        left = [*folder.glob(".checkpoint*.tmp")]
-        strays += bool(left)
-        if rng.random() < 0.5:
-            for stray in left:
+def killed_at(number: int, path: Path) -> bool:
+    """Whether a writer of NEW was killed at its call of that number; otherwise it made fewer. Calls
+    of what is written in C are counted, when they begin and when they end: between them nothing
+    can be seen from outside."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def count(frame: FrameType, event: str, arg: object) -> None:
+            nonlocal left
+            if event in ("c_call", "c_return"):
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+
+        try:
+            sys.setprofile(count)
+            write_file(path, NEW)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def main(folder: Path) -> None:
+    left = {b"": 0, OLD: 0, NEW: 0}
+    strays = 0
+    for before in (b"", OLD):
+        path = folder / "checkpoint.bin"
+        number, is_new = 0, False
+        while True:
+            path.unlink(missing_ok=True)
+            if before:
+                write_file(path, before)
+            killed = killed_at(number, path)
+            found = read_file(path) if path.exists() else b""
+            assert found in (before, NEW), "half a file"
+            assert found == NEW or not is_new, "it was there a call earlier"
+            is_new = found == NEW
+            if not killed:
+                break
+            left[found] += 1
+            for stray in folder.glob(".checkpoint*.tmp"):
+                strays += 1
                 stray.unlink()
-    # What the killed left behind is in nobody's way.
-    write_file(path, files[0])
-    assert read_file(path) == files[0]
-    print(nothing, strays)
+            number += 1
+        assert is_new
+        decode(read_file(path))
+    print(*left.values(), strays)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))

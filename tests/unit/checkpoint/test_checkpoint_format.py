@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from snapshot_strategies import everything, patched, snapshots
 
 from chiwawa_runtime.checkpoint import decode, encode, sections
@@ -33,7 +33,7 @@ from tests.need_helpers import lacking, need
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(snapshots())
 def test_a_snapshot_is_read_back_and_has_one_encoding(snapshot: Snapshot) -> None:
     data = encode(snapshot)

@@ -105,14 +105,14 @@ def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("kill_writers.py"), tmp_path, "200"],
+        [sys.executable, Path(__file__).with_name("kill_writers.py"), tmp_path],
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == 0, done.stderr
-    nothing, strays = map(int, done.stdout.split())
-    # Some were killed before the first file was whole, and some in the middle of a later one.
-    assert nothing + strays > 0
+    none, old, new, strays = map(int, done.stdout.split())
+    # Killed before the new file was in its place and after, and while there was a temporary one.
+    assert min(none, old, new, strays) > 0

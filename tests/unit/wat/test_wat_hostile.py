@@ -40,7 +40,7 @@ def damaged(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(damaged())
 def test_a_damaged_module_is_refused_or_read(text: str) -> None:
     module = text[: text.find("(assert_return")]
@@ -48,7 +48,7 @@ def test_a_damaged_module_is_refused_or_read(text: str) -> None:
         load_bytes(module.encode("utf-8", "surrogatepass"))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(damaged())
 def test_a_damaged_script_is_refused_or_read(text: str) -> None:
     commands: list[Command] = []

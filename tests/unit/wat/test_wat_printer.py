@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa.binary import decode, encode
@@ -171,7 +171,6 @@ def bare(module: Module) -> bytes:
     return data
 
 
-@settings(deadline=None)
 @given(modules)
 def test_a_printed_module_parses_to_the_same_binary(module: Module) -> None:
     text = print_module(module)

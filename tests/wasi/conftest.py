@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.need_helpers import need
+from tests.wasi.host_time_helpers import HostTime
 from tests.wasi.peers import OurBackend, Peer, WasmtimeBackend
 from tests.wasi.programs import Compile, compiler
 
@@ -32,6 +33,11 @@ def make_world(folder: Path) -> Path:
     os.symlink("nowhere", work / "dangling")
     os.symlink("loop", work / "loop")
     return folder
+
+
+@pytest.fixture
+def host_time(monkeypatch: pytest.MonkeyPatch) -> HostTime:
+    return HostTime(monkeypatch)
 
 
 @pytest.fixture

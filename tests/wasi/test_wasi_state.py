@@ -16,6 +16,7 @@ import pytest
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.wasi import Wasi, abi
 from tests.wasi.conftest import Make
+from tests.wasi.host_time_helpers import HostTime
 from tests.wasi.peers import OurBackend, Peer, clock_subscription
 
 FILE = abi.FILE_RIGHTS
@@ -243,12 +244,18 @@ def test_a_writer_is_refused_where_the_directory_is_given_to_read_only(
         moves.load(data, dirs=dirs)
 
 
-def test_the_monotonic_clock_goes_on_from_what_the_guest_has_seen(mine: Peer, moves: Moves) -> None:
+def test_the_monotonic_clock_goes_on_from_what_the_guest_has_seen(
+    host_time: HostTime, mine: Peer, moves: Moves
+) -> None:
+    host_time.go_by(5)
     mine.call("clock_time_get", abi.MONOTONIC, 0, 1024)
     seen = mine.u64()
-    guest = moves.load(save(mine))
+    data = save(mine)
+    host_time.go_by(1000)
+    guest = moves.load(data)
+    host_time.go_by(7)
     guest.call("clock_time_get", abi.MONOTONIC, 0, 1024)
-    assert seen <= guest.u64() < seen + 60 * 10**9
+    assert guest.u64() == seen + 7
     assert isinstance(mine.backend, OurBackend)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +18,7 @@ from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.wasi import Wasi
 from tests.need_helpers import need
+from tests.wasi.host_time_helpers import HostTime
 
 SOURCES = Path(__file__).parent / "programs"
 Dirs = Sequence[tuple[Path, str, bool]]
@@ -117,38 +116,24 @@ def run_wasmtime(
 
 @dataclass
 class Leg:
-    """A stretch of a journey: how long the run took until it stopped or ended."""
+    """A stretch of a journey: how long the run waited until it stopped or ended."""
 
-    seconds: float
+    nanoseconds: int
     finished: bool
     status: int = 0
     data: bytes = b""
 
 
-def stop_after(run: Run, output: Path, marker: bytes, seconds: float) -> Leg:
-    """Run until ``seconds`` after ``marker`` stands in ``output``, or to the end."""
-    ended = threading.Event()
-
-    def ask() -> None:
-        while marker not in output.read_bytes():
-            if ended.wait(0.01):
-                return
-        if not ended.wait(seconds):
-            run.requests.ask()
-
-    asker = threading.Thread(target=ask)
-    asker.start()
-    begun = time.monotonic()
+def stop_after(run: Run, host_time: HostTime, seconds: float) -> Leg:
+    """Run until it has waited for ``seconds``, or to the end."""
+    host_time.after(seconds, run.requests.ask)
+    begun = host_time.now
     try:
         done = run.go()
         status = 0
     except WasiExit as end:
         done, status = True, end.code
-    finally:
-        ended.set()
-        asker.join()
-    spent = time.monotonic() - begun
-    return Leg(spent, done, status, b"" if done else run.checkpoint())
+    return Leg(host_time.now - begun, done, status, b"" if done else run.checkpoint())
 
 
 def restored(

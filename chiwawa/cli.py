@@ -276,7 +276,8 @@ def progress_bar(size: int) -> Iterator[Progress | None]:
 
 def validate(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.inputs import load_module, shown
-    from chiwawa_runtime.reporting import printable, reported
+    from chiwawa_runtime.names import printable
+    from chiwawa_runtime.reporting import reported
 
     once(parsed.files)
 

@@ -56,6 +56,7 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         check_module(a, module)
         check_module(b, module)
     names = None if module is None else module.names
+    functions = {} if module is None else module.func_names()
     differences: Description = {
         "module": _pair(
             *({"name": s.module_name, "sha256": s.module_hash.hex()} for s in (a, b)),
@@ -68,7 +69,7 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         "plan": [
             {"index": i, **pair}
             for i, pair in _each(
-                _pair, *([describe_call(call, module) for call in s.plan] for s in (a, b))
+                _pair, *([describe_call(call, functions) for call in s.plan] for s in (a, b))
             )
         ],
         "memories": [
@@ -133,6 +134,7 @@ def _bytes(a: bytes | None, b: bytes | None) -> Description | None:
 def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> list[Description]:
     found = []
     lines = None if module is None else source_lines(module)
+    functions = {} if module is None else module.func_names()
     for depth, (left, right) in enumerate(zip_longest(a, b)):
         if left is None or right is None or left.function != right.function:
             locals_, stack = [], []
@@ -145,7 +147,7 @@ def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> li
             if left.offset == right.offset and not locals_ and not stack:
                 continue
         described = {
-            side: None if frame is None else describe_frames([frame], module, lines)[0]
+            side: None if frame is None else describe_frames([frame], functions, module, lines)[0]
             for side, frame in (("a", left), ("b", right))
         }
         found.append({"depth": depth, **described, "locals": locals_, "stack": stack})

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from chiwawa.instrument.lines import source_lines
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
-from chiwawa.wat.strings import format_name, format_string, is_bare_id
 from chiwawa_runtime.checkpoint import sections
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.memory_image import MemoryImage
+from chiwawa_runtime.names import identifier, indexed_label
 from chiwawa_runtime.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
 from chiwawa_runtime.types import PAGE, Limits, ValType
 from chiwawa_runtime.values import format_value
@@ -46,15 +46,16 @@ def describe(
     if module is not None:
         check_module(snapshot, module)
     names = None if module is None else module.names
+    functions = {} if module is None else module.func_names()
     return {
         "module": {"name": snapshot.module_name, "sha256": snapshot.module_hash.hex()},
         "granularity": snapshot.granularity,
         "safepoints": snapshot.safepoints,
         "canonical_nans": snapshot.canonical_nans,
         "frames": describe_frames(
-            snapshot.frames, module, None if module is None else source_lines(module)
+            snapshot.frames, functions, module, None if module is None else source_lines(module)
         ),
-        "plan": [describe_call(call, module) for call in snapshot.plan],
+        "plan": [describe_call(call, functions) for call in snapshot.plan],
         "memories": [
             {"name": names and names.mems.get(i), **_memory(memory)}
             for i, memory in enumerate(snapshot.memories)
@@ -94,9 +95,13 @@ def check_module(snapshot: Snapshot, module: Module) -> None:
 
 
 def describe_frames(
-    frames: Sequence[Frame], module: Module | None, lines: SourceLines | None
+    frames: Sequence[Frame],
+    functions: Mapping[int, str],
+    module: Module | None,
+    lines: SourceLines | None,
 ) -> list[Description]:
-    """Frames as ``describe`` has them, in the order given, with the source lines of ``module``."""
+    """Frames as ``describe`` has them, in the order given, with the names of ``functions`` and the
+    source lines of ``module``."""
     # A deep stack is of few functions, so each is laid out by offset once.
     code: dict[int, dict[int, Instr]] = {}
     described = []
@@ -112,7 +117,7 @@ def describe_frames(
         described.append(
             {
                 "function": frame.function,
-                "name": module and module.names.funcs.get(frame.function),
+                "name": functions.get(frame.function),
                 "offset": frame.offset,
                 "instruction": instruction,
                 "source": lines and lines.at(frame.function, frame.offset),
@@ -138,11 +143,11 @@ def _typed(valtype: ValType, value: Value) -> Description:
     return {"type": str(valtype), "value": format_value(valtype, value)}
 
 
-def describe_call(call: PlannedCall, module: Module | None) -> Description:
+def describe_call(call: PlannedCall, functions: Mapping[int, str]) -> Description:
     """A planned call as ``describe`` has it."""
     return {
         "function": call.function,
-        "name": module and module.names.funcs.get(call.function),
+        "name": functions.get(call.function),
         "args": [_typed(*arg) for arg in call.args],
     }
 
@@ -272,10 +277,7 @@ def _global_lines(index: int, image: Description) -> list[str]:
 
 def function_text(described: Description) -> str:
     """The function of a frame or a planned call that has been described."""
-    index = described["function"]
-    if described["name"] is None:
-        return f"function {index}"
-    return f"{called(described['name'], '')} (function {index})"
+    return indexed_label(described["function"], described["name"])
 
 
 def _named_values(values: Sequence[Description]) -> list[str]:
@@ -284,11 +286,7 @@ def _named_values(values: Sequence[Description]) -> list[str]:
 
 def called(name: str | None, otherwise: str) -> str:
     """A name as an identifier of the text format, safe to print on a terminal."""
-    if name is None:
-        return otherwise
-    if is_bare_id(name):
-        return f"${name}"
-    return f"${format_name(name) if name.isprintable() else format_string(name.encode())}"
+    return otherwise if name is None else identifier(name)
 
 
 def limits_text(limits: Description) -> str:

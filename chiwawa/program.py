@@ -37,7 +37,7 @@ def _program_of(module: Module) -> Program:
         hash=hashlib.sha256(module.binary).digest(),
         functions=spaces.funcs,
         imports=imports,
-        function_names=module.names.funcs,
+        function_names=module.func_names(),
         tables=module.table_types(),
         memories=module.memory_types(),
         globals=module.global_types(),

@@ -65,11 +65,12 @@ def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
 
 
 def function_names(module: Module, count: int) -> dict[int, str]:
-    """Python names for functions: ``f``, the index, and what the name section says, if it can be
-    part of one."""
+    """Python names for functions: ``f``, the index, and what each is called, if it can be part of
+    one."""
     names = {}
+    called = module.func_names()
     for index in range(count):
-        known = re.sub(r"\W+", "_", module.names.funcs.get(index, ""), flags=re.ASCII)
+        known = re.sub(r"\W+", "_", called.get(index, ""), flags=re.ASCII)
         known = known.strip("_")[:60]
         name = f"f{index}_{known}" if known else f"f{index}"
         # Function 32 may well be called "load".
@@ -246,11 +247,10 @@ def write_tables(
         ],
     )
     field("functions", [str(f.typeidx) for f in module.funcs])
-    known = module.names.funcs
+    known = module.func_names()
     out.write("    function_names={\n")
     for index in sorted(known):
-        if index < len(spaces.funcs):
-            out.write(f"        {index}: {known[index]!a},\n")
+        out.write(f"        {index}: {known[index]!a},\n")
     out.write("    },\n")
     field("tables", [extern_text(t, module.types) for t in module.tables])
     field("memories", [extern_text(m, module.types) for m in module.mems])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from chiwawa.inspect import called
 from chiwawa.instrument.lines import source_lines
 from chiwawa.lower import Lowered, Spaces, lower
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.names import indexed_label
 
 #: A function index and a code offset.
 Place = tuple[int, int]
@@ -26,10 +26,7 @@ class Code:
         self.known: dict[int, Lowered] = {}
         self.positions: dict[int, dict[int, int]] = {}
         self.sources = source_lines(module)
-        self.exported: dict[int, str] = {}
-        for export in module.exports:
-            if export.kind == "func":
-                self.exported.setdefault(export.index, export.name)
+        self.called = module.func_names()
 
     def defined(self, function: int) -> bool:
         return self.spaces.imported_funcs <= function < len(self.spaces.funcs)
@@ -96,9 +93,8 @@ class Code:
     # Names.
 
     def label(self, function: int) -> str:
-        """What to call a function, safe to print: its name, else how it is exported."""
-        name = self.module.names.funcs.get(function, self.exported.get(function))
-        return f"{called(name, '')} (function {function})" if name else f"function {function}"
+        """What to call a function, safe to print."""
+        return indexed_label(function, self.called.get(function))
 
     def names(self) -> list[str]:
         """What functions defined here can be called by."""

@@ -23,8 +23,9 @@ from chiwawa.module import Module
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import BadInput, ChiwawaError
+from chiwawa_runtime.names import printable
 from chiwawa_runtime.options import Options, UsageError
-from chiwawa_runtime.reporting import printable, single_line
+from chiwawa_runtime.reporting import single_line
 from chiwawa_runtime.types import ValType
 
 _SHORT = {

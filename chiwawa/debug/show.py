@@ -13,7 +13,8 @@ from chiwawa_runtime.capture import References
 from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
 from chiwawa_runtime.instance import RawFrame
 from chiwawa_runtime.main import results_text
-from chiwawa_runtime.reporting import printable, single_line, trap_lines
+from chiwawa_runtime.names import printable
+from chiwawa_runtime.reporting import single_line, trap_lines
 from chiwawa_runtime.reserve import Raw
 from chiwawa_runtime.types import ValType
 from chiwawa_runtime.values import format_value

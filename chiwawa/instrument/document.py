@@ -15,16 +15,15 @@ from typing import Any
 from chiwawa.instrument.cells import Cell, Table, clipped
 from chiwawa.instrument.listing import (
     SourceOf,
-    function_label,
     function_labels,
     imported_functions,
     listing,
 )
 from chiwawa.instrument.observed import Node, Observed
 from chiwawa.instrument.tables import MONITORS, opcode_counts, table
-from chiwawa_runtime.reporting import printable
+from chiwawa_runtime.names import printable
 
-__all__ = ["csv_text", "document", "function_label", "stats_text", "text"]
+__all__ = ["csv_text", "document", "stats_text", "text"]
 
 #: The widest cell of text, in characters.
 _WIDEST = 60

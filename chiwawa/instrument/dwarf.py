@@ -23,6 +23,7 @@ from elftools.dwarf.lineprogram import LineProgram
 from elftools.dwarf.ranges import BaseAddressEntry
 
 from chiwawa.module import Module
+from chiwawa_runtime.names import printable
 from chiwawa_runtime.types import I64
 
 _SECTIONS = (
@@ -287,8 +288,7 @@ def _path(program: LineProgram, file: int, compilation: bytes) -> str:
 
 
 def _text(data: bytes | None) -> str:
-    text = (data or b"").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable((data or b"").decode("utf-8", "replace"))
 
 
 def _joined(directory: str, path: str) -> str:

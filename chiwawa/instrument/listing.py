@@ -31,33 +31,19 @@ def body_of(module: Module, index: int) -> Expr:
     return module.funcs[index - imported_functions(module)].body
 
 
-def function_label(module: Module, index: int) -> str:
-    """What to call a function: by the name section, else by its first export, else func[index]."""
-    return _label(module, "func", module.names.funcs.get(index), index)
-
-
 def global_label(module: Module, index: int) -> str:
-    """What to call a global, as ``function_label``."""
-    return _label(module, "global", module.names.globals.get(index), index)
-
-
-def _label(module: Module, kind: str, name: str | None, index: int) -> str:
+    """What to call a global: by the name section, else by its first export, else global[index]."""
+    name = module.names.globals.get(index)
     if name:
         return name
-    exported = (e.name for e in module.exports if e.kind == kind and e.index == index and e.name)
-    return next(exported, f"{kind}[{index}]")
+    exported = (e.name for e in module.exports if e.kind == "global" and e.index == index)
+    return next(filter(None, exported), f"global[{index}]")
 
 
 def function_labels(module: Module) -> list[str]:
-    """``function_label`` of every function, in one pass over the exports."""
-    labels = [f"func[{index}]" for index in range(len(module.func_typeidxs()))]
-    for export in reversed(module.exports):
-        if export.kind == "func" and export.name:
-            labels[export.index] = export.name
-    for index, name in module.names.funcs.items():
-        if name and index < len(labels):
-            labels[index] = name
-    return labels
+    """What to call each function: its name, else func[index]."""
+    names = module.func_names()
+    return [names.get(i) or f"func[{i}]" for i in range(len(module.func_typeidxs()))]
 
 
 def row_labels(module: Module) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from chiwawa.instrument.listing import function_label
+from chiwawa.instrument.listing import function_labels
 from chiwawa.lower import Lowered
 from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
@@ -296,6 +296,7 @@ class Probes:
             "halt": self.halt,
             "unfire": self.unfire,
         }
+        self.labels = function_labels(module)
         self.exports: dict[int, list[str]] = {}
         for export in module.exports:
             if export.kind == "func":
@@ -331,7 +332,7 @@ class Probes:
         if not self.active:
             return
         index = lowered.index
-        names = (function_label(self.module, index), *self.exports.get(index, ()))
+        names = (self.labels[index], *self.exports.get(index, ()))
         for position, reached in enumerate(lowered.reached):
             if not reached:
                 continue

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from chiwawa.instrument.listing import function_labels
 from chiwawa.instrument.observed import Observed
-from chiwawa_runtime.reporting import printable
+from chiwawa_runtime.names import printable
 
 #: How many calls of a stack are told apart.
 DEEPEST = 1000

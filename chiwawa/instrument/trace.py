@@ -28,6 +28,7 @@ from chiwawa.sites import Site
 from chiwawa.wat import format_instr
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.memory import Memory
+from chiwawa_runtime.names import printable
 from chiwawa_runtime.snapshot import FuncIdx
 from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
 from chiwawa_runtime.values import f32_text, f64_text, format_value
@@ -249,17 +250,8 @@ def escaped(text: str) -> str:
 def quoted(text: str, newline: bool = False) -> str:
     """``text``, in which braces mean what they mean in an f-string, as the literal's rest."""
     end = "\\n'" if newline else "'"
-    if text.isprintable() and "'" not in text and "\\" not in text:
-        return f"'{text}{end}"
-    body = "".join(c if c.isprintable() and c not in "\\'" else ascii_escape(c) for c in text)
+    body = printable(text.replace("\\", "\\\\").replace("'", "\\'"))
     return f"'{body}{end}"
-
-
-def ascii_escape(character: str) -> str:
-    """What is unfit for a literal, or for a line of a terminal, as an escape."""
-    if character in "\\'":
-        return "\\" + character
-    return character.encode("unicode_escape").decode()
 
 
 def piece(valtype: ValType, source: str) -> str:

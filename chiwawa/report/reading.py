@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.reporting import printable
+from chiwawa_runtime.names import printable
 
 VERSION = 1
 #: Beyond, a script's numbers are not exact.

@@ -25,7 +25,8 @@ from chiwawa.module import (
 )
 from chiwawa.opcodes import BY_NAME, Op
 from chiwawa.wat.numbers import format_float, format_int
-from chiwawa.wat.strings import format_name, format_string, is_bare_id
+from chiwawa.wat.strings import format_string
+from chiwawa_runtime.names import is_bare_id, quoted
 from chiwawa_runtime.types import (
     FUNCREF,
     FuncType,
@@ -196,7 +197,7 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
             content += _signature(functype, _identifiers(names, len(functype.params)))
         elif not isinstance(desc, TypeUse):
             content = f" {desc}"
-        names_text = f"{format_name(item.module)} {format_name(item.name)}"
+        names_text = f"{quoted(item.module)} {quoted(item.name)}"
         yield f"(import {names_text} ({_WORD_OF[kind]}{_define(ids, kind, index)}{content}))"
     for index, func in enumerate(module.funcs, counts["funcidx"]):
         yield from _func(module, ids, index, func)
@@ -208,7 +209,7 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
         yield f"(global{_define(ids, 'globalidx', index)} {glob.type} {_expr(glob.init, call)})"
     for export in module.exports:
         what = f"({export.kind} {call(_EXPORT_KINDS[export.kind], export.index)})"
-        yield f"(export {format_name(export.name)} {what})"
+        yield f"(export {quoted(export.name)} {what})"
     if module.start is not None:
         yield f"(start {call('funcidx', module.start)})"
     for index, elem in enumerate(module.elems):

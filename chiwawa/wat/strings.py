@@ -12,15 +12,7 @@ from chiwawa_runtime.errors import MalformedError
 
 _ESCAPE = re.compile(rb"\\(?:u\{([0-9a-fA-F_]+)\}|([0-9a-fA-F]{2})|(.))")
 _SIMPLE = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b'"': b'"', b"'": b"'", b"\\": b"\\"}
-_BARE = re.compile(r"[0-9A-Za-z!#$%&'*+\-./:<=>?@\\^_`|~]+")
 _BYTES = [chr(b) if 0x20 <= b < 0x7F and b not in b'"\\' else f"\\{b:02x}" for b in range(256)]
-_CHARACTERS = {i: f"\\{i:02x}" for i in (*range(0x20), 0x7F)} | {
-    ord("\t"): "\\t",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-    ord('"'): '\\"',
-    ord("\\"): "\\\\",
-}
 
 
 def parse_string(literal: str) -> bytes:
@@ -64,13 +56,3 @@ def parse_id(lexeme: str) -> str:
 def format_string(data: bytes) -> str:
     """A literal for any bytes, in printable ASCII."""
     return '"' + "".join([_BYTES[b] for b in data]) + '"'
-
-
-def format_name(name: str) -> str:
-    """A literal for a name, readable: only what must be escaped is."""
-    return '"' + name.translate(_CHARACTERS) + '"'
-
-
-def is_bare_id(name: str) -> bool:
-    """Whether ``$`` and this name make an identifier without quotes."""
-    return _BARE.fullmatch(name) is not None

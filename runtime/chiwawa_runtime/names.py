@@ -55,6 +55,12 @@ def function_label(index: int, name: str | None) -> str:
     return identifier(name) if name else f"func[{index}]"
 
 
+def indexed_label(index: int, name: str | None) -> str:
+    """As ``function_label``, with the index where the label does not have it."""
+    label = function_label(index, name)
+    return f"{label} (function {index})" if name else label
+
+
 def function_names(
     named: Mapping[int, str], exports: Iterable[tuple[str, str, int]], count: int
 ) -> dict[int, str]:

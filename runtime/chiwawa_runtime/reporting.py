@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 from chiwawa_runtime.errors import BadInput, HostError, Terminated, Trap, WasiExit
+from chiwawa_runtime.names import printable
 from chiwawa_runtime.standard_streams import writer
 
 #: Exit statuses. A guest's own is passed on.
@@ -161,9 +162,3 @@ def window(source: str, caret: str) -> tuple[str, str]:
     rest = "".join(c if c == "\t" else printable(c) for c in after)
     left, right = "  … " * (start > 0), " …" * (at + 2 * MARGIN < len(source))
     return f"{left}{head}{rest}{right}", f"{' ' * len(left)}{blank}^"
-
-
-def printable(text: str) -> str:
-    """``text`` in one line, without what would make a terminal do something: names come from the
-    module."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

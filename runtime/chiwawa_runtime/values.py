@@ -246,7 +246,8 @@ def _format_ref(valtype: RefType, value: object) -> str:
     if isinstance(value, FuncIdx):
         return f"{kind} {value.index}"
     if isinstance(value, Carried):
-        return f"{kind} {json.dumps(value.name)}"
+        quoted = json.dumps(value.name).replace("\x7f", "\\u007f")
+        return f"{kind} {quoted}"
     return f"{kind} <{type(value).__name__}>"
 
 

@@ -174,7 +174,7 @@ def test_a_trap_has_the_same_backtrace_on_both_paths(
         "trap: integer divide by zero",
         "  at $divide (function 5, code offset 0x5)",
         "  at $middle (function 6, code offset 0x5)",
-        "  at func[7] (function 7, code offset 0x3)",
+        "  at $divide (function 7, code offset 0x3)",
     ]
 
 

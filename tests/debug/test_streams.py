@@ -111,7 +111,7 @@ def test_a_program_that_may_write_files_cannot_go_back(debug: Debug, demo: Path)
     ]
     assert outcome.lines[7:] == [
         "trap: integer divide by zero",
-        "  at func[7] (function 7, code offset 0x10)",
+        "  at $divide (function 7, code offset 0x10)",
     ]
     outcome = debug("s\nback\n", *arguments, ".:ro")
     assert [line.split(":")[0] for line in outcome.lines] == ["1", "2", "1"]

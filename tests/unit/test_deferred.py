@@ -62,8 +62,8 @@ def test_a_trap_says_where_it_was_also_the_first_time(file: Path) -> None:
 
 
 def test_a_function_that_python_cannot_compile_is_refused_when_it_is_called(file: Path) -> None:
-    head, _, tail = file.read_text().partition("\ndef f3(")
-    file.write_text(f"{head}\ndef f3({tail.replace('if poll:', 'if poll', 1)}")
+    head, _, tail = file.read_text().partition("\ndef f3_other(")
+    file.write_text(f"{head}\ndef f3_other({tail.replace('if poll:', 'if poll', 1)}")
     instance = chiwawa.instantiate(api.load_generated(file))
     assert instance.invoke("called", [1]) == [7]
     with pytest.raises(BadInput, match="was edited: line"):

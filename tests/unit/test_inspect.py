@@ -128,7 +128,7 @@ def test_a_frame_that_fits_no_function_is_listed_all_the_same() -> None:
 def test_names_cannot_command_a_terminal() -> None:
     snapshot = dataclasses.replace(stopped(), module_name="a\x1b[31m\n\u202eb é")
     line = render(describe(snapshot)).splitlines()[0]
-    assert line == r'module       $"a\1b[31m\0a\e2\80\aeb \c3\a9"'
+    assert line == r'module       $"a\1b[31m\n\u{202e}b é"'
     readable = dataclasses.replace(stopped(), module_name="b é")
     assert render(describe(readable)).splitlines()[0] == 'module       $"b é"'
 

@@ -1,15 +1,19 @@
 """The samples' jobs as a Python programmer would write them by hand, for comparison.
 
 Each takes the sample's size and gives the same result. The rule: the same algorithm in good Python
-(ranges, tuples, ``bit_count``, integers as wide as they like until the result asks for a mask), but
-no call that would do the whole work in C (``hashlib``, ``sorted``, assignments to long slices).
+(ranges, tuples, tables of constants made beforehand, ``bit_count``, integers as wide as they like
+until the result asks for a mask, the identities that a compiler finds), but no call that would do
+the whole work in C (``hashlib``, ``sorted``, assignments to long slices).
 """
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Callable
 from math import sqrt
+from struct import Struct
+from typing import Any
 
 M32 = 0xFFFFFFFF
 M64 = 0xFFFFFFFFFFFFFFFF
@@ -120,20 +124,34 @@ K = (
 # fmt: on
 
 
+WORDS = Struct(">16I")
+
+
 def compress(state: list[int], block: bytes) -> list[int]:
-    w = [int.from_bytes(block[i : i + 4], "big") for i in range(0, 64, 4)]
+    # A word is rotated as part of itself twice over: once doubled, each rotation is one shift.
+    w = [*WORDS.unpack(block)]
     for i in range(16, 64):
         x = w[i - 15]
         y = w[i - 2]
-        s0 = (x >> 7 | x << 25) ^ (x >> 18 | x << 14) ^ x >> 3
-        s1 = (y >> 17 | y << 15) ^ (y >> 19 | y << 13) ^ y >> 10
+        xx = x << 32 | x
+        yy = y << 32 | y
+        s0 = (xx >> 7 ^ xx >> 18) & M32 ^ x >> 3
+        s1 = (yy >> 17 ^ yy >> 19) & M32 ^ y >> 10
         w.append((w[i - 16] + s0 + w[i - 7] + s1) & M32)
     a, b, c, d, e, f, g, h = state
+    bc = b ^ c
     for k, x in zip(K, w, strict=True):
-        s1 = (e >> 6 | e << 26) ^ (e >> 11 | e << 21) ^ (e >> 25 | e << 7)
-        t = h + (s1 & M32) + ((e & f) ^ (~e & g)) + k + x
-        s0 = (a >> 2 | a << 30) ^ (a >> 13 | a << 19) ^ (a >> 22 | a << 10)
-        u = (s0 & M32) + ((a & b) ^ (a & c) ^ (b & c))
+        ee = e << 32 | e
+        # (e & f) ^ (~e & g), in three operations.
+        chosen = g ^ e & (f ^ g)
+        t = h + ((ee >> 6 ^ ee >> 11 ^ ee >> 25) & M32) + chosen + k + x
+        aa = a << 32 | a
+        # (a & b) ^ (a & c) ^ (b & c); what a and b are now, b and c are in the next round.
+        ab = a ^ b
+        majority = b ^ ab & bc
+        bc = ab
+        # Bits from the 32nd on fall away below.
+        u = (aa >> 2 ^ aa >> 13 ^ aa >> 22) + majority
         h, g, f, e, d, c, b, a = g, f, e, (d + t) & M32, c, b, a, (t + u) & M32
     return [(x + y) & M32 for x, y in zip(state, (a, b, c, d, e, f, g, h), strict=True)]
 
@@ -142,7 +160,7 @@ def digest(blocks: int) -> int:
     state = list(START)
     first = 0
     for _ in range(blocks):
-        state = compress(state, bytes((first + i) & 0xFF for i in range(64)))
+        state = compress(state, bytes([(first + i) & 0xFF for i in range(64)]))
         first += 71
     state = compress(state, b"\x80" + bytes(55) + (blocks * 512).to_bytes(8, "big"))
     return state[0]
@@ -246,26 +264,32 @@ def ruler(count: int) -> int:
     return total & M32
 
 
+def steps_from(case: int) -> tuple[tuple[str, int], ...]:
+    """What is done from a case on, until one does not fall into the next, with its constants."""
+    if case >= 120:
+        return (("*", 31),)
+    operations = (("+", case * case + 1), ("^", case * 7919), ("rotate", case % 31 + 1))
+    step = operations[case % 3]
+    return (step, *steps_from(case + 1)) if case % 4 == 2 else (step,)
+
+
+CASES = [steps_from(case) for case in range(128)]
+
+
 def choose(count: int) -> int:
     seed = 1
     total = 0
     for _ in range(count):
         seed = (seed * 1103515245 + 12345) & M32
-        case = seed >> 16 & 127
-        while case < 120:
-            kind = case % 3
-            if kind == 0:
-                total = (total + case * case + 1) & M32
-            elif kind == 1:
-                total ^= case * 7919
+        for operation, operand in CASES[seed >> 16 & 127]:
+            if operation == "+":
+                total = (total + operand) & M32
+            elif operation == "^":
+                total ^= operand
+            elif operation == "rotate":
+                total = (total << operand | total >> (32 - operand)) & M32
             else:
-                by = case % 31 + 1
-                total = (total << by | total >> (32 - by)) & M32
-            if case % 4 != 2:
-                break
-            case += 1
-        else:
-            total = total * 31 & M32
+                total = total * operand & M32
     return total
 
 
@@ -318,12 +342,24 @@ def mix(rounds: int) -> int:
     return total
 
 
+def float_cell() -> tuple[Any, Any]:
+    """A place for one float of 32 bits, which is how pure Python rounds to them, and its bits:
+    whichever kind is the fastest."""
+    if sys.implementation.name == "pypy":
+        cell = array("f", [0.0])
+        return cell, memoryview(cell).cast("B").cast("I")
+    view = memoryview(bytearray(4))
+    return view.cast("f"), view.cast("I")
+
+
+#: What lies beyond it rounds to more than 4 in 32 bits.
+FOUR = 4.0 + 2.0**-22
+
+
 def escape(points: int) -> int:
-    # A slot of an array('f') is how pure Python rounds to 32 bits.
-    f = array("f", [0.0])
+    f, bits = float_cell()
     seed = 7
     total = 0
-    bits = memoryview(f).cast("B").cast("I")
     for _ in range(points):
         seed = (seed * 1664525 + 1013904223) & M32
         f[0] = (seed >> 8) * (3.0 / 16777216.0)
@@ -340,11 +376,10 @@ def escape(points: int) -> int:
             xx = f[0]
             f[0] = y * y
             yy = f[0]
-            f[0] = xx + yy
-            if f[0] > 4.0:
+            if xx + yy > FOUR:
                 break
-            f[0] = 2.0 * x
-            f[0] = f[0] * y
+            # Doubling is exact, so that the product alone is rounded.
+            f[0] = 2.0 * x * y
             f[0] = f[0] + cy
             y = f[0]
             f[0] = xx - yy

@@ -14,6 +14,7 @@ from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.instance import Instance, RawFrame
 from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.program import CallPoint, Points, Program
+from chiwawa_runtime.segments import DEEPEST, rise
 from chiwawa_runtime.snapshot import (
     Carried,
     Frame,
@@ -326,7 +327,23 @@ def check_frames(instance: Instance, frames: Sequence[Frame], refs: References) 
         operands = typed_values(stack, frame.stack, refs, where)
         result.append(RawFrame(frame.function, frame.offset, locals_, operands))
         below = frame
+    check_depth(result, known, program.recursive)
     return result
+
+
+def check_depth(
+    frames: Sequence[RawFrame], points: Mapping[int, Points], recursive: frozenset[int]
+) -> None:
+    """Whether a program's call stack can hold ``frames``, the youngest first: none starts where a
+    call would have trapped, since each path would find that out at another time."""
+    depth = 0
+    for frame in reversed(frames):
+        counts = frame.function in recursive
+        if counts and depth >= DEEPEST:
+            raise CheckpointError("its frames are more than the call stack has room for")
+        call = points[frame.function].calls.get(frame.offset)
+        indirect = call is not None and call.function is None
+        depth += rise(len(frame.locals) + len(frame.stack), counts, indirect)
 
 
 def check_callee(call: CallPoint, callee: Frame, functype: FuncType, where: str) -> None:

@@ -32,8 +32,8 @@ from chiwawa_runtime.segments import (
     Segments,
     deeper,
     from_segment,
+    rise,
     waiting,
-    weight,
 )
 from chiwawa_runtime.store import Function
 from chiwawa_runtime.traps import GENERATED, trap_of
@@ -214,10 +214,9 @@ class GeneratedEngine:
 
     def deeper(self, frame: RawFrame, recursive: bool) -> int:
         """How much deeper than ``frame`` its callee starts."""
-        if recursive:
-            return weight(len(frame.locals) + len(frame.stack))
-        call = self.points(frame.function).calls.get(frame.offset)
-        return int(call is not None and call.function is None)
+        call = None if recursive else self.points(frame.function).calls.get(frame.offset)
+        indirect = call is not None and call.function is None
+        return rise(len(frame.locals) + len(frame.stack), recursive, indirect)
 
     def location(self, frame: FrameType, line: int) -> Location | None:
         """The Wasm location of a Python frame at ``line``, where it is one of this instance."""

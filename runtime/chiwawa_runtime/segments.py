@@ -51,6 +51,12 @@ def weight(values: int) -> int:
     return 1 + values // 16
 
 
+def rise(values: int, recursive: bool, indirect: bool) -> int:
+    """How much deeper than a frame that holds so many ``values`` its callee starts: a frame of a
+    function that is not ``recursive`` counts only where it calls through a table."""
+    return weight(values) if recursive else int(indirect)
+
+
 def deeper(function: Callable[..., Any], depth: int, *args: Any) -> Chain:
     """What a function delegates to that has begun ``depth`` deep in its segment, which is at least
     ``SEGMENT``: its call again, as the start of a new segment."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from harness import PATHS, Call, again, begin, both, ended, same, stopped_at
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa.source import load
+from chiwawa_runtime.errors import CheckpointError, Exhaustion
+from chiwawa_runtime.segments import DEEPEST
 from tests.need_helpers import need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +154,8 @@ import sys, threading
 sys.path[:0] = [{root!r}, {runtime!r}]
 from chiwawa import api
 from chiwawa.source import load
+from chiwawa_runtime.errors import CheckpointError, Exhaustion
+from chiwawa_runtime.segments import DEEPEST
 module = load({module!r})
 def go():
     print(api.instantiate(module, path="aot").invoke("depth", (100000,)))
@@ -246,3 +251,48 @@ def test_a_caller_near_its_own_limit_can_call_deep_programs(path: str, recursion
     while frame is not None:
         frame, used = frame.f_back, used + 1  # type: ignore[assignment]
     assert beneath(sys.getrecursionlimit() - used - 60) == [5000]
+
+
+DEPTHS = """(module
+  (table funcref (elem $through))
+  (func $down (export "down") (param i32) (result i32)
+    (if (result i32) (local.get 0)
+      (then (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1)))))
+      (else (i32.const 0))))
+  (func $through (export "through") (param i32) (result i32)
+    (if (result i32) (local.get 0)
+      (then (i32.add (i32.const 1)
+        (call_indirect (param i32) (result i32) (i32.sub (local.get 0) (i32.const 1))
+          (i32.const 0))))
+      (else (i32.const 0))))
+  (func $wide (export "wide") (param i32) (result i32) (local i64 i64 i64 i64 i64 i64 i64 i64)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (if (result i32) (local.get 0)
+      (then (i32.add (i32.const 1) (call $wide (i32.sub (local.get 0) (i32.const 1)))))
+      (else (i32.const 0)))))"""
+
+
+@pytest.mark.parametrize(("name", "heavy"), [("down", 1), ("through", 1), ("wide", 2)])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_checkpoint_has_no_more_frames_than_a_program_can(
+    path: str, name: str, heavy: int
+) -> None:
+    """Of a function whose frames weigh ``heavy``: as many as end in no trap, and one more."""
+    module = load(DEPTHS)
+    run = api.start(module, name, (9,), path="interp", count=8)
+    assert not run.go()
+    snapshot = run.snapshot()
+    youngest, caller = snapshot.frames[:2]
+    most = DEEPEST // heavy
+    for frames, refused in ((most, False), (most + 1, True), (140_000, True)):
+        deep = replace(snapshot, frames=(youngest, *(caller,) * (frames - 1)))
+        if refused:
+            with pytest.raises(CheckpointError) as caught:
+                api.restore(module, deep, path=path)
+            assert str(caught.value) == "its frames are more than the call stack has room for"
+            continue
+        restored = api.restore(module, deep, path=path)
+        with pytest.raises(Exhaustion) as trap:
+            # The very next call is one too many.
+            restored.go()
+        assert len(trap.value.backtrace) == frames + 1

@@ -1,7 +1,10 @@
 """THE table: every instruction, one row, in the order of the spec's index of instructions.
 
-Decoder, encoder, text parser, printer, validator, interpreter and translator all read it; nothing
-else lists the instructions. A row says:
+Decoder, encoder, text parser, printer, validator, interpreter and translator all read it. What has no
+signature has a rule of its own in ``validate.rules`` besides, and what has no meaning one on each path
+(``interp.handlers`` or ``interp.code``, ``aot.tree``): ``tests/unit/test_coverage_of_the_table.py``
+holds those lists against this one. Otherwise instructions are named one by one only where one alone is
+meant. A row says:
 
 - ``name``: the spec's. Where one word is two instructions, the second carries its immediate
   (``select t*``); ``mnemonic`` is the word of the text format.
@@ -24,7 +27,7 @@ The names in a meaning
     ``a b c``       operands, the deepest first
     ``value``       the immediate constant, as a value
     ``offset``      of the memarg
-    ``memory``      the bytes of the memory named (bytearray);  ``mem``, ``mem2``  the ``Memory``
+    ``memory``      the bytes of the memory named (a ``Raw``);  ``mem``, ``mem2``  the ``Memory``
     ``table``, ``table2``, ``glob``, ``elem``, ``data``, ``func``   what the immediate names
     anything else   a name of ``chiwawa_runtime.numerics`` or a builtin
 

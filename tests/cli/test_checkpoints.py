@@ -414,3 +414,28 @@ def test_carried_state_is_there_with_consent(cli: Cli, program: Programs, tmp_pa
     trusted = chiwawa.restore(module, data, path="interp", trust_host_state=True)
     assert trusted.carry == {"notes": [1, {"two": 3}]}
     assert hashlib.sha256(trusted.checkpoint()).digest() == hashlib.sha256(data).digest()
+
+
+GROWING = """
+(module (memory 1)
+  (func (export "f") (local i32)
+    (drop (memory.grow (i32.const 31)))
+    (loop
+      (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+      (br_if 0 (i32.lt_u (local.get 0) (i32.const 3))))))
+"""
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_max_memory_is_what_a_restore_may_build(cli: Cli, tmp_path: Path, path: str) -> None:
+    (tmp_path / "growing.wat").write_text(GROWING)
+    assert cli("run", "growing.wat", "--invoke", "f", "--path", path, "--cr-at", 3).status == 0
+    restore = ("run", "growing.wat", "--path", path, "--restore", "checkpoint.bin")
+    for size in ("2M", "2097152", "2048KiB", "1g"):
+        assert cli(*restore, "--max-memory", size).status == 0
+    assert cli(*restore).status == 0
+    refusal = one_line(cli(*restore, "--max-memory", "2047K"))
+    assert "its memories take 2097152 bytes, more than the 2096128 allowed" in refusal
+    assert "--max-memory 2097152" in refusal
+    for wrong in ("much", "-1", "1.5G", "", "2MM"):
+        assert "--max-memory" in one_line(cli(*restore, f"--max-memory={wrong}"))

@@ -19,7 +19,8 @@ from benchmarks.samples import compute_samples
 SECONDS = {
     "handwritten": 0.3,
     "aot": 0.3,
-    "unstoppable": 0.3,
+    "unpolled": 0.3,
+    "plain": 0.3,
     "counted": 0.3,
     "interp": 0.3,
     "pywasm": 1.0,

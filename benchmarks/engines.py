@@ -36,12 +36,22 @@ def _chiwawa(sample: Sample, path: str) -> Ready:
     return lambda size: instance.invoke(sample.export, [size])
 
 
-def unstoppable(sample: Sample) -> Ready:
-    """The AOT path without the tests for a request at safepoints: what being stoppable costs."""
+def unpolled(sample: Sample) -> Ready:
+    """The AOT path without the tests for a request at safepoints: what those cost."""
     from chiwawa.api import bundle, instantiate
     from chiwawa.source import load
 
     instance = instantiate(bundle(load(sample.file), polls=False))
+    return lambda size: instance.invoke(sample.export, [size])
+
+
+def plain(sample: Sample) -> Ready:
+    """The AOT path with plain functions: what being stoppable costs, polls and generators."""
+    from benchmarks.plain import plain_bundle
+    from chiwawa.api import instantiate
+    from chiwawa.source import load
+
+    instance = instantiate(plain_bundle(load(sample.file)))
     return lambda size: instance.invoke(sample.export, [size])
 
 
@@ -85,7 +95,8 @@ def wasmtime(sample: Sample) -> Ready:
 ENGINES: dict[str, Callable[[Sample], Ready]] = {
     "handwritten": handwritten,
     "aot": aot,
-    "unstoppable": unstoppable,
+    "unpolled": unpolled,
+    "plain": plain,
     "counted": counted,
     "interp": interp,
     "pywasm": pywasm,
@@ -96,7 +107,8 @@ ENGINES: dict[str, Callable[[Sample], Ready]] = {
 PACKAGES: dict[str, str | None] = {
     "handwritten": None,
     "aot": "chiwawa",
-    "unstoppable": "chiwawa",
+    "unpolled": "chiwawa",
+    "plain": "chiwawa",
     "counted": "chiwawa",
     "interp": "chiwawa",
     "pywasm": "pywasm",

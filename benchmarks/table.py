@@ -21,7 +21,8 @@ RATIOS = (
     ("pywasm / aot", "pywasm", "aot"),
     ("ppci / aot", "ppci", "aot"),
     ("pywasm / interp", "pywasm", "interp"),
-    ("aot / unstoppable", "aot", "unstoppable"),
+    ("aot / unpolled", "aot", "unpolled"),
+    ("aot / plain", "aot", "plain"),
     ("counted / aot", "counted", "aot"),
 )
 Row = dict[str, Cell]

@@ -10,7 +10,10 @@ from benchmarks import table
 from benchmarks.engines import ENGINES, PACKAGES
 from benchmarks.handwritten import HANDWRITTEN
 from benchmarks.measure import Cell, Column, judge, measure
-from benchmarks.samples import compute_samples
+from benchmarks.plain import plain_bundle
+from benchmarks.samples import Sample, compute_samples
+from chiwawa.api import instantiate
+from chiwawa.source import load
 
 SAMPLE = compute_samples()["pi"]
 
@@ -62,6 +65,17 @@ def test_results_are_compared_unsigned() -> None:
     assert SAMPLE.normalised((3,)) == 3.0
     with pytest.raises(TypeError):
         SAMPLE.normalised(None)
+
+
+@pytest.mark.parametrize("sample", compute_samples().values(), ids=lambda sample: sample.name)
+def test_plain_and_handwritten_versions_do_the_same(sample: Sample) -> None:
+    stoppable = instantiate(load(sample.file))
+    wanted = sample.normalised(stoppable.invoke(sample.export, [sample.size]))
+    plain = instantiate(plain_bundle(load(sample.file)))
+    assert sample.normalised(plain.invoke(sample.export, [sample.size])) == wanted
+    assert HANDWRITTEN[sample.name](sample.size) == wanted
+    # None of its functions is a generator any more.
+    assert not any(code.generator for code in plain_bundle(load(sample.file)).codes)
 
 
 def test_every_engine_says_whose_version_matters() -> None:

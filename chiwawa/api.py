@@ -24,9 +24,10 @@ from chiwawa.source import load_bytes
 from chiwawa_runtime import checkpoint, deferred
 from chiwawa_runtime import driver as runtime
 from chiwawa_runtime.bundle import Bundle
-from chiwawa_runtime.driver import Run, Wasi
+from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.generated import GeneratedEngine
+from chiwawa_runtime.imports import Wasi
 from chiwawa_runtime.instance import Engine, Imports, Instance
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.snapshot import Snapshot
@@ -205,17 +206,19 @@ def instantiate(
     path: str = "aot",
     granularity: str = "safepoint",
     canonical_nans: bool | None = None,
+    wasi: Wasi | None = None,
     instruments: Instruments | None = None,
 ) -> Instance:
     """An instance of ``source`` whose start function has run.
 
     ``imports`` maps module names to names to a Python callable, ``HostFunction``, ``Function``,
-    ``Memory``, ``Table`` or ``Global``. Raises UnlinkableError where they do not fit, and Trap.
+    ``Memory``, ``Table`` or ``Global``; for what is not among them, ``wasi`` gives its functions.
+    Raises UnlinkableError where they do not fit, and Trap.
     With ``canonical_nans`` every NaN that its arithmetic makes is the canonical one; None: as a
     generated file was compiled. ``instruments`` trace and count what it does.
     """
     program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
-    instance = runtime.instantiate(program, imports or {}, engine, instruments)
+    instance = runtime.instantiate(program, imports or {}, engine, instruments, wasi=wasi)
     equippable(source, instance)
     return instance
 
@@ -236,9 +239,11 @@ def start(
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
     start function alone). ``count`` stops it at that safepoint, counted from 1. ``carry`` is Python
-    state that travels in its checkpoints. With ``canonical_nans`` every NaN that its arithmetic
-    makes is the canonical one, also when it has been restored; None: as a generated file was
-    compiled. ``instruments`` trace and count what it does.
+    state that travels in its checkpoints. ``wasi`` gives its functions for what is not among
+    ``imports``, and its state travels too, also where only its functions are given. With
+    ``canonical_nans`` every NaN that its arithmetic makes is the canonical one, also when it has
+    been restored; None: as a generated file was compiled. ``instruments`` trace and count what it
+    does.
 
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
     """
@@ -273,13 +278,14 @@ def restore(
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on either path whichever wrote it.
 
-    ``granularity`` and ``canonical_nans`` None keep the checkpoint's. ``wasi`` is the state that
-    ``Wasi.load`` made of the checkpoint's; its functions are among ``imports``. With
-    ``trust_host_state`` the Python state that it carries is read, which runs code that the file
-    names; otherwise it travels on unread. ``max_memory`` is how many bytes its memories may take
-    together; None: 1 GiB more than the module declares.
+    ``granularity`` and ``canonical_nans`` None keep the checkpoint's. ``wasi`` is what
+    ``Wasi.load`` made of the checkpoint, where it has such state; it gives its functions as in
+    ``start``. With ``trust_host_state`` the Python state that it carries is read, which runs code
+    that the file names; otherwise it travels on unread. ``max_memory`` is how many bytes its
+    memories may take together; None: 1 GiB more than the module declares.
 
-    Raises CheckpointError where the file is damaged, or is of another module, and UnlinkableError.
+    Raises CheckpointError where the file is damaged, or is of another module, or where WASI state
+    would be lost, and UnlinkableError.
     """
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     granularity = granularity or snapshot.granularity
@@ -292,14 +298,23 @@ def restore(
         instruments.load(snapshot.monitors)
     if path == "aot" and snapshot.granularity != granularity:
         run = to_safepoint(
-            source, snapshot, given, granularity, canonical_nans, carry, instruments, max_memory
+            source,
+            snapshot,
+            given,
+            granularity,
+            canonical_nans,
+            wasi,
+            carry,
+            instruments,
+            max_memory,
         )
         if run.finished:
             return run
         # Probes may have wanted it to stop as well.
         asked = [reason for reason in run.requests.take() if reason != HAND_OVER]
         # Without instruments, it is only below that the program goes on uncounted.
-        snapshot = replace(run.snapshot(), monitors=snapshot.monitors)
+        run.wasi = None
+        snapshot = replace(run.snapshot(), monitors=snapshot.monitors, wasi=snapshot.wasi)
         max_memory = sys.maxsize
     program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
     run = runtime.restore(
@@ -324,6 +339,7 @@ def to_safepoint(
     imports: Imports,
     granularity: str,
     canonical_nans: bool,
+    wasi: Wasi | None,
     carry: Mapping[str, object],
     instruments: Instruments | None,
     max_memory: int | None,
@@ -336,6 +352,7 @@ def to_safepoint(
         snapshot,
         imports,
         engine,
+        wasi=wasi,
         carry=carry,
         observer=instruments,
         max_memory=max_memory,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from chiwawa_runtime import capture, checkpoint, hoststate, turns
 from chiwawa_runtime.deep import call_with_room
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, HostError, RunError, Trap
 from chiwawa_runtime.events import REFIT, Observer, uncounted
+from chiwawa_runtime.imports import Wasi, check_state, complete
 from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
 from chiwawa_runtime.program import Program
 from chiwawa_runtime.requests import Interrupted, Requests
@@ -24,12 +25,6 @@ from chiwawa_runtime.store import plain
 ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
-
-
-class Wasi(Protocol):
-    """What a run needs of WASI: its state, for a checkpoint."""
-
-    def save(self) -> bytes: ...
 
 
 class Run:
@@ -288,10 +283,12 @@ def start(
     observer: Observer | None = None,
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
-    start function alone), in a new instance. ``count`` stops it at that safepoint, from 1.
+    start function alone), in a new instance. ``count`` stops it at that safepoint, from 1. What is
+    not among ``imports`` may be a function of ``wasi``.
 
     Raises UnlinkableError, Trap, and what ``Instance.prepared`` raises.
     """
+    imports, wasi = complete(program, imports, wasi)
     instance = Instance(program, imports, engine)
     if observer is not None:
         instance.observe(observer)
@@ -329,6 +326,8 @@ def restore(
     (see ``capture.check_sizes``). Raises CheckpointError, UnlinkableError, ResourceError."""
     capture.check_module(snapshot, program.hash)
     capture.check_sizes(program, snapshot, max_memory)
+    imports, wasi = complete(program, imports, wasi)
+    check_state(snapshot, wasi)
     instance = Instance(program, imports, engine)
     frames, plan = capture.apply(instance, snapshot, carry or {})
     run = Run(
@@ -382,9 +381,15 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
 
 
 def instantiate(
-    program: Program, imports: Imports, engine: Engine, observer: Observer | None = None
+    program: Program,
+    imports: Imports,
+    engine: Engine,
+    observer: Observer | None = None,
+    *,
+    wasi: Wasi | None = None,
 ) -> Instance:
     """An instance whose segments have been placed and whose start function has run."""
+    imports, _ = complete(program, imports, wasi)
     instance = Instance(program, imports, engine)
     if observer is not None:
         instance.observe(observer)

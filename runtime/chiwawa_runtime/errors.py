@@ -23,6 +23,7 @@ with an assertion by ``startswith``. Where it happened is in fields, added once,
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chiwawa_runtime.names import function_label
@@ -176,15 +177,33 @@ class Location:
         return f"{label} (function {self.function}, code offset 0x{self.offset:x}){source}"
 
 
+#: Of a long backtrace, so many frames from its start and from its end are shown.
+FIRST, LAST = 20, 10
+
+
+def backtrace_lines(places: Sequence[Location]) -> Iterator[str]:
+    """A backtrace for people: a line for each frame, the youngest first."""
+    left_out = len(places) - FIRST - LAST
+    for number, place in enumerate(places):
+        if left_out <= 1 or number < FIRST or number >= FIRST + left_out:
+            yield f"  at {place}"
+        elif number == FIRST:
+            yield f"  … {left_out} frames left out …"
+
+
 class Trap(ChiwawaError):
-    """The program trapped. ``backtrace`` has the youngest frame first, ``origin`` is the instance
-    that this one is of; the driver fills them."""
+    """The program trapped. ``message`` is in the words of the suite; ``backtrace`` has the youngest
+    frame first, ``origin`` is the instance that this one is of; the driver fills them. ``str()``,
+    and so Python's own traceback, has the message and then the backtrace, a line for each frame."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
         self.backtrace: tuple[Location, ...] = ()
         self.origin: object = None
+
+    def __str__(self) -> str:
+        return "\n".join((self.message, *backtrace_lines(self.backtrace)))
 
 
 class Exhaustion(Trap):

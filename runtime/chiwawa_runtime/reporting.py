@@ -14,7 +14,14 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from chiwawa_runtime.errors import BadInput, HostError, Terminated, Trap, WasiExit
+from chiwawa_runtime.errors import (
+    BadInput,
+    HostError,
+    Terminated,
+    Trap,
+    WasiExit,
+    backtrace_lines,
+)
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.standard_streams import writer
 
@@ -23,8 +30,6 @@ BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128
 #: The highest that the host takes. WASI refuses those above, with which a shell says what ended a
 #: program from outside.
 HIGHEST = 125 if sys.platform == "wasi" else 255
-#: Of a long backtrace, so many frames from its start and from its end are shown.
-FIRST, LAST = 20, 10
 #: Of a line with more characters than LONGEST, so many from its start and from its end.
 LONGEST, HEAD, TAIL = 1000, 600, 300
 #: Of a long line of source, so many characters before a place, and twice as many after it.
@@ -108,13 +113,7 @@ def status_of(action: Callable[[], int]) -> int:
 
 def trap_lines(trap: Trap) -> Iterator[str]:
     yield f"trap: {trap.message}"
-    places = trap.backtrace
-    left_out = len(places) - FIRST - LAST
-    for number, place in enumerate(places):
-        if left_out <= 1 or number < FIRST or number >= FIRST + left_out:
-            yield f"  at {place}"
-        elif number == FIRST:
-            yield f"  … {left_out} frames left out …"
+    yield from backtrace_lines(trap.backtrace)
 
 
 def excerpt_lines(error: Exception) -> int:

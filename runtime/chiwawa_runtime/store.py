@@ -39,6 +39,8 @@ class HostFunction:
     call: Callable[..., Any]
     name: str = "host"
     with_instance: bool = False
+    #: What it keeps of a program, for checkpoints: a ``Wasi``.
+    state: Any = None
 
 
 class Function:

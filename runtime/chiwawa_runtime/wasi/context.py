@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.errors import BadInput, CheckpointError
+from chiwawa_runtime.snapshot import Snapshot
 from chiwawa_runtime.store import HostFunction
 from chiwawa_runtime.types import VALTYPE_BY_NAME, FuncType
 from chiwawa_runtime.wasi import state
@@ -37,6 +39,8 @@ from chiwawa_runtime.wasi.signatures import SIGNATURES
 from chiwawa_runtime.wasi.socket_calls import describe_socket
 from chiwawa_runtime.wasi.streams import Stream
 
+#: What a checkpoint begins with, and a Wasi's state does not.
+MAGIC = b"\0asm"
 #: A directory for the guest: where it is, what the guest calls it, whether it is only to be read.
 Dir = tuple[str | os.PathLike[str], str | bytes, bool]
 Source = int | BinaryIO | Any
@@ -71,6 +75,8 @@ class Wasi:
         self.deterministic = deterministic
         self.clock: Clock = VirtualClock() if deterministic else HostClock()
         self.entropy = Entropy(0 if deterministic else None)
+        #: The bytes that ``load`` made it of.
+        self.loaded: bytes | None = None
         #: Nanoseconds that an interrupted sleep has lasted.
         self.waited = 0
         self.streams = (Stream(stdin), Stream(stdout), Stream(stderr))
@@ -151,7 +157,7 @@ class Wasi:
             tuple(VALTYPE_BY_NAME[t] for t in params), tuple(VALTYPE_BY_NAME[t] for t in results)
         )
         call = self._call(FUNCTIONS[name], layout)
-        return HostFunction(functype, call, f"{layout.module}.{name}", with_instance=True)
+        return HostFunction(functype, call, f"{layout.module}.{name}", True, self)
 
     def _call(self, function: Callable[..., int], layout: Layout) -> Callable[..., int]:
         # Most programs have one instance: its memory is looked up once.
@@ -207,7 +213,7 @@ class Wasi:
     @classmethod
     def load(
         cls,
-        data: bytes,
+        data: bytes | Snapshot,
         dirs: Sequence[Dir] = (),
         stdin: Source = 0,
         stdout: Source = 1,
@@ -216,16 +222,23 @@ class Wasi:
         sockets: Sequence[int] = (),
         lenient: bool = False,
     ) -> Wasi:
-        """A guest's WASI as ``save`` left it, over what is given now. Directories are found by
-        their guest paths. Raises CheckpointError in one line that names what is missing, of
-        another type, or shorter than it was read; with ``lenient`` such a descriptor is closed
-        instead."""
+        """A guest's WASI as ``save`` left it, over what is given now. ``data`` is what that
+        returned, or a checkpoint that holds it. Directories are found by their guest paths. Raises
+        CheckpointError in one line that names what is missing, of another type, or shorter than it
+        was read; with ``lenient`` such a descriptor is closed instead."""
+        if isinstance(data, bytes) and data.startswith(MAGIC):
+            data = checkpoint.decode(data)
+        if isinstance(data, Snapshot):
+            if data.wasi is None:
+                raise CheckpointError("the checkpoint has no WASI state")
+            data = data.wasi
         wasi = cls((), (), (), stdin, stdout, stderr)
         try:
             state.load(wasi, data, dirs, sockets, lenient)
         except BaseException:
             wasi.close()
             raise
+        wasi.loaded = data
         return wasi
 
 

@@ -1,0 +1,85 @@
+"""What a program imports, of what the embedder gives: functions and the like by name, and a Wasi,
+whose functions are imported and whose state belongs in checkpoints.
+
+State that is not written to a checkpoint, or not taken from it, would be lost without anybody
+noticing until the program does something else than it would have; so what does not fit together is
+refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from chiwawa_runtime.errors import CheckpointError, UnlinkableError
+from chiwawa_runtime.instance import Importable, Imports
+from chiwawa_runtime.program import ImportSpec, Program
+from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.store import Function, HostFunction
+
+
+class Wasi(Protocol):
+    """What a run needs of WASI."""
+
+    #: The state that it was made of (see ``Wasi.load``), or None.
+    loaded: bytes | None
+
+    def save(self) -> bytes: ...
+    def imports(self) -> Imports: ...
+
+
+def complete(program: Program, imports: Imports, wasi: Wasi | None) -> tuple[Imports, Wasi | None]:
+    """``imports``, with functions of ``wasi`` for what is not among them; and the Wasi whose
+    functions the program then imports, also where only they were given. Raises UnlinkableError
+    where there are several."""
+    if wasi is not None:
+        imports = completed(program, imports, wasi)
+    states = {id(state): state for state in map(state_of, chosen(program, imports)) if state}
+    if wasi is not None:
+        states[id(wasi)] = wasi
+    if len(states) > 1:
+        raise UnlinkableError("the imports are functions of several Wasi: a program has one")
+    for state in states.values():
+        return imports, state
+    return imports, None
+
+
+def completed(program: Program, imports: Imports, wasi: Wasi) -> Imports:
+    functions = wasi.imports()
+    result: dict[str, dict[str, Importable]] = {}
+    for spec in program.imports:
+        value = found(imports, spec) or found(functions, spec)
+        if value is not None:
+            result.setdefault(spec.module, {})[spec.name] = value
+    return result
+
+
+def found(imports: Imports, spec: ImportSpec) -> Importable | None:
+    try:
+        return imports[spec.module][spec.name]
+    except KeyError:
+        return None
+
+
+def chosen(program: Program, imports: Imports) -> list[Importable | None]:
+    return [found(imports, spec) for spec in program.imports]
+
+
+def state_of(given: Importable | None) -> Any:
+    """The Wasi whose function this is, or None."""
+    host = given.host if isinstance(given, Function) else given
+    return host.state if isinstance(host, HostFunction) else None
+
+
+def check_state(snapshot: Snapshot, wasi: Wasi | None) -> None:
+    """Raises CheckpointError unless ``wasi`` is what ``Wasi.load`` made of the snapshot's state."""
+    if wasi is None:
+        if snapshot.wasi is not None:
+            raise CheckpointError(
+                "the checkpoint has WASI state, which is lost without wasi=Wasi.load(checkpoint, …)"
+            )
+    elif snapshot.wasi is None:
+        raise CheckpointError("the checkpoint has no WASI state, but a Wasi is given")
+    elif wasi.loaded != snapshot.wasi:
+        raise CheckpointError(
+            "the Wasi that is given is not the checkpoint's: Wasi.load(checkpoint, …) makes that"
+        )

@@ -244,6 +244,35 @@ def test_a_writer_is_refused_where_the_directory_is_given_to_read_only(
         moves.load(data, dirs=dirs)
 
 
+def test_what_is_given_to_read_only_on_restore_is_not_changed(
+    mine: Peer, moves: Moves, world: Path
+) -> None:
+    fd = mine.open(3, b"file", rights=READER)
+    sub = mine.open(3, b"sub", oflags=abi.OPEN_DIRECTORY, rights=abi.DIRECTORY_RIGHTS)
+    dirs = [(path, guest, True) for path, guest, _ in moves.dirs(moves.world)]
+    guest = moves.load(save(mine), dirs=dirs)
+    before = {p: p.lstat().st_mtime_ns for p in (world / "work").rglob("*")}
+    refused = [
+        guest.path_open(sub, b"inner", rights=FILE)[0],
+        guest.path_open(sub, b"inner", oflags=abi.TRUNC, rights=abi.FD_READ)[0],
+        guest.path_open(sub, b"new", oflags=abi.CREAT, rights=abi.FD_READ)[0],
+        guest.path("path_create_directory", sub, b"new"),
+        guest.path("path_remove_directory", sub, b"deep"),
+        guest.path("path_unlink_file", sub, b"inner"),
+        guest.symlink(b"inner", sub, b"new"),
+        guest.two_paths("path_rename", sub, b"inner", sub, b"new"),
+        guest.two_paths("path_link", sub, b"inner", 3, b"new"),
+        guest.call("path_filestat_set_times", sub, 1, *guest.put(b"inner"), 0, 0, 5),
+        guest.call("fd_filestat_set_times", sub, 0, 0, 5),
+        guest.call("fd_filestat_set_times", fd, 0, 0, 5),
+        guest.call("fd_filestat_set_size", fd, 1),
+    ]
+    assert refused == [abi.PERM] * len(refused)
+    assert guest.fd_write(fd, b"x")[0] == guest.fd_pwrite(fd, b"x", 0)[0] == abi.BADF
+    assert guest.call("fd_allocate", fd, 0, 100) == abi.BADF
+    assert {p: p.lstat().st_mtime_ns for p in (world / "work").rglob("*")} == before
+
+
 def test_the_monotonic_clock_goes_on_from_what_the_guest_has_seen(
     host_time: HostTime, mine: Peer, moves: Moves
 ) -> None:

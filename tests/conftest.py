@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.need_helpers import need
 
@@ -20,11 +20,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# How long an example takes, and drawing it, is the machine's business.
-settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("any machine")
+# How long an example takes, and drawing it, is the machine's business. (Wasm Pythons, which run a
+# part of the tests, have nothing of hypothesis that is machine code.)
+with suppress(ImportError):
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

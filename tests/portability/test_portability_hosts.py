@@ -174,6 +174,7 @@ def test_wasi_is_on_these_hosts_what_it_is_here_but_for_what_they_lack(
     done = host.run(tmp_path, "scenarios.py", imports=hosts.import_path(packages))
     lines = done.stdout.splitlines()
     failed = {line.split("::")[1] for line in lines if line.startswith("FAILED")}
+    assert lines, done.stderr
     assert " passed" in lines[-1], (lines, done.stderr)
     unknown = {test for test in failed if not test.startswith(OTHERWISE[name] + SOMETIMES)}
     assert not unknown

@@ -40,7 +40,7 @@ from chiwawa_runtime.instance import (
 from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import DEEPEST, INTERRUPTED, Chain, here
-from chiwawa_runtime.store import Function
+from chiwawa_runtime.store import Function, LateFunction
 from chiwawa_runtime.traps import HANDLERS, trap_of
 from chiwawa_runtime.types import ValType
 
@@ -64,6 +64,8 @@ class Frame:
 
 class InterpreterEngine:
     """Runs one instance of a module."""
+
+    function_type: type[Function] = LateFunction
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class InterpreterEngine:
         self.instance = instance
         making = self.entering
         for function in instance.functions[self.spaces.imported_funcs :]:
+            assert isinstance(function, LateFunction)
             function.making = making
 
     def refit(self) -> None:

@@ -80,6 +80,8 @@ class Activation(Protocol):
 class Engine(Protocol):
     """What runs an instance's functions."""
 
+    #: What the instance's own functions are.
+    function_type: type[Function]
     #: ``safepoint`` or ``instruction``.
     granularity: str
     #: Whether every NaN that arithmetic makes is the canonical one.
@@ -137,7 +139,8 @@ class Instance:
         for index in range(len(self.functions), len(program.functions)):
             name = program.function_names.get(index)
             functype = program.functions[index]
-            self.functions.append(Function(functype, instance=self, index=index, name=name))
+            made = engine.function_type(functype, instance=self, index=index, name=name)
+            self.functions.append(made)
         room = Room()
         self.tables += [Table(t, room=room) for t in program.tables[len(self.tables) :]]
         self.memories += new_memories(program.memories[len(self.memories) :])

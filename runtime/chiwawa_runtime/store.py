@@ -56,7 +56,6 @@ class Function:
         "host",
         "index",
         "instance",
-        "making",
         "name",
         "type",
     )
@@ -78,18 +77,26 @@ class Function:
         self.name = name
         self.host = host
         self.direct: Callable[..., Any] | None = None
-        #: Makes ``enter`` when it is first wanted, where it is not there from the start.
-        self.making: Callable[[Function], Callable[..., Chain]] | None = None
         self.call_at: Callable[[int, Sequence[Any]], Any] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "enter" or self.making is None:
-            raise AttributeError(name)
-        self.enter = self.making(self)
-        return self.enter
 
     def __repr__(self) -> str:
         return f"<function {self.name or self.index} {self.type}>"
+
+
+class LateFunction(Function):
+    """A function of an engine that makes ``enter``, by ``making``, when somebody wants it: few are
+    entered from outside, and a large module has many. A class of its own, since Python reads the
+    attributes of one that has a ``__getattr__`` more slowly."""
+
+    __slots__ = ("making",)
+
+    making: Callable[[Function], Callable[..., Chain]]
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "enter":
+            raise AttributeError(name)
+        self.enter = self.making(self)
+        return self.enter
 
 
 def coerce(value: Any, valtype: ValType) -> Any:

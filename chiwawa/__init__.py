@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
     from chiwawa_runtime.errors import WasiExit as WasiExit
-    from chiwawa_runtime.globals_ import Global as Global
     from chiwawa_runtime.instance import Instance as Instance
-    from chiwawa_runtime.memory import Memory as Memory
     from chiwawa_runtime.requests import Interrupted as Interrupted
-    from chiwawa_runtime.store import Function as Function
-    from chiwawa_runtime.store import HostFunction as HostFunction
-    from chiwawa_runtime.table import Table as Table
+    from chiwawa_runtime.state.globals import Global as Global
+    from chiwawa_runtime.state.memory import Memory as Memory
+    from chiwawa_runtime.state.store import Function as Function
+    from chiwawa_runtime.state.store import HostFunction as HostFunction
+    from chiwawa_runtime.state.table import Table as Table
     from chiwawa_runtime.wasi import Wasi as Wasi
 
 __version__ = "0.1.0"
@@ -68,19 +68,19 @@ _HOME = {
     "CheckpointError": "chiwawa_runtime.errors",
     "ChiwawaError": "chiwawa_runtime.errors",
     "Exhaustion": "chiwawa_runtime.errors",
-    "Function": "chiwawa_runtime.store",
-    "Global": "chiwawa_runtime.globals_",
+    "Function": "chiwawa_runtime.state.store",
+    "Global": "chiwawa_runtime.state.globals",
     "HostError": "chiwawa_runtime.errors",
-    "HostFunction": "chiwawa_runtime.store",
+    "HostFunction": "chiwawa_runtime.state.store",
     "Instance": "chiwawa_runtime.instance",
     "Interrupted": "chiwawa_runtime.requests",
     "InvalidError": "chiwawa_runtime.errors",
     "MalformedError": "chiwawa_runtime.errors",
-    "Memory": "chiwawa_runtime.memory",
+    "Memory": "chiwawa_runtime.state.memory",
     "Module": "chiwawa.module",
     "Run": "chiwawa_runtime.driver",
     "RunError": "chiwawa_runtime.errors",
-    "Table": "chiwawa_runtime.table",
+    "Table": "chiwawa_runtime.state.table",
     "Trap": "chiwawa_runtime.errors",
     "UnlinkableError": "chiwawa_runtime.errors",
     "UnsupportedError": "chiwawa_runtime.errors",

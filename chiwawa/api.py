@@ -29,8 +29,8 @@ from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.imports import Wasi
 from chiwawa_runtime.instance import Engine, Imports, Instance
-from chiwawa_runtime.program import Program
-from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.state.program import Program
+from chiwawa_runtime.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from chiwawa.instrument import Instruments

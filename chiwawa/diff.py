@@ -26,10 +26,10 @@ from chiwawa.inspect import (
 )
 from chiwawa.instrument.lines import source_lines
 from chiwawa.module import Module
-from chiwawa_runtime.memory_image import MemoryImage, either
-from chiwawa_runtime.snapshot import Frame, Snapshot, TableImage, Value
-from chiwawa_runtime.types import ValType
-from chiwawa_runtime.values import format_value
+from chiwawa_runtime.state.memory_image import MemoryImage, either
+from chiwawa_runtime.state.snapshot import Frame, Snapshot, TableImage, Value
+from chiwawa_runtime.state.types import ValType
+from chiwawa_runtime.state.values import format_value
 
 #: Of a memory, so many ranges are listed; of those beyond, there is the number.
 MOST_RANGES = 10_000

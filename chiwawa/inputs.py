@@ -19,7 +19,7 @@ from chiwawa.kinds import is_checkpoint, is_generated
 if TYPE_CHECKING:
     from chiwawa.api import Runnable
     from chiwawa.module import Module
-    from chiwawa_runtime.snapshot import Snapshot
+    from chiwawa_runtime.state.snapshot import Snapshot
 
 #: What stands for standard input, or output, where a file is wanted.
 STANDARD = "-"

@@ -16,11 +16,11 @@ from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
 from chiwawa_runtime.checkpoint import sections
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.memory_image import MemoryImage
 from chiwawa_runtime.names import identifier, indexed_label
-from chiwawa_runtime.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
-from chiwawa_runtime.types import PAGE, Limits, ValType
-from chiwawa_runtime.values import format_value
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
+from chiwawa_runtime.state.types import PAGE, Limits, ValType
+from chiwawa_runtime.state.values import format_value
 
 if TYPE_CHECKING:
     from chiwawa.instrument.dwarf import SourceLines

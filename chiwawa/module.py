@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from chiwawa.opcodes import Op
 from chiwawa.places import Places
 from chiwawa_runtime.names import function_names
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     FuncType,
     GlobalType,
     MemoryType,

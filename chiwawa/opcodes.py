@@ -29,7 +29,7 @@ The names in a meaning
     ``offset``      of the memarg
     ``memory``      the bytes of the memory named (a ``Raw``);  ``mem``, ``mem2``  the ``Memory``
     ``table``, ``table2``, ``glob``, ``elem``, ``data``, ``func``   what the immediate names
-    anything else   a name of ``chiwawa_runtime.numerics`` or a builtin
+    anything else   a name of ``chiwawa_runtime.state.numerics`` or a builtin
 
 Integers are unsigned; f32 is a float that f32 can hold. A condition may be a bool: it is normalised
 where a value leaves the program.
@@ -41,7 +41,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
-from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
+from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
 
 #: The address type of the memory that the instruction names, in a signature.
 ADDR = "addr"

@@ -4,7 +4,7 @@ offset."""
 from __future__ import annotations
 
 from chiwawa.lower import Lowered, Spaces
-from chiwawa_runtime.program import CallPoint, Points
+from chiwawa_runtime.state.program import CallPoint, Points
 
 
 def points_of(lowered: Lowered, spaces: Spaces) -> Points:

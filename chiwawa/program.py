@@ -8,8 +8,8 @@ from typing import Any
 from chiwawa.aot.constants import constant, reference
 from chiwawa.lower import Spaces, recursive_functions
 from chiwawa.module import Expr, Module, TypeUse
-from chiwawa_runtime.numerics import NAMESPACE
-from chiwawa_runtime.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.numerics import NAMESPACE
+from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
 
 
 def program_of(module: Module) -> Program:

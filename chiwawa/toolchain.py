@@ -14,8 +14,8 @@ from chiwawa.program import program_of
 from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.driver import Run
 from chiwawa_runtime.instance import Imports
-from chiwawa_runtime.program import Program
-from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.state.program import Program
+from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.wasi import Wasi
 
 if TYPE_CHECKING:

@@ -47,14 +47,20 @@ from chiwawa_runtime.errors import (
     Trap,
     UnlinkableError,
 )
-from chiwawa_runtime.globals_ import Global
 from chiwawa_runtime.instance import Importable, Instance
-from chiwawa_runtime.memory import Memory
-from chiwawa_runtime.numerics import f32_bits, f32_from_bits, f32_round, f64_bits, f64_from_bits
 from chiwawa_runtime.reporting import single_line
-from chiwawa_runtime.store import HostFunction
-from chiwawa_runtime.table import Table
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.globals import Global
+from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.numerics import (
+    f32_bits,
+    f32_from_bits,
+    f32_round,
+    f64_bits,
+    f64_from_bits,
+)
+from chiwawa_runtime.state.store import HostFunction
+from chiwawa_runtime.state.table import Table
+from chiwawa_runtime.state.types import (
     F32,
     F64,
     FUNCREF,

@@ -22,9 +22,9 @@ from chiwawa.lower import Spaces, recursive_functions
 from chiwawa.module import Module, TypeUse
 from chiwawa.points import points_of
 from chiwawa_runtime.generated import BUILTINS
-from chiwawa_runtime.program import LETTER_OF
-from chiwawa_runtime.stacks import FEW, Stack
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.program import LETTER_OF
+from chiwawa_runtime.state.stacks import FEW, Stack
+from chiwawa_runtime.state.types import (
     ExternType,
     FuncType,
     GlobalType,
@@ -46,7 +46,7 @@ change of lines makes the file useless.
 """
 
 from chiwawa_runtime.bundle import bundle, run_file
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits, inf
+from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits, inf
 
 '''
 

@@ -20,7 +20,7 @@ from chiwawa.aot.tree import build
 from chiwawa.lower import Lowered, lower
 from chiwawa.sites import Plan, Sites
 from chiwawa_runtime.segments import SEGMENT
-from chiwawa_runtime.types import F32, F64, NumType, ValType
+from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from chiwawa.points import points_of
 from chiwawa.sites import Plan
 from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.deferred import Deferred
-from chiwawa_runtime.program import Points, Program
+from chiwawa_runtime.state.program import Points, Program
 
 
 class Translation:

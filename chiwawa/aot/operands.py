@@ -16,7 +16,7 @@ from chiwawa.aot.fold import Node, const, name
 from chiwawa.aot.usage import high
 from chiwawa.lower import Lowered
 from chiwawa_runtime.errors import UnsupportedError
-from chiwawa_runtime.stacks import popped
+from chiwawa_runtime.state.stacks import popped
 
 #: So many operands wait as expressions, at most: any instruction may look at all of them.
 MOST_PENDING = 64

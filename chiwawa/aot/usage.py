@@ -11,8 +11,8 @@ from chiwawa.aot import fold
 from chiwawa.aot.fold import Node, const, name
 from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.types import F32, F64, NumType, ValType
+from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 
 
 def high(valtype: ValType | None) -> int | None:

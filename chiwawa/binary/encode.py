@@ -30,7 +30,7 @@ from chiwawa.module import (
 )
 from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa_runtime.leb import encode_s, encode_u
-from chiwawa_runtime.types import FUNCREF, GlobalType, MemoryType, TableType, ValType
+from chiwawa_runtime.state.types import FUNCREF, GlobalType, MemoryType, TableType, ValType
 
 
 def encode(module: Module) -> bytes:

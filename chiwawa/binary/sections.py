@@ -37,7 +37,7 @@ from chiwawa.module import (
 )
 from chiwawa.opcodes import BY_NAME
 from chiwawa_runtime.leb import encode_u
-from chiwawa_runtime.types import FUNCREF, ValType
+from chiwawa_runtime.state.types import FUNCREF, ValType
 
 #: So many bodies that were read again are kept at a time.
 KEPT = 16

@@ -8,7 +8,7 @@ from __future__ import annotations
 from chiwawa.binary.reader import Reader
 from chiwawa_runtime.errors import BadInput, UnsupportedError
 from chiwawa_runtime.leb import encode_u
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     FUNCREF,
     HEAP_CODES,

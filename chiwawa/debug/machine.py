@@ -32,7 +32,7 @@ from chiwawa_runtime.instance import Instance, RawFrame
 from chiwawa_runtime.main import Runner, revived, started
 from chiwawa_runtime.options import Options
 from chiwawa_runtime.requests import Counter
-from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import MONOTONIC
 from chiwawa_runtime.wasi.clocks import VirtualClock

@@ -26,7 +26,7 @@ from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.options import Options, UsageError
 from chiwawa_runtime.reporting import single_line
-from chiwawa_runtime.types import ValType
+from chiwawa_runtime.state.types import ValType
 
 _SHORT = {
     "b": "break",

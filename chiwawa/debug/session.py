@@ -14,7 +14,7 @@ from chiwawa.debug.machine import END, INTERRUPT, TARGET, End, Machine
 from chiwawa.debug.stops import Breakpoint, Change, LocalWatch, Watch
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.instance import RawFrame
-from chiwawa_runtime.snapshot import Snapshot
+from chiwawa_runtime.state.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from chiwawa_runtime.instance import RawFrame
 from chiwawa_runtime.main import results_text
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.reporting import single_line, trap_lines
-from chiwawa_runtime.reserve import Raw
-from chiwawa_runtime.types import ValType
-from chiwawa_runtime.values import format_value
+from chiwawa_runtime.state.reserve import Raw
+from chiwawa_runtime.state.types import ValType
+from chiwawa_runtime.state.values import format_value
 
 #: Bytes in a line of a hex dump.
 _LINE = 16

@@ -8,10 +8,10 @@ from typing import Any
 
 from chiwawa.debug.code import Place
 from chiwawa_runtime.instance import Instance, RawFrame
-from chiwawa_runtime.memory import Memory
-from chiwawa_runtime.numerics import f32_bits, f64_bits
-from chiwawa_runtime.types import F32, F64, ValType
-from chiwawa_runtime.values import format_value
+from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.numerics import f32_bits, f64_bits
+from chiwawa_runtime.state.types import F32, F64, ValType
+from chiwawa_runtime.state.values import format_value
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from chiwawa.module import MemArg, Module
 from chiwawa.sites import Site
 from chiwawa_runtime.errors import Exhaustion, Trap
 from chiwawa_runtime.instance import Instance
-from chiwawa_runtime.memory import Memory
-from chiwawa_runtime.store import Function
-from chiwawa_runtime.table import Table
-from chiwawa_runtime.types import PAGE
+from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.table import Table
+from chiwawa_runtime.state.types import PAGE
 
 #: What can be counted, in the order in which a checkpoint says so.
 KINDS = ("counts", "arms", "targets", "pages", "tree")

@@ -24,7 +24,7 @@ from elftools.dwarf.ranges import BaseAddressEntry
 
 from chiwawa.module import Module
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.types import I64
+from chiwawa_runtime.state.types import I64
 
 _SECTIONS = (
     "abbrev",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chiwawa_runtime.types import ValType
+from chiwawa_runtime.state.types import ValType
 
 #: So many values stand in a line's own f-string, and so many does one function get.
 FEW = 32

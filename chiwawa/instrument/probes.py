@@ -20,10 +20,10 @@ from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
 from chiwawa.sites import Site
 from chiwawa_runtime.errors import BadInput, HostError, Trap
 from chiwawa_runtime.instance import Instance
-from chiwawa_runtime.memory import Memory, octets
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.store import PASSING, coerce, plain
-from chiwawa_runtime.types import ValType
+from chiwawa_runtime.state.memory import Memory, octets
+from chiwawa_runtime.state.store import PASSING, coerce, plain
+from chiwawa_runtime.state.types import ValType
 
 #: The reasons that a run is given.
 BY_STOP, BY_PROBE = "stop", "probe"

@@ -22,7 +22,7 @@ from chiwawa.instrument.observed import Node, Observed
 from chiwawa.lower import Spaces, lower
 from chiwawa.opcodes import Op
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.types import PAGE
+from chiwawa_runtime.state.types import PAGE
 
 #: How many rows of the hottest instructions people are shown.
 _HOTTEST = 50

@@ -27,11 +27,11 @@ from chiwawa.opcodes import GROUPS, groups_of
 from chiwawa.sites import Site
 from chiwawa.wat import format_instr
 from chiwawa_runtime.instance import Instance
-from chiwawa_runtime.memory import Memory
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.snapshot import FuncIdx
-from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
-from chiwawa_runtime.values import f32_text, f64_text, format_value
+from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.snapshot import FuncIdx
+from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
+from chiwawa_runtime.state.values import f32_text, f64_text, format_value
 
 #: What a line can hold, in its order; the first four unless something else is asked for.
 RESOURCES = ("pc", "stack", "locals", "globals", "memory")

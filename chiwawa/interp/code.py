@@ -15,7 +15,7 @@ from chiwawa.lower import Lowered
 from chiwawa.validate import Label
 from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.segments import weight
-from chiwawa_runtime.types import F32, F64, NumType, ValType
+from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 
 #: How a segment ends.
 NEXT, BR, BR_IF, IF, BR_TABLE, CALL, CALL_INDIRECT, RETURN, UNREACHABLE = range(9)

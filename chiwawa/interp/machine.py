@@ -37,12 +37,12 @@ from chiwawa_runtime.instance import (
     RawFrame,
     indirect_target,
 )
-from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import DEEPEST, INTERRUPTED, Chain, here
-from chiwawa_runtime.store import Function, LateFunction
+from chiwawa_runtime.state.program import Points
+from chiwawa_runtime.state.store import Function, LateFunction
+from chiwawa_runtime.state.types import ValType
 from chiwawa_runtime.traps import HANDLERS, trap_of
-from chiwawa_runtime.types import ValType
 
 
 class Frame:

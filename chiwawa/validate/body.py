@@ -13,8 +13,8 @@ from chiwawa import limits
 from chiwawa.opcodes import ADDR, TABLE, Op
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
-from chiwawa_runtime.stacks import FEW, Pile, Stack
-from chiwawa_runtime.types import I32, I64, FuncType, NumType, ValType
+from chiwawa_runtime.state.stacks import FEW, Pile, Stack
+from chiwawa_runtime.state.types import I32, I64, FuncType, NumType, ValType
 
 
 class Label:

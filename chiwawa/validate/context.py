@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 from chiwawa.module import Expr, Module
 from chiwawa_runtime.errors import InvalidError
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     FuncType,
     GlobalType,
     MemoryType,

@@ -12,7 +12,7 @@ from chiwawa.validate.body import Body, Boundaries, check_expr
 from chiwawa.validate.context import Context, build_context, matches
 from chiwawa.validate.rules import PLANS
 from chiwawa_runtime.errors import Field, InvalidError, UnsupportedError
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     I32,
     FuncType,
     GlobalType,

@@ -13,7 +13,7 @@ from chiwawa.opcodes import Op
 from chiwawa.validate.body import Body, Check, Rule, build_plans
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError
-from chiwawa_runtime.types import FUNCREF, I32, FuncType, NumType, RefType, ValType
+from chiwawa_runtime.state.types import FUNCREF, I32, FuncType, NumType, RefType, ValType
 
 Imm = tuple[Any, ...]
 

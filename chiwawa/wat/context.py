@@ -19,7 +19,7 @@ from chiwawa.wat.numbers import parse_uint
 from chiwawa.wat.strings import parse_id, parse_name, parse_string
 from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, misplaced, placed, position
 from chiwawa_runtime.errors import InvalidError, MalformedError
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     FUNCREF,
     VALTYPE_BY_NAME,

@@ -43,7 +43,7 @@ from chiwawa.wat.context import (
 from chiwawa.wat.instructions import Scope, read_instructions, read_offset
 from chiwawa.wat.keywords import unexpected, unsupported
 from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced, position
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     FUNCREF,
     PAGE,
     GlobalType,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from chiwawa.opcodes import TABLE
 from chiwawa.wat.tokens import Node, keyword, misplaced, placed, position
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
-from chiwawa_runtime.types import VALTYPE_BY_NAME
+from chiwawa_runtime.state.types import VALTYPE_BY_NAME
 
 _STRUCTURE = """
 module binary quote definition instance type func param result local import export table memory

@@ -27,7 +27,7 @@ from chiwawa.opcodes import BY_NAME, Op
 from chiwawa.wat.numbers import format_float, format_int
 from chiwawa.wat.strings import format_string
 from chiwawa_runtime.names import is_bare_id, quoted
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     FUNCREF,
     FuncType,
     GlobalType,

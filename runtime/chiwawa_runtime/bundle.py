@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any, Protocol
 
 from chiwawa_runtime.deferred import Deferred
-from chiwawa_runtime.program import (
+from chiwawa_runtime.state.program import (
     CallPoint,
     Constant,
     DataSpec,
@@ -30,8 +30,8 @@ from chiwawa_runtime.program import (
     spelled,
     tabletype,
 )
-from chiwawa_runtime.stacks import Stack, popped, pushed
-from chiwawa_runtime.types import ExternType, FuncType
+from chiwawa_runtime.state.stacks import Stack, popped, pushed
+from chiwawa_runtime.state.types import ExternType, FuncType
 
 
 class Code(Protocol):
@@ -186,7 +186,7 @@ def bundle(
     def space(kind: type, defined: list[Any]) -> list[Any]:
         return [*(s.type for s in specs if isinstance(s.type, kind)), *defined]
 
-    from chiwawa_runtime.types import GlobalType, MemoryType, TableType
+    from chiwawa_runtime.state.types import GlobalType, MemoryType, TableType
 
     func_space = space(FuncType, [functypes[i] for i in functions])
     binary = unpack(module) if datas else b""

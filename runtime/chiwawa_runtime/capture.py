@@ -12,10 +12,10 @@ from typing import Any
 
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.instance import Instance, RawFrame
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.program import CallPoint, Points, Program
 from chiwawa_runtime.segments import DEEPEST, rise
-from chiwawa_runtime.snapshot import (
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.program import CallPoint, Points, Program
+from chiwawa_runtime.state.snapshot import (
     Carried,
     Frame,
     FuncIdx,
@@ -26,8 +26,8 @@ from chiwawa_runtime.snapshot import (
     TableImage,
     Value,
 )
-from chiwawa_runtime.store import Function
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.types import (
     I32,
     I64,
     PAGE,

@@ -16,10 +16,10 @@ from chiwawa_runtime.errors import CheckpointError, Exhaustion, HostError, RunEr
 from chiwawa_runtime.events import REFIT, Observer, uncounted
 from chiwawa_runtime.imports import Wasi, check_state, complete
 from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
-from chiwawa_runtime.program import Program
 from chiwawa_runtime.requests import Interrupted, Requests
-from chiwawa_runtime.snapshot import Snapshot
-from chiwawa_runtime.store import plain
+from chiwawa_runtime.state.program import Program
+from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.store import plain
 
 #: How to get a checkpoint of a program that is running.
 ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"

@@ -20,8 +20,6 @@ from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.deferred import Deferred
 from chiwawa_runtime.errors import BadInput, CheckpointError, Exhaustion, Location, Trap
 from chiwawa_runtime.instance import SEVERAL, Instance, RawFrame, indirect_target
-from chiwawa_runtime.numerics import NAMESPACE, make_f32_cell, make_f32_round
-from chiwawa_runtime.program import Points
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import (
     DEEPER,
@@ -35,9 +33,11 @@ from chiwawa_runtime.segments import (
     rise,
     waiting,
 )
-from chiwawa_runtime.store import Function
+from chiwawa_runtime.state.numerics import NAMESPACE, make_f32_cell, make_f32_round
+from chiwawa_runtime.state.program import Points
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.types import ValType
 from chiwawa_runtime.traps import GENERATED, trap_of
-from chiwawa_runtime.types import ValType
 
 #: The name in a namespace of the engine that it is of; no function may be called so.
 ENGINE = "chiwawa_engine"

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from chiwawa_runtime.errors import CheckpointError, UnlinkableError
 from chiwawa_runtime.instance import Importable, Imports
-from chiwawa_runtime.program import ImportSpec, Program
-from chiwawa_runtime.snapshot import Snapshot
-from chiwawa_runtime.store import Function, HostFunction
+from chiwawa_runtime.state.program import ImportSpec, Program
+from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.store import Function, HostFunction
 
 
 class Wasi(Protocol):

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from chiwawa_runtime.arithmetic import require_single_rounding
 from chiwawa_runtime.errors import Trap, UnlinkableError, UnsupportedError
 from chiwawa_runtime.events import Observer
-from chiwawa_runtime.globals_ import Global
-from chiwawa_runtime.memory import DataSegment, Memory, new_memories
-from chiwawa_runtime.program import ElemSpec, ImportSpec, Points, Program
 from chiwawa_runtime.requests import Requests
 from chiwawa_runtime.segments import Chain, here
-from chiwawa_runtime.store import Function, HostFunction, bind_host, coerce
-from chiwawa_runtime.table import ElemSegment, Room, Table
-from chiwawa_runtime.turns import Turn
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.arithmetic import require_single_rounding
+from chiwawa_runtime.state.globals import Global
+from chiwawa_runtime.state.memory import DataSegment, Memory, new_memories
+from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Points, Program
+from chiwawa_runtime.state.store import Function, HostFunction, bind_host, coerce
+from chiwawa_runtime.state.table import ElemSegment, Room, Table
+from chiwawa_runtime.state.types import (
     FuncType,
     GlobalType,
     Limits,
@@ -28,6 +27,7 @@ from chiwawa_runtime.types import (
     TableType,
     ValType,
 )
+from chiwawa_runtime.turns import Turn
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
 #: function of the type that the import asks for.

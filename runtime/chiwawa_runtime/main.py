@@ -28,12 +28,12 @@ from chiwawa_runtime.errors import (
 from chiwawa_runtime.generated import GeneratedEngine
 from chiwawa_runtime.instance import Imports
 from chiwawa_runtime.options import Options, Parser, UsageError, add_options, options_of, split
-from chiwawa_runtime.program import Program
 from chiwawa_runtime.reporting import reported, say
-from chiwawa_runtime.snapshot import FuncIdx, Snapshot
 from chiwawa_runtime.standard_streams import occupy
-from chiwawa_runtime.store import Function
-from chiwawa_runtime.values import format_value
+from chiwawa_runtime.state.program import Program
+from chiwawa_runtime.state.snapshot import FuncIdx, Snapshot
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.values import format_value
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
 from chiwawa_runtime.watch import BY_INTERRUPT, BY_TIMER, ENDINGS, TRIGGER, Signals, Watcher

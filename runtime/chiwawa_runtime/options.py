@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.snapshot import Value
-from chiwawa_runtime.types import ValType
-from chiwawa_runtime.values import parse_values
+from chiwawa_runtime.state.snapshot import Value
+from chiwawa_runtime.state.types import ValType
+from chiwawa_runtime.state.values import parse_values
 
 #: Options whose value may start with a dash, which argparse takes for another option.
 DASHED = ("--app-args", "--params", "--env", "--invoke", "--argv0")

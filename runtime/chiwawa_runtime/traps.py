@@ -11,7 +11,7 @@ import struct
 from types import FrameType
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.numerics import make_f32_round
+from chiwawa_runtime.state.numerics import make_f32_round
 
 #: The file that the interpreter's handlers come from, as tracebacks say it.
 HANDLERS = "<chiwawa instruction>"

@@ -21,8 +21,8 @@ from chiwawa import (
     load,
     start,
 )
-from chiwawa_runtime.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
     F64,

@@ -11,8 +11,8 @@ from chiwawa.instrument.observed import Observed
 from chiwawa.module import Instr, Module
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.instance import Imports
-from chiwawa_runtime.snapshot import FuncIdx, Snapshot
-from chiwawa_runtime.types import PAGE
+from chiwawa_runtime.state.snapshot import FuncIdx, Snapshot
+from chiwawa_runtime.state.types import PAGE
 
 
 def stepped(

@@ -17,10 +17,10 @@ from chiwawa.opcodes import groups_of
 from chiwawa_runtime.driver import Run
 from chiwawa_runtime.errors import HostError, Trap
 from chiwawa_runtime.instance import Imports
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.snapshot import FuncIdx
-from chiwawa_runtime.types import F32, F64, I32, I64, ValType
-from chiwawa_runtime.values import format_value
+from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.snapshot import FuncIdx
+from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType
+from chiwawa_runtime.state.values import format_value
 from tests.instrument.probing import PATHS, TEXT, both_granularities, other, passed, seen
 from tests.nodiff.generate import Choose, Generator, arguments, seeded
 from tests.nodiff.harness import state_of

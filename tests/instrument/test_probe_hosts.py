@@ -29,7 +29,7 @@ from chiwawa.instrument.tables import MONITORS
 from chiwawa.instrument.trace import Tracing
 from chiwawa.source import load
 from chiwawa_runtime.instance import Imports
-from chiwawa_runtime.types import I32, FuncType
+from chiwawa_runtime.state.types import I32, FuncType
 from tests.instrument.probing import (
     PATHS,
     TEXT,

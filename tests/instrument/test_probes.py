@@ -10,8 +10,8 @@ import pytest
 
 from chiwawa import At, BadInput, HostError, Match, Module, UnsupportedError, api, instantiate
 from chiwawa.source import load
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
+from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
 from tests.instrument.probing import (
     NAN32,
     NAN64,

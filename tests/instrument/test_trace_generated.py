@@ -14,8 +14,8 @@ from chiwawa.source import load
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.instance import Imports, Instance
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.store import HostFunction
-from chiwawa_runtime.types import I32, I64, FuncType
+from chiwawa_runtime.state.store import HostFunction
+from chiwawa_runtime.state.types import I32, I64, FuncType
 from tests.instrument.watching import (
     EVERYTHING,
     PATHS,

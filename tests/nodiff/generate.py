@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chiwawa.opcodes import TABLE
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 
 Choose = Callable[[int], int]
 

@@ -16,13 +16,13 @@ from oracle import Oracle, agrees, without_nan
 from chiwawa.interp import handlers
 from chiwawa.module import Module, TypeUse
 from chiwawa_runtime.instance import Imports
-from chiwawa_runtime.numerics import (
+from chiwawa_runtime.state.numerics import (
     NAMESPACE,
     f32_from_bits,
     f64_from_bits,
     float_canonical,
 )
-from chiwawa_runtime.types import F32, F64, I32, I64, FuncType, ValType
+from chiwawa_runtime.state.types import F32, F64, I32, I64, FuncType, ValType
 
 #: Safepoints after which a run is broken off, and compared where it stands.
 LIMIT = 1200

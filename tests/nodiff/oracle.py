@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import Call, Ending
 
-from chiwawa_runtime.types import F32, F64
+from chiwawa_runtime.state.types import F32, F64
 
 WORKER = Path(__file__).with_name("wasmtime_worker.py")
 #: Seconds for one module, on however slow a machine.

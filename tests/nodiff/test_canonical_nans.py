@@ -32,7 +32,7 @@ from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.instance import Instance
-from chiwawa_runtime.types import F32, F64
+from chiwawa_runtime.state.types import F32, F64
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 MAKERS = [op for op in TABLE if "n" in op.effects]

@@ -30,8 +30,8 @@ from chiwawa.source import load
 from chiwawa_runtime.errors import HostError, Trap
 from chiwawa_runtime.instance import Imports, Instance
 from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.store import HostFunction
-from chiwawa_runtime.types import I32, FuncType
+from chiwawa_runtime.state.store import HostFunction
+from chiwawa_runtime.state.types import I32, FuncType
 
 TEXT = """(module
   (import "env" "ask" (func $ask (param i32 i32) (result i32)))
@@ -196,8 +196,8 @@ sys.path[:] = {sys_path!r}
 from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.store import HostFunction
-from chiwawa_runtime.types import FuncType
+from chiwawa_runtime.state.store import HostFunction
+from chiwawa_runtime.state.types import FuncType
 module = load('(module (import "e" "back" (func)) (func (export "f") (call 0)))')
 count = 0
 def back(instance):

@@ -11,7 +11,7 @@ from harness import Call, check
 from judging import check_but_for_nans, interpreting
 
 from chiwawa.source import load
-from chiwawa_runtime.numerics import (
+from chiwawa_runtime.state.numerics import (
     f32_bits,
     f32_from_bits,
     f32_round,

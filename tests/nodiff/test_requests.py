@@ -19,8 +19,8 @@ from harness import PATHS, Call, Session, again, begin, both, ended
 from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.driver import Run
-from chiwawa_runtime.memory import Memory
 from chiwawa_runtime.requests import Counter
+from chiwawa_runtime.state.memory import Memory
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RUNS = [

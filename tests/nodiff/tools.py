@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chiwawa.binary import encode
 from chiwawa.module import Import, Module, TypeUse
-from chiwawa_runtime.types import VALTYPE_BY_NAME, FuncType, ValType
+from chiwawa_runtime.state.types import VALTYPE_BY_NAME, FuncType, ValType
 from tests.need_helpers import need
 
 #: Bytes of seed: more of them, larger modules.

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 import chiwawa
-from chiwawa_runtime import arithmetic
+from chiwawa_runtime.state import arithmetic
 
 
 def twice(a: float, b: float) -> float:

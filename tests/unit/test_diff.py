@@ -14,10 +14,26 @@ from hypothesis import strategies as st
 from chiwawa.diff import GAP, MOST_RANGES, compare, differing_ranges, render
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.numerics import f64_from_bits
-from chiwawa_runtime.snapshot import Carried, Frame, FuncIdx, GlobalImage, PlannedCall, Snapshot
-from chiwawa_runtime.types import EXTERNREF, F64, FUNCREF, I32, PAGE, GlobalType, Limits, MemoryType
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.numerics import f64_from_bits
+from chiwawa_runtime.state.snapshot import (
+    Carried,
+    Frame,
+    FuncIdx,
+    GlobalImage,
+    PlannedCall,
+    Snapshot,
+)
+from chiwawa_runtime.state.types import (
+    EXTERNREF,
+    F64,
+    FUNCREF,
+    I32,
+    PAGE,
+    GlobalType,
+    Limits,
+    MemoryType,
+)
 from tests.unit.test_inspect import MODULE, stopped
 
 

@@ -13,9 +13,9 @@ from chiwawa.inspect import describe, render
 from chiwawa.source import load
 from chiwawa_runtime.checkpoint import decode, encode
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.numerics import f64_from_bits
-from chiwawa_runtime.snapshot import (
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.numerics import f64_from_bits
+from chiwawa_runtime.state.snapshot import (
     Carried,
     Frame,
     FuncIdx,
@@ -24,7 +24,7 @@ from chiwawa_runtime.snapshot import (
     Snapshot,
     TableImage,
 )
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F64,
     FUNCREF,

@@ -8,7 +8,7 @@ import chiwawa
 from chiwawa import limits
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.leb import encode_u
-from chiwawa_runtime.table import HOST_LIMIT, REFUSED
+from chiwawa_runtime.state.table import HOST_LIMIT, REFUSED
 
 HEAD = b"\0asm\1\0\0\0"
 FUNCTION = b"\1\4\1\x60\0\0\3\2\1\0"

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.memory import MAX_PAGES, REFUSED, DataSegment, Memory
-from chiwawa_runtime.types import PAGE, Limits, MemoryType
+from chiwawa_runtime.state.memory import MAX_PAGES, REFUSED, DataSegment, Memory
+from chiwawa_runtime.state.types import PAGE, Limits, MemoryType
 
 
 def memory(pages: int = 1, limit: int | None = None) -> Memory:
@@ -37,7 +37,7 @@ def test_a_host_without_memory_refuses_politely(monkeypatch: pytest.MonkeyPatch)
     def no_bytes(_n: int) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("chiwawa_runtime.reserve.bytes", no_bytes, raising=False)
+    monkeypatch.setattr("chiwawa_runtime.state.reserve.bytes", no_bytes, raising=False)
     mem = memory()
     assert mem.grow(1) == REFUSED
     assert mem.size() == 1

@@ -16,7 +16,7 @@ from chiwawa.wat import print_module
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.names import function_label, identifier, indexed_label, printable, quoted
-from chiwawa_runtime.program import Program
+from chiwawa_runtime.state.program import Program
 
 #: The name section's, an export's, the first export's, none.
 TEXT = r"""(module

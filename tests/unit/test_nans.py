@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa.opcodes import TABLE, canonical
-from chiwawa_runtime.numerics import f64_bits, f64_from_bits, float_canonical
+from chiwawa_runtime.state.numerics import f64_bits, f64_from_bits, float_canonical
 
 
 def test_the_table_says_it_of_the_operations_that_the_specification_does() -> None:

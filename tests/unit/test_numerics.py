@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa.opcodes import TABLE, Op
-from chiwawa_runtime import numerics
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.types import F32, F64, I32, I64, NumType
+from chiwawa_runtime.state import numerics
+from chiwawa_runtime.state.types import F32, F64, I32, I64, NumType
 from tests.need_helpers import need
 
 NUMERIC = [

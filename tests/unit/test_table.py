@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.table import REFUSED, ElemSegment, Table
-from chiwawa_runtime.types import EXTERNREF, Limits, TableType
+from chiwawa_runtime.state.table import REFUSED, ElemSegment, Table
+from chiwawa_runtime.state.types import EXTERNREF, Limits, TableType
 
 
 def table(n: int = 3, limit: int | None = None) -> Table:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
-from chiwawa_runtime.snapshot import Carried, FuncIdx, Value
-from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
-from chiwawa_runtime.values import format_value, parse_values
+from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
+from chiwawa_runtime.state.snapshot import Carried, FuncIdx, Value
+from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
+from chiwawa_runtime.state.values import format_value, parse_values
 
 _REFS = st.one_of(
     st.none(),

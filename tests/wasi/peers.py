@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from chiwawa_runtime.memory import Memory
 from chiwawa_runtime.requests import Requests
-from chiwawa_runtime.types import Limits, MemoryType
+from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.types import Limits, MemoryType
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.signatures import SIGNATURES
 

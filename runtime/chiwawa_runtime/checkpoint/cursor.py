@@ -6,9 +6,9 @@ from __future__ import annotations
 from chiwawa_runtime.checkpoint.layout import REF_CARRIED, REF_FUNC, REF_NULL
 from chiwawa_runtime.errors import CheckpointError, MalformedError
 from chiwawa_runtime.leb import decode_s, decode_u, encode_s, encode_u
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.snapshot import Carried, FuncIdx, Ref, Value
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.snapshot import Carried, FuncIdx, Ref, Value
+from chiwawa_runtime.state.types import (
     F32,
     F64,
     I64,

@@ -33,9 +33,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.memory_image import Range
-from chiwawa_runtime.snapshot import Snapshot
-from chiwawa_runtime.types import F32, F64, I32, I64, PAGE, V128, Limits, NumType, VecType
+from chiwawa_runtime.state.memory_image import Range
+from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.types import F32, F64, I32, I64, PAGE, V128, Limits, NumType, VecType
 
 MAGIC = b"\0asm"
 HEADER = MAGIC + b"\x01\0\0\0"

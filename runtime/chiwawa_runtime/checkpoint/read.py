@@ -31,9 +31,9 @@ from chiwawa_runtime.checkpoint.layout import (
     segments,
 )
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.numerics import f64_load
-from chiwawa_runtime.snapshot import (
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.numerics import f64_load
+from chiwawa_runtime.state.snapshot import (
     Frame,
     GlobalImage,
     PlannedCall,
@@ -41,7 +41,7 @@ from chiwawa_runtime.snapshot import (
     TableImage,
     Value,
 )
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     F32,
     F64,
     I32,

@@ -32,10 +32,10 @@ from chiwawa_runtime.checkpoint.layout import (
 from chiwawa_runtime.checkpoint.store_file import write_file
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
 from chiwawa_runtime.leb import encode_s, encode_u
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.numerics import f32_bits, f64_bits
-from chiwawa_runtime.snapshot import Carried, Frame, FuncIdx, GlobalImage, Snapshot, Value
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.numerics import f32_bits, f64_bits
+from chiwawa_runtime.state.snapshot import Carried, Frame, FuncIdx, GlobalImage, Snapshot, Value
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
     F64,

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import BadInput, CheckpointError
-from chiwawa_runtime.snapshot import Snapshot
-from chiwawa_runtime.store import HostFunction
-from chiwawa_runtime.types import VALTYPE_BY_NAME, FuncType
+from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.store import HostFunction
+from chiwawa_runtime.state.types import VALTYPE_BY_NAME, FuncType
 from chiwawa_runtime.wasi import state
 from chiwawa_runtime.wasi.abi import (
     DIRECTORY,

@@ -12,8 +12,8 @@ from struct import Struct
 from typing import Any
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.memory import Memory
-from chiwawa_runtime.reserve import Raw
+from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.reserve import Raw
 from chiwawa_runtime.wasi.abi import (
     FAULT,
     ILSEQ,

@@ -12,8 +12,8 @@ from chiwawa.aot import fold
 from chiwawa.aot.expressions import text
 from chiwawa.aot.usage import high, usage
 from chiwawa.opcodes import TABLE, Op
-from chiwawa_runtime.numerics import NAMESPACE
-from chiwawa_runtime.types import I32, I64, NumType, ValType
+from chiwawa_runtime.state.numerics import NAMESPACE
+from chiwawa_runtime.state.types import I32, I64, NumType, ValType
 
 INTEGERS = (I32, I64)
 

@@ -7,7 +7,7 @@ from chiwawa.module import BrTable, Custom, Data, Elem, Export, Import, MemArg, 
 from chiwawa.opcodes import BY_NAME
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
 from chiwawa_runtime.leb import encode_u
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F64,
     FUNCREF,

@@ -24,7 +24,7 @@ from chiwawa.module import (
 )
 from chiwawa.opcodes import BY_NAME, TABLE
 from chiwawa_runtime.errors import UnsupportedError
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     FUNCREF,
     I32,

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FrameType
 
 from chiwawa_runtime.checkpoint import decode, encode, read_file, write_file
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.snapshot import Snapshot
-from chiwawa_runtime.types import Limits, MemoryType
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.types import Limits, MemoryType
 
 
 def state(number: int, pages: int) -> bytes:

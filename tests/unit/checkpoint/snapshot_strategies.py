@@ -6,9 +6,9 @@ import hashlib
 
 from hypothesis import strategies as st
 
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.snapshot import (
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.snapshot import (
     Carried,
     Frame,
     FuncIdx,
@@ -17,7 +17,7 @@ from chiwawa_runtime.snapshot import (
     Snapshot,
     TableImage,
 )
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
     F64,

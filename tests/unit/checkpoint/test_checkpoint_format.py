@@ -13,10 +13,10 @@ from snapshot_strategies import everything, patched, snapshots
 from chiwawa_runtime.checkpoint import decode, encode, sections
 from chiwawa_runtime.checkpoint.layout import segments
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.numerics import f32_from_bits
-from chiwawa_runtime.snapshot import Frame, GlobalImage, Snapshot, TableImage
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.numerics import f32_from_bits
+from chiwawa_runtime.state.snapshot import Frame, GlobalImage, Snapshot, TableImage
+from chiwawa_runtime.state.types import (
     F32,
     FUNCREF,
     I32,

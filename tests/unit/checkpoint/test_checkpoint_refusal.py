@@ -11,9 +11,9 @@ from snapshot_strategies import everything, patched, with_digest
 
 from chiwawa_runtime.checkpoint import decode, encode
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.snapshot import Snapshot
-from chiwawa_runtime.types import Limits, MemoryType
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.types import Limits, MemoryType
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
 

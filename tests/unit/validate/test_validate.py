@@ -23,7 +23,7 @@ from chiwawa.opcodes import BY_NAME, TABLE
 from chiwawa.validate import validate
 from chiwawa.validate.rules import CHECKS, RULES
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
     F64,

@@ -7,7 +7,7 @@ import pytest
 from chiwawa.module import BrTable, Data, Export, Import, MemArg, Module, TypeUse
 from chiwawa.wat import parse_module, parse_source
 from chiwawa_runtime.errors import UnsupportedError
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F64,
     FUNCREF,

@@ -24,7 +24,7 @@ from chiwawa.module import (
 )
 from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.wat import format_instr, parse_module, print_module
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
     F64,

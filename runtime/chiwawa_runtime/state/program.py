@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from chiwawa_runtime.stacks import Stack, unrolled
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.stacks import Stack, unrolled
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
     F64,

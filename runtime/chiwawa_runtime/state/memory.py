@@ -12,8 +12,8 @@ from typing import Any, Protocol, SupportsIndex, overload
 from weakref import WeakSet
 
 from chiwawa_runtime.errors import CheckpointError, ResourceError, Trap
-from chiwawa_runtime.reserve import HAS_BUFFER_CLASSES, LAZY, Raw, grow, reserve
-from chiwawa_runtime.types import PAGE, MemoryType
+from chiwawa_runtime.state.reserve import HAS_BUFFER_CLASSES, LAZY, Raw, grow, reserve
+from chiwawa_runtime.state.types import PAGE, MemoryType
 
 #: What memory.grow and table.grow return when they refuse: -1 as i32.
 REFUSED = 0xFFFFFFFF

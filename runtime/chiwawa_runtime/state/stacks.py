@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from chiwawa_runtime.types import ValType
+from chiwawa_runtime.state.types import ValType
 
 #: More types than these are pushed as a ``Pile``.
 FEW = 16

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chiwawa_runtime.store import coerce, plain
-from chiwawa_runtime.types import GlobalType
+from chiwawa_runtime.state.store import coerce, plain
+from chiwawa_runtime.state.types import GlobalType
 
 
 class Global:

@@ -14,7 +14,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from chiwawa_runtime.types import PAGE
+from chiwawa_runtime.state.types import PAGE
 
 if TYPE_CHECKING:
     from mmap import mmap

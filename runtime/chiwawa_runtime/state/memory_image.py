@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from chiwawa_runtime.reserve import Raw
-from chiwawa_runtime.types import MemoryType
+from chiwawa_runtime.state.reserve import Raw
+from chiwawa_runtime.state.types import MemoryType
 
 #: Memories are divided into blocks of so many bytes to see which parts are zero.
 BLOCK = 4096

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime.errors import HostError, Trap, WasiExit
-from chiwawa_runtime.numerics import f32_round
 from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import Chain
-from chiwawa_runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
+from chiwawa_runtime.state.numerics import f32_round
+from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
 
 if TYPE_CHECKING:
     from chiwawa_runtime.instance import Instance

@@ -18,15 +18,15 @@ import re
 from fractions import Fraction
 
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.numerics import (
+from chiwawa_runtime.state.numerics import (
     f32_bits,
     f32_from_bits,
     f32_round,
     f64_bits,
     f64_from_bits,
 )
-from chiwawa_runtime.snapshot import Carried, FuncIdx, Ref, Value
-from chiwawa_runtime.types import (
+from chiwawa_runtime.state.snapshot import Carried, FuncIdx, Ref, Value
+from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
     F64,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chiwawa_runtime.errors import Trap, UnsupportedError
-from chiwawa_runtime.store import coerce
-from chiwawa_runtime.types import I32, TableType
+from chiwawa_runtime.state.store import coerce
+from chiwawa_runtime.state.types import I32, TableType
 
 #: What table.grow returns when it refuses: -1 as i32.
 REFUSED = 0xFFFFFFFF

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from chiwawa_runtime.errors import Trap
 
 if TYPE_CHECKING:
-    from chiwawa_runtime.reserve import Raw
+    from chiwawa_runtime.state.reserve import Raw
 
 _f32 = Struct("<f")
 _f64 = Struct("<d")

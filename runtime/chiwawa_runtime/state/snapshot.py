@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chiwawa_runtime.memory_image import MemoryImage
-from chiwawa_runtime.types import GlobalType, TableType, ValType
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.types import GlobalType, TableType, ValType
 
 
 @dataclass(frozen=True, slots=True)

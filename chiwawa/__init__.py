@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import ChiwawaError as ChiwawaError
     from chiwawa_runtime.errors import Exhaustion as Exhaustion
     from chiwawa_runtime.errors import HostError as HostError
+    from chiwawa_runtime.errors import Interrupted as Interrupted
     from chiwawa_runtime.errors import InvalidError as InvalidError
     from chiwawa_runtime.errors import MalformedError as MalformedError
     from chiwawa_runtime.errors import RunError as RunError
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
     from chiwawa_runtime.errors import WasiExit as WasiExit
     from chiwawa_runtime.instance import Instance as Instance
-    from chiwawa_runtime.requests import Interrupted as Interrupted
     from chiwawa_runtime.state.globals import Global as Global
     from chiwawa_runtime.state.memory import Memory as Memory
     from chiwawa_runtime.state.store import Function as Function
@@ -73,7 +73,7 @@ _HOME = {
     "HostError": "chiwawa_runtime.errors",
     "HostFunction": "chiwawa_runtime.state.store",
     "Instance": "chiwawa_runtime.instance",
-    "Interrupted": "chiwawa_runtime.requests",
+    "Interrupted": "chiwawa_runtime.errors",
     "InvalidError": "chiwawa_runtime.errors",
     "MalformedError": "chiwawa_runtime.errors",
     "Memory": "chiwawa_runtime.state.memory",

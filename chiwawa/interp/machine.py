@@ -29,7 +29,7 @@ from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
 from chiwawa.points import points_of
 from chiwawa.sites import Plan
 from chiwawa_runtime.deep import call_with_room
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Location, Trap
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
 from chiwawa_runtime.instance import (
     SEVERAL,
     Activation,
@@ -37,7 +37,6 @@ from chiwawa_runtime.instance import (
     RawFrame,
     indirect_target,
 )
-from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import DEEPEST, INTERRUPTED, Chain, here
 from chiwawa_runtime.state.program import Points
 from chiwawa_runtime.state.store import Function, LateFunction

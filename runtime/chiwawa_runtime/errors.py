@@ -17,6 +17,8 @@
     ├── WasiExit                the program asked to end, with a status
     └── Terminated              a signal has ended the program; the command line ends by it too
 
+``Interrupted`` is none of them: it is how a host function that waits makes way for a request.
+
 The core of each message uses the words of the spec's test suite, so that a message can be compared
 with an assertion by ``startswith``. Where it happened is in fields, added once, at the boundary.
 """
@@ -224,6 +226,14 @@ class HostError(ChiwawaError):
 class RunError(ChiwawaError):
     """A run or an instance was asked for what it cannot do now: to go on while it is going on, in
     another thread or beneath the caller; to go on after a trap; results that it has not got."""
+
+
+class Interrupted(Exception):
+    """Raised by a host function that was waiting when a request came. The call has had no effect;
+    the program stays at the boundary before it and makes it again when it goes on.
+
+    Where no request is pending, it is a request itself: ``Run.go`` returns False. In a call by
+    ``Instance.invoke``, which nobody could go on with, it is a ``HostError`` then."""
 
 
 class WasiExit(ChiwawaError):

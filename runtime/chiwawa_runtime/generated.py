@@ -18,9 +18,15 @@ from typing import Any
 
 from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.deferred import Deferred
-from chiwawa_runtime.errors import BadInput, CheckpointError, Exhaustion, Location, Trap
+from chiwawa_runtime.errors import (
+    BadInput,
+    CheckpointError,
+    Exhaustion,
+    Interrupted,
+    Location,
+    Trap,
+)
 from chiwawa_runtime.instance import SEVERAL, Instance, RawFrame, indirect_target
-from chiwawa_runtime.requests import Interrupted
 from chiwawa_runtime.segments import (
     DEEPER,
     INTERRUPTED,

@@ -16,14 +16,6 @@ from typing import Any
 LOOK_EVERY = 100
 
 
-class Interrupted(Exception):
-    """Raised by a host function that was waiting when a request came. The call has had no effect;
-    the program stays at the boundary before it and makes it again when it goes on.
-
-    Where no request is pending, it is a request itself: ``Run.go`` returns False. In a call by
-    ``Instance.invoke``, which nobody could go on with, it is a ``HostError`` then."""
-
-
 class Watched(list[str]):
     """Pending requests on a host without threads. Every so many times that they are tested, by
     ``if poll:`` or by a call that waits, ``look`` is called, which may ask for more."""

@@ -18,8 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final, Literal
 
-from chiwawa_runtime.errors import Exhaustion
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Exhaustion, Interrupted
 
 #: How much the frames of functions that count may weigh together. Both paths, on every Python, trap
 #: at the same frame.

@@ -11,9 +11,8 @@ from harness import PATHS, bits, state_of
 from chiwawa import Instruments, api
 from chiwawa.module import Module
 from chiwawa.source import load
-from chiwawa_runtime.errors import CheckpointError, Trap
+from chiwawa_runtime.errors import CheckpointError, Interrupted, Trap
 from chiwawa_runtime.instance import Instance
-from chiwawa_runtime.requests import Interrupted
 
 BELOW = """(module
   (memory (export "mem") 1)

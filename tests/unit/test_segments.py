@@ -9,8 +9,7 @@ import threading
 import pytest
 
 from chiwawa_runtime.deep import NEEDED, call_with_room, has_room
-from chiwawa_runtime.errors import Exhaustion
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Exhaustion, Interrupted
 from chiwawa_runtime.segments import (
     DEEPEST,
     SEGMENT,

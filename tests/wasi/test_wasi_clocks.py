@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi import Wasi, abi, clocks, descriptor_calls
 from chiwawa_runtime.wasi.clocks import LAST, VIRTUAL_EPOCH, HostClock
 from chiwawa_runtime.wasi.entropy import Entropy

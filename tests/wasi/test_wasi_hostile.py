@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chiwawa_runtime.errors import CheckpointError, WasiExit
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import CheckpointError, Interrupted, WasiExit
 from chiwawa_runtime.wasi import Wasi, abi, saved
 from chiwawa_runtime.wasi.functions import FUNCTIONS
 from chiwawa_runtime.wasi.guest import PIECE

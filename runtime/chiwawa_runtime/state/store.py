@@ -6,13 +6,11 @@ their own. Nothing here knows how Wasm functions run: an engine sets ``enter`` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chiwawa_runtime.errors import HostError, Trap, WasiExit
-from chiwawa_runtime.requests import Interrupted
-from chiwawa_runtime.segments import Chain
+from chiwawa_runtime.errors import HostError, Interrupted, Trap, WasiExit
 from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
 
@@ -60,7 +58,7 @@ class Function:
         "type",
     )
 
-    enter: Callable[..., Chain]
+    enter: Callable[..., Generator[Any, Any, Any]]
 
     def __init__(
         self,
@@ -90,7 +88,7 @@ class LateFunction(Function):
 
     __slots__ = ("making",)
 
-    making: Callable[[Function], Callable[..., Chain]]
+    making: Callable[[Function], Callable[..., Generator[Any, Any, Any]]]
 
     def __getattr__(self, name: str) -> Any:
         if name != "enter":

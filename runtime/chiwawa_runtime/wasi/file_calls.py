@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
     AGAIN,
     ALL_FDFLAGS,

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
     ALL_FDFLAGS,
     ALL_OFLAGS,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
     AGAIN,
     FD_READ,

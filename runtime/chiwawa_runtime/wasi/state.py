@@ -10,8 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from chiwawa_runtime.errors import BadInput, CheckpointError
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import BadInput, CheckpointError, Interrupted
 from chiwawa_runtime.wasi.abi import (
     APPEND,
     BLOCK_DEVICE,

@@ -12,8 +12,7 @@ import os
 import stat
 from typing import Any, BinaryIO
 
-from chiwawa_runtime.errors import WasiExit
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Interrupted, WasiExit
 from chiwawa_runtime.standard_streams import Nothing
 from chiwawa_runtime.wasi.abi import AGAIN, BADF, CHARACTER_DEVICE, INVAL, UNKNOWN, WasiError
 from chiwawa_runtime.wasi.waiting import ready, wait

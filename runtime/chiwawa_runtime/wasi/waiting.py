@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import time
 
-from chiwawa_runtime.requests import Interrupted
+from chiwawa_runtime.errors import Interrupted
 
 #: Seconds.
 SLICE = 0.01

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from chiwawa.module import Func, Instr, Module
 from chiwawa.validate import Context, Label, build_context, type_body
-from chiwawa_runtime.segments import UNCOUNTED
+from chiwawa_runtime.engine.segments import UNCOUNTED
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import FuncType, ValType
 

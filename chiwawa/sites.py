@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chiwawa.lower import Lowered
-from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.engine.instance import Instance
 
 _VARIABLE = re.compile(r"\b([sl])([0-9]+)\b")
 

@@ -38,6 +38,7 @@ from chiwawa.wat.script import (
     Unread,
     parse_script,
 )
+from chiwawa_runtime.engine.instance import Importable, Instance
 from chiwawa_runtime.errors import (
     BadInput,
     ChiwawaError,
@@ -47,7 +48,6 @@ from chiwawa_runtime.errors import (
     Trap,
     UnlinkableError,
 )
-from chiwawa_runtime.instance import Importable, Instance
 from chiwawa_runtime.reporting import single_line
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.memory import Memory

@@ -21,7 +21,7 @@ from chiwawa.collector import uncollected
 from chiwawa.lower import Spaces, recursive_functions
 from chiwawa.module import Module, TypeUse
 from chiwawa.points import points_of
-from chiwawa_runtime.generated import BUILTINS
+from chiwawa_runtime.engine.generated import BUILTINS
 from chiwawa_runtime.state.program import LETTER_OF
 from chiwawa_runtime.state.stacks import FEW, Stack
 from chiwawa_runtime.state.types import (

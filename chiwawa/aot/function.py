@@ -19,7 +19,7 @@ from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import build
 from chiwawa.lower import Lowered, lower
 from chiwawa.sites import Plan, Sites
-from chiwawa_runtime.segments import SEGMENT
+from chiwawa_runtime.engine.segments import SEGMENT
 from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 
 
@@ -96,7 +96,7 @@ def resumed_slots(lowered: Lowered) -> int:
 
 def guard_depth(function: str, params: list[str], offset: int) -> ast.stmt:
     """Where the segment of the call stack is full, the function is called again in a new one (see
-    ``chiwawa_runtime.segments``)."""
+    ``chiwawa_runtime.engine.segments``)."""
     test = fold.bounded(ast.Compare(name("depth"), [ast.GtE()], [const(SEGMENT)]), 0, 1)
     again = fold.call("deeper", name(function), name("depth"), *map(name, params))
     return ast.If(test, [located(ast.Return(ast.YieldFrom(again)), offset)], [])

@@ -19,7 +19,7 @@ from chiwawa.module import Module
 from chiwawa.points import points_of
 from chiwawa.sites import Plan
 from chiwawa_runtime.bundle import Bundle, Code
-from chiwawa_runtime.deferred import Deferred
+from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.state.program import Points, Program
 
 

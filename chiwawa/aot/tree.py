@@ -36,7 +36,7 @@ from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 from chiwawa.sites import Sites
 from chiwawa.validate import Label
-from chiwawa_runtime.segments import weight
+from chiwawa_runtime.engine.segments import weight
 
 #: Python's compiler and astor recurse into expressions: deeper ones go through a variable.
 DEEPEST = 24

@@ -20,6 +20,8 @@ from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.driver import Run
+from chiwawa_runtime.engine.instance import Instance, RawFrame
+from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import (
     BadInput,
     CheckpointError,
@@ -28,10 +30,8 @@ from chiwawa_runtime.errors import (
     Trap,
     WasiExit,
 )
-from chiwawa_runtime.instance import Instance, RawFrame
 from chiwawa_runtime.main import Runner, revived, started
 from chiwawa_runtime.options import Options
-from chiwawa_runtime.requests import Counter
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import MONOTONIC

@@ -17,8 +17,8 @@ from chiwawa.instrument.observed import Node, Observed, Place
 from chiwawa.lower import Lowered
 from chiwawa.module import MemArg, Module
 from chiwawa.sites import Site
+from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.errors import Exhaustion, Trap
-from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import Table

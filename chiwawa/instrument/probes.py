@@ -18,8 +18,8 @@ from chiwawa.lower import Lowered
 from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
 from chiwawa.sites import Site
+from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.errors import BadInput, HostError, Interrupted, Trap
-from chiwawa_runtime.instance import Instance
 from chiwawa_runtime.state.memory import Memory, octets
 from chiwawa_runtime.state.store import PASSING, coerce, plain
 from chiwawa_runtime.state.types import ValType

@@ -18,9 +18,9 @@ from chiwawa.instrument.trace import Tracer
 from chiwawa.lower import Lowered, Spaces, lower
 from chiwawa.module import Module
 from chiwawa.sites import Site, Sites, state_names, variables
+from chiwawa_runtime.engine.instance import Instance, RawFrame
+from chiwawa_runtime.engine.observer import REFIT
 from chiwawa_runtime.errors import BadInput, Trap
-from chiwawa_runtime.events import REFIT
-from chiwawa_runtime.instance import Instance, RawFrame
 
 
 class Instruments:

@@ -26,7 +26,7 @@ from chiwawa.module import Instr, MemArg, Module
 from chiwawa.opcodes import GROUPS, groups_of
 from chiwawa.sites import Site
 from chiwawa.wat import format_instr
-from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.snapshot import FuncIdx

@@ -13,8 +13,8 @@ from chiwawa.interp.handlers import Handler, handler
 from chiwawa.interp.watches import Watches
 from chiwawa.lower import Lowered
 from chiwawa.validate import Label
-from chiwawa_runtime.instance import Instance
-from chiwawa_runtime.segments import weight
+from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.segments import weight
 from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 
 #: How a segment ends.

@@ -15,9 +15,9 @@ from typing import Any
 
 from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op, canonical
-from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.traps import HANDLERS
 from chiwawa_runtime.state.numerics import NAMESPACE, f32_from_bits, f64_from_bits
-from chiwawa_runtime.traps import HANDLERS
 
 Handler = Callable[[list[Any], list[Any]], None]
 

@@ -28,20 +28,20 @@ from chiwawa.interp.watches import WATCHES, Watches
 from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
 from chiwawa.points import points_of
 from chiwawa.sites import Plan
-from chiwawa_runtime.deep import call_with_room
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
-from chiwawa_runtime.instance import (
+from chiwawa_runtime.engine.deep import call_with_room
+from chiwawa_runtime.engine.instance import (
     SEVERAL,
     Activation,
     Instance,
     RawFrame,
     indirect_target,
 )
-from chiwawa_runtime.segments import DEEPEST, INTERRUPTED, Chain, here
+from chiwawa_runtime.engine.segments import DEEPEST, INTERRUPTED, Chain, here
+from chiwawa_runtime.engine.traps import HANDLERS, trap_of
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
 from chiwawa_runtime.state.program import Points
 from chiwawa_runtime.state.store import Function, LateFunction
 from chiwawa_runtime.state.types import ValType
-from chiwawa_runtime.traps import HANDLERS, trap_of
 
 
 class Frame:

@@ -11,7 +11,7 @@ from typing import Any
 from chiwawa.interp.handlers import Handler
 from chiwawa.lower import Lowered
 from chiwawa.sites import Site, Sites, state_names, variables
-from chiwawa_runtime.instance import Instance
+from chiwawa_runtime.engine.instance import Instance
 
 #: The file that the handlers come from, as tracebacks say it: none of an instruction's.
 WATCHES = "<chiwawa site>"

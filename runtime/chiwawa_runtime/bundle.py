@@ -15,7 +15,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any, Protocol
 
-from chiwawa_runtime.deferred import Deferred
+from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.state.program import (
     CallPoint,
     Constant,
@@ -137,7 +137,7 @@ class Bundle:
     def instantiate(self, imports: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
         """An ``Instance`` whose start function has run. Raises UnlinkableError and Trap."""
         from chiwawa_runtime.driver import instantiate
-        from chiwawa_runtime.generated import GeneratedEngine
+        from chiwawa_runtime.engine.generated import GeneratedEngine
 
         return instantiate(self.program, imports or {}, GeneratedEngine(self))
 

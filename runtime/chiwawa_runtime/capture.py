@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chiwawa_runtime.engine.instance import Instance, RawFrame
+from chiwawa_runtime.engine.segments import DEEPEST, rise
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.instance import Instance, RawFrame
-from chiwawa_runtime.segments import DEEPEST, rise
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.program import CallPoint, Points, Program
 from chiwawa_runtime.state.snapshot import (

@@ -10,8 +10,12 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chiwawa_runtime import capture, checkpoint, hoststate, turns
-from chiwawa_runtime.deep import call_with_room
+from chiwawa_runtime import capture, checkpoint, hoststate
+from chiwawa_runtime.engine import turns
+from chiwawa_runtime.engine.deep import call_with_room
+from chiwawa_runtime.engine.instance import Activation, Engine, Imports, Instance
+from chiwawa_runtime.engine.observer import REFIT, Observer, uncounted
+from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import (
     CheckpointError,
     Exhaustion,
@@ -20,10 +24,7 @@ from chiwawa_runtime.errors import (
     RunError,
     Trap,
 )
-from chiwawa_runtime.events import REFIT, Observer, uncounted
 from chiwawa_runtime.imports import Wasi, check_state, complete
-from chiwawa_runtime.instance import Activation, Engine, Imports, Instance
-from chiwawa_runtime.requests import Requests
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import plain

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from chiwawa_runtime.engine.instance import Importable, Imports
 from chiwawa_runtime.errors import CheckpointError, UnlinkableError
-from chiwawa_runtime.instance import Importable, Imports
 from chiwawa_runtime.state.program import ImportSpec, Program
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import Function, HostFunction

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 from chiwawa_runtime import capture, checkpoint, driver
 from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.driver import Run
+from chiwawa_runtime.engine.generated import GeneratedEngine
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import (
     BadInput,
     CheckpointError,
@@ -25,8 +27,6 @@ from chiwawa_runtime.errors import (
     UnsupportedError,
     WasiExit,
 )
-from chiwawa_runtime.generated import GeneratedEngine
-from chiwawa_runtime.instance import Imports
 from chiwawa_runtime.options import Options, Parser, UsageError, add_options, options_of, split
 from chiwawa_runtime.reporting import reported, say
 from chiwawa_runtime.standard_streams import occupy

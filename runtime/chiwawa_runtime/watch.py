@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from chiwawa_runtime.requests import Requests
+from chiwawa_runtime.engine.requests import Requests
 
 #: The file that asks for a checkpoint, in the working directory.
 TRIGGER = "checkpoint.trigger"

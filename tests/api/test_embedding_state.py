@@ -14,8 +14,8 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime import checkpoint
+from chiwawa_runtime.engine.segments import DEEPEST
 from chiwawa_runtime.errors import CheckpointError, Trap, UnlinkableError
-from chiwawa_runtime.segments import DEEPEST
 from chiwawa_runtime.wasi import Wasi
 
 PATHS = ("interp", "aot")

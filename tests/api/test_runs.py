@@ -24,7 +24,7 @@ from chiwawa import (
     restore,
     start,
 )
-from chiwawa_runtime.deep import has_room
+from chiwawa_runtime.engine.deep import has_room
 
 PATHS = ("interp", "aot")
 both_paths = pytest.mark.parametrize("path", PATHS)

@@ -9,8 +9,8 @@ from chiwawa import api
 from chiwawa.instrument.listing import body_of, imported_functions
 from chiwawa.instrument.observed import Observed
 from chiwawa.module import Instr, Module
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.instance import Imports
 from chiwawa_runtime.state.snapshot import FuncIdx, Snapshot
 from chiwawa_runtime.state.types import PAGE
 

@@ -20,7 +20,7 @@ from chiwawa.instrument.observed import Observed
 from chiwawa.instrument.tables import MONITORS, table
 from chiwawa.module import Module
 from chiwawa.source import load
-from chiwawa_runtime.instance import Imports
+from chiwawa_runtime.engine.instance import Imports
 
 PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")

@@ -28,7 +28,7 @@ from chiwawa import (
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.instrument.trace import Tracing
 from chiwawa.source import load
-from chiwawa_runtime.instance import Imports
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.state.types import I32, FuncType
 from tests.instrument.probing import (
     PATHS,

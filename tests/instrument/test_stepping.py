@@ -15,8 +15,8 @@ from chiwawa.instrument.observed import Observed
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.module import Module
 from chiwawa.source import load
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.instance import Imports
 
 PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")

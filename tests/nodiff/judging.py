@@ -15,7 +15,7 @@ from oracle import Oracle, agrees, without_nan
 
 from chiwawa.interp import handlers
 from chiwawa.module import Module, TypeUse
-from chiwawa_runtime.instance import Imports
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.state.numerics import (
     NAMESPACE,
     f32_from_bits,

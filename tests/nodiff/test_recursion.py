@@ -14,8 +14,8 @@ from harness import PATHS, Call, again, begin, both, ended, same, stopped_at
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa.source import load
+from chiwawa_runtime.engine.segments import DEEPEST
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
-from chiwawa_runtime.segments import DEEPEST
 from tests.need_helpers import need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +113,7 @@ import threading
 sys.path.insert(0, {runtime!r})
 from chiwawa_runtime import checkpoint, driver
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.generated import GeneratedEngine
+from chiwawa_runtime.engine.generated import GeneratedEngine
 namespace = {{"__name__": "program"}}
 source = open({program!r}, encoding="utf-8").read()
 exec(compile(source, {program!r}, "exec"), namespace)
@@ -155,7 +155,7 @@ sys.path[:0] = [{root!r}, {runtime!r}]
 from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
-from chiwawa_runtime.segments import DEEPEST
+from chiwawa_runtime.engine.segments import DEEPEST
 module = load({module!r})
 def go():
     print(api.instantiate(module, path="aot").invoke("depth", (100000,)))

@@ -9,7 +9,7 @@ import pytest
 
 import chiwawa
 from chiwawa import api
-from chiwawa_runtime.deferred import Deferred
+from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.errors import BadInput, Trap
 
 TEXT = """

@@ -8,9 +8,8 @@ import threading
 
 import pytest
 
-from chiwawa_runtime.deep import NEEDED, call_with_room, has_room
-from chiwawa_runtime.errors import Exhaustion, Interrupted
-from chiwawa_runtime.segments import (
+from chiwawa_runtime.engine.deep import NEEDED, call_with_room, has_room
+from chiwawa_runtime.engine.segments import (
     DEEPEST,
     SEGMENT,
     Chain,
@@ -21,6 +20,7 @@ from chiwawa_runtime.segments import (
     here,
     waiting,
 )
+from chiwawa_runtime.errors import Exhaustion, Interrupted
 
 
 def down(n: int, depth: int, pause: bool = False, weight: int = 1) -> Chain:
@@ -210,13 +210,13 @@ def test_without_threads_a_call_is_made_here(monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    monkeypatch.setattr("chiwawa_runtime.deep.has_room", lambda: False)
+    monkeypatch.setattr("chiwawa_runtime.engine.deep.has_room", lambda: False)
     assert (
         call_with_room(lambda: threading.current_thread().name) == threading.current_thread().name
     )
 
 
 def test_what_fails_in_another_thread_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chiwawa_runtime.deep.has_room", lambda: False)
+    monkeypatch.setattr("chiwawa_runtime.engine.deep.has_room", lambda: False)
     with pytest.raises(ZeroDivisionError):
         call_with_room(lambda: 1 // 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import chiwawa
-from chiwawa_runtime.requests import LOOK_EVERY
+from chiwawa_runtime.engine.requests import LOOK_EVERY
 from chiwawa_runtime.watch import BY_TIMER, BY_TRIGGER, Watcher
 
 PATHS = ("interp", "aot")

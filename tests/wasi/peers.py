@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from chiwawa_runtime.requests import Requests
+from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.types import Limits, MemoryType
 from chiwawa_runtime.wasi import Wasi

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import BadInput, Interrupted, Trap, WasiExit
-from chiwawa_runtime.requests import Requests
 from chiwawa_runtime.wasi import Wasi, abi
 from tests.wasi.conftest import Make
 from tests.wasi.host_time_helpers import HostTime

@@ -30,7 +30,7 @@ from chiwawa_runtime.state.types import (
 )
 
 if TYPE_CHECKING:
-    from chiwawa_runtime.instance import Instance
+    from chiwawa_runtime.engine.instance import Instance
 
 #: A constant expression, compiled: it gets the instance, whose imports are there already.
 Constant = Callable[["Instance"], Any]

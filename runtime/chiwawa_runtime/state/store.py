@@ -15,7 +15,7 @@ from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
 
 if TYPE_CHECKING:
-    from chiwawa_runtime.instance import Instance
+    from chiwawa_runtime.engine.instance import Instance
 
 #: What the host raises into a program to end it, and what a call back was ended by. It reaches the
 #: caller as it is; any other exception of the host's is wrapped.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from chiwawa_runtime.engine.instance import Instance, RawFrame
     from chiwawa_runtime.errors import Trap
-    from chiwawa_runtime.instance import Instance, RawFrame
 
 #: The reason with which instruments ask a run to stop so that they can be changed.
 REFIT = "instruments"

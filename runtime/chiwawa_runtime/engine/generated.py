@@ -17,17 +17,9 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from chiwawa_runtime.bundle import Bundle, Code
-from chiwawa_runtime.deferred import Deferred
-from chiwawa_runtime.errors import (
-    BadInput,
-    CheckpointError,
-    Exhaustion,
-    Interrupted,
-    Location,
-    Trap,
-)
-from chiwawa_runtime.instance import SEVERAL, Instance, RawFrame, indirect_target
-from chiwawa_runtime.segments import (
+from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.engine.instance import SEVERAL, Instance, RawFrame, indirect_target
+from chiwawa_runtime.engine.segments import (
     DEEPER,
     INTERRUPTED,
     SEGMENT,
@@ -39,11 +31,19 @@ from chiwawa_runtime.segments import (
     rise,
     waiting,
 )
+from chiwawa_runtime.engine.traps import GENERATED, trap_of
+from chiwawa_runtime.errors import (
+    BadInput,
+    CheckpointError,
+    Exhaustion,
+    Interrupted,
+    Location,
+    Trap,
+)
 from chiwawa_runtime.state.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.state.program import Points
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import ValType
-from chiwawa_runtime.traps import GENERATED, trap_of
 
 #: The name in a namespace of the engine that it is of; no function may be called so.
 ENGINE = "chiwawa_engine"

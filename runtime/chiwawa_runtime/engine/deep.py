@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from chiwawa_runtime import turns
-from chiwawa_runtime.segments import SEGMENT, UNCOUNTED
+from chiwawa_runtime.engine import turns
+from chiwawa_runtime.engine.segments import SEGMENT, UNCOUNTED
 
 #: Python frames that a run may need, with a hundred for the host functions that it calls.
 NEEDED = SEGMENT + UNCOUNTED + 20 + 100

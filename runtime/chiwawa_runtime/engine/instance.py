@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from chiwawa_runtime.engine.observer import Observer
+from chiwawa_runtime.engine.requests import Requests
+from chiwawa_runtime.engine.segments import Chain, here
+from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.errors import Trap, UnlinkableError, UnsupportedError
-from chiwawa_runtime.events import Observer
-from chiwawa_runtime.requests import Requests
-from chiwawa_runtime.segments import Chain, here
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.memory import DataSegment, Memory, new_memories
@@ -27,7 +28,6 @@ from chiwawa_runtime.state.types import (
     TableType,
     ValType,
 )
-from chiwawa_runtime.turns import Turn
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
 #: function of the type that the import asks for.

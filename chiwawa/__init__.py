@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from chiwawa.instrument import Tracing as Tracing
     from chiwawa.module import Module as Module
     from chiwawa.source import load as load
-    from chiwawa_runtime.driver import Run as Run
     from chiwawa_runtime.engine.instance import Instance as Instance
     from chiwawa_runtime.errors import BadInput as BadInput
     from chiwawa_runtime.errors import CheckpointError as CheckpointError
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
     from chiwawa_runtime.errors import WasiExit as WasiExit
+    from chiwawa_runtime.run.driver import Run as Run
     from chiwawa_runtime.state.globals import Global as Global
     from chiwawa_runtime.state.memory import Memory as Memory
     from chiwawa_runtime.state.store import Function as Function
@@ -78,7 +78,7 @@ _HOME = {
     "MalformedError": "chiwawa_runtime.errors",
     "Memory": "chiwawa_runtime.state.memory",
     "Module": "chiwawa.module",
-    "Run": "chiwawa_runtime.driver",
+    "Run": "chiwawa_runtime.run.driver",
     "RunError": "chiwawa_runtime.errors",
     "Table": "chiwawa_runtime.state.table",
     "Trap": "chiwawa_runtime.errors",

@@ -20,7 +20,7 @@ from chiwawa.inspect import describe, render
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import ChiwawaError, UnsupportedError
-from chiwawa_runtime.watch import TRIGGER
+from chiwawa_runtime.run.triggers import TRIGGER
 
 MODULE, TRANSLATED = "demo.wat", "demo_aot.py"
 #: A program is stopped when it has printed so many lines; where that came too late, earlier.

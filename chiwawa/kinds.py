@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chiwawa_runtime.checkpoint.leb import decode_u
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.leb import decode_u
 
 _MODULE = b"\0asm\1\0\0\0"
 #: How a generated file starts (``chiwawa.aot.file``).

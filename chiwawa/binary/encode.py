@@ -29,7 +29,7 @@ from chiwawa.module import (
     TypeUse,
 )
 from chiwawa.opcodes import BY_NAME, TABLE, Op
-from chiwawa_runtime.leb import encode_s, encode_u
+from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
 from chiwawa_runtime.state.types import FUNCREF, GlobalType, MemoryType, TableType, ValType
 
 

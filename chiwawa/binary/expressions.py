@@ -14,8 +14,8 @@ from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_heaptype, read_valtype
 from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg, PlainExpr
 from chiwawa.opcodes import BY_CODE, TABLE, Op
+from chiwawa_runtime.checkpoint.leb import decode_s, decode_u
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.leb import decode_s, decode_u
 
 #: How the loop reads what follows an opcode.
 _NONE, _INDEX, _MEMARG, _I32, _I64, _BLOCK, _END, _ELSE, _OTHER, _PREFIX, _ILLEGAL = range(11)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from chiwawa.binary.reader import Reader
 from chiwawa.module import Names
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import MalformedError
-from chiwawa_runtime.leb import encode_u
 
 #: The custom section's own name.
 NAME = "name"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from chiwawa.limits import more_than
+from chiwawa_runtime.checkpoint.leb import decode_s, decode_u
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
-from chiwawa_runtime.leb import decode_s, decode_u
 
 T = TypeVar("T")
 

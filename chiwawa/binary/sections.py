@@ -36,7 +36,7 @@ from chiwawa.module import (
     TypeUse,
 )
 from chiwawa.opcodes import BY_NAME
-from chiwawa_runtime.leb import encode_u
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.state.types import FUNCREF, ValType
 
 #: So many bodies that were read again are kept at a time.

@@ -6,8 +6,8 @@ Types of later versions of Wasm are recognised, and refused by name.
 from __future__ import annotations
 
 from chiwawa.binary.reader import Reader
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import BadInput, UnsupportedError
-from chiwawa_runtime.leb import encode_u
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     FUNCREF,

@@ -19,7 +19,6 @@ from chiwawa.debug.history import History, Moment
 from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.driver import Run
 from chiwawa_runtime.engine.instance import Instance, RawFrame
 from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import (
@@ -32,12 +31,13 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.main import Runner, revived, started
 from chiwawa_runtime.options import Options
+from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import MONOTONIC
 from chiwawa_runtime.wasi.clocks import VirtualClock
 from chiwawa_runtime.wasi.entropy import Entropy
-from chiwawa_runtime.watch import BY_INTERRUPT, BY_SIGNAL, Signals
 
 #: Why ``forward`` came back.
 TARGET, PLACE, CHANGE, INTERRUPT, END = "target", "place", "change", "interrupt", "end"

@@ -27,8 +27,8 @@ from chiwawa.instrument.counters import KINDS
 from chiwawa.instrument.observed import Node, Observed
 from chiwawa.module import Instr, Module
 from chiwawa_runtime.checkpoint.cursor import Cursor
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.leb import encode_u
 
 VERSION = 1
 #: What can be asked of a memory at once.

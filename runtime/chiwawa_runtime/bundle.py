@@ -136,8 +136,8 @@ class Bundle:
 
     def instantiate(self, imports: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
         """An ``Instance`` whose start function has run. Raises UnlinkableError and Trap."""
-        from chiwawa_runtime.driver import instantiate
         from chiwawa_runtime.engine.generated import GeneratedEngine
+        from chiwawa_runtime.run.driver import instantiate
 
         return instantiate(self.program, imports or {}, GeneratedEngine(self))
 

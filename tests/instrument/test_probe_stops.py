@@ -21,7 +21,7 @@ from chiwawa import (
     restore,
 )
 from chiwawa.source import load
-from chiwawa_runtime.driver import Run
+from chiwawa_runtime.run.driver import Run
 from tests.instrument.probing import (
     PATHS,
     TEXT,

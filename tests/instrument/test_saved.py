@@ -20,8 +20,8 @@ from chiwawa.instrument.stacks import collapsed, speedscope
 from chiwawa.instrument.tables import MONITORS, table
 from chiwawa.module import Module
 from chiwawa.source import load
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.leb import encode_u
 from tests.instrument.watching import raw, started
 from tests.nodiff.harness import Call
 

@@ -19,9 +19,9 @@ from chiwawa.instrument.observed import Observed
 from chiwawa.instrument.session import Instruments
 from chiwawa.instrument.trace import RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
-from chiwawa_runtime.driver import Run
 from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import HostError, Trap
+from chiwawa_runtime.run.driver import Run
 from tests.nodiff.harness import Call, Log
 
 PATHS = ("interp", "aot")

@@ -111,7 +111,8 @@ UNDER_PYPY = """
 import sys
 import threading
 sys.path.insert(0, {runtime!r})
-from chiwawa_runtime import checkpoint, driver
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.run import driver
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.engine.generated import GeneratedEngine
 namespace = {{"__name__": "program"}}

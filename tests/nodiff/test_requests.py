@@ -18,8 +18,8 @@ from harness import PATHS, Call, Session, again, begin, both, ended
 
 from chiwawa import api
 from chiwawa.source import load
-from chiwawa_runtime.driver import Run
 from chiwawa_runtime.engine.requests import Counter
+from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.memory import Memory
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

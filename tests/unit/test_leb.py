@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chiwawa_runtime.checkpoint.leb import decode_s, decode_u, encode_s, encode_u
 from chiwawa_runtime.errors import MalformedError
-from chiwawa_runtime.leb import decode_s, decode_u, encode_s, encode_u
 
 
 @given(st.integers(0, 2**64 - 1))

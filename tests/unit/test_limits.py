@@ -6,8 +6,8 @@ import pytest
 
 import chiwawa
 from chiwawa import limits
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import UnsupportedError
-from chiwawa_runtime.leb import encode_u
 from chiwawa_runtime.state.table import HOST_LIMIT, REFUSED
 
 HEAD = b"\0asm\1\0\0\0"

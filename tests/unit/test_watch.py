@@ -9,7 +9,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime.engine.requests import LOOK_EVERY
-from chiwawa_runtime.watch import BY_TIMER, BY_TRIGGER, Watcher
+from chiwawa_runtime.run.triggers import BY_TIMER, BY_TRIGGER, Watcher
 
 PATHS = ("interp", "aot")
 #: Goes round for ever; tells the host at the round that it is given.

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.leb import encode_u
 from chiwawa_runtime.wasi import Wasi, abi
 from chiwawa_runtime.wasi.clocks import LAST
 from chiwawa_runtime.wasi.descriptors import LISTENER, SOCKET

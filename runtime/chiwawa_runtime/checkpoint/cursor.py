@@ -4,8 +4,8 @@ there, each in its only canonical form. Whatever is wrong is a CheckpointError w
 from __future__ import annotations
 
 from chiwawa_runtime.checkpoint.layout import REF_CARRIED, REF_FUNC, REF_NULL
+from chiwawa_runtime.checkpoint.leb import decode_s, decode_u, encode_s, encode_u
 from chiwawa_runtime.errors import CheckpointError, MalformedError
-from chiwawa_runtime.leb import decode_s, decode_u, encode_s, encode_u
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.snapshot import Carried, FuncIdx, Ref, Value
 from chiwawa_runtime.state.types import (

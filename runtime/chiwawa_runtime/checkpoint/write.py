@@ -29,9 +29,9 @@ from chiwawa_runtime.checkpoint.layout import (
     check_shape,
     segments,
 )
+from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
 from chiwawa_runtime.checkpoint.store_file import write_file
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
-from chiwawa_runtime.leb import encode_s, encode_u
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.snapshot import Carried, Frame, FuncIdx, GlobalImage, Snapshot, Value

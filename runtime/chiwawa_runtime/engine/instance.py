@@ -228,7 +228,7 @@ class Instance:
         KeyError where there is no such function, TypeError and ValueError for arguments that are
         not of its types, Trap, WasiExit and HostError, and RunError where another thread runs the
         instance."""
-        from chiwawa_runtime.driver import call
+        from chiwawa_runtime.run.driver import call
 
         index, values = self.prepared(name, args)
         return call(self, index, values)

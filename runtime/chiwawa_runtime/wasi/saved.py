@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import TypeVar
 
 from chiwawa_runtime.checkpoint.cursor import Cursor
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.leb import encode_u
 from chiwawa_runtime.wasi.abi import (
     ALL_FDFLAGS,
     BLOCK_DEVICE,

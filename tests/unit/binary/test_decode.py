@@ -5,8 +5,8 @@ import pytest
 from chiwawa.binary import decode
 from chiwawa.module import BrTable, Custom, Data, Elem, Export, Import, MemArg, TypeUse
 from chiwawa.opcodes import BY_NAME
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
-from chiwawa_runtime.leb import encode_u
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     F64,

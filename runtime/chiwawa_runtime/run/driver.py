@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chiwawa_runtime import capture, checkpoint, hoststate
+from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine import turns
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import Activation, Engine, Imports, Instance
@@ -24,7 +24,8 @@ from chiwawa_runtime.errors import (
     RunError,
     Trap,
 )
-from chiwawa_runtime.imports import Wasi, check_state, complete
+from chiwawa_runtime.run import capture, hoststate
+from chiwawa_runtime.run.imports import Wasi, check_state, complete
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import plain

@@ -3,7 +3,7 @@
 that ``chiwawa --version`` does not wait for a grammar.
 
 Errors leave as ``chiwawa_runtime.errors`` and become a line and an exit status in one place,
-``chiwawa_runtime.reporting.reported``.
+``chiwawa_runtime.command.reporting.reported``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from chiwawa.aot import Progress
-    from chiwawa_runtime.options import Parser
+    from chiwawa_runtime.command.options import Parser
 
 COMMANDS = {
     "run": "run a module (.wasm, .wat) or a generated file (.py); the word run may be left out",
@@ -41,16 +41,16 @@ LARGE = 1 << 17
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
-    from chiwawa_runtime.standard_streams import occupy
+    from chiwawa_runtime.wasi.standard_streams import occupy
 
     occupy()
-    from chiwawa_runtime.reporting import reported
+    from chiwawa_runtime.command.reporting import reported
 
     return reported(lambda: command(list(sys.argv[1:] if argv is None else argv)))
 
 
 def command(argv: list[str]) -> int:
-    from chiwawa_runtime.options import UsageError, nearest, split
+    from chiwawa_runtime.command.options import UsageError, nearest, split
 
     parser, verbs = make_parsers()
     if "_ARGCOMPLETE" in os.environ:
@@ -92,7 +92,7 @@ def command(argv: list[str]) -> int:
 
 def may_be_program(word: str) -> bool:
     """Whether ``word``, which is no command, may be what ``run`` is given: an option or a file."""
-    from chiwawa_runtime.options import PROGRAMS
+    from chiwawa_runtime.command.options import PROGRAMS
 
     return word.startswith("-") or word.endswith(PROGRAMS) or os.path.lexists(word)
 
@@ -108,7 +108,7 @@ def complete(parser: Parser) -> None:
 def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     """That of everything, and that of each command."""
     from chiwawa import __version__
-    from chiwawa_runtime.options import Parser, add_options
+    from chiwawa_runtime.command.options import Parser, add_options
 
     parser = Parser(
         prog="chiwawa",
@@ -178,7 +178,7 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
 
 def once(files: Sequence[str | None]) -> None:
     """Standard input can be read once. Raises UsageError."""
-    from chiwawa_runtime.options import UsageError
+    from chiwawa_runtime.command.options import UsageError
 
     if list(files).count("-") > 1:
         raise UsageError("standard input (-) can be read only once")
@@ -188,7 +188,7 @@ def once(files: Sequence[str | None]) -> None:
 
 
 def help_(parser: Parser, verbs: Mapping[str, Parser], verb: str | None) -> int:
-    from chiwawa_runtime.options import UsageError, nearest
+    from chiwawa_runtime.command.options import UsageError, nearest
 
     if verb is not None and verb not in verbs:
         raise UsageError(f"there is no command {verb!r}{nearest(verb, verbs)} (see chiwawa --help)")
@@ -199,9 +199,9 @@ def help_(parser: Parser, verbs: Mapping[str, Parser], verb: str | None) -> int:
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.inputs import load_runnable, shown
     from chiwawa.toolchain import Toolchain
+    from chiwawa_runtime.command.main import execute
+    from chiwawa_runtime.command.options import options_of
     from chiwawa_runtime.errors import Trap
-    from chiwawa_runtime.main import execute
-    from chiwawa_runtime.options import options_of
 
     options = options_of(parsed, rest)
     source = load_runnable(parsed.file)
@@ -251,7 +251,7 @@ def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 def say_where(asked: str | None, file: str) -> None:
     """Where the user has not said where to write, say it."""
     from chiwawa.inputs import STANDARD
-    from chiwawa_runtime.reporting import say
+    from chiwawa_runtime.command.reporting import say
 
     if asked is None and file != STANDARD:
         say(f"written to {file}")
@@ -276,8 +276,8 @@ def progress_bar(size: int) -> Iterator[Progress | None]:
 
 def validate(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.inputs import load_module, shown
+    from chiwawa_runtime.command.reporting import reported
     from chiwawa_runtime.names import printable
-    from chiwawa_runtime.reporting import reported
 
     once(parsed.files)
 
@@ -381,7 +381,7 @@ def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 def debug(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.debug import debug
     from chiwawa.inputs import STANDARD, load_either
-    from chiwawa_runtime.options import UsageError, options_of
+    from chiwawa_runtime.command.options import UsageError, options_of
 
     if parsed.file == STANDARD:
         raise UsageError("debug reads its commands from standard input: give it a file")

@@ -1,6 +1,6 @@
 """What runs a program with everything that there is, on either path.
 
-It is the ``Runner`` that ``chiwawa run`` and the debugger bring to ``chiwawa_runtime.main``.
+It is the ``Runner`` that ``chiwawa run`` and the debugger bring to the runtime's command.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 class Toolchain:
-    """A ``chiwawa_runtime.main.Runner``. ``equip`` gives the instruments of each run that is made.
-    Where ``canonical_nans`` is given, every run has it so, also one that is restored; otherwise it
+    """A ``Runner`` (see ``command.main``). ``equip`` gives the instruments of each run that is
+    made. Where ``canonical_nans`` is given, every run has it so, also one that is restored; otherwise it
     is as the file was compiled, and as the checkpoint says."""
 
     def __init__(

@@ -38,6 +38,7 @@ from chiwawa.wat.script import (
     Unread,
     parse_script,
 )
+from chiwawa_runtime.command.reporting import single_line
 from chiwawa_runtime.engine.instance import Importable, Instance
 from chiwawa_runtime.errors import (
     BadInput,
@@ -48,7 +49,6 @@ from chiwawa_runtime.errors import (
     Trap,
     UnlinkableError,
 )
-from chiwawa_runtime.reporting import single_line
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import (

@@ -19,6 +19,8 @@ from chiwawa.debug.history import History, Moment
 from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
+from chiwawa_runtime.command.main import Runner, revived, started
+from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.engine.instance import Instance, RawFrame
 from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import (
@@ -29,8 +31,6 @@ from chiwawa_runtime.errors import (
     Trap,
     WasiExit,
 )
-from chiwawa_runtime.main import Runner, revived, started
-from chiwawa_runtime.options import Options
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
 from chiwawa_runtime.state.snapshot import Snapshot

@@ -22,10 +22,10 @@ from chiwawa.instrument import Instruments
 from chiwawa.module import Module
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime import checkpoint
+from chiwawa_runtime.command.options import Options, UsageError
+from chiwawa_runtime.command.reporting import single_line
 from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.options import Options, UsageError
-from chiwawa_runtime.reporting import single_line
 from chiwawa_runtime.state.types import ValType
 
 _SHORT = {

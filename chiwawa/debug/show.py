@@ -9,11 +9,11 @@ from chiwawa.debug.machine import End, Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import Change
 from chiwawa.inspect import called, shortened
+from chiwawa_runtime.command.main import results_text
+from chiwawa_runtime.command.reporting import single_line, trap_lines
 from chiwawa_runtime.engine.instance import RawFrame
 from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
-from chiwawa_runtime.main import results_text
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.reporting import single_line, trap_lines
 from chiwawa_runtime.run.capture import References
 from chiwawa_runtime.state.reserve import Raw
 from chiwawa_runtime.state.types import ValType

@@ -19,10 +19,10 @@ from chiwawa.instrument.stacks import collapsed, speedscope
 from chiwawa.instrument.tables import MONITORS, table
 from chiwawa.instrument.trace import EVENTS, RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
+from chiwawa_runtime.command.main import check_place
+from chiwawa_runtime.command.options import Look
+from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.main import check_place
-from chiwawa_runtime.options import Look
-from chiwawa_runtime.reporting import say
 
 
 @contextlib.contextmanager

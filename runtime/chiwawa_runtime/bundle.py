@@ -214,6 +214,6 @@ def bundle(
 
 def run_file(file: Bundle) -> None:
     """``python FILE …``: the program, as ``chiwawa run FILE …`` runs it."""
-    from chiwawa_runtime.main import main
+    from chiwawa_runtime.command.main import main
 
     sys.exit(main(file, sys.argv[1:]))

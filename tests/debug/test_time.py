@@ -19,7 +19,7 @@ from chiwawa.debug.session import Session
 from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument import Instruments
 from chiwawa.toolchain import Toolchain
-from chiwawa_runtime.options import Parser, add_options, options_of
+from chiwawa_runtime.command.options import Parser, add_options, options_of
 from tests.cli.running import ROOT
 
 SAMPLES = {s["name"]: s for s in json.loads((ROOT / "samples" / "samples.json").read_text())}

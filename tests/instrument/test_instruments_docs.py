@@ -13,7 +13,7 @@ import pytest
 from chiwawa.cli import main
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.instrument.trace import EVENTS, RESOURCES
-from chiwawa_runtime.options import Parser, add_options
+from chiwawa_runtime.command.options import Parser, add_options
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "instruments.md").read_text("utf-8")

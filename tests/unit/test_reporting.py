@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from chiwawa_runtime import reporting
+from chiwawa_runtime.command import reporting
+from chiwawa_runtime.command.reporting import LONGEST, MARGIN, reported, single_line
 from chiwawa_runtime.errors import BadInput, Location, MalformedError, Trap, WasiExit
-from chiwawa_runtime.reporting import LONGEST, MARGIN, reported, single_line
 
 #: A megabyte, of characters that take one place, and of such as are spelled out.
 LONG = ["x" * (1 << 20), "\x1b" * (1 << 20), "\U000e0001" * (1 << 20)]

@@ -15,6 +15,15 @@ from typing import Any, Protocol
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.bundle import Bundle
+from chiwawa_runtime.command.options import (
+    Options,
+    Parser,
+    UsageError,
+    add_options,
+    options_of,
+    split,
+)
+from chiwawa_runtime.command.reporting import reported, say
 from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import (
@@ -26,18 +35,16 @@ from chiwawa_runtime.errors import (
     UnsupportedError,
     WasiExit,
 )
-from chiwawa_runtime.options import Options, Parser, UsageError, add_options, options_of, split
-from chiwawa_runtime.reporting import reported, say
 from chiwawa_runtime.run import capture, driver
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_TIMER, ENDINGS, TRIGGER, Signals, Watcher
-from chiwawa_runtime.standard_streams import occupy
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import FuncIdx, Snapshot
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.values import format_value
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
+from chiwawa_runtime.wasi.standard_streams import occupy
 
 #: Of many names, so many are listed.
 FIRST = 20

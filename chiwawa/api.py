@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from chiwawa import aot
 from chiwawa.files import replacing
 from chiwawa.interp import InterpreterEngine
-from chiwawa.lower import Spaces
+from chiwawa.lower.lowered import Spaces
 from chiwawa.module import Module
 from chiwawa.program import program_of
 from chiwawa.source import load_bytes

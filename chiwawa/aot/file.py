@@ -18,9 +18,9 @@ from chiwawa.aot.emit import Writer
 from chiwawa.aot.function import Translated, translate_function
 from chiwawa.aot.options import Options
 from chiwawa.collector import uncollected
-from chiwawa.lower import Spaces, recursive_functions
+from chiwawa.lower.lowered import Spaces, recursive_functions
+from chiwawa.lower.points import points_of
 from chiwawa.module import Module, TypeUse
-from chiwawa.points import points_of
 from chiwawa_runtime.engine.generated import BUILTINS
 from chiwawa_runtime.state.program import LETTER_OF
 from chiwawa_runtime.state.stacks import FEW, Stack
@@ -52,7 +52,7 @@ from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits, inf
 
 
 def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
-    """The functions that have a safepoint: those with a loop or a call (see ``chiwawa.lower``)."""
+    """The functions that have a safepoint: those with a loop or a call (see ``chiwawa.lower.lowered``)."""
     result = set()
     for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs):
         summary = func.summary

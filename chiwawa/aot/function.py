@@ -17,8 +17,8 @@ from chiwawa.aot.options import Options
 from chiwawa.aot.statements import located
 from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import build
-from chiwawa.lower import Lowered, lower
-from chiwawa.sites import Plan, Sites
+from chiwawa.lower.lowered import Lowered, lower
+from chiwawa.lower.sites import Plan, Sites
 from chiwawa_runtime.engine.segments import SEGMENT
 from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 

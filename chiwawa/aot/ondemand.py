@@ -15,9 +15,9 @@ from chiwawa.aot.emit import Writer
 from chiwawa.aot.file import options_for
 from chiwawa.aot.function import Translated, translate_function
 from chiwawa.aot.options import Options
+from chiwawa.lower.points import points_of
+from chiwawa.lower.sites import Plan
 from chiwawa.module import Module
-from chiwawa.points import points_of
-from chiwawa.sites import Plan
 from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.state.program import Points, Program

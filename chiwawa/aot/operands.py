@@ -14,7 +14,7 @@ from collections.abc import Callable
 from chiwawa.aot import fold
 from chiwawa.aot.fold import Node, const, name
 from chiwawa.aot.usage import high
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.stacks import popped
 

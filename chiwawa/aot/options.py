@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chiwawa.lower import Spaces
+from chiwawa.lower.lowered import Spaces
 
 
 @dataclass(slots=True)

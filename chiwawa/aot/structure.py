@@ -53,7 +53,7 @@ from chiwawa.aot.statements import (
     result_statement,
     set_pc,
 )
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 
 #: Nested loops and indents that Python takes, less what the function itself needs.

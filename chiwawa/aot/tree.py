@@ -31,10 +31,10 @@ from chiwawa.aot.items import (
 from chiwawa.aot.operands import FEW, MOST_PENDING, Operand, Operands
 from chiwawa.aot.options import Options
 from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.sites import Sites
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
-from chiwawa.sites import Sites
 from chiwawa.validate import Label
 from chiwawa_runtime.engine.segments import weight
 
@@ -454,7 +454,7 @@ class _Builder:
         self.operands.spill_below(len(self.operands.stack) - count)
 
     def depth(self, crossing: bool) -> Node:
-        """The depth that a callee starts at (see ``chiwawa.lower.recursive_functions``), once its
+        """The depth that a callee starts at (see ``chiwawa.lower.lowered.recursive_functions``), once its
         arguments have been taken from the stack."""
         deeper = int(crossing)
         if self.lowered.index in self.options.recursive:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from chiwawa.instrument.blocks import partition
 from chiwawa.instrument.observed import Node, Observed, Place
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.sites import Site
 from chiwawa.module import MemArg, Module
-from chiwawa.sites import Site
 from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.errors import Exhaustion, Trap
 from chiwawa_runtime.state.memory import Memory

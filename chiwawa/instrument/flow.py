@@ -18,7 +18,7 @@ from chiwawa.instrument.listing import (
     row_labels,
 )
 from chiwawa.instrument.observed import Observed
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
 from chiwawa.module import BrTable
 from chiwawa.validate import Label
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from chiwawa.instrument.cells import clipped
 from chiwawa.instrument.observed import Observed
-from chiwawa.lower import Lowered, Spaces, lower
+from chiwawa.lower.lowered import Lowered, Spaces, lower
 from chiwawa.module import Expr, Instr, Module
 from chiwawa.wat import format_instr
 

@@ -14,10 +14,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from chiwawa.instrument.listing import function_labels
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.sites import Site
 from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
-from chiwawa.sites import Site
 from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.errors import BadInput, HostError, Interrupted, Trap
 from chiwawa_runtime.state.memory import Memory, octets

@@ -15,9 +15,9 @@ from chiwawa.instrument.probes import NOTHING, Action, Match, Probe, Probes
 from chiwawa.instrument.saved import decode, encode
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.instrument.trace import Tracer
-from chiwawa.lower import Lowered, Spaces, lower
+from chiwawa.lower.lowered import Lowered, Spaces, lower
+from chiwawa.lower.sites import Site, Sites, state_names, variables
 from chiwawa.module import Module
-from chiwawa.sites import Site, Sites, state_names, variables
 from chiwawa_runtime.engine.instance import Instance, RawFrame
 from chiwawa_runtime.engine.observer import REFIT
 from chiwawa_runtime.errors import BadInput, Trap
@@ -60,7 +60,7 @@ class Instruments:
     # What is to run.
 
     def plan(self, lowered: Lowered) -> Sites | None:
-        """What is to run in a function (see ``chiwawa.sites``)."""
+        """What is to run in a function (see ``chiwawa.lower.sites``)."""
         at: dict[int, list[Site]] = {}
         if self.counters.kinds:
             for position, site in self.counters.sites(lowered):

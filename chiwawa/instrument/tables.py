@@ -19,7 +19,7 @@ from chiwawa.instrument.listing import (
     row_labels,
 )
 from chiwawa.instrument.observed import Node, Observed
-from chiwawa.lower import Spaces, lower
+from chiwawa.lower.lowered import Spaces, lower
 from chiwawa.opcodes import Op
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.types import PAGE

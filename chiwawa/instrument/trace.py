@@ -21,10 +21,10 @@ from typing import Any, Protocol
 from chiwawa.instrument.blocks import partition
 from chiwawa.instrument.cells import clipped
 from chiwawa.instrument.many import Texts
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.sites import Site
 from chiwawa.module import Instr, MemArg, Module
 from chiwawa.opcodes import GROUPS, groups_of
-from chiwawa.sites import Site
 from chiwawa.wat import format_instr
 from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.names import printable

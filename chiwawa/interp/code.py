@@ -11,7 +11,7 @@ from typing import Any
 
 from chiwawa.interp.handlers import Handler, handler
 from chiwawa.interp.watches import Watches
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.engine.segments import weight

@@ -25,9 +25,9 @@ from chiwawa.interp.code import (
     prepare,
 )
 from chiwawa.interp.watches import WATCHES, Watches
-from chiwawa.lower import Lowered, Spaces, lower, recursive_functions
-from chiwawa.points import points_of
-from chiwawa.sites import Plan
+from chiwawa.lower.lowered import Lowered, Spaces, lower, recursive_functions
+from chiwawa.lower.points import points_of
+from chiwawa.lower.sites import Plan
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import (
     SEVERAL,
@@ -75,7 +75,7 @@ class InterpreterEngine:
         plan: Plan | None = None,
         names: Mapping[str, Any] | None = None,
     ) -> None:
-        """``plan`` and ``names`` are instruments' (see ``chiwawa.sites``)."""
+        """``plan`` and ``names`` are instruments' (see ``chiwawa.lower.sites``)."""
         self.spaces = spaces
         self.plan = plan
         self.names = names or {}

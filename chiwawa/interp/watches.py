@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chiwawa.interp.handlers import Handler
-from chiwawa.lower import Lowered
-from chiwawa.sites import Site, Sites, state_names, variables
+from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.sites import Site, Sites, state_names, variables
 from chiwawa_runtime.engine.instance import Instance
 
 #: The file that the handlers come from, as tracebacks say it: none of an instruction's.

@@ -14,7 +14,7 @@ from chiwawa.instrument.flow import blocks_of
 from chiwawa.instrument.listing import function_labels
 from chiwawa.instrument.observed import Observed
 from chiwawa.instrument.tables import MONITORS, table
-from chiwawa.lower import Spaces, lower
+from chiwawa.lower.lowered import Spaces, lower
 from chiwawa.source import load
 from chiwawa_runtime.errors import BadInput
 

@@ -70,7 +70,7 @@ class GeneratedEngine:
     function_type: type[Function] = Function
 
     def __init__(self, bundle: Bundle, names: Mapping[str, Any] | None = None) -> None:
-        """``names`` are what the sites of instruments name (see ``chiwawa.sites``)."""
+        """``names`` are what the sites of instruments name (see ``chiwawa.lower.sites``)."""
         self.bundle = bundle
         self.granularity = bundle.granularity
         self.canonical_nans = bundle.canonical_nans

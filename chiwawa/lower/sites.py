@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chiwawa.lower import Lowered
+from chiwawa.lower.lowered import Lowered
 from chiwawa_runtime.engine.instance import Instance
 
 _VARIABLE = re.compile(r"\b([sl])([0-9]+)\b")

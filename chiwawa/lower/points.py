@@ -3,7 +3,7 @@ offset."""
 
 from __future__ import annotations
 
-from chiwawa.lower import Lowered, Spaces
+from chiwawa.lower.lowered import Lowered, Spaces
 from chiwawa_runtime.state.program import CallPoint, Points
 
 

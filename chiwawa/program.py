@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from chiwawa.aot.constants import constant, reference
 from chiwawa.lower.lowered import Spaces, recursive_functions
+from chiwawa.meanings.constants import constant, reference
 from chiwawa.module import Expr, Module, TypeUse
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program

@@ -6,7 +6,7 @@ import ast
 
 import astor.code_gen
 
-from chiwawa.aot.expressions import text
+from chiwawa.meanings.expressions import text
 
 
 class Writer(astor.code_gen.SourceGenerator):  # type: ignore[misc]

@@ -13,13 +13,13 @@ import zlib
 from collections.abc import Callable
 from typing import TextIO
 
-from chiwawa.aot.constants import constant, reference
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.function import Translated, translate_function
 from chiwawa.aot.options import Options
 from chiwawa.collector import uncollected
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.lower.points import points_of
+from chiwawa.meanings.constants import constant, reference
 from chiwawa.module import Module, TypeUse
 from chiwawa_runtime.engine.generated import BUILTINS
 from chiwawa_runtime.state.program import LETTER_OF

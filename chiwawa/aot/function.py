@@ -10,15 +10,15 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from chiwawa.aot import fold
 from chiwawa.aot.emit import Writer
-from chiwawa.aot.fold import const, name
 from chiwawa.aot.options import Options
 from chiwawa.aot.statements import located
 from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import build
 from chiwawa.lower.lowered import Lowered, lower
 from chiwawa.lower.sites import Plan, Sites
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import const, name
 from chiwawa_runtime.engine.segments import SEGMENT
 from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
-from chiwawa.aot.fold import Node
+from chiwawa.meanings.fold import Node
 from chiwawa.validate import Label
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from chiwawa.aot import fold
-from chiwawa.aot.fold import Node, const, name
-from chiwawa.aot.usage import high
 from chiwawa.lower.lowered import Lowered
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, name
+from chiwawa.meanings.rows import high
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.stacks import popped
 

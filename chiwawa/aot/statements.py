@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from chiwawa.aot import fold
-from chiwawa.aot.fold import Node, const, name
 from chiwawa.aot.items import Call
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, name
 
 #: Guards in a row that are tested one by one.
 ROW = 6

@@ -25,8 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from chiwawa.aot import fold
-from chiwawa.aot.fold import Node, const, name
 from chiwawa.aot.items import (
     Block,
     Br,
@@ -54,6 +52,8 @@ from chiwawa.aot.statements import (
     set_pc,
 )
 from chiwawa.lower.lowered import Lowered
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, name
 from chiwawa.validate import Label
 
 #: Nested loops and indents that Python takes, less what the function itself needs.

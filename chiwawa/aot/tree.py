@@ -14,8 +14,6 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from chiwawa.aot import fold
-from chiwawa.aot.fold import Node, const, is_atom, is_const, name
 from chiwawa.aot.items import (
     Block,
     Br,
@@ -30,9 +28,11 @@ from chiwawa.aot.items import (
 )
 from chiwawa.aot.operands import FEW, MOST_PENDING, Operand, Operands
 from chiwawa.aot.options import Options
-from chiwawa.aot.usage import NO_IMMEDIATES, environment, high, usage
 from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Sites
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, is_atom, is_const, name
+from chiwawa.meanings.rows import NO_IMMEDIATES, environment, high, usage
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 from chiwawa.validate import Label

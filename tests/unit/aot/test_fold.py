@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chiwawa.aot import fold
-from chiwawa.aot.expressions import text
-from chiwawa.aot.usage import high, usage
+from chiwawa.meanings import fold
+from chiwawa.meanings.expressions import text
+from chiwawa.meanings.rows import high, usage
 from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.types import I32, I64, NumType, ValType

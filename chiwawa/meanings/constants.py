@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chiwawa.aot import fold
-from chiwawa.aot.expressions import text
-from chiwawa.aot.fold import Node, const, name
-from chiwawa.aot.usage import environment
+from chiwawa.meanings import fold
+from chiwawa.meanings.expressions import text
+from chiwawa.meanings.fold import Node, const, name
+from chiwawa.meanings.rows import environment
 from chiwawa.module import Expr
 
 

@@ -7,8 +7,8 @@ import ast
 from dataclasses import dataclass
 from functools import cache
 
-from chiwawa.aot import fold
-from chiwawa.aot.fold import Node, const, name
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, name
 from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits

@@ -2,7 +2,7 @@
 
 import sys
 
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

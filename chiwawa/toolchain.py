@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 class Toolchain:
     """A ``Runner`` (see ``command.main``). ``equip`` gives the instruments of each run that is
-    made. Where ``canonical_nans`` is given, every run has it so, also one that is restored; otherwise it
-    is as the file was compiled, and as the checkpoint says."""
+    made. Where ``canonical_nans`` is given, every run has it so, also one that is restored;
+    otherwise it is as the file was compiled, and as the checkpoint says."""
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits, inf
 
 
 def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
-    """The functions that have a safepoint: those with a loop or a call (see ``chiwawa.lower.lowered``)."""
+    """The functions that have a safepoint: those with a loop or a call (see ``lower.lowered``)."""
     result = set()
     for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs):
         summary = func.summary

@@ -454,8 +454,8 @@ class _Builder:
         self.operands.spill_below(len(self.operands.stack) - count)
 
     def depth(self, crossing: bool) -> Node:
-        """The depth that a callee starts at (see ``chiwawa.lower.lowered.recursive_functions``), once its
-        arguments have been taken from the stack."""
+        """The depth that a callee starts at (see ``recursive_functions``), once its arguments
+        have been taken from the stack."""
         deeper = int(crossing)
         if self.lowered.index in self.options.recursive:
             deeper = weight(len(self.lowered.locals) + len(self.operands.stack))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 from tests.cli.running import ECHO, PROGRAM, Cli, Outcome, Programs, programs
 
 

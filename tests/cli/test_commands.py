@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import chiwawa
-from chiwawa import cli as command_line
+from chiwawa.commands import cli as command_line
 from tests.cli.running import ROOT, Cli, Outcome, Programs, one_line, python
 
 SCRIPT = """
@@ -48,7 +48,7 @@ def test_the_module_is_a_program(program: Programs, tmp_path: Path) -> None:
 
 def test_the_command_line_is_quick_to_import(tmp_path: Path) -> None:
     heavy = ("lark", "astor", "dill", "tqdm", "chiwawa.api", "chiwawa.opcodes", "chiwawa_runtime")
-    check = f"import sys, chiwawa.cli; print([m for m in {heavy} if m in sys.modules])"
+    check = f"import sys, chiwawa.commands.cli; print([m for m in {heavy} if m in sys.modules])"
     assert python(tmp_path, "-c", check).out == "[]\n"
 
 
@@ -62,7 +62,7 @@ def test_every_public_name_is_there() -> None:
 
 def test_the_script_is_the_command_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["scripts"] == {"chiwawa": "chiwawa.cli:main"}
+    assert project["project"]["scripts"] == {"chiwawa": "chiwawa.commands.cli:main"}
 
 
 # compile.

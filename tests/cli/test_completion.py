@@ -56,7 +56,8 @@ def test_files_are_completed(tmp_path: Path) -> None:
 
 def test_without_argcomplete_a_question_is_not_answered(tmp_path: Path) -> None:
     hide = (
-        "import sys; sys.modules['argcomplete'] = None; from chiwawa.cli import main; main(['-V'])"
+        "import sys; sys.modules['argcomplete'] = None; "
+        "from chiwawa.commands.cli import main; main(['-V'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", hide],

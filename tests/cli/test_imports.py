@@ -14,7 +14,7 @@ TRAP = ("--invoke", "divide", "--params", "I32(1)")
 
 LOADED = """
 import sys
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 main(sys.argv[1:])
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """

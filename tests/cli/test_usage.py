@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chiwawa import cli as command_line
+from chiwawa.commands import cli as command_line
 from chiwawa_runtime import checkpoint
 from tests.cli.running import Cli, Outcome, Programs, environment, one_line, python
 

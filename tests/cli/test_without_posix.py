@@ -52,7 +52,7 @@ def stack_size(size=0):
 threading.stack_size = stack_size
 for name in ("fcntl", "termios", "resource", "pwd", "grp", "readline"):
     sys.modules[name] = None
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 from tests.debug.scripts import DEMO, Debug, Outcome
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.instrument.trace import EVENTS, RESOURCES
 from chiwawa_runtime.command.options import Parser, add_options

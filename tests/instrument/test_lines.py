@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import chiwawa
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 from chiwawa.instrument.lines import source_lines, with_sources
 from chiwawa.module import Custom, Module
 from chiwawa.source import load, load_bytes

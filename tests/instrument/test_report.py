@@ -14,7 +14,7 @@ import pytest
 from browsing import FLAGS, Document, show
 
 from chiwawa.api import start
-from chiwawa.cli import main
+from chiwawa.commands.cli import main
 from chiwawa.instrument import Instruments
 from chiwawa.instrument.document import document as document_of
 from chiwawa.instrument.tables import MONITORS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chiwawa import api
-from chiwawa.diff import compare
+from chiwawa.commands.diff import compare
 from chiwawa.inspect import describe
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
@@ -284,7 +284,7 @@ MEASURED = """
 import resource, sys
 sys.path[:0] = sys.argv[1:]
 from chiwawa import api
-from chiwawa.diff import compare
+from chiwawa.commands.diff import compare
 from chiwawa.inspect import describe
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from chiwawa.binary import decode, encode
+from chiwawa.commands.wast import ExecutionPath, Failure, Report, run_script
 from chiwawa.module import Module, Names
-from chiwawa.wast import ExecutionPath, Failure, Report, run_script
 from chiwawa.wat import parse_module, parse_script, print_module
 from chiwawa.wat.script import AssertRefused, AssertTrap, DefineModule, ModuleSource
 from chiwawa_runtime.errors import BadInput

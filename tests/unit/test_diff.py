@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chiwawa.diff import GAP, MOST_RANGES, compare, differing_ranges, render
+from chiwawa.commands.diff import GAP, MOST_RANGES, compare, differing_ranges, render
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage

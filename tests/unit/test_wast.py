@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chiwawa.wast import ExecutionPath, Report, format_report, run_commands, run_script
+from chiwawa.commands.wast import ExecutionPath, Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
 
 MODULE = r"""

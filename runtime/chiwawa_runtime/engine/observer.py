@@ -1,8 +1,8 @@
 """What a run tells of itself to instruments, where there are any.
 
 A run knows no more of them than this. They look at boundaries by code of their own that is in the
-program (see ``chiwawa.lower.sites``); here is what no boundary shows: a call that was taken back, a trap,
-frames that came from elsewhere.
+program (see ``chiwawa.lower.sites``); here is what no boundary shows: a call that was taken back, a
+trap, frames that came from elsewhere.
 """
 
 from __future__ import annotations

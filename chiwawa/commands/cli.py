@@ -197,7 +197,7 @@ def help_(parser: Parser, verbs: Mapping[str, Parser], verb: str | None) -> int:
 
 
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.inputs import load_runnable, shown
+    from chiwawa.commands.inputs import load_runnable, shown
     from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.command.main import execute
     from chiwawa_runtime.command.options import options_of
@@ -225,7 +225,7 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.api import compile_file
-    from chiwawa.inputs import (
+    from chiwawa.commands.inputs import (
         STANDARD,
         default_output,
         load_program,
@@ -250,7 +250,7 @@ def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def say_where(asked: str | None, file: str) -> None:
     """Where the user has not said where to write, say it."""
-    from chiwawa.inputs import STANDARD
+    from chiwawa.commands.inputs import STANDARD
     from chiwawa_runtime.command.reporting import say
 
     if asked is None and file != STANDARD:
@@ -275,7 +275,7 @@ def progress_bar(size: int) -> Iterator[Progress | None]:
 
 
 def validate(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.inputs import load_module, shown
+    from chiwawa.commands.inputs import load_module, shown
     from chiwawa_runtime.command.reporting import reported
     from chiwawa_runtime.names import printable
 
@@ -290,7 +290,7 @@ def validate(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def wat2wasm(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.inputs import default_output, load_module, write_binary
+    from chiwawa.commands.inputs import default_output, load_module, write_binary
 
     out = parsed.output or default_output(parsed.file, ".wasm")
     write_binary(out, load_module(parsed.file).binary)
@@ -299,7 +299,7 @@ def wat2wasm(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def wasm2wat(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.inputs import STANDARD, load_module, write_text
+    from chiwawa.commands.inputs import STANDARD, load_module, write_text
     from chiwawa.wat import print_module
 
     write_text(parsed.output or STANDARD, print_module(load_module(parsed.file)))
@@ -310,8 +310,8 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import dataclasses
     import json
 
-    from chiwawa.inputs import naming, refuse_module
-    from chiwawa.wast import format_report, run_script
+    from chiwawa.commands.inputs import naming, refuse_module
+    from chiwawa.commands.wast import format_report, run_script
 
     failed = 0
     reports = []
@@ -335,7 +335,7 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import json
 
-    from chiwawa.inputs import checkpoint_bytes, load_either, naming
+    from chiwawa.commands.inputs import checkpoint_bytes, load_either, naming
     from chiwawa.inspect import describe, render
     from chiwawa_runtime import checkpoint
 
@@ -354,8 +354,8 @@ def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 def diff(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import json
 
-    from chiwawa.diff import compare, render
-    from chiwawa.inputs import load_checkpoint, load_either
+    from chiwawa.commands.diff import compare, render
+    from chiwawa.commands.inputs import load_checkpoint, load_either
 
     once([parsed.a, parsed.b, parsed.module])
     module = None if parsed.module is None else load_either(parsed.module)
@@ -368,7 +368,7 @@ def diff(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.inputs import STANDARD, content, naming, write_text
+    from chiwawa.commands.inputs import STANDARD, content, naming, write_text
     from chiwawa.report import page, read
 
     data = content(parsed.run)
@@ -379,8 +379,8 @@ def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def debug(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.commands.inputs import STANDARD, load_either
     from chiwawa.debug import debug
-    from chiwawa.inputs import STANDARD, load_either
     from chiwawa_runtime.command.options import UsageError, options_of
 
     if parsed.file == STANDARD:
@@ -389,6 +389,6 @@ def debug(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def demo(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.demo import show
+    from chiwawa.commands.demo import show
 
     return show()

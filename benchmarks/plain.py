@@ -14,7 +14,7 @@ from typing import Any
 
 from chiwawa.aot import translate
 from chiwawa.module import Module
-from chiwawa_runtime.bundle import Bundle
+from chiwawa_runtime.engine.translation import Bundle
 
 #: The parameters that only being stoppable needs.
 OWN = {"depth", "resume"}

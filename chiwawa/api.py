@@ -22,10 +22,10 @@ from chiwawa.module import Module
 from chiwawa.program import program_of
 from chiwawa.source import load_bytes
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.engine import deferred
 from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.instance import Engine, Imports, Instance
+from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run import driver as runtime
 from chiwawa_runtime.run.driver import Run

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from chiwawa import api
 from chiwawa.api import Runnable
 from chiwawa.program import program_of
-from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot

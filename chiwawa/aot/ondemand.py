@@ -18,8 +18,8 @@ from chiwawa.aot.options import Options
 from chiwawa.lower.points import points_of
 from chiwawa.lower.sites import Plan
 from chiwawa.module import Module
-from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.engine.translation import Bundle, Code
 from chiwawa_runtime.state.program import Points, Program
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from chiwawa import api
 from chiwawa.module import Module
-from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.engine.instance import Imports, Instance
+from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import CheckpointError, ChiwawaError, HostError, Trap, WasiExit
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits

@@ -11,7 +11,7 @@ from harness import Call, again, both, compare_bytes, cross, ended, same, spread
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa.source import load
-from chiwawa_runtime.bundle import Bundle
+from chiwawa_runtime.engine.translation import Bundle
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 CALLS = [

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.bundle import Bundle
 from chiwawa_runtime.command.options import (
     Options,
     Parser,
@@ -26,6 +25,7 @@ from chiwawa_runtime.command.options import (
 from chiwawa_runtime.command.reporting import reported, say
 from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import (
     BadInput,
     CheckpointError,

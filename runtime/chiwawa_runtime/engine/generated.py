@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
-from chiwawa_runtime.bundle import Bundle, Code
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.engine.instance import SEVERAL, Instance, RawFrame, indirect_target
 from chiwawa_runtime.engine.segments import (
@@ -31,6 +30,7 @@ from chiwawa_runtime.engine.segments import (
     rise,
     waiting,
 )
+from chiwawa_runtime.engine.translation import Bundle, Code
 from chiwawa_runtime.engine.traps import GENERATED, trap_of
 from chiwawa_runtime.errors import (
     BadInput,

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from chiwawa.instrument import Tracing as Tracing
     from chiwawa.module import Module as Module
     from chiwawa.source import load as load
-    from chiwawa_runtime.engine.instance import Instance as Instance
     from chiwawa_runtime.errors import BadInput as BadInput
     from chiwawa_runtime.errors import CheckpointError as CheckpointError
     from chiwawa_runtime.errors import ChiwawaError as ChiwawaError
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
     from chiwawa_runtime.errors import WasiExit as WasiExit
+    from chiwawa_runtime.run.driver import Instance as Instance
     from chiwawa_runtime.run.driver import Run as Run
     from chiwawa_runtime.state.globals import Global as Global
     from chiwawa_runtime.state.memory import Memory as Memory
@@ -72,7 +72,7 @@ _HOME = {
     "Global": "chiwawa_runtime.state.globals",
     "HostError": "chiwawa_runtime.errors",
     "HostFunction": "chiwawa_runtime.state.store",
-    "Instance": "chiwawa_runtime.engine.instance",
+    "Instance": "chiwawa_runtime.run.driver",
     "Interrupted": "chiwawa_runtime.errors",
     "InvalidError": "chiwawa_runtime.errors",
     "MalformedError": "chiwawa_runtime.errors",

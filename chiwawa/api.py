@@ -23,12 +23,13 @@ from chiwawa.program import program_of
 from chiwawa.source import load_bytes
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine import deferred
+from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.generated import GeneratedEngine
-from chiwawa_runtime.engine.instance import Engine, Imports, Instance
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.run import driver as runtime
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run import starting
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -219,7 +220,7 @@ def instantiate(
     generated file was compiled. ``instruments`` trace and count what it does.
     """
     program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
-    instance = runtime.instantiate(program, imports or {}, engine, instruments, wasi=wasi)
+    instance = starting.instantiate(program, imports or {}, engine, instruments, wasi=wasi)
     equippable(source, instance)
     return instance
 
@@ -249,7 +250,7 @@ def start(
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
     """
     program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
-    run = runtime.start(
+    run = starting.start(
         program,
         imports or {},
         engine,
@@ -293,7 +294,7 @@ def restore(
     if canonical_nans is None:
         canonical_nans = snapshot.canonical_nans
     given = imports or {}
-    carry = runtime.carried_state(snapshot, trust_host_state)
+    carry = starting.carried_state(snapshot, trust_host_state)
     asked: list[str] = []
     if instruments is not None:
         instruments.load(snapshot.monitors)
@@ -318,7 +319,7 @@ def restore(
         snapshot = replace(run.snapshot(), monitors=snapshot.monitors, wasi=snapshot.wasi)
         max_memory = sys.maxsize
     program, engine = engine_for(source, path, granularity, instruments, canonical_nans)
-    run = runtime.restore(
+    run = starting.restore(
         program,
         snapshot,
         given,
@@ -348,7 +349,7 @@ def to_safepoint(
     """The run of ``snapshot``, taken on by the interpreter to the next safepoint of
     ``granularity``, or to its end: generated code can be entered nowhere else."""
     program, engine = engine_for(source, "interp", granularity, instruments, canonical_nans)
-    run = runtime.restore(
+    run = starting.restore(
         program,
         snapshot,
         imports,

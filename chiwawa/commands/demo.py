@@ -119,7 +119,7 @@ def show() -> int:
 
 
 def told(folder: Folder) -> None:
-    source = resources.files("chiwawa").joinpath(MODULE).read_text(encoding="utf-8")
+    source = resources.files("chiwawa.commands").joinpath(MODULE).read_text(encoding="utf-8")
     (folder.path / MODULE).write_text(source, encoding="utf-8")
     say("A WebAssembly program counts the ways to place eleven queens. Compile it to Python:")
     command = chiwawa("compile", MODULE, "-o", TRANSLATED)

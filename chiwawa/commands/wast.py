@@ -39,7 +39,7 @@ from chiwawa.wat.script import (
     parse_script,
 )
 from chiwawa_runtime.command.reporting import single_line
-from chiwawa_runtime.engine.instance import Importable, Instance
+from chiwawa_runtime.engine.instance import Importable
 from chiwawa_runtime.errors import (
     BadInput,
     ChiwawaError,
@@ -49,6 +49,7 @@ from chiwawa_runtime.errors import (
     Trap,
     UnlinkableError,
 )
+from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import (

@@ -21,7 +21,7 @@ from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.main import Runner, revived, started
 from chiwawa_runtime.command.options import Options
-from chiwawa_runtime.engine.instance import Instance, RawFrame
+from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import (
     BadInput,
@@ -31,7 +31,7 @@ from chiwawa_runtime.errors import (
     Trap,
     WasiExit,
 )
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.wasi import Wasi

@@ -12,7 +12,7 @@ from chiwawa.debug.code import Code, Place
 from chiwawa.debug.history import Moment
 from chiwawa.debug.machine import END, INTERRUPT, TARGET, End, Machine
 from chiwawa.debug.stops import Breakpoint, Change, LocalWatch, Watch
-from chiwawa_runtime.engine.instance import RawFrame
+from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.snapshot import Snapshot
 

@@ -11,7 +11,7 @@ from chiwawa.debug.stops import Change
 from chiwawa.inspect import called, shortened
 from chiwawa_runtime.command.main import results_text
 from chiwawa_runtime.command.reporting import single_line, trap_lines
-from chiwawa_runtime.engine.instance import RawFrame
+from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.run.capture import References

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chiwawa.debug.code import Place
-from chiwawa_runtime.engine.instance import Instance, RawFrame
+from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.types import F32, F64, ValType

@@ -17,7 +17,7 @@ from chiwawa.instrument.observed import Node, Observed, Place
 from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Site
 from chiwawa.module import MemArg, Module
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import Exhaustion, Trap
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.store import Function
@@ -90,7 +90,7 @@ class Counters:
                 self.writes[index] = self.names[f"writes{index}"] = defaultdict(int)
             self.names.update(grows=self.grows, fills=self.fills, copies=self.copies)
 
-    def attach(self, instance: Instance) -> None:
+    def attach(self, instance: ModuleInstance) -> None:
         functions = list(enumerate(instance.functions))
         self.profile.known = {id(f): i for i, f in reversed(functions)}
 

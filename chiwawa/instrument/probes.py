@@ -18,7 +18,7 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Site
 from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import BadInput, HostError, Interrupted, Trap
 from chiwawa_runtime.state.memory import Memory, octets
 from chiwawa_runtime.state.store import PASSING, coerce, plain
@@ -133,7 +133,7 @@ class At:
     def __init__(
         self,
         place: Place,
-        instance: Instance,
+        instance: ModuleInstance,
         operands: list[Any],
         locals_: list[Any],
     ) -> None:
@@ -284,7 +284,7 @@ class Probes:
         self.active: tuple[Probe, ...] = ()
         self.generation = 0
         self.places: dict[tuple[int, int], Place] = {}
-        self.instance: Instance | None = None
+        self.instance: ModuleInstance | None = None
         #: The boundary that is going to be arrived at again, and the probes that fired there.
         self.fired = NOTHING
         #: Whether the run is to stop at the boundary that fires now.
@@ -301,7 +301,7 @@ class Probes:
             if export.kind == "func":
                 self.exports.setdefault(export.index, []).append(export.name)
 
-    def attach(self, instance: Instance) -> None:
+    def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
         self.fired = NOTHING
         self.activate()
@@ -411,7 +411,7 @@ class Probes:
         self.fired = (function, position), tuple(self.probes)
 
 
-def is_alone(instance: Instance) -> bool:
+def is_alone(instance: ModuleInstance) -> bool:
     """Whether no frames of other instances can be on the stack: nobody could take them up again
     where a run has been broken off in the middle."""
     functions = itertools.chain(instance.functions, *(t.raw for t in instance.tables))

@@ -18,7 +18,8 @@ from chiwawa.instrument.trace import Tracer
 from chiwawa.lower.lowered import Lowered, Spaces, lower
 from chiwawa.lower.sites import Site, Sites, state_names, variables
 from chiwawa.module import Module
-from chiwawa_runtime.engine.instance import Instance, RawFrame
+from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.observer import REFIT
 from chiwawa_runtime.errors import BadInput, Trap
 
@@ -44,7 +45,7 @@ class Instruments:
         self.counters: Counters
         self.count(frozenset(kinds))
         self.spaces = Spaces.of(module)
-        self.instance: Instance | None = None
+        self.instance: ModuleInstance | None = None
         #: Has the engine ask the plan anew; set by whoever made the engine.
         self.refitting: Callable[[], None] = lambda: None
         self.told: Trap | None = None
@@ -92,7 +93,7 @@ class Instruments:
 
     # What a run tells.
 
-    def attach(self, instance: Instance) -> None:
+    def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
         self.counters.attach(instance)
         self.probes.attach(instance)

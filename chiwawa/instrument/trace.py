@@ -26,7 +26,7 @@ from chiwawa.lower.sites import Site
 from chiwawa.module import Instr, MemArg, Module
 from chiwawa.opcodes import GROUPS, groups_of
 from chiwawa.wat import format_instr
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.snapshot import FuncIdx
@@ -97,7 +97,7 @@ class Tracer:
         self.texts = Texts(piece, self.names)
         self.names["trace_many"] = self.texts.functions
 
-    def attach(self, instance: Instance) -> None:
+    def attach(self, instance: ModuleInstance) -> None:
         functions = list(enumerate(instance.functions))
         self.functions = {id(f): FuncIdx(i) for i, f in reversed(functions)}
 

@@ -13,7 +13,7 @@ from chiwawa.interp.handlers import Handler, handler
 from chiwawa.interp.watches import Watches
 from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import weight
 from chiwawa_runtime.state.types import F32, F64, NumType, ValType
 
@@ -103,7 +103,7 @@ def zero(valtype: ValType) -> Any:
 
 def prepare(
     lowered: Lowered,
-    instance: Instance,
+    instance: ModuleInstance,
     recursive: bool,
     split: int | None = None,
     watches: Watches | None = None,
@@ -167,7 +167,7 @@ def boundaries(lowered: Lowered) -> set[int]:
 class _Filler:
     """Fills segments of one function."""
 
-    def __init__(self, code: Code, instance: Instance, watches: Watches | None) -> None:
+    def __init__(self, code: Code, instance: ModuleInstance, watches: Watches | None) -> None:
         self.code = code
         self.watches = {} if watches is None else watches.at
         self.lowered = code.lowered

@@ -15,7 +15,7 @@ from typing import Any
 
 from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op, canonical
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.traps import HANDLERS
 from chiwawa_runtime.state.numerics import NAMESPACE, f32_from_bits, f64_from_bits
 
@@ -68,7 +68,7 @@ def compile_factory(names: tuple[str, ...], body: list[str]) -> Callable[..., Ha
     return namespace["make"]  # type: ignore[no-any-return]
 
 
-def environment(instr: Instr, instance: Instance) -> dict[str, Any]:
+def environment(instr: Instr, instance: ModuleInstance) -> dict[str, Any]:
     """What the names of a meaning stand for in ``instance`` (see ``chiwawa.opcodes``)."""
     env: dict[str, Any] = {}
     for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
@@ -149,7 +149,7 @@ RULES: dict[str, Callable[[Instr], Handler]] = {
 }
 
 
-def handler(instr: Instr, instance: Instance, pushes: bool) -> Handler:
+def handler(instr: Instr, instance: ModuleInstance, pushes: bool) -> Handler:
     """The handler of ``instr``, which does not change control, in ``instance``; whether it
     ``pushes`` a result."""
     rule = RULES.get(instr.op.name)

@@ -28,14 +28,9 @@ from chiwawa.interp.watches import WATCHES, Watches
 from chiwawa.lower.lowered import Lowered, Spaces, lower, recursive_functions
 from chiwawa.lower.points import points_of
 from chiwawa.lower.sites import Plan
+from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
-from chiwawa_runtime.engine.instance import (
-    SEVERAL,
-    Activation,
-    Instance,
-    RawFrame,
-    indirect_target,
-)
+from chiwawa_runtime.engine.instance import ModuleInstance, indirect_target
 from chiwawa_runtime.engine.segments import DEEPEST, INTERRUPTED, Chain, here
 from chiwawa_runtime.engine.traps import HANDLERS, trap_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
@@ -83,13 +78,13 @@ class InterpreterEngine:
         self.granularity = "instruction" if everywhere else "safepoint"
         self.canonical_nans = canonical_nans
         self.recursive = recursive_functions(spaces)
-        self.instance: Instance
+        self.instance: ModuleInstance
         self.codes: dict[int, Code] = {}
         self.known_points: dict[int, Points] = {}
         self.generation = 0
         self.namespace: dict[str, Any] = {}
 
-    def attach(self, instance: Instance) -> None:
+    def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
         making = self.entering
         for function in instance.functions[self.spaces.imported_funcs :]:

@@ -11,7 +11,7 @@ from typing import Any
 from chiwawa.interp.handlers import Handler
 from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Site, Sites, state_names, variables
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.instance import ModuleInstance
 
 #: The file that the handlers come from, as tracebacks say it: none of an instruction's.
 WATCHES = "<chiwawa site>"
@@ -21,7 +21,7 @@ class Watches:
     """The handlers of one function. ``at`` is by position in its body."""
 
     def __init__(
-        self, lowered: Lowered, sites: Sites, instance: Instance, names: Mapping[str, Any]
+        self, lowered: Lowered, sites: Sites, instance: ModuleInstance, names: Mapping[str, Any]
     ) -> None:
         lines: list[str] = []
         count = 0

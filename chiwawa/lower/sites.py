@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chiwawa.lower.lowered import Lowered
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.engine.instance import ModuleInstance
 
 _VARIABLE = re.compile(r"\b([sl])([0-9]+)\b")
 
@@ -60,7 +60,7 @@ def variables(source: str) -> list[tuple[str, int]]:
     return sorted({(kind, int(number)) for kind, number in _VARIABLE.findall(source)})
 
 
-def state_names(instance: Instance) -> dict[str, Any]:
+def state_names(instance: ModuleInstance) -> dict[str, Any]:
     """What sites call an instance's globals, memories and tables."""
     names: dict[str, Any] = {}
     for index, memory in enumerate(instance.memories):

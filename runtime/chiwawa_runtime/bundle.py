@@ -9,7 +9,7 @@ from typing import Any
 from chiwawa_runtime.command.main import main
 from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.translation import Bundle, WrittenCode, unpack
-from chiwawa_runtime.run.driver import instantiate
+from chiwawa_runtime.run.starting import instantiate
 from chiwawa_runtime.state.program import (
     Constant,
     DataSpec,

@@ -11,8 +11,9 @@ import pytest
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.module import Module, TypeUse
 from chiwawa.source import load
-from chiwawa_runtime.engine.instance import Imports, Instance
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Interrupted, Trap
+from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, I64, FuncType
 from tests.instrument.watching import (

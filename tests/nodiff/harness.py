@@ -15,10 +15,10 @@ from typing import Any
 
 from chiwawa import api
 from chiwawa.module import Module
-from chiwawa_runtime.engine.instance import Imports, Instance
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import CheckpointError, ChiwawaError, HostError, Trap, WasiExit
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType

@@ -31,7 +31,7 @@ from chiwawa.module import Module
 from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.engine.instance import Instance
+from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.types import F32, F64
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

@@ -11,8 +11,8 @@ from harness import PATHS, bits, state_of
 from chiwawa import Instruments, api
 from chiwawa.module import Module
 from chiwawa.source import load
-from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.errors import CheckpointError, Interrupted, Trap
+from chiwawa_runtime.run.driver import Instance
 
 BELOW = """(module
   (memory (export "mem") 1)

@@ -15,8 +15,8 @@ from chiwawa.commands.diff import compare
 from chiwawa.inspect import describe
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.engine.instance import Instance
 from chiwawa_runtime.errors import BadInput, CheckpointError, ResourceError, Trap
+from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state import reserve
 from chiwawa_runtime.state.memory import REFUSED, Memory
 from chiwawa_runtime.state.types import PAGE, Limits, MemoryType

@@ -112,7 +112,7 @@ import sys
 import threading
 sys.path.insert(0, {runtime!r})
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.run import driver
+from chiwawa_runtime.run import starting
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.engine.generated import GeneratedEngine
 namespace = {{"__name__": "program"}}
@@ -120,7 +120,7 @@ source = open({program!r}, encoding="utf-8").read()
 exec(compile(source, {program!r}, "exec"), namespace)
 bundle = namespace["BUNDLE"]
 data = open({given!r}, "rb").read()
-run = driver.restore(bundle.program, checkpoint.decode(data), {{}}, GeneratedEngine(bundle))
+run = starting.restore(bundle.program, checkpoint.decode(data), {{}}, GeneratedEngine(bundle))
 assert run.checkpoint() == data
 assert run.go()
 print(run.results)

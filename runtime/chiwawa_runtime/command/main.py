@@ -35,7 +35,7 @@ from chiwawa_runtime.errors import (
     UnsupportedError,
     WasiExit,
 )
-from chiwawa_runtime.run import capture, driver
+from chiwawa_runtime.run import capture, starting
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_TIMER, ENDINGS, TRIGGER, Signals, Watcher
 from chiwawa_runtime.state.program import Program
@@ -130,7 +130,7 @@ class FileRunner:
                 "chiwawa run FILE --deterministic, or chiwawa compile --deterministic"
             )
         engine = GeneratedEngine(self.bundle)
-        return driver.start(self.program, imports, engine, name, args, wasi=wasi, count=count)
+        return starting.start(self.program, imports, engine, name, args, wasi=wasi, count=count)
 
     def restore(
         self,
@@ -160,8 +160,8 @@ class FileRunner:
                     "the program was stopped between two safepoints of this file: "
                     "chiwawa run FILE --restore can take it on from there"
                 )
-        carry = driver.carried_state(snapshot, trust_host_state)
-        return driver.restore(
+        carry = starting.carried_state(snapshot, trust_host_state)
+        return starting.restore(
             self.program,
             snapshot,
             imports,

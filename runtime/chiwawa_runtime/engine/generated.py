@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
+from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
 from chiwawa_runtime.engine.deferred import Deferred
-from chiwawa_runtime.engine.instance import SEVERAL, Instance, RawFrame, indirect_target
+from chiwawa_runtime.engine.instance import ModuleInstance, indirect_target
 from chiwawa_runtime.engine.segments import (
     DEEPER,
     INTERRUPTED,
@@ -83,9 +84,9 @@ class GeneratedEngine:
         self.codes: dict[CodeType, tuple[int, Code]] = {}
         self.functions: list[Callable[..., Any]] = []
         self.generation = 0
-        self.instance: Instance
+        self.instance: ModuleInstance
 
-    def attach(self, instance: Instance) -> None:
+    def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
         names = self.namespace
         names["f32_round"] = make_f32_round()

@@ -7,17 +7,18 @@ holds between two boundaries, with the frames of its activation, is the whole st
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.observer import Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.engine.segments import Chain, here
 from chiwawa_runtime.engine.turns import Turn
-from chiwawa_runtime.errors import Trap, UnlinkableError, UnsupportedError
+from chiwawa_runtime.errors import Trap, UnlinkableError
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.memory import DataSegment, Memory, new_memories
-from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Points, Program
+from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction, bind_host, coerce
 from chiwawa_runtime.state.table import ElemSegment, Room, Table
 from chiwawa_runtime.state.types import (
@@ -26,7 +27,6 @@ from chiwawa_runtime.state.types import (
     Limits,
     MemoryType,
     TableType,
-    ValType,
 )
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
@@ -35,81 +35,11 @@ Importable = HostFunction | Function | Memory | Table | Global | Callable[..., A
 Imports = Mapping[str, Mapping[str, Importable]]
 Extern = Function | Memory | Table | Global
 
-#: Why an activation has no frames that could be written.
-SEVERAL = "frames of several instances cannot be written to one checkpoint"
 
-
-class RawFrame:
-    """A suspended frame with values as a running program holds them (see ``snapshot.Frame``)."""
-
-    __slots__ = ("function", "locals", "offset", "stack")
-
-    def __init__(
-        self, function: int, offset: int, locals_: Sequence[Any], stack: Sequence[Any]
-    ) -> None:
-        self.function = function
-        self.offset = offset
-        self.locals = locals_
-        self.stack = stack
-
-
-class Activation(Protocol):
-    """A call in progress, with the calls that it made."""
-
-    #: Whether the safepoint at which it goes on is one that has been counted already: it was
-    #: restored there, or a host function was interrupted.
-    repeats: bool
-    #: Whether it stands still since a host function was interrupted.
-    interrupted: bool
-
-    def advance(self) -> bool:
-        """Run until the call has returned (True) or a request is pending at a safepoint (False).
-        Traps and errors of host functions are raised as they come, unexplained."""
-
-    @property
-    def results(self) -> list[Any]:
-        """What it returned."""
-
-    def frames(self) -> list[RawFrame]:
-        """Where it is suspended, the youngest frame first."""
-
-    def explain(self, error: BaseException) -> BaseException:
-        """The trap that ``error`` is, with its backtrace; or ``error`` itself."""
-
-
-class Engine(Protocol):
-    """What runs an instance's functions."""
-
-    #: What the instance's own functions are.
-    function_type: type[Function]
-    #: ``safepoint`` or ``instruction``.
-    granularity: str
-    #: Whether every NaN that arithmetic makes is the canonical one.
-    canonical_nans: bool
-    #: Grows whenever its functions are prepared anew: frames from before are to be revived.
-    generation: int
-
-    def attach(self, instance: Instance) -> None:
-        """Give the instance's own functions their ``enter``; memories and the like are there."""
-
-    def points(self, function: int) -> Points:
-        """Where the function may be suspended."""
-
-    def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
-        """The operand types at a boundary at which ``revive`` can enter the youngest frame."""
-
-    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation: ...
-
-    def revive(self, frames: Sequence[RawFrame]) -> Activation:
-        """An activation suspended in ``frames`` (the youngest first), which have been checked."""
-
-    #: Where it finds ``poll``, which it tests at safepoints (see ``requests``).
-    namespace: dict[str, Any]
-
-
-class Instance:
-    """An instance of ``program``. Raises UnlinkableError where ``imports`` do not fit, and Trap
-    where an active segment lies out of bounds. The start function is not run here."""
+class ModuleInstance:
+    """An instance of ``program``, as an engine sees it. Raises UnlinkableError where ``imports``
+    do not fit, and Trap where an active segment lies out of bounds. The start function is not run
+    here."""
 
     def __init__(self, program: Program, imports: Imports, engine: Engine) -> None:
         require_single_rounding()
@@ -127,7 +57,7 @@ class Instance:
         #: How many runs of it are going on, on top of each other.
         self.running = 0
         #: It, and those whose functions it imports.
-        self.linked: tuple[Instance, ...] = (self,)
+        self.linked: tuple[ModuleInstance, ...] = (self,)
         #: What a thread must have to run it: the turns of all those, its own first.
         self.turns: tuple[Turn, ...] = (Turn(),)
         #: Instruments, where there are any.
@@ -223,35 +153,6 @@ class Instance:
         }
         return spaces[kind]
 
-    def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
-        """Call the exported function ``name`` to its end; its results, ints unsigned. Raises
-        KeyError where there is no such function, TypeError and ValueError for arguments that are
-        not of its types, Trap, WasiExit and HostError, and RunError where another thread runs the
-        instance."""
-        from chiwawa_runtime.run.driver import call
-
-        index, values = self.prepared(name, args)
-        return call(self, index, values)
-
-    def probe(self, match: Any, action: Callable[[Any], object], *, writes: bool = False) -> Any:
-        """Have ``action`` called at the boundaries that ``match`` (a ``chiwawa.Match``) selects,
-        before their instructions, with a ``chiwawa.At``: where the program is, its operands,
-        locals, globals and memories, and ways to have it stop, be checkpointed or trap. With
-        ``writes`` it may change them. What it raises reaches the caller as the cause of a
-        ``HostError``.
-
-        Probes at one boundary fire in the order in which they were added. One that is added while
-        the program runs fires from its next safepoint on; the ``chiwawa.Probe`` returned can be
-        removed at any time. Raises BadInput where the match can match nothing, and
-        UnsupportedError in an instance that only has a generated file.
-        """
-        if self.observer is None:
-            if self.equip is None:
-                raise UnsupportedError("probes take chiwawa.instantiate, start or restore")
-            self.observe(self.equip())
-        assert self.observer is not None
-        return self.observer.probe(match, action, writes=writes)
-
     def observe(self, observer: Observer) -> None:
         """Have instruments look at this instance. Its engine knows what they run."""
         self.observer = observer
@@ -286,7 +187,7 @@ def fits(given: Limits, wanted: Limits) -> bool:
     return wanted.max is None or (given.max is not None and given.max <= wanted.max)
 
 
-def host_function(host: HostFunction, instance: Instance | None, index: int) -> Function:
+def host_function(host: HostFunction, instance: ModuleInstance | None, index: int) -> Function:
     """``host`` as a function instance that generated code and the interpreter can call."""
     function = Function(host.type, instance=None, index=index, name=host.name, host=host)
     call = bind_host(host, instance)

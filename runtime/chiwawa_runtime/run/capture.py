@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chiwawa_runtime.engine.instance import Instance, RawFrame
+from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import DEEPEST, rise
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
@@ -50,7 +51,7 @@ class References:
     """References of a running program as those of a snapshot. ``carried`` are host values by the
     name that the embedder carries them under."""
 
-    def __init__(self, instance: Instance, carried: Mapping[str, object]) -> None:
+    def __init__(self, instance: ModuleInstance, carried: Mapping[str, object]) -> None:
         self.functions = instance.functions
         self.indices = {id(f): i for i, f in reversed(list(enumerate(instance.functions)))}
         self.names = {id(value): name for name, value in carried.items()}
@@ -102,7 +103,7 @@ class References:
 
 
 def capture(
-    instance: Instance,
+    instance: ModuleInstance,
     frames: Sequence[RawFrame],
     plan: Sequence[RawCall],
     *,
@@ -200,7 +201,7 @@ def check_sizes(program: Program, snapshot: Snapshot, max_memory: int | None) ->
 
 
 def apply(
-    instance: Instance, snapshot: Snapshot, carried: Mapping[str, object]
+    instance: ModuleInstance, snapshot: Snapshot, carried: Mapping[str, object]
 ) -> tuple[list[RawFrame], list[RawCall]]:
     """Put the state of ``snapshot`` into a fresh ``instance`` of its module; the frames and the
     plan, ready for the engine. Raises CheckpointError, and changes nothing then."""
@@ -250,7 +251,7 @@ def apply(
     return frames, plan
 
 
-def check_shapes(instance: Instance, snapshot: Snapshot) -> None:
+def check_shapes(instance: ModuleInstance, snapshot: Snapshot) -> None:
     for what, wanted, given in (
         ("memories", [m.type for m in instance.memories], [m.type for m in snapshot.memories]),
         ("tables", [t.type for t in instance.tables], [t.type for t in snapshot.tables]),
@@ -298,7 +299,9 @@ def typed_values(
     return result
 
 
-def check_frames(instance: Instance, frames: Sequence[Frame], refs: References) -> list[RawFrame]:
+def check_frames(
+    instance: ModuleInstance, frames: Sequence[Frame], refs: References
+) -> list[RawFrame]:
     """Each frame at a boundary that its function has, with values of its types, and called by the
     frame after it."""
     program, engine = instance.program, instance.engine

@@ -7,14 +7,15 @@ stopped as often as it is asked to, and can be written to a checkpoint whenever 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine import turns
+from chiwawa_runtime.engine.contract import Activation
 from chiwawa_runtime.engine.deep import call_with_room
-from chiwawa_runtime.engine.instance import Activation, Engine, Imports, Instance
-from chiwawa_runtime.engine.observer import REFIT, Observer, uncounted
+from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.observer import REFIT, Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import (
     CheckpointError,
@@ -23,10 +24,10 @@ from chiwawa_runtime.errors import (
     Interrupted,
     RunError,
     Trap,
+    UnsupportedError,
 )
 from chiwawa_runtime.run import capture, hoststate
-from chiwawa_runtime.run.imports import Wasi, check_state, complete
-from chiwawa_runtime.state.program import Program
+from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import plain
 
@@ -34,6 +35,38 @@ from chiwawa_runtime.state.store import plain
 ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
+
+
+class Instance(ModuleInstance):
+    """An instance of a module, as an embedder has it: its exported functions can be called, and it
+    can be probed. Raises what ``ModuleInstance`` raises."""
+
+    def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
+        """Call the exported function ``name`` to its end; its results, ints unsigned. Raises
+        KeyError where there is no such function, TypeError and ValueError for arguments that are
+        not of its types, Trap, WasiExit and HostError, and RunError where another thread runs the
+        instance."""
+        index, values = self.prepared(name, args)
+        return call(self, index, values)
+
+    def probe(self, match: Any, action: Callable[[Any], object], *, writes: bool = False) -> Any:
+        """Have ``action`` called at the boundaries that ``match`` (a ``chiwawa.Match``) selects,
+        before their instructions, with a ``chiwawa.At``: where the program is, its operands,
+        locals, globals and memories, and ways to have it stop, be checkpointed or trap. With
+        ``writes`` it may change them. What it raises reaches the caller as the cause of a
+        ``HostError``.
+
+        Probes at one boundary fire in the order in which they were added. One that is added while
+        the program runs fires from its next safepoint on; the ``chiwawa.Probe`` returned can be
+        removed at any time. Raises BadInput where the match can match nothing, and
+        UnsupportedError in an instance that only has a generated file.
+        """
+        if self.observer is None:
+            if self.equip is None:
+                raise UnsupportedError("probes take chiwawa.instantiate, start or restore")
+            self.observe(self.equip())
+        assert self.observer is not None
+        return self.observer.probe(match, action, writes=writes)
 
 
 class Run:
@@ -279,92 +312,12 @@ class Run:
         )
 
 
-def start(
-    program: Program,
-    imports: Imports,
-    engine: Engine,
-    name: str | None,
-    args: Sequence[Any] = (),
-    *,
-    wasi: Wasi | None = None,
-    carry: Mapping[str, object] | None = None,
-    count: int | None = None,
-    observer: Observer | None = None,
-) -> Run:
-    """A run, not begun, of the start function and then the exported function ``name`` (None: of the
-    start function alone), in a new instance. ``count`` stops it at that safepoint, from 1. What is
-    not among ``imports`` may be a function of ``wasi``.
-
-    Raises UnlinkableError, Trap, and what ``Instance.prepared`` raises.
-    """
-    imports, wasi = complete(program, imports, wasi)
-    instance = Instance(program, imports, engine)
-    if observer is not None:
-        instance.observe(observer)
-    plan: list[tuple[int, Sequence[Any]]] = []
-    if program.start is not None:
-        plan.append((program.start, ()))
-    if name is not None:
-        plan.append(instance.prepared(name, args))
-    instance.initialise()
-    if count is not None:
-        instance.requests.count_from(0, count)
-    return Run(instance, plan, wasi=wasi, carry=carry)
-
-
-def carried_state(snapshot: Snapshot, trusted: bool) -> dict[str, object]:
-    """The host state of a snapshot, if it is trusted; reading it runs the code that it names."""
-    if snapshot.host is None or not trusted:
-        return {}
-    return hoststate.load(snapshot.host)
-
-
-def restore(
-    program: Program,
-    snapshot: Snapshot,
-    imports: Imports,
-    engine: Engine,
-    *,
-    wasi: Wasi | None = None,
-    carry: Mapping[str, object] | None = None,
-    observer: Observer | None = None,
-    max_memory: int | None = None,
-) -> Run:
-    """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``. ``carry`` is
-    its host state, where that was trusted. ``max_memory`` is what its memories may take together
-    (see ``capture.check_sizes``). Raises CheckpointError, UnlinkableError, ResourceError."""
-    capture.check_module(snapshot, program.hash)
-    capture.check_sizes(program, snapshot, max_memory)
-    imports, wasi = complete(program, imports, wasi)
-    check_state(snapshot, wasi)
-    instance = Instance(program, imports, engine)
-    frames, plan = capture.apply(instance, snapshot, carry or {})
-    run = Run(
-        instance,
-        plan,
-        wasi=wasi,
-        carry=carry,
-        host=None if carry else snapshot.host,
-        monitors=uncounted(snapshot.monitors),
-    )
-    if observer is not None:
-        instance.observe(observer)
-        run.context = observer.mark()
-        observer.enter(frames)
-    if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
-        instance.requests.count_from(snapshot.safepoints, None)
-    if frames:
-        run.function = frames[-1].function
-        run.activation = engine.revive(frames)
-    return run
-
-
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """Call to the end, whatever is asked for meanwhile: for what a host function calls back, which
     cannot be stopped in the middle. Such a request is met when the host function has returned."""
     turns.begin(instance.turns)
     generation = instance.engine.generation
-    taken: list[tuple[Instance, str]] = []
+    taken: list[tuple[ModuleInstance, str]] = []
     instance.nesting += 1
     try:
         if instance.nesting > MOST_NESTING:
@@ -387,22 +340,3 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
             # It still runs what was prepared before.
             instance.requests.ask(REFIT)
         turns.end(instance.turns)
-
-
-def instantiate(
-    program: Program,
-    imports: Imports,
-    engine: Engine,
-    observer: Observer | None = None,
-    *,
-    wasi: Wasi | None = None,
-) -> Instance:
-    """An instance whose segments have been placed and whose start function has run."""
-    imports, _ = complete(program, imports, wasi)
-    instance = Instance(program, imports, engine)
-    if observer is not None:
-        instance.observe(observer)
-    instance.initialise()
-    if program.start is not None:
-        call(instance, program.start, ())
-    return instance

@@ -30,10 +30,10 @@ from chiwawa_runtime.state.types import (
 )
 
 if TYPE_CHECKING:
-    from chiwawa_runtime.engine.instance import Instance
+    from chiwawa_runtime.engine.instance import ModuleInstance
 
 #: A constant expression, compiled: it gets the instance, whose imports are there already.
-Constant = Callable[["Instance"], Any]
+Constant = Callable[["ModuleInstance"], Any]
 
 #: Value types as letters, for the compact tables of generated files.
 LETTERS: dict[str, ValType] = {

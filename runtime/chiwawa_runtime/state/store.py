@@ -15,7 +15,7 @@ from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
 
 if TYPE_CHECKING:
-    from chiwawa_runtime.engine.instance import Instance
+    from chiwawa_runtime.engine.instance import ModuleInstance
 
 #: What the host raises into a program to end it, and what a call back was ended by. It reaches the
 #: caller as it is; any other exception of the host's is wrapped.
@@ -64,7 +64,7 @@ class Function:
         self,
         type_: FuncType,
         *,
-        instance: Instance | None,
+        instance: ModuleInstance | None,
         index: int,
         name: str | None,
         host: HostFunction | None = None,
@@ -149,7 +149,7 @@ def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
     return tuple(map(coerce, values, results))
 
 
-def bind_host(host: HostFunction, instance: Instance | None) -> Callable[..., Any]:
+def bind_host(host: HostFunction, instance: ModuleInstance | None) -> Callable[..., Any]:
     """A callable for ``host`` as ``instance`` imports it: plain ints in, checked values out."""
     call, results, name = host.call, host.type.results, host.name
     ints = tuple(t is I32 or t is I64 for t in host.type.params)

@@ -71,6 +71,15 @@ Expr = list[Instr]
 PlainExpr = list[tuple[Op, tuple[Any, ...], int]]
 
 
+def referred(expr: Expr) -> int | None:
+    """The function that ``expr`` is a reference to, where all that it does is to make one."""
+    first = expr[0]
+    if len(expr) == 2 and first.op.refers:
+        index: int = first.imm[0]
+        return index
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class TypeUse:
     """An imported function's type, by index."""

@@ -17,11 +17,13 @@ meant. A row says:
 - ``effects``: letters. ``r`` reads state that something else can write (memory, tables, globals),
   ``w`` writes such state, ``t`` can trap. None of these: the result depends on the operands alone.
   ``n`` can make a NaN by arithmetic (spec 4.3.3, nans), whose bits the processor chooses; see
-  ``canonical``. ``k`` may stand in a constant expression (spec 3.3.9).
+  ``canonical``. ``k`` may stand in a constant expression (spec 3.3.9), ``l`` sets the local that it
+  names.
 - ``control``: letters. ``o`` opens a construct, ``l`` one whose label is its start, ``d`` only
   delimits, ``e`` closes one, ``b`` may go on elsewhere, ``c`` calls, ``s`` never goes on with what follows it.
 - ``width``: the bytes that a load or store touches. ``high``: a bound that the result never passes,
   where the type's own is not the tightest.
+- ``bulk``: what it does with a memory at once, see ``Extent``.
 
 The names in a meaning
     ``a b c``       operands, the deepest first
@@ -43,6 +45,8 @@ from functools import cache, cached_property
 
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
 
+#: What a meaning calls the operands, the deepest first.
+OPERANDS = "abc"
 #: The address type of the memory that the instruction names, in a signature.
 ADDR = "addr"
 _TYPES: dict[str, ValType | str] = {
@@ -55,6 +59,21 @@ _TYPES: dict[str, ValType | str] = {
     "externref": EXTERNREF,
     ADDR: ADDR,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What an instruction does with many bytes of a memory, in a row ``read mem2 b c`` (it reads
+    ``c`` bytes of ``mem2`` from ``b`` on), ``write mem a c`` or ``grow mem a`` (by ``a`` pages).
+
+    ``memory`` is a place among its immediates. ``address`` and ``size`` are places among its
+    operands, counted from the top of the stack, which is 0; who grows a memory has no ``address``.
+    """
+
+    verb: str
+    memory: int
+    address: int | None
+    size: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,7 @@ class Op:
     width: int = 0
     high: int | None = None
     control: str = ""
+    bulk: str = ""
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -83,7 +103,7 @@ class Op:
     @cached_property
     def operands(self) -> tuple[str, ...]:
         """The operands that its meaning names."""
-        return tuple(o for o in "abc" if re.search(rf"\b{o}\b", self.meaning or ""))
+        return tuple(o for o in OPERANDS if re.search(rf"\b{o}\b", self.meaning or ""))
 
     @cached_property
     def opens(self) -> bool:
@@ -116,9 +136,39 @@ class Op:
         return self.calls and "tableidx" in self.immediates
 
     @cached_property
+    def branches(self) -> bool:
+        """Whether it may go on elsewhere than with what follows it, in the same function."""
+        return "b" in self.control
+
+    @cached_property
+    def stops(self) -> bool:
+        """Whether it never goes on with what follows it."""
+        return "s" in self.control
+
+    @cached_property
+    def forks(self) -> bool:
+        """Whether it opens a construct that may have two arms."""
+        return self.opens and self.branches
+
+    @cached_property
+    def divides(self) -> bool:
+        """Whether it stands between the two arms of a construct."""
+        return self.delimits and not self.ends
+
+    @cached_property
+    def conditional(self) -> bool:
+        """Whether it branches if the operand on top is not zero, and else goes on."""
+        return self.branches and not self.opens and not self.stops
+
+    @cached_property
+    def switches(self) -> bool:
+        """Whether it branches to the label that the operand on top is the index of."""
+        return "labels" in self.immediates
+
+    @cached_property
     def parts(self) -> bool:
         """Whether control may be elsewhere after it: a basic block ends here."""
-        return not set("bcs").isdisjoint(self.control)
+        return self.branches or self.calls or self.stops
 
     @cached_property
     def refers(self) -> bool:
@@ -126,9 +176,42 @@ class Op:
         return "funcidx" in self.immediates and not self.calls
 
     @cached_property
+    def reads(self) -> bool:
+        """Whether it reads state that something else can write."""
+        return "r" in self.effects
+
+    @cached_property
+    def writes(self) -> bool:
+        """Whether it writes such state."""
+        return "w" in self.effects
+
+    @cached_property
+    def traps(self) -> bool:
+        """Whether it can trap."""
+        return "t" in self.effects
+
+    @cached_property
     def sets_local(self) -> bool:
-        """Whether it changes a local."""
-        return "localidx" in self.immediates and self.name != "local.get"
+        """Whether it changes the local that it names."""
+        return "l" in self.effects
+
+    @cached_property
+    def constant(self) -> bool:
+        """Whether it may stand in a constant expression."""
+        return "k" in self.effects
+
+    @cached_property
+    def extents(self) -> tuple[Extent, ...]:
+        """What ``bulk`` says, in its order."""
+        return tuple(self._extent(each) for each in self.bulk.split("; ") if each)
+
+    def _extent(self, text: str) -> Extent:
+        verb, memory, *operands = text.split()
+        memories = [place for place, kind in enumerate(self.immediates) if kind == "memidx"]
+        last = len(self.params) - 1
+        places = [last - OPERANDS.index(operand) for operand in operands]
+        address = places[0] if len(places) > 1 else None
+        return Extent(verb, memories[("mem", "mem2").index(memory)], address, places[-1])
 
     @cached_property
     def mnemonic(self) -> str:
@@ -169,8 +252,8 @@ TABLE: tuple[Op, ...] = (
     Op("select t*", (0x1C,), ("valtypes",), None, "a if c else b"),
     # Variable instructions (spec 2.4.5). Locals belong to a frame, which each path has in its way.
     Op("local.get", (0x20,), ("localidx",), None, None),
-    Op("local.set", (0x21,), ("localidx",), None, None),
-    Op("local.tee", (0x22,), ("localidx",), None, None),
+    Op("local.set", (0x21,), ("localidx",), None, None, "l"),
+    Op("local.tee", (0x22,), ("localidx",), None, None, "l"),
     Op("global.get", (0x23,), ("globalidx",), None, "glob.raw", "rk"),
     Op("global.set", (0x24,), ("globalidx",), None, "glob.raw = a", "w"),
     # Table instructions (spec 2.4.6).
@@ -201,7 +284,7 @@ TABLE: tuple[Op, ...] = (
     Op("i64.store16", (0x3D,), ("memarg",), "addr i64 ->", "store_u16(memory, a + offset, b & 0xFFFF)", "wt", 2),
     Op("i64.store32", (0x3E,), ("memarg",), "addr i64 ->", "store_u32(memory, a + offset, b & 0xFFFFFFFF)", "wt", 4),
     Op("memory.size", (0x3F,), ("memidx",), "-> addr", "mem.size()", "r"),
-    Op("memory.grow", (0x40,), ("memidx",), "addr -> addr", "mem.grow(a)", "rw"),
+    Op("memory.grow", (0x40,), ("memidx",), "addr -> addr", "mem.grow(a)", "rw", bulk="grow mem a"),
     # Numeric instructions (spec 2.4.1): constants.
     Op("i32.const", (0x41,), ("i32",), "-> i32", "value", "k"),
     Op("i64.const", (0x42,), ("i64",), "-> i64", "value", "k"),
@@ -355,10 +438,10 @@ TABLE: tuple[Op, ...] = (
     Op("i64.trunc_sat_f64_s", (0xFC, 6), (), "f64 -> i64", "i64_trunc_sat_s(a)"),
     Op("i64.trunc_sat_f64_u", (0xFC, 7), (), "f64 -> i64", "i64_trunc_sat_u(a)"),
     # Bulk memory and tables.
-    Op("memory.init", (0xFC, 8), ("dataidx", "memidx"), "addr i32 i32 ->", "mem.init(data, a, b, c)", "rwt"),
+    Op("memory.init", (0xFC, 8), ("dataidx", "memidx"), "addr i32 i32 ->", "mem.init(data, a, b, c)", "rwt", bulk="write mem a c"),
     Op("data.drop", (0xFC, 9), ("dataidx",), "->", "data.drop()", "w"),
-    Op("memory.copy", (0xFC, 10), ("memidx", "memidx"), "addr addr addr ->", "mem.copy(mem2, a, b, c)", "rwt"),
-    Op("memory.fill", (0xFC, 11), ("memidx",), "addr i32 addr ->", "mem.fill(a, b, c)", "wt"),
+    Op("memory.copy", (0xFC, 10), ("memidx", "memidx"), "addr addr addr ->", "mem.copy(mem2, a, b, c)", "rwt", bulk="read mem2 b c; write mem a c"),
+    Op("memory.fill", (0xFC, 11), ("memidx",), "addr i32 addr ->", "mem.fill(a, b, c)", "wt", bulk="write mem a c"),
     Op("table.init", (0xFC, 12), ("elemidx", "tableidx"), "i32 i32 i32 ->", "table.raw_init(elem, a, b, c)", "rwt"),
     Op("elem.drop", (0xFC, 13), ("elemidx",), "->", "elem.drop()", "w"),
     Op("table.copy", (0xFC, 14), ("tableidx", "tableidx"), "i32 i32 i32 ->", "table.raw_copy(table2, a, b, c)", "rwt"),
@@ -403,7 +486,7 @@ def groups_of(op: Op) -> frozenset[str]:
     """The groups that an instruction belongs to."""
     prefix, _, verb = op.mnemonic.partition(".")
     if op.width:
-        return frozenset(("store" if "store" in verb else "load",))
+        return frozenset(("store" if op.writes else "load",))
     if prefix in _BY_PREFIX and verb:
         return frozenset((_BY_PREFIX[prefix],))
     if op.mnemonic in ("drop", "select"):
@@ -412,7 +495,7 @@ def groups_of(op: Op) -> frozenset[str]:
         kinds = {"control"}
         if op.calls:
             kinds.add("call")
-        if "b" in op.control:
+        if op.branches:
             kinds.add("branch")
         return frozenset(kinds)
     if verb == "const":

@@ -154,7 +154,7 @@ class _Structure:
         code = self.codes.get(label)
         if code is not None:
             return code
-        if self.laid_flat and label.kind == "loop":
+        if self.laid_flat and label.loops:
             return self.lowered.body[label.start].offset
         return self.lowered.body[label.end].offset
 
@@ -187,8 +187,8 @@ class _Structure:
 
     def unnested(self, item: If) -> list[Flat]:
         """An ``if`` as branches around its arms."""
-        end = Label("block", -2, (), (), None, 0, True)
-        other = Label("block", -2, (), (), None, 0, True)
+        end = Label(None, -2, (), (), None, 0, True)
+        other = Label(None, -2, (), (), None, 0, True)
         self.codes[end] = item.end_offset
         self.codes[other] = item.else_offset
         away: list[Flat] = [] if leaves(item.then) or not item.orelse else [Br(end)]
@@ -204,9 +204,9 @@ class _Structure:
         target = (label, item.exits)
         if target in tail:
             return "fall"
-        if label.kind == "func":
+        if label.outermost:
             return "return"
-        if self.laid_flat and label.kind == "loop":
+        if self.laid_flat and label.loops:
             return "restart"
         if context.loop is label and not item.exits:
             return "continue"
@@ -257,7 +257,7 @@ class _Structure:
         value = ast.IfExp(inside, picked, const(codes[-1]))
         body: list[ast.stmt] = [ast.Assign([ast.Name("pc", fold.STORE)], value)]
         if self.laid_flat:
-            heads = [self.code_of(label) for label in item.labels if label.kind == "loop"]
+            heads = [self.code_of(label) for label in item.labels if label.loops]
             if heads:
                 # What lies behind is found again from the top.
                 body.append(ast.If(pc_is(ast.LtE(), max(heads)), [ast.Continue()], []))
@@ -413,7 +413,7 @@ class _Sequence:
         reached: set[Target] = set()
         for index in range(position + 1, len(self.items)):
             item = self.items[index]
-            if not isinstance(item, Mark) or item.label.kind == "loop":
+            if not isinstance(item, Mark) or item.label.loops:
                 return Reach(reached)
             reached.add((item.label, False))
         return Reach(reached, self.context.tail) if reached else self.context.tail

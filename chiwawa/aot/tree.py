@@ -174,8 +174,6 @@ class _Builder:
             self.round(node, trap)
             return
         top = how.high if how.high is not None else high(after[0])
-        if how.lazy and top is not None:
-            top = max(nodes[0].hi, nodes[1].hi)
         if top is not None:
             if node.lo is None:
                 node.lo, node.hi = 0, top
@@ -295,9 +293,9 @@ class _Builder:
             self.settle(label)
             self.items = opened.outer
         item: Item
-        if label.kind == "loop":
+        if label.loops:
             item = Loop(label, items)
-        elif label.kind == "if":
+        elif label.forks:
             if label.else_ is None:
                 then, orelse = items, []
             else:
@@ -347,7 +345,7 @@ class _Builder:
 
     def br(self, position: int, instr: Instr) -> None:
         (label,) = self.lowered.targets[position]
-        if label.kind == "func":
+        if label.outermost:
             self.give_back()
             return
         self.operands.spill_where(trap=True)
@@ -362,7 +360,7 @@ class _Builder:
         (label,) = self.lowered.targets[position]
         test = self.condition(label.arity)
         outer, self.items = self.items, []
-        if label.kind == "func":
+        if label.outermost:
             self.give_back()
         else:
             self.items += self.carry(label)
@@ -382,8 +380,8 @@ class _Builder:
         if top is None or not is_atom(top.node):
             self.operands.spill(len(self.operands.stack) - 1)
         index = self.condition(labels[-1].arity)
-        heights = {label.height for label in labels if label.kind != "func"}
-        if any(label.kind == "func" for label in labels) or (
+        heights = {label.height for label in labels if not label.outermost}
+        if any(label.outermost for label in labels) or (
             labels[-1].arity and heights != {len(self.operands.stack) - labels[-1].arity}
         ):
             self.items += self.chain(index, labels)
@@ -395,7 +393,7 @@ class _Builder:
 
         def arm(label: Label) -> list[Item]:
             outer, self.items = self.items, []
-            if label.kind == "func":
+            if label.outermost:
                 self.give_back()
             else:
                 self.items += self.carry(label)
@@ -475,7 +473,8 @@ class _Builder:
         following = self.lowered.body[position + 1]
         if (
             count == 1
-            and following.op.name == "local.set"
+            and following.op.sets_local
+            and self.lowered.heights[position + 2] == base
             and position + 1 not in self.lowered.safepoints
             and not any(site.reads for site in self.sites.at.get(position + 1, ()))
         ):

@@ -27,8 +27,9 @@ from chiwawa.module import (
     MemArg,
     Module,
     TypeUse,
+    referred,
 )
-from chiwawa.opcodes import BY_NAME, TABLE, Op
+from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
 from chiwawa_runtime.state.types import FUNCREF, GlobalType, MemoryType, TableType, ValType
 
@@ -129,15 +130,11 @@ def _code(func: Func) -> bytes:
     return encode_u(len(body)) + body
 
 
-_REF_FUNC = BY_NAME["ref.func"]
-
-
 def _elem(elem: Elem) -> bytes:
     """Spec 5.5.12, in the shortest of its forms."""
     flags = {"active": 0, "passive": 1, "declarative": 3}[elem.mode]
-    short = elem.type == FUNCREF and all(
-        len(init) == 2 and init[0].op is _REF_FUNC for init in elem.init
-    )
+    functions = [referred(init) for init in elem.init]
+    short = elem.type == FUNCREF and None not in functions
     if not short:
         flags |= 4
     head = b""
@@ -149,7 +146,7 @@ def _elem(elem: Elem) -> bytes:
     if flags & 3:
         head += b"\x00" if short else write_valtype(elem.type)
     if short:
-        items = [encode_u(cast(int, init[0].imm[0])) for init in elem.init]
+        items = [encode_u(cast(int, index)) for index in functions]
     else:
         items = [write_expr(init) for init in elem.init]
     return encode_u(flags) + head + encode_u(len(items)) + b"".join(items)

@@ -64,17 +64,17 @@ def _plans() -> tuple[tuple[int, Op], ...]:
     """For each first byte: how to read on, and the instruction, where the byte says which."""
     plans = [(_ILLEGAL, TABLE[0])] * 256
     for op in TABLE:
-        if len(op.code) == 1:
-            plans[op.code[0]] = (_KINDS.get(op.immediates, _OTHER), op)
+        if len(op.code) > 1:
+            kind = _PREFIX
+        elif op.delimits:
+            kind = _END if op.ends else _ELSE
         else:
-            plans[op.code[0]] = (_PREFIX, op)
-    plans[0x05] = (_ELSE, BY_CODE[0x05,])
-    plans[0x0B] = (_END, BY_CODE[0x0B,])
+            kind = _KINDS.get(op.immediates, _OTHER)
+        plans[op.code[0]] = (kind, op)
     return tuple(plans)
 
 
 _PLANS = _plans()
-_IF = BY_CODE[0x04,]
 
 
 def _read_labels(r: Reader) -> BrTable:
@@ -189,7 +189,7 @@ class ExprReader:
                     else:
                         pos += 1
                         imm = cached
-                    blocks.append(op is _IF)
+                    blocks.append(op.forks)
                 elif kind == _I64:
                     value = data[pos]
                     if value < 0x80:

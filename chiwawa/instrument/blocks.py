@@ -34,4 +34,4 @@ def partition(lowered: Lowered) -> list[tuple[int, ...]]:
 
 def _joins(label: Label) -> bool:
     """Whether the construct's end can be come to from more than the instruction before it."""
-    return label.kind == "if" or (label.kind == "block" and label.targeted)
+    return label.forks or (label.targeted and not label.loops)

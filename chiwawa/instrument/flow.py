@@ -17,9 +17,8 @@ from chiwawa.instrument.listing import (
     lowered_functions,
     row_labels,
 )
-from chiwawa.instrument.observed import Observed
+from chiwawa.instrument.observed import Observed, arms_of
 from chiwawa.lower.lowered import Lowered
-from chiwawa.module import BrTable
 from chiwawa.validate import Label
 
 
@@ -41,18 +40,18 @@ def branches_table(observed: Observed) -> Table:
         back = _branches_back(observed, lowered, counts)
         for position, count in enumerate(counts):
             instr = body[position]
-            name = instr.op.name
-            if not count or name not in ("if", "br_if", "br_table"):
+            op = instr.op
+            if not count or not (op.forks or op.conditional or op.switches):
                 continue
             place = (index, labels[index], instr.offset, instruction_text(module, instr, index))
-            if name == "if":
+            if op.forks:
                 taken = _taken(lowered, counts, back, position)
                 rest = None if taken is None else count - taken
                 share = None if taken is None else percent(taken, count)
                 rows.append((*place, None, taken, rest, share))
                 continue
             arms = _arms(observed, lowered, position)
-            if name == "br_if":
+            if op.conditional:
                 rows.append((*place, None, arms[1], arms[0], percent(arms[1], sum(arms))))
                 continue
             total = sum(arms)
@@ -65,9 +64,7 @@ def branches_table(observed: Observed) -> Table:
 
 def _arms(observed: Observed, lowered: Lowered, position: int) -> list[int]:
     instr = lowered.body[position]
-    imm = instr.imm[0]
-    width = len(imm.labels) + 1 if isinstance(imm, BrTable) else 2
-    return observed.arms.get((lowered.index, instr.offset), [0] * width)
+    return observed.arms.get((lowered.index, instr.offset), [0] * arms_of(instr))
 
 
 def _taken(lowered: Lowered, counts: list[int], back: dict[int, int], start: int) -> int | None:
@@ -95,12 +92,12 @@ def _branches_back(observed: Observed, lowered: Lowered, counts: list[int]) -> d
     """How often each loop, by position, was branched back to."""
     back: dict[int, int] = {}
     for position, labels in lowered.targets.items():
-        name = lowered.body[position].op.name
-        if not any(label.kind == "loop" for label in labels):
+        if not any(label.loops for label in labels):
             continue
-        arms = [counts[position]] if name == "br" else _arms(observed, lowered, position)
-        for label, count in zip(labels, arms[1:] if name == "br_if" else arms, strict=True):
-            if label.kind == "loop":
+        # Of a branch that may not be taken, the arm that goes on has no label and comes first.
+        arms = _arms(observed, lowered, position) or [counts[position]]
+        for label, count in zip(labels, arms[-len(labels) :], strict=True):
+            if label.loops:
                 back[label.start] = back.get(label.start, 0) + count
     return back
 
@@ -183,7 +180,7 @@ def _loops(lowered: Lowered) -> Iterator[tuple[Label, int]]:
     around: list[Label] = []
     for start in sorted(lowered.labels):
         label = lowered.labels[start]
-        if label.kind != "loop":
+        if not label.loops:
             continue
         while around and around[-1].end < start:
             around.pop()

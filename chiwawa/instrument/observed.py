@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chiwawa.module import Module
+from chiwawa.module import BrTable, Instr, Module
 
 #: A function index and a code offset.
 Place = tuple[int, int]
@@ -49,6 +49,14 @@ class Node:
             node = work.pop()
             yield node
             work.extend(reversed(node.sorted()))
+
+
+def arms_of(instr: Instr) -> int:
+    """How many ways on an instruction has that are counted in ``Observed.arms``; 0: none."""
+    if instr.op.switches:
+        table: BrTable = instr.imm[0]
+        return len(table.labels) + 1
+    return 2 if instr.op.conditional else 0
 
 
 @dataclass(slots=True)

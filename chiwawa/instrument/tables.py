@@ -78,10 +78,9 @@ def _globals(observed: Observed) -> Table:
     writes: Counter[int] = Counter()
     for index, counts in observed.counts.items():
         for instr, count in zip(body_of(module, index), counts, strict=True):
-            if count and instr.op.name == "global.get":
-                reads[instr.imm[0]] += count
-            elif count and instr.op.name == "global.set":
-                writes[instr.imm[0]] += count
+            if count and "globalidx" in instr.op.immediates:
+                counter = writes if instr.op.writes else reads
+                counter[instr.imm[0]] += count
     rows: list[Row] = []
     for index, kind in enumerate(module.global_types()):
         name = clipped(global_label(module, index))

@@ -152,9 +152,9 @@ def boundaries(lowered: Lowered) -> set[int]:
     starts = {0, *lowered.safepoints}
     for label in lowered.labels.values():
         starts.add(label.end)
-        if label.kind == "loop":
+        if label.loops:
             starts.add(label.start)
-        if label.kind == "if":
+        if label.forks:
             starts.add(label.start + 1)
             starts.add(label.end if label.else_ is None else label.else_ + 1)
     for position in lowered.targets:
@@ -262,7 +262,7 @@ class _Filler:
         self.code.calls[position] = segment
 
     def jump(self, label: Label, height: int) -> Jump:
-        position = label.start if label.kind == "loop" else label.end
+        position = label.start if label.loops else label.end
         return Jump(self.code.at[position], label.height, height - label.arity - label.height)
 
 

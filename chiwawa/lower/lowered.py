@@ -113,7 +113,7 @@ def safepoints_of(lowered: Lowered, imported: int, everywhere: bool) -> set[int]
     """The positions of a function's safepoints, where ``imported`` functions are."""
     if everywhere:
         return {p for p, reached in enumerate(lowered.reached) if reached}
-    loops = [label.start for label in lowered.labels.values() if label.kind == "loop"]
+    loops = [label.start for label in lowered.labels.values() if label.loops]
     if not loops and not lowered.calls:
         return set()
     result = {0, *loops}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+
 from chiwawa.meanings import fold
 from chiwawa.meanings.expressions import text
 from chiwawa.meanings.fold import Node, const, name
 from chiwawa.meanings.rows import environment
-from chiwawa.module import Expr
+from chiwawa.module import Expr, referred
 
 
 def constant(expr: Expr) -> str:
     """The source of a function of an instance (``x``) that gives the value of ``expr``."""
+    return f"lambda x: {text(value(expr))}"
+
+
+def value(expr: Expr) -> Node:
+    """The value of ``expr``, in terms of an instance ``x``."""
     stack: list[Node] = []
     for instr in expr:
-        if instr.op.name == "end":
+        if instr.op.ends:
             break
         env = environment(instr)
         for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
@@ -26,8 +33,8 @@ def constant(expr: Expr) -> str:
         operands = stack[first:]
         del stack[first:]
         stack.append(fold.template(instr.op)(operands, env))
-    (value,) = stack
-    return f"lambda x: {text(value)}"
+    (result,) = stack
+    return result
 
 
 def item(space: str, index: object) -> Node:
@@ -36,10 +43,8 @@ def item(space: str, index: object) -> Node:
 
 def reference(expr: Expr) -> int | str | None:
     """An element of a segment: a function index, None, or the source of a function."""
-    first = expr[0]
-    if len(expr) == 2 and first.op.name == "ref.func":
-        index: int = first.imm[0]
+    index = referred(expr)
+    if index is not None:
         return index
-    if len(expr) == 2 and first.op.name == "ref.null":
-        return None
-    return constant(expr)
+    node = value(expr)
+    return None if isinstance(node, ast.Constant) else f"lambda x: {text(node)}"

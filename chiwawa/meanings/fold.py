@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from chiwawa.opcodes import Op
+from chiwawa.opcodes import OPERANDS, Op
 
 ADD, SUB, MULT, FLOORDIV, MOD = ast.Add(), ast.Sub(), ast.Mult(), ast.FloorDiv(), ast.Mod()
 BITAND, BITOR, BITXOR, LSHIFT, RSHIFT = (
@@ -372,7 +372,6 @@ BUILDERS: dict[type, Callable[[Node, Node], Node]] = {
 #: A meaning as a function from the operands and what the immediates name to a node or, where the
 #: meaning is an assignment, a statement.
 Template = Callable[[list[Node], Mapping[str, Node]], Any]
-OPERANDS = "abc"
 
 
 @cache
@@ -401,6 +400,20 @@ def uses(op: Op) -> tuple[int, ...]:
     assert op.meaning is not None
     names = [n.id for n in ast.walk(ast.parse(op.meaning)) if isinstance(n, ast.Name)]
     return tuple(names.count(operand) for operand in OPERANDS)
+
+
+@cache
+def may_skip(op: Op) -> bool:
+    """Whether some operand may go unevaluated where the meaning of ``op`` is evaluated."""
+    assert op.meaning is not None
+    tree = ast.parse(op.meaning)
+    skipped = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.IfExp):
+            arms = ast.Tuple([node.body, node.orelse], LOAD)
+            skipped |= {id(n) for n in ast.walk(arms) if isinstance(n, ast.Name)}
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in OPERANDS]
+    return {n.id for n in names} != {n.id for n in names if id(n) not in skipped}
 
 
 #: What in a meaning stands for something that an immediate names.

@@ -18,16 +18,18 @@ from chiwawa_runtime.state.types import I32, I64, FuncType, NumType, ValType
 
 
 class Label:
-    """A construct that can be branched to. ``kind`` is its instruction's name, ``func`` for the
-    outermost; positions are indices into the body, ``start`` is -1 for the outermost. ``stack`` and
-    ``height`` are of the operands beneath its parameters."""
+    """A construct that can be branched to. ``op`` is the instruction that opens it, if one
+    does; positions are indices into the body, ``start`` is -1 for the outermost, which is the
+    function. ``stack`` and ``height`` are of the operands beneath its parameters."""
 
     __slots__ = (
         "else_",
         "end",
+        "forks",
         "height",
-        "kind",
         "leaves",
+        "loops",
+        "outermost",
         "params",
         "reached",
         "results",
@@ -39,7 +41,7 @@ class Label:
 
     def __init__(
         self,
-        kind: str,
+        op: Op | None,
         start: int,
         params: tuple[ValType, ...],
         results: tuple[ValType, ...],
@@ -47,7 +49,10 @@ class Label:
         height: int,
         reached: bool,
     ) -> None:
-        self.kind = kind
+        #: Whether it is branched to at its start, may have two arms, is the function.
+        self.loops = op is not None and op.loops
+        self.forks = op is not None and op.forks
+        self.outermost = start == -1
         self.start = start
         self.params = params
         self.results = results
@@ -67,7 +72,7 @@ class Label:
     @property
     def types(self) -> tuple[ValType, ...]:
         """The operands that a branch here takes along."""
-        return self.params if self.kind == "loop" else self.results
+        return self.params if self.loops else self.results
 
     @property
     def arity(self) -> int:
@@ -103,6 +108,7 @@ class Body:
         "live",
         "locals",
         "nesting",
+        "op",
         "position",
         "stack",
         "targets",
@@ -115,10 +121,11 @@ class Body:
         self.locals = local_types
         self.stack: Stack = None
         self.height = 0
-        #: Whether the instruction at ``position`` can be reached.
-        self.live = True
+        #: The instruction that is checked, where it stands, and whether it can be reached.
+        self.op: Op
         self.position = 0
-        self.block = Label("func", -1, (), results, None, 0, True)
+        self.live = True
+        self.block = Label(None, -1, (), results, None, 0, True)
         self.blocks = [self.block]
         #: The constructs, by where they start.
         self.labels: dict[int, Label] = {}
@@ -177,10 +184,10 @@ class Body:
         for valtype in reversed(expected):
             self.pop(valtype)
 
-    def open(self, kind: str, blocktype: FuncType) -> None:
-        """Open a construct, whose parameters are popped already."""
+    def open(self, blocktype: FuncType) -> None:
+        """The instruction opens a construct, whose parameters are popped already."""
         params, results = blocktype.params, blocktype.results
-        label = Label(kind, self.position, params, results, self.stack, self.height, self.live)
+        label = Label(self.op, self.position, params, results, self.stack, self.height, self.live)
         self.block = label
         self.blocks.append(label)
         if self.live:
@@ -212,7 +219,7 @@ class Body:
         """Close the innermost construct."""
         block = self.blocks.pop()
         block.end = self.position
-        if block.kind == "if" and block.else_ is None:
+        if block.forks and block.else_ is None:
             # Where the condition is false, the end is next.
             block.leaves |= block.reached
         self.live = block.leaves
@@ -234,7 +241,7 @@ class Body:
         self.targets[self.position] = labels
         for label in labels:
             label.targeted = True
-            label.leaves |= label.kind != "loop"
+            label.leaves |= not label.loops
 
     def call(self, functype: FuncType) -> None:
         """A call of a function of that type, its callee popped already."""
@@ -315,6 +322,7 @@ def check_expr(
                 boundaries.reached.append(body.live and not op.delimits)
             rule = plan.rule
             if rule is not None:
+                body.op = op
                 body.position = position
                 rule(body, imm)
                 continue

@@ -167,7 +167,7 @@ def _memory(memory: MemoryType) -> None:
 def _const(context: Context, expr: Expr, expected: ValType) -> None:
     """Spec 3.3.9: an expression of type ``expected``, and constant."""
     for instr in expr:
-        constant = "k" in instr.op.effects
+        constant = instr.op.constant
         index = instr.imm[0] if constant and "globalidx" in instr.op.immediates else None
         # One that is not there is for the rule of the instruction to refuse.
         if index is not None and index < len(context.globals):

@@ -36,17 +36,10 @@ def unreachable(v: Body, imm: Imm) -> None:
 
 
 def block(v: Body, imm: Imm) -> None:
-    """Spec 3.3.8."""
+    """Spec 3.3.8: ``block`` and ``loop``, whose rows say what is different."""
     blocktype = _blocktype(v, imm[0])
     v.pop_all(blocktype.params)
-    v.open("block", blocktype)
-
-
-def loop(v: Body, imm: Imm) -> None:
-    """Spec 3.3.8."""
-    blocktype = _blocktype(v, imm[0])
-    v.pop_all(blocktype.params)
-    v.open("loop", blocktype)
+    v.open(blocktype)
 
 
 def if_(v: Body, imm: Imm) -> None:
@@ -54,12 +47,12 @@ def if_(v: Body, imm: Imm) -> None:
     blocktype = _blocktype(v, imm[0])
     v.pop(I32)
     v.pop_all(blocktype.params)
-    v.open("if", blocktype)
+    v.open(blocktype)
 
 
 def else_(v: Body, imm: Imm) -> None:
     """Spec 3.3.8: the second half of an ``if``."""
-    assert v.block.kind == "if"
+    assert v.block.forks
     assert v.block.else_ is None
     v.arrive()
     v.turn()
@@ -69,7 +62,7 @@ def end(v: Body, imm: Imm) -> None:
     """Spec 3.3.8. An ``if`` without ``else`` has an empty one, which must fit its type."""
     closed = v.block
     v.arrive()
-    if closed.kind == "if" and closed.else_ is None and closed.params != closed.results:
+    if closed.forks and closed.else_ is None and closed.params != closed.results:
         raise InvalidError(
             f"type mismatch: if without else has type {FuncType(closed.params, closed.results)}"
         )
@@ -273,7 +266,7 @@ def table_fill(v: Body, imm: Imm) -> None:
 RULES: dict[str, Rule] = {
     "unreachable": unreachable,
     "block": block,
-    "loop": loop,
+    "loop": block,
     "if": if_,
     "else": else_,
     "end": end,

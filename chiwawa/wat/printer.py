@@ -22,8 +22,9 @@ from chiwawa.module import (
     MemArg,
     Module,
     TypeUse,
+    referred,
 )
-from chiwawa.opcodes import BY_NAME, Op
+from chiwawa.opcodes import Op
 from chiwawa.wat.numbers import format_float, format_int
 from chiwawa.wat.strings import format_string
 from chiwawa_runtime.names import is_bare_id, quoted
@@ -42,8 +43,6 @@ Call = Callable[[str, int], str]
 #: Index space to names by index, as identifiers.
 _Ids = dict[str, dict[int, str]]
 
-_BLOCKS = frozenset(BY_NAME[n] for n in ("block", "loop", "if"))
-_ELSE, _END, _REF_FUNC = BY_NAME["else"], BY_NAME["end"], BY_NAME["ref.func"]
 _CALL_INDIRECT = ("typeidx", "tableidx")
 #: Immediates that the text format has in another order than the binary, or leaves out when zero.
 _SOURCE_LAST = frozenset((("dataidx", "memidx"), ("elemidx", "tableidx")))
@@ -294,7 +293,7 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
     depth = 0
     for at in range(len(body) - 1):
         op, imm, _ = body[at]
-        if op in _BLOCKS:
+        if op.opens:
             name = label_names.get(blocks, "")
             label = f"${name}" if name and is_bare_id(name) else ""
             head = f"{op.mnemonic} {label}" if label else op.mnemonic
@@ -303,9 +302,9 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
             innermost.setdefault(label, []).append(len(labels))
             labels.append(label)
             depth += 1
-        elif op is _END or op is _ELSE:
+        elif op.delimits:
             yield margins[min(depth - 1, _DEEPEST)] + op.mnemonic
-            if op is _END:
+            if op.ends:
                 innermost[labels.pop()].pop()
                 depth -= 1
         else:
@@ -325,8 +324,9 @@ def _elem(elem: Elem, call: Call) -> str:
     elif elem.mode == "active":
         table = f" (table {call('tableidx', elem.tableidx)})" if elem.tableidx else ""
         text = f"{table} {_expr(elem.offset, call, 'offset')}"
-    if elem.type == FUNCREF and all(len(e) == 2 and e[0].op is _REF_FUNC for e in elem.init):
-        items = [call("funcidx", cast(int, e[0].imm[0])) for e in elem.init]
+    functions = [referred(init) for init in elem.init]
+    if elem.type == FUNCREF and None not in functions:
+        items = [call("funcidx", cast(int, index)) for index in functions]
         return " ".join([f"{text} func", *items])
     return " ".join([f"{text} {elem.type}", *(_expr(e, call, "item") for e in elem.init)])
 

@@ -82,7 +82,9 @@ def module(
 
 def test_an_instruction_has_a_signature_or_exactly_one_rule() -> None:
     assert list(RULES) == [op.name for op in TABLE if op.signature is None]
-    assert len(set(RULES.values())) == len(RULES)
+    # What is different about these, their rows say.
+    assert RULES["block"] is RULES["loop"]
+    assert len(set(RULES.values())) == len(RULES) - 1
 
 
 def test_what_an_instruction_with_a_signature_names_is_checked() -> None:

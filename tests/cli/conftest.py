@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chiwawa.commands.cli import main
-from tests.cli.running import ECHO, PROGRAM, Cli, Outcome, Programs, programs
+from tests.cli.cli_helpers import ECHO, PROGRAM, Cli, Outcome, Programs, programs
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime import checkpoint
-from tests.cli.running import (
+from tests.cli.cli_helpers import (
     LONG,
     UNTIL_TOLD,
     Cli,

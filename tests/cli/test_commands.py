@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import chiwawa
-from chiwawa.commands import cli as command_line
-from tests.cli.running import ROOT, Cli, Outcome, Programs, one_line, python
+from chiwawa.commands.cli import COMMANDS
+from tests.cli.cli_helpers import ROOT, Cli, Outcome, Programs, one_line, python
 
 SCRIPT = """
 (module (func (export "one") (result i32) (i32.const 1)))
@@ -31,7 +31,7 @@ def test_the_version_is_said(cli: Cli) -> None:
 def test_help_names_every_command(cli: Cli) -> None:
     helped = cli("--help")
     assert helped.status == 0
-    for name in command_line.COMMANDS:
+    for name in COMMANDS:
         assert f"\n    {name} " in helped.out
         assert cli(name, "--help").status == 0
 
@@ -129,7 +129,7 @@ def test_a_large_module_shows_progress_on_a_terminal(
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr(command_line, "LARGE", 1)
+    monkeypatch.setattr("chiwawa.commands.cli.LARGE", 1)
     (tmp_path / "in.wat").write_text("(module (func) (func))")
     assert cli("compile", "in.wat", "-o", "out.py").err == ""
     terminal = Terminal()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import ROOT, environment
+from tests.cli.cli_helpers import ROOT, environment
 from tests.need_helpers import need
 
 

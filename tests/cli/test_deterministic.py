@@ -10,7 +10,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime import checkpoint
-from tests.cli.running import Cli, Programs, one_line, programs, python
+from tests.cli.cli_helpers import Cli, Programs, one_line, programs, python
 
 PATHS = ("interp", "aot")
 #: Adds up the bits of NaNs of different signs and payloads that meet.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Cli, Programs, one_line
+from tests.cli.cli_helpers import Cli, Programs, one_line
 
 
 @pytest.fixture

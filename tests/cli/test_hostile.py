@@ -12,7 +12,7 @@ import pytest
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import CheckpointError
-from tests.cli.running import ECHO, PROGRAM, Cli, Outcome, Programs, python
+from tests.cli.cli_helpers import ECHO, PROGRAM, Cli, Outcome, Programs, python
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 COUNT = 2000

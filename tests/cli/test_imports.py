@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Programs, python
+from tests.cli.cli_helpers import Programs, python
 
 PACKAGES = {"argcomplete", "astor", "dill", "elftools", "lark", "tqdm"}
 SUM = ("--invoke", "sum", "--params", "I32(100)")

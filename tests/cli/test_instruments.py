@@ -14,7 +14,7 @@ import pytest
 
 from chiwawa.instrument.tables import MONITORS
 from chiwawa_runtime import checkpoint
-from tests.cli.running import (
+from tests.cli.cli_helpers import (
     HANGS,
     LONG,
     Cli,

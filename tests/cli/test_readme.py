@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import ROOT, environment, until
+from tests.cli.cli_helpers import ROOT, environment, until
 
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Try it")[2]
 TYPED = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Cli, Programs, environment, one_line, python
+from tests.cli.cli_helpers import Cli, Programs, environment, one_line, python
 
 PATHS = ("interp", "aot")
 

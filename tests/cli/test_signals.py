@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 
 from chiwawa_runtime import checkpoint
-from tests.cli.running import Programs, ended, programs, python, spawn
+from tests.cli.cli_helpers import Programs, ended, programs, python, spawn
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals that can be sent take POSIX")
 

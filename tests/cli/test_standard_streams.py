@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import (
+from tests.cli.cli_helpers import (
     ECHO,
     Outcome,
     Programs,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from chiwawa.commands import cli as command_line
+from chiwawa.commands.cli import COMMANDS
 from chiwawa_runtime import checkpoint
-from tests.cli.running import Cli, Outcome, Programs, environment, one_line, python
+from tests.cli.cli_helpers import Cli, Outcome, Programs, environment, one_line, python
 
 SUM = ("--invoke", "sum", "--params", "I32(100)")
 
@@ -81,7 +81,7 @@ def test_a_generated_file_suggests_too(program: Programs, tmp_path: Path) -> Non
 
 def test_help_is_a_command(cli: Cli) -> None:
     assert cli("help") == cli("--help")
-    for name in command_line.COMMANDS:
+    for name in COMMANDS:
         assert cli("help", name) == cli(name, "--help")
     assert cli("help", "run").out.startswith("usage: chiwawa run ")
 

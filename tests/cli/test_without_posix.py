@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import ROOT, environment
+from tests.cli.cli_helpers import ROOT, environment
 
 PATHS = ("interp", "aot")
 SAMPLES = ROOT / "samples"

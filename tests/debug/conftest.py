@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chiwawa.commands.cli import main
-from tests.debug.scripts import DEMO, Debug, Outcome
+from tests.debug.debug_helpers import DEMO, Debug, Outcome
 
 
 @pytest.fixture

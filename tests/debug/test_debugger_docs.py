@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import ROOT
-from tests.debug.scripts import Debug
+from tests.cli.cli_helpers import ROOT
+from tests.debug.debug_helpers import Debug
 
 DOCS = ROOT / "docs" / "debugger.md"
 PROMPT = "(chiwawa) "

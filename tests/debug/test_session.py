@@ -9,7 +9,7 @@ import pytest
 import chiwawa
 from chiwawa.instrument import Instruments
 from chiwawa_runtime.checkpoint import decode
-from tests.debug.scripts import Debug
+from tests.debug.debug_helpers import Debug
 
 FILL = ("--invoke", "fill", "--params", "I32(3)")
 FIB = ("--invoke", "fib", "--params", "I32(10)")

@@ -9,7 +9,7 @@ import pytest
 
 import chiwawa
 from chiwawa.debug.streams import Input, Output
-from tests.debug.scripts import Debug
+from tests.debug.debug_helpers import Debug
 
 #: Copies its input to its output, at most 4 bytes at a time, after two random bytes as hex digits.
 CAT = """

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import HANGS, environment
+from tests.cli.cli_helpers import HANGS, environment
 
 pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
 

@@ -12,7 +12,6 @@ from functools import partial
 import pytest
 
 import chiwawa
-from chiwawa.debug import machine as machines
 from chiwawa.debug.code import Code
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session
@@ -20,7 +19,7 @@ from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument import Instruments
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime.command.options import Parser, add_options, options_of
-from tests.cli.running import ROOT
+from tests.cli.cli_helpers import ROOT
 
 SAMPLES = {s["name"]: s for s in json.loads((ROOT / "samples" / "samples.json").read_text())}
 
@@ -62,8 +61,8 @@ def test_wherever_one_goes_it_is_as_if_one_had_never_been_elsewhere(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, name: str, path: str
 ) -> None:
     # Many checkpoints, and replays that keep some of their own.
-    monkeypatch.setattr(machines, "_DISTANCE", 500)
-    monkeypatch.setattr(machines, "_NEAR", 100)
+    monkeypatch.setattr("chiwawa.debug.machine._DISTANCE", 500)
+    monkeypatch.setattr("chiwawa.debug.machine._NEAR", 100)
     session = sessions.open(name, path)
     stop = session.proceed()
     assert stop.end is not None
@@ -94,7 +93,7 @@ def test_wherever_one_goes_it_is_as_if_one_had_never_been_elsewhere(
 def test_the_stops_backwards_are_those_forwards(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(machines, "_DISTANCE", 1000)
+    monkeypatch.setattr("chiwawa.debug.machine._DISTANCE", 1000)
     session = sessions.open("indirect", path)
     entry = session.code.entry(session.code.function("2"))
     assert entry is not None

@@ -13,8 +13,8 @@ from chiwawa.instrument.tables import MONITORS, table
 from chiwawa.instrument.trace import RESOURCES, Tracing
 from chiwawa.module import Module
 from chiwawa.source import load
-from tests.instrument.watching import EVERYTHING, PATHS, Watched, same_text, watched
-from tests.nodiff.harness import Call
+from tests.instrument.watching_helpers import EVERYTHING, PATHS, Watched, same_text, watched
+from tests.nodiff.harness_helpers import Call
 
 JSONL = Tracing(resources=frozenset(RESOURCES), format="jsonl")
 

@@ -21,9 +21,9 @@ from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType
 from chiwawa_runtime.state.values import format_value
-from tests.instrument.probing import PATHS, TEXT, both_granularities, other, passed, seen
-from tests.nodiff.generate import Choose, Generator, arguments, seeded
-from tests.nodiff.harness import state_of
+from tests.instrument.probe_helpers import PATHS, TEXT, both_granularities, other, passed, seen
+from tests.nodiff.generator_helpers import Choose, Generator, arguments, seeded
+from tests.nodiff.harness_helpers import state_of
 
 #: Safepoints, or boundaries, after which a run is broken off.
 LIMIT = {"safepoint": 100, "instruction": 600}

@@ -30,7 +30,7 @@ from chiwawa.instrument.trace import Tracing
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.state.types import I32, FuncType
-from tests.instrument.probing import (
+from tests.instrument.probe_helpers import (
     PATHS,
     TEXT,
     both_granularities,
@@ -41,7 +41,7 @@ from tests.instrument.probing import (
     place,
     start,
 )
-from tests.instrument.watching import raw, same_text
+from tests.instrument.watching_helpers import raw, same_text
 
 BACK = """(module
   (import "env" "back" (func $back (param i32) (result i32)))

@@ -12,7 +12,7 @@ from chiwawa.source import load
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, FuncType
-from tests.instrument.probing import (
+from tests.instrument.probe_helpers import (
     PATHS,
     TEXT,
     both_granularities,

@@ -22,7 +22,7 @@ from chiwawa import (
 )
 from chiwawa.source import load
 from chiwawa_runtime.run.driver import Run
-from tests.instrument.probing import (
+from tests.instrument.probe_helpers import (
     PATHS,
     TEXT,
     both_granularities,

@@ -13,7 +13,7 @@ from chiwawa import At, HostError, Instruments, Match, Module, Tracer, Tracing, 
 from chiwawa.source import load
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.types import F32, F64, I32, I64
-from tests.instrument.probing import (
+from tests.instrument.probe_helpers import (
     NAN32,
     NAN64,
     TEXT,

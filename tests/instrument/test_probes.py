@@ -12,7 +12,7 @@ from chiwawa import At, BadInput, HostError, Match, Module, UnsupportedError, ap
 from chiwawa.source import load
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
-from tests.instrument.probing import (
+from tests.instrument.probe_helpers import (
     NAN32,
     NAN64,
     TEXT,

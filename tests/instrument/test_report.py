@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import FLAGS, Document, show
 
 from chiwawa.api import start
 from chiwawa.commands.cli import main
@@ -20,6 +19,7 @@ from chiwawa.instrument.document import document as document_of
 from chiwawa.instrument.tables import MONITORS
 from chiwawa.report import page, read
 from chiwawa.source import load
+from tests.instrument.browser_helpers import FLAGS, Document, show
 from tests.need_helpers import need
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

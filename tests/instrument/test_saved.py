@@ -22,8 +22,8 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import CheckpointError
-from tests.instrument.watching import raw, started
-from tests.nodiff.harness import Call
+from tests.instrument.watching_helpers import raw, started
+from tests.nodiff.harness_helpers import Call
 
 EVERYTHING = frozenset(KINDS)
 MOST = 2**64 - 1

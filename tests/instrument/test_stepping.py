@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from stepping import stepped
 
 from chiwawa import api
 from chiwawa.instrument import Instruments
@@ -17,6 +16,7 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Trap
+from tests.instrument.stepping_helpers import stepped
 
 PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")

@@ -15,7 +15,7 @@ from chiwawa.instrument.trace import EVENTS, RESOURCES, Tracing
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError
-from tests.instrument.watching import (
+from tests.instrument.watching_helpers import (
     EVERYTHING,
     PATHS,
     other,
@@ -24,7 +24,7 @@ from tests.instrument.watching import (
     started,
     watched,
 )
-from tests.nodiff.harness import Call, spread
+from tests.nodiff.harness_helpers import Call, spread
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 ROWS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))

@@ -16,7 +16,7 @@ from chiwawa_runtime.errors import Interrupted, Trap
 from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, I64, FuncType
-from tests.instrument.watching import (
+from tests.instrument.watching_helpers import (
     EVERYTHING,
     PATHS,
     Watched,
@@ -25,8 +25,8 @@ from tests.instrument.watching import (
     started,
     watched,
 )
-from tests.nodiff.generate import Generator, arguments, seeded
-from tests.nodiff.harness import Call, Log, spread
+from tests.nodiff.generator_helpers import Generator, arguments, seeded
+from tests.nodiff.harness_helpers import Call, Log, spread
 
 #: Each is run many times over, so they are fewer than where only results are compared.
 MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000")) // 5

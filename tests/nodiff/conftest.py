@@ -13,7 +13,7 @@ from tests.need_helpers import need
 def oracle() -> Iterator[object]:
     """wasmtime in a process of its own."""
     need("wasmtime")
-    from oracle import Oracle
+    from tests.nodiff.oracle_helpers import Oracle
 
     started = Oracle()
     yield started

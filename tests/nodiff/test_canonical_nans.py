@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chiwawa import Match, api
+from chiwawa.module import Module
+from chiwawa.opcodes import BY_NAME, TABLE, Op
+from chiwawa.source import load
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.state.types import F32, F64
+from tests.nodiff.harness_helpers import (
     GRANULARITIES,
     PATHS,
     Call,
@@ -23,16 +33,6 @@ from harness import (
     stopped_at,
     walk,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from chiwawa import Match, api
-from chiwawa.module import Module
-from chiwawa.opcodes import BY_NAME, TABLE, Op
-from chiwawa.source import load
-from chiwawa_runtime import checkpoint
-from chiwawa_runtime.run.driver import Instance
-from chiwawa_runtime.state.types import F32, F64
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 MAKERS = [op for op in TABLE if "n" in op.effects]

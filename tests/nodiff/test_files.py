@@ -6,12 +6,21 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from harness import Call, again, both, compare_bytes, cross, ended, same, spread
 
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.translation import Bundle
+from tests.nodiff.harness_helpers import (
+    Call,
+    again,
+    both,
+    compare_bytes,
+    cross,
+    ended,
+    same,
+    spread,
+)
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 CALLS = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from generate import Choose, Generator, seeded
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from judging import judge
-from oracle import Oracle
 
 from chiwawa.source import load
+from tests.nodiff.generator_helpers import Choose, Generator, seeded
+from tests.nodiff.judging_helpers import judge
+from tests.nodiff.oracle_helpers import Oracle
 
 #: How many modules the slow test makes.
 MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000"))

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import (
+
+from chiwawa import api
+from chiwawa.module import Module
+from chiwawa.source import load
+from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.errors import HostError, Interrupted, Trap
+from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.state.store import HostFunction
+from chiwawa_runtime.state.types import I32, FuncType
+from tests.nodiff.harness_helpers import (
     PATHS,
     Call,
     Log,
@@ -23,15 +32,6 @@ from harness import (
     ended,
     spread,
 )
-
-from chiwawa import api
-from chiwawa.module import Module
-from chiwawa.source import load
-from chiwawa_runtime.engine.instance import Imports
-from chiwawa_runtime.errors import HostError, Interrupted, Trap
-from chiwawa_runtime.run.driver import Instance
-from chiwawa_runtime.state.store import HostFunction
-from chiwawa_runtime.state.types import I32, FuncType
 
 TEXT = """(module
   (import "env" "ask" (func $ask (param i32 i32) (result i32)))

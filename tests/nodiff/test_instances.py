@@ -6,13 +6,13 @@ from itertools import product
 from typing import Any
 
 import pytest
-from harness import PATHS, bits, state_of
 
 from chiwawa import Instruments, api
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError, Interrupted, Trap
 from chiwawa_runtime.run.driver import Instance
+from tests.nodiff.harness_helpers import PATHS, bits, state_of
 
 BELOW = """(module
   (memory (export "mem") 1)

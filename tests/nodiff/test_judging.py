@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import Call, check
-from judging import check_but_for_nans, interpreting
 
 from chiwawa.source import load
 from chiwawa_runtime.state.numerics import (
@@ -18,6 +16,8 @@ from chiwawa_runtime.state.numerics import (
     float_copysign,
     i32_div_s,
 )
+from tests.nodiff.harness_helpers import Call, check
+from tests.nodiff.judging_helpers import check_but_for_nans, interpreting
 
 #: Of which of two NaNs a product is made, and its sign, is for the processor and for Python to
 #: choose. ``product`` looks at that, and it decides how often a loop goes round; ``copied`` has a

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import (
+
+from chiwawa.source import load
+from tests.nodiff.harness_helpers import (
     Call,
     both,
     chain,
@@ -18,8 +20,6 @@ from harness import (
     spread,
     without_count,
 )
-
-from chiwawa.source import load
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 ROWS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))

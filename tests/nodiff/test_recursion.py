@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import PATHS, Call, again, begin, both, ended, same, stopped_at
 
 from chiwawa import api
 from chiwawa.module import Module
@@ -17,6 +16,7 @@ from chiwawa.source import load
 from chiwawa_runtime.engine.segments import DEEPEST
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
 from tests.need_helpers import need
+from tests.nodiff.harness_helpers import PATHS, Call, again, begin, both, ended, same, stopped_at
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 100_000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import Call, both, check
 
 from chiwawa.source import load
+from tests.nodiff.harness_helpers import Call, both, check
 
 #: What it was; the module; the export ``f`` is called with these arguments; how that ends.
 CASES: list[tuple[str, str, tuple[int, ...], str]] = [

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PATHS, Call, Session, again, begin, both, ended
 
 from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.memory import Memory
+from tests.nodiff.harness_helpers import PATHS, Call, Session, again, begin, both, ended
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RUNS = [

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from generate import seeded
-from judging import judge
-from oracle import Oracle
-from tools import smith
 
 from chiwawa.source import load
+from tests.nodiff.generator_helpers import seeded
+from tests.nodiff.judging_helpers import judge
+from tests.nodiff.module_maker_helpers import smith
+from tests.nodiff.oracle_helpers import Oracle
 
 #: How many seeds the slow test tries.
 MANY = int(os.environ.get("CHIWAWA_SMITH", "1000"))

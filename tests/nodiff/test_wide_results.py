@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import Call, check
 
 from chiwawa.source import load
+from tests.nodiff.harness_helpers import Call, check
 
 MANY = 40
 TYPES = "i32 " * MANY

@@ -16,11 +16,6 @@ sys.path.insert(0, str(ROOT / "samples" / "self-hosted"))
 
 import hosts  # noqa: E402
 
-#: All but the one that runs the tests, which is what they are held against.
-NAMES = ("wasi", "pyodide", "pypy")
-#: Those without threads and processes.
-WASM = ("wasi", "pyodide")
-
 
 @pytest.fixture(scope="session")
 def host_named(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], hosts.Host]:

@@ -11,11 +11,14 @@ import chain
 import hosts
 import pytest
 
-from tests.portability.conftest import NAMES, ROOT, WASM
-
 pytestmark = pytest.mark.slow
 
+#: All but the one that runs the tests, which is what they are held against.
+NAMES = ("wasi", "pyodide", "pypy")
+#: Those without threads and processes.
+WASM = ("wasi", "pyodide")
 PATHS = ("interp", "aot")
+ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 Find = Callable[[str], hosts.Host]
 
@@ -70,10 +73,10 @@ def test_a_program_carried_through_four_pythons_prints_what_one_prints(
 def test_each_sample_has_the_same_checkpoints_and_results(host_named: Find, tmp_path: Path) -> None:
     for file in (*SAMPLES.glob("*.wasm"), SAMPLES / "samples.json"):
         shutil.copy(file, tmp_path)
-    shutil.copy(Path(__file__).with_name("sweep.py"), tmp_path)
+    shutil.copy(Path(__file__).with_name("sweep_samples.py"), tmp_path)
     lines = {}
     for name in ("native", *NAMES):
-        done = host_named(name).run(tmp_path, "sweep.py", ".")
+        done = host_named(name).run(tmp_path, "sweep_samples.py", ".")
         assert not done.returncode, (name, done.stderr)
         lines[name] = [json.loads(line) for line in done.stdout.splitlines()]
     expected = lines["native"]
@@ -165,13 +168,13 @@ def test_wasi_is_on_these_hosts_what_it_is_here_but_for_what_they_lack(
 ) -> None:
     host = host_named(name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copy(Path(__file__).with_name("scenarios.py"), tmp_path)
+    shutil.copy(Path(__file__).with_name("run_scenarios.py"), tmp_path)
     (tmp_path / "tests").mkdir()
     for helper in ("conftest.py", "need_helpers.py"):
         shutil.copy(ROOT / "tests" / helper, tmp_path / "tests")
     shutil.copytree(ROOT / "tests" / "wasi", tmp_path / "tests" / "wasi")
     packages = ("chiwawa", "chiwawa_runtime", "lark", "_pytest", "pluggy", "iniconfig", "packaging")
-    done = host.run(tmp_path, "scenarios.py", imports=hosts.import_path(packages))
+    done = host.run(tmp_path, "run_scenarios.py", imports=hosts.import_path(packages))
     lines = done.stdout.splitlines()
     failed = {line.split("::")[1] for line in lines if line.startswith("FAILED")}
     assert lines, done.stderr

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.moving import Programs
-from tests.real.taking import Taking
+from tests.real.moving_helpers import Programs
+from tests.real.package_helpers import Taking
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime.errors import Trap
-from tests.real import building
-from tests.real.moving import HERE, Job, Programs, travels
-from tests.real.taking import SOURCES, Taking, build
+from tests.real import build_helpers
+from tests.real.moving_helpers import HERE, Job, Programs, travels
+from tests.real.package_helpers import SOURCES, Taking, build
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ THROWN = (53, 14)
 
 def called(wasm: Path, name: str, args: list[int]) -> list[int | float]:
     """What wasmtime says, i64 as unsigned."""
-    worker = (HERE / "wasmtime_call.py", wasm, name, *args)
+    worker = (HERE / "call_in_wasmtime.py", wasm, name, *args)
     told = json.loads(build(sys.executable, *worker, cwd=wasm.parent))
     return [told & (2**64 - 1) if isinstance(told, int) else told]
 
@@ -39,36 +39,38 @@ def source(name: str) -> tuple[str, bytes]:
 def test_the_shell_of_sqlite_makes_a_database(
     taking: Taking, programs: Programs, tmp_path: Path
 ) -> None:
-    wasm = building.sqlite(taking)
+    wasm = build_helpers.sqlite(taking)
     args = ("-batch", "-vfs", "unix-none", "/made.db", ".read /script.sql")
     job = Job(wasm, args, files=(source("script.sql"),), expected=b"50|1275|3.642857|00003|00975\n")
     travels(job, programs, tmp_path)
 
 
 def test_lua_runs_a_script(taking: Taking, programs: Programs, tmp_path: Path) -> None:
-    wasm = building.lua(taking)
+    wasm = build_helpers.lua(taking)
     job = Job(wasm, ("/script.lua",), files=(source("script.lua"),), expected=b"\n12 144\n")
     travels(job, programs, tmp_path)
 
 
 def test_icepll_finds_a_setting(taking: Taking, programs: Programs, tmp_path: Path) -> None:
-    job = Job(building.yowasp(taking, "icepll"), ("-i", "12", "-o", "48"), expected=b"DIVF: 63")
+    job = Job(
+        build_helpers.yowasp(taking, "icepll"), ("-i", "12", "-o", "48"), expected=b"DIVF: 63"
+    )
     travels(job, programs, tmp_path)
 
 
 def test_icebram_makes_contents(taking: Taking, programs: Programs, tmp_path: Path) -> None:
-    job = Job(building.yowasp(taking, "icebram"), ("-g", "-s", "7", "16", "256"))
+    job = Job(build_helpers.yowasp(taking, "icebram"), ("-g", "-s", "7", "16", "256"))
     travels(job, programs, tmp_path)
 
 
 def test_a_program_in_go_runs(taking: Taking, programs: Programs, tmp_path: Path) -> None:
-    job = Job(building.go(taking), (), expected=b"primes 46 4227\n")
+    job = Job(build_helpers.go(taking), (), expected=b"primes 46 4227\n")
     travels(job, programs, tmp_path)
 
 
 def test_a_module_in_assemblyscript_computes(taking: Taking, tmp_path: Path) -> None:
     """It exports functions, and imports one that is told why it aborts."""
-    wasm = building.assemblyscript(taking)
+    wasm = build_helpers.assemblyscript(taking)
     module = chiwawa.load(wasm)
     aborted: list[tuple[int, ...]] = []
 
@@ -99,12 +101,14 @@ def test_a_module_in_assemblyscript_computes(taking: Taking, tmp_path: Path) -> 
 
 def test_a_program_in_rust_runs(taking: Taking, programs: Programs, tmp_path: Path) -> None:
     files = (("words.txt", b"The cat and the dog\nand the bird\n"),)
-    job = Job(building.rust(taking), (), files=files, expected=b"   the 3\n", status=3)
+    job = Job(build_helpers.rust(taking), (), files=files, expected=b"   the 3\n", status=3)
     travels(job, programs, tmp_path)
 
 
 def test_cpython_runs_a_script(taking: Taking, programs: Programs, tmp_path: Path) -> None:
     """A Python script inside Wasm inside Python."""
     script = "print(sum(range(10)))"
-    job = Job(building.cpython(taking), ("-c", script), expected=b"45\n", moves=0, most_memory=1500)
+    job = Job(
+        build_helpers.cpython(taking), ("-c", script), expected=b"45\n", moves=0, most_memory=1500
+    )
     travels(job, programs, tmp_path)

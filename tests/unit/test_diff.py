@@ -34,7 +34,7 @@ from chiwawa_runtime.state.types import (
     Limits,
     MemoryType,
 )
-from tests.unit.test_inspect import MODULE, stopped
+from tests.unit.stopped_program_helpers import MODULE, stopped
 
 
 def elsewhere() -> Snapshot:

@@ -1,38 +1,18 @@
-"""A small world for a guest: a directory to write, one only to read, and what lies outside."""
+"""Guests in a small world, on our functions and on wasmtime's."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.need_helpers import need
+from tests.wasi.c_program_helpers import Compile, compiler
 from tests.wasi.host_time_helpers import HostTime
-from tests.wasi.peers import OurBackend, Peer, WasmtimeBackend
-from tests.wasi.programs import Compile, compiler
-
-SECRET = "secret of the host"
-
-
-def make_world(folder: Path) -> Path:
-    """``work`` and ``fixed`` are given as /data (3) and /fixed (4, read-only)."""
-    work, fixed = folder / "work", folder / "fixed"
-    (folder / "outside" / "deep").mkdir(parents=True)
-    (folder / "outside" / "secret").write_text(SECRET)
-    for below in (work / "sub" / "deep", work / "empty", fixed / "sub"):
-        below.mkdir(parents=True)
-    (work / "file").write_text("hello world")
-    (work / "other").write_text("other")
-    (work / "sub" / "inner").write_text("inner")
-    (fixed / "file").write_text("fixed")
-    os.symlink("file", work / "link")
-    os.symlink("sub", work / "dirlink")
-    os.symlink("nowhere", work / "dangling")
-    os.symlink("loop", work / "loop")
-    return folder
+from tests.wasi.peer_helpers import Make, OurBackend, Peer, WasmtimeBackend
+from tests.wasi.world_helpers import make_world
 
 
 @pytest.fixture
@@ -49,9 +29,6 @@ def world(tmp_path: Path) -> Path:
 def world_of(tmp_path: Path) -> dict[str, Path]:
     """A world for us and the same for wasmtime."""
     return {name: make_world(tmp_path / name) for name in ("ours", "theirs")}
-
-
-Make = Callable[..., Peer]
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import io
 import os
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,8 @@ import pytest
 from chiwawa_runtime.wasi import Wasi, abi
 from chiwawa_runtime.wasi.guest import MAX_VECTORS, PATH_MAX, PIECE
 from chiwawa_runtime.wasi.poll_calls import MAX_SUBSCRIPTIONS
-from tests.wasi.peers import BUFFER, SCRATCH, OurBackend, Peer, clock_subscription
+from tests.wasi.bounds_helpers import at_most
+from tests.wasi.peer_helpers import BUFFER, SCRATCH, OurBackend, Peer, clock_subscription
 
 FILE = abi.FILE_RIGHTS
 READER = FILE & ~abi.FD_WRITE
@@ -23,22 +22,6 @@ READER = FILE & ~abi.FD_WRITE
 SIZE = 4 << 20
 #: Where its lists of buffers stand.
 LIST = 1 << 16
-
-
-@contextmanager
-def at_most(size: int) -> Iterator[None]:
-    """Holds that Python takes no more memory at once, where it can tell."""
-    try:
-        import tracemalloc
-    except ImportError:
-        yield
-        return
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < size
-    finally:
-        tracemalloc.stop()
 
 
 def backend_of(guest: Peer) -> OurBackend:

@@ -13,7 +13,7 @@ from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi import Wasi, abi, clocks, descriptor_calls
 from chiwawa_runtime.wasi.clocks import LAST, VIRTUAL_EPOCH, HostClock
 from chiwawa_runtime.wasi.entropy import Entropy
-from tests.wasi.peers import SCRATCH, OurBackend, Peer, clock_subscription, fd_subscription
+from tests.wasi.peer_helpers import SCRATCH, OurBackend, Peer, clock_subscription, fd_subscription
 
 FOREVER = (1 << 64) - 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chiwawa_runtime.wasi import abi
-from tests.wasi.peers import BUFFER, SCRATCH, Peer
+from tests.wasi.peer_helpers import BUFFER, SCRATCH, Peer
 
 READ = abi.FD_READ
 WRITE = abi.FD_WRITE

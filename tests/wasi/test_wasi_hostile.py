@@ -21,9 +21,9 @@ from chiwawa_runtime.wasi import Wasi, abi, saved
 from chiwawa_runtime.wasi.functions import FUNCTIONS
 from chiwawa_runtime.wasi.guest import PIECE
 from chiwawa_runtime.wasi.signatures import SIGNATURES
-from tests.wasi.conftest import make_world
-from tests.wasi.peers import OurBackend, clock_subscription, fd_subscription
-from tests.wasi.test_wasi_bounds import at_most
+from tests.wasi.bounds_helpers import at_most
+from tests.wasi.peer_helpers import OurBackend, clock_subscription, fd_subscription
+from tests.wasi.world_helpers import make_world
 
 SIZE = 2 * 65536
 #: What stands in a guest's memory, each at a multiple of 256.

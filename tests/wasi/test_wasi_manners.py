@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.running import HANGS
-from tests.wasi.programs import Compile
+from tests.cli.cli_helpers import HANGS
+from tests.wasi.c_program_helpers import Compile
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -14,8 +14,8 @@ from chiwawa.module import Module
 from chiwawa.source import load_bytes
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.wasi import Wasi
+from tests.wasi.c_program_helpers import Compile, restored, stop_after
 from tests.wasi.host_time_helpers import SECOND, HostTime
-from tests.wasi.programs import Compile, restored, stop_after
 
 OUTPUT = b""".
 ..

@@ -16,12 +16,12 @@ import pytest
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import BadInput, Interrupted, Trap, WasiExit
 from chiwawa_runtime.wasi import Wasi, abi
-from tests.wasi.conftest import Make
 from tests.wasi.host_time_helpers import HostTime
-from tests.wasi.peers import (
+from tests.wasi.peer_helpers import (
     BUFFER,
     SCRATCH,
     Instance,
+    Make,
     OurBackend,
     Peer,
     clock_subscription,

@@ -12,7 +12,7 @@ import pytest
 from chiwawa.module import Module
 from chiwawa.source import load_bytes
 from chiwawa_runtime.wasi.functions import FUNCTIONS
-from tests.wasi.programs import Compile, Outcome, run_ours, run_wasmtime
+from tests.wasi.c_program_helpers import Compile, Outcome, run_ours, run_wasmtime
 
 PATHS = ("aot", "interp")
 #: What wasmtime does not offer, and what we say.

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from chiwawa_runtime.wasi import abi
-from tests.wasi.conftest import Make
-from tests.wasi.peers import Peer
+from tests.wasi.peer_helpers import Make, Peer
 
 READ = abi.FD_READ
 FILE = abi.FILE_RIGHTS

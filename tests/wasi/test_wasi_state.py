@@ -15,9 +15,8 @@ import pytest
 
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.wasi import Wasi, abi
-from tests.wasi.conftest import Make
 from tests.wasi.host_time_helpers import HostTime
-from tests.wasi.peers import OurBackend, Peer, clock_subscription
+from tests.wasi.peer_helpers import Make, OurBackend, Peer, clock_subscription
 
 FILE = abi.FILE_RIGHTS
 READER = FILE & ~abi.FD_WRITE

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chiwawa_runtime.wasi import abi, path_calls, paths
-from tests.wasi.peers import Peer
+from tests.wasi.peer_helpers import Peer
 
 FILE = abi.FILE_RIGHTS
 READ = abi.FD_READ

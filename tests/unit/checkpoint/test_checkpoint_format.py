@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from snapshot_strategies import everything, patched, snapshots
 
 from chiwawa_runtime.checkpoint import decode, encode, sections
 from chiwawa_runtime.checkpoint.layout import segments
@@ -29,6 +28,7 @@ from chiwawa_runtime.state.types import (
     TableType,
 )
 from tests.need_helpers import lacking, need
+from tests.unit.checkpoint.snapshot_helpers import everything, patched, snapshots
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
 

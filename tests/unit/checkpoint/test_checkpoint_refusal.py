@@ -7,13 +7,13 @@ import hashlib
 import random
 
 import pytest
-from snapshot_strategies import everything, patched, with_digest
 
 from chiwawa_runtime.checkpoint import decode, encode
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.types import Limits, MemoryType
+from tests.unit.checkpoint.snapshot_helpers import everything, patched, with_digest
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
 

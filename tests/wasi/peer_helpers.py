@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -169,6 +169,10 @@ class Peer:
             return errno
         data = self.read(BUFFER + 4096, 32 * self.u32())
         return [struct.unpack_from("<QHBxxxxxQH", data, at) for at in range(0, len(data), 32)]
+
+
+#: Makes a guest, of what is given to it.
+Make = Callable[..., Peer]
 
 
 def clock_subscription(userdata: int, clock: int, timeout: int, absolute: bool = False) -> bytes:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.need_helpers import lacking, need
-from tests.real.taking import SOURCES, Taking, attempt, build
+from tests.real.package_helpers import SOURCES, Taking, attempt, build
 
 SHIMS = SOURCES / "shims"
 #: Signals, process ids, clocks and mapped files, as far as WASI's library pretends to have them.

@@ -1,7 +1,7 @@
 """Run by each host: every sample's call, stopped in the middle and continued on the other path.
 
-``python sweep.py MODULES`` prints a line of JSON for each call in ``samples.json`` and each path:
-how many safepoints it passes, the digest of the checkpoint in the middle, and the results.
+``python sweep_samples.py MODULES`` prints a line of JSON for each call in ``samples.json`` and each
+path: how many safepoints it passes, the digest of the checkpoint in the middle, and the results.
 """
 
 from __future__ import annotations

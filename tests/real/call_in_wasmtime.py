@@ -1,5 +1,5 @@
 """Call an exported function with wasmtime and print its result as JSON:
-``python wasmtime_call.py MODULE NAME INTEGER…``. What the module imports does nothing."""
+``python call_in_wasmtime.py MODULE NAME INTEGER…``. What the module imports does nothing."""
 
 from __future__ import annotations
 

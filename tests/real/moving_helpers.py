@@ -153,7 +153,7 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
         leg(
             "aot, whole",
             place,
-            *(HERE / "counting.py", translated, report, *dirs, "--", *argv),
+            *(HERE / "count_safepoints.py", translated, report, *dirs, "--", *argv),
             stdin=job.stdin,
         )
     )
@@ -164,7 +164,7 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
 
     need("wasmtime")
     there, dirs = job.folder(tmp_path, "wasmtime")
-    command = (HERE / "wasmtime_run.py", job.wasm, *dirs, "--", *argv)
+    command = (HERE / "run_in_wasmtime.py", job.wasm, *dirs, "--", *argv)
     oracle = leg("wasmtime", there, *command, stdin=job.stdin)
     assert (oracle.status, oracle.out) == (whole.status, whole.out), oracle.err
     assert files_in(there) == files
@@ -188,7 +188,7 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
 
     if job.moves:
         there, dirs = job.folder(tmp_path, "hopping")
-        command = (HERE / "hopping.py", job.wasm, translated, safepoints, job.moves, *dirs)
+        command = (HERE / "run_moved.py", job.wasm, translated, safepoints, job.moves, *dirs)
         hopped = checked(leg(f"{job.moves} moves", there, *command, "--", *argv, stdin=job.stdin))
         assert hopped.out == whole.out
         assert files_in(there) == files

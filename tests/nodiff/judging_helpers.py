@@ -9,10 +9,6 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from generate import Choose, arguments
-from harness import GRANULARITIES, Call, Ending, Log, check, no_imports, whole
-from oracle import Oracle, agrees, without_nan
-
 from chiwawa.interp import handlers
 from chiwawa.module import Module, TypeUse
 from chiwawa_runtime.engine.instance import Imports
@@ -23,6 +19,9 @@ from chiwawa_runtime.state.numerics import (
     float_canonical,
 )
 from chiwawa_runtime.state.types import F32, F64, I32, I64, FuncType, ValType
+from tests.nodiff.generator_helpers import Choose, arguments
+from tests.nodiff.harness_helpers import GRANULARITIES, Call, Ending, Log, check, no_imports, whole
+from tests.nodiff.oracle_helpers import Oracle, agrees, without_nan
 
 #: Safepoints after which a run is broken off, and compared where it stands.
 LIMIT = 1200
@@ -42,7 +41,7 @@ def host(functype: FuncType, log: Log) -> Callable[..., Any]:
 
 
 def seen(value: Any, valtype: ValType) -> Any:
-    from harness import bits
+    from tests.nodiff.harness_helpers import bits
 
     shown = bits(value, valtype, {})
     return value if valtype is I32 or valtype is I64 else without_nan(shown, valtype)

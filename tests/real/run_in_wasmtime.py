@@ -1,4 +1,4 @@
-"""Run a WASI program with wasmtime: ``python wasmtime_run.py MODULE HOST::GUEST… -- ARGV…``.
+"""Run a WASI program with wasmtime: ``python run_in_wasmtime.py MODULE HOST::GUEST… -- ARGV…``.
 
 In a process of its own, so that what the program prints and how it ends are the process's.
 """

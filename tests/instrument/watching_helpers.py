@@ -22,7 +22,7 @@ from chiwawa.module import Module
 from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import HostError, Trap
 from chiwawa_runtime.run.driver import Run
-from tests.nodiff.harness import Call, Log
+from tests.nodiff.harness_helpers import Call, Log
 
 PATHS = ("interp", "aot")
 EVERYTHING = Tracing(resources=frozenset(RESOURCES))

@@ -1,5 +1,5 @@
 """Run a generated WASI file to its end and say how many safepoints it passed:
-``python counting.py FILE REPORT HOST::GUEST… -- ARGV…``.
+``python count_safepoints.py FILE REPORT HOST::GUEST… -- ARGV…``.
 
 In a process of its own, so that what the program prints and what memory it takes are the process's.
 """

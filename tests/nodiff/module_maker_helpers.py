@@ -65,7 +65,7 @@ def seed_bytes(seed: int | str) -> bytes:
 
 def importable(folder: Path) -> Path:
     """A module that lists the imports that smith may use: the hosts of ``generate``."""
-    from generate import HOSTS
+    from tests.nodiff.generator_helpers import HOSTS
 
     def valtypes(names: tuple[str, ...]) -> tuple[ValType, ...]:
         return tuple(VALTYPE_BY_NAME[n] for n in names)

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import Call, Ending
-
 from chiwawa_runtime.state.types import F32, F64
+from tests.nodiff.harness_helpers import Call, Ending
 
-WORKER = Path(__file__).with_name("wasmtime_worker.py")
+WORKER = Path(__file__).with_name("answer_from_wasmtime.py")
 #: Seconds for one module, on however slow a machine.
 PATIENCE = 300.0
 

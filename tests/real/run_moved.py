@@ -1,5 +1,5 @@
 """Run a WASI program to its end, moved at so many places from one path to one of the two:
-``python hopping.py MODULE FILE SAFEPOINTS MOVES HOST::GUEST… -- ARGV…``.
+``python run_moved.py MODULE FILE SAFEPOINTS MOVES HOST::GUEST… -- ARGV…``.
 
 FILE is the module's translation, and SAFEPOINTS how many the whole run passes.
 """

@@ -1,6 +1,6 @@
 """Run by each host: the scenarios of ``tests/wasi`` on files and the sandbox, on our functions.
 
-``python scenarios.py`` in a copy of the project's tests prints what pytest does, and lines of
+``python run_scenarios.py`` in a copy of the project's tests prints what pytest does, and lines of
 ``FAILED`` with the names of those that end otherwise than on Linux.
 """
 

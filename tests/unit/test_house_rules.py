@@ -1,0 +1,58 @@
+"""Rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The full name of all that a file imports, wherever in the file, and what it calls it, where
+    that is another name."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom):
+            package = "." * node.level + (node.module or "")
+            yield from ((f"{package}.{name.name}", name.asname) for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((name.name, name.asname) for name in node.names)
+
+
+def is_helper(path: Path) -> bool:
+    return path.stem.endswith("_helpers")
+
+
+def is_program(path: Path) -> bool:
+    """Whether the file is one that is run as a process: it ends with a main guard."""
+    last = tree_of(path).body[-1]
+    return isinstance(last, ast.If) and ast.unparse(last.test) == "__name__ == '__main__'"
+
+
+def test_what_is_no_test_is_named_as_a_helper_or_is_a_program() -> None:
+    named = [path for path in TESTS if path.stem.startswith("test_") or path.stem == "conftest"]
+    others = [path for path in TESTS if path not in named and not is_helper(path)]
+    assert [str(path.relative_to(ROOT)) for path in others if not is_program(path)] == []
+
+
+def test_what_tests_share_is_imported_by_its_full_name_and_is_a_helper() -> None:
+    modules = {path.stem: path for path in TESTS}
+    wrong = []
+    for path in TESTS:
+        for name, _ in imports_of(path):
+            parts = name.split(".")
+            if parts[0] == "tests":
+                shared = next(modules[part] for part in reversed(parts) if part in modules)
+                if not is_helper(shared):
+                    wrong.append(f"{path.relative_to(ROOT)}: {name} is no helper")
+            elif not parts[0] or parts[0] in modules:
+                wrong.append(f"{path.relative_to(ROOT)}: {name}, without its folders")
+    assert wrong == []

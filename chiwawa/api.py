@@ -172,16 +172,16 @@ def instrumented(
 
 
 def fit(instruments: Instruments, engine: Engine, program: Program) -> None:
-    """Have ``engine`` run what ``instruments`` want, from when they refit it."""
+    """Have ``engine`` run what ``instruments`` want, from when they replace its code."""
     module, plan = instruments.module, instruments.plan
     if isinstance(engine, InterpreterEngine):
         engine.plan, engine.names = plan, instruments.names
-        instruments.refitting = engine.refit
+        instruments.replace_code = engine.replace_code
         return
     assert isinstance(engine, GeneratedEngine)
     engine.namespace.update(instruments.names)
     granularity, canonical_nans = engine.granularity, engine.canonical_nans
-    instruments.refitting = lambda: engine.refit(
+    instruments.replace_code = lambda: engine.replace_code(
         aot.translate_on_demand(
             module, program, granularity=granularity, canonical_nans=canonical_nans, plan=plan
         )

@@ -20,7 +20,7 @@ from chiwawa.lower.sites import Site, Sites, state_names, variables
 from chiwawa.module import Module
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
-from chiwawa_runtime.engine.observer import REFIT
+from chiwawa_runtime.engine.observer import CHANGE
 from chiwawa_runtime.errors import BadInput, Trap
 
 
@@ -46,8 +46,9 @@ class Instruments:
         self.count(frozenset(kinds))
         self.spaces = Spaces.of(module)
         self.instance: ModuleInstance | None = None
-        #: Has the engine ask the plan anew; set by whoever made the engine.
-        self.refitting: Callable[[], None] = lambda: None
+        #: Has the engine prepare its functions by what ``plan`` says now; set by whoever made the
+        #: engine.
+        self.replace_code: Callable[[], None] = lambda: None
         self.told: Trap | None = None
 
     def count(self, kinds: frozenset[str]) -> None:
@@ -87,9 +88,9 @@ class Instruments:
     def change(self) -> None:
         """The probes are others now: in a program that runs, from its next safepoint on."""
         if self.instance is not None and self.instance.running:
-            self.instance.requests.ask(REFIT)
+            self.instance.requests.ask(CHANGE)
         else:
-            self.refit()
+            self.apply_changes()
 
     # What a run tells.
 
@@ -100,7 +101,7 @@ class Instruments:
         if self.tracer is not None:
             self.tracer.attach(instance)
 
-    def enter(self, frames: Sequence[RawFrame]) -> None:
+    def restore(self, frames: Sequence[RawFrame]) -> None:
         profile = self.counters.profile
         profile.node = self.counters.tree
         if "tree" in self.counters.kinds:
@@ -127,7 +128,7 @@ class Instruments:
     def leave(self, mark: object) -> None:
         self.counters.profile.node = self.counters.tree if mark is None else mark  # type: ignore[assignment]
 
-    def interrupted(self, frame: RawFrame) -> None:
+    def take_back(self, frame: RawFrame) -> None:
         assert self.instance is not None
         lowered, position = self.place(frame)
         sites = self.plan(lowered)
@@ -141,11 +142,11 @@ class Instruments:
                         values[f"{kind}{index}"] = held[index]
                 exec(site.undo, names, values)
 
-    def rest(self) -> object:
+    def pause(self) -> object:
         return self.probes.fired
 
-    def resume(self, rest: object) -> None:
-        self.probes.fired = NOTHING if rest is None else rest  # type: ignore[assignment]
+    def resume(self, paused: object) -> None:
+        self.probes.fired = NOTHING if paused is None else paused  # type: ignore[assignment]
 
     def trapped(self, trap: Trap) -> None:
         if trap is not self.told:
@@ -154,10 +155,10 @@ class Instruments:
             if trap.origin is self.instance:
                 self.counters.trapped(trap)
 
-    def refit(self) -> None:
+    def apply_changes(self) -> None:
         if self.probes.changed():
             self.probes.activate()
-            self.refitting()
+            self.replace_code()
 
     # What they found.
 

@@ -91,7 +91,7 @@ class InterpreterEngine:
             assert isinstance(function, LateFunction)
             function.making = making
 
-    def refit(self) -> None:
+    def replace_code(self) -> None:
         """Ask the plan anew, for calls from now on. Frames stay as they are until revived."""
         self.generation += 1
         self.codes = {}

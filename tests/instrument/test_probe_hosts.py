@@ -448,7 +448,7 @@ def test_stops_leave_counts_and_trace_exact(path: str, granularity: str, op: str
         stops = 0
         if probed:
             run.instance.probe(Match(op=op), At.stop)
-            run.instance.probe(Match(op="i32.eqz"), lambda at, run=run: refit(run.instance))  # type: ignore[misc]
+            run.instance.probe(Match(op="i32.eqz"), lambda at, run=run: change_probes(run.instance))  # type: ignore[misc]
         while not run.go():
             assert set(run.requests.take()) == {"stop"}
             stops += 1
@@ -460,7 +460,7 @@ def test_stops_leave_counts_and_trace_exact(path: str, granularity: str, op: str
     assert found[0][1] == found[1][1]
 
 
-def refit(instance: Instance) -> None:
+def change_probes(instance: Instance) -> None:
     instance.probe(Match(op="nop"), print).remove()
 
 

@@ -113,7 +113,7 @@ class GeneratedEngine:
         for index, memory in enumerate(self.instance.memories):
             self.namespace[f"m{index}"] = memory.raw
 
-    def refit(self, bundle: Bundle) -> None:
+    def replace_code(self, bundle: Bundle) -> None:
         """Go on with the functions of another translation of the same program, of the same
         granularity and with the same NaNs. Frames of the present one stay what they are until they
         are revived."""

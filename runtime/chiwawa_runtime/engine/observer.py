@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import Trap
 
 #: The reason with which instruments ask a run to stop so that they can be changed.
-REFIT = "instruments"
+CHANGE = "instruments"
 
 
 def uncounted(monitors: bytes | None) -> bytes | None:
@@ -32,7 +32,7 @@ class Observer(Protocol):
     def attach(self, instance: ModuleInstance) -> None:
         """The instance that is looked at from now on."""
 
-    def enter(self, frames: Sequence[RawFrame]) -> None:
+    def restore(self, frames: Sequence[RawFrame]) -> None:
         """A run goes on in ``frames`` (the youngest first), which were restored."""
 
     def mark(self) -> object:
@@ -41,24 +41,24 @@ class Observer(Protocol):
     def leave(self, mark: object) -> None:
         """What was called since ``mark`` is over, however it ended."""
 
-    def interrupted(self, frame: RawFrame) -> None:
+    def take_back(self, frame: RawFrame) -> None:
         """The youngest frame is at the boundary before its instruction again, which has not
         happened: it will come there anew."""
 
-    def rest(self) -> object:
+    def pause(self) -> object:
         """What has been done already at the boundary at which the run stops; for ``resume``."""
 
-    def resume(self, rest: object) -> None:
-        """A run goes on, which left ``rest`` when it stopped (None: it has not been stopped).
-        Others may have run meanwhile."""
+    def resume(self, paused: object) -> None:
+        """A run goes on, for which ``pause`` returned ``paused`` when it stopped (None: it has not been
+        stopped). Others may have run meanwhile."""
 
     def trapped(self, trap: Trap) -> None:
-        """A trap, with its backtrace. The same one may be told several times."""
+        """A trap, with its backtrace. The same one may come several times."""
 
     def probe(self, match: Any, action: Callable[[Any], object], *, writes: bool) -> Any:
         """See ``Instance.probe``."""
 
-    def refit(self) -> None:
+    def apply_changes(self) -> None:
         """The run is at a safepoint, or has not begun: have what is asked for take effect."""
 
     def save(self) -> bytes | None:

@@ -15,7 +15,7 @@ from chiwawa_runtime.engine import turns
 from chiwawa_runtime.engine.contract import Activation
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance
-from chiwawa_runtime.engine.observer import REFIT, Observer
+from chiwawa_runtime.engine.observer import CHANGE, Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import (
     CheckpointError,
@@ -100,7 +100,7 @@ class Run:
         self.monitors = monitors
         self.generation = instance.engine.generation
         self.context: object = None
-        self.rest: object = None
+        self.paused: object = None
         self.activation: Activation | None = None
         #: The function that the results are of.
         self.function: int | None = None
@@ -147,7 +147,7 @@ class Run:
         instance = self.instance
         depth = instance.depth
         if instance.observer is not None:
-            instance.observer.resume(self.rest)
+            instance.observer.resume(self.paused)
         instance.running += 1
         self._going = True
         try:
@@ -157,8 +157,8 @@ class Run:
             instance.running -= 1
             instance.depth = depth
             if instance.observer is not None:
-                self.rest = instance.observer.rest()
-                if not instance.running and self.refit(instance.observer):
+                self.paused = instance.observer.pause()
+                if not instance.running and self.apply_changes(instance.observer):
                     # No safepoint came any more.
                     self.requests.tell()
         self.finished = done
@@ -245,7 +245,7 @@ class Run:
             frames = self.activation.frames()
         except CheckpointError:
             # Another instance's are among them. At the next safepoint they may be gone.
-            self.requests.ask(REFIT)
+            self.requests.ask(CHANGE)
             return
         self.activation = engine.revive(frames)
         self.generation = engine.generation
@@ -253,17 +253,17 @@ class Run:
     def tell(self, observer: Observer) -> None:
         """Tell instruments why the run stands still, and have them changed if that is why."""
         if self.activation is not None and self.activation.repeats:
-            observer.interrupted(self.activation.frames()[0])
-        self.refit(observer)
+            observer.take_back(self.activation.frames()[0])
+        self.apply_changes(observer)
 
-    def refit(self, observer: Observer) -> bool:
+    def apply_changes(self, observer: Observer) -> bool:
         """Have instruments changed if they have asked for it; whether they have."""
         pending = self.requests.pending
-        if REFIT not in pending:
+        if CHANGE not in pending:
             return False
-        while REFIT in pending:
-            pending.remove(REFIT)
-        observer.refit()
+        while CHANGE in pending:
+            pending.remove(CHANGE)
+        observer.apply_changes()
         return True
 
     def snapshot(self) -> Snapshot:
@@ -338,5 +338,5 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
                 asked.requests.ask(reason)
         if instance.running and instance.engine.generation != generation:
             # It still runs what was prepared before.
-            instance.requests.ask(REFIT)
+            instance.requests.ask(CHANGE)
         turns.end(instance.turns)

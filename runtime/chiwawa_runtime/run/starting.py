@@ -86,7 +86,7 @@ def restore(
     if observer is not None:
         instance.observe(observer)
         run.context = observer.mark()
-        observer.enter(frames)
+        observer.restore(frames)
     if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
         instance.requests.count_from(snapshot.safepoints, None)
     if frames:

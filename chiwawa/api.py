@@ -164,7 +164,7 @@ def instrumented(
             program,
             granularity=granularity,
             canonical_nans=canonical_nans,
-            plan=instruments.plan,
+            sites_of=instruments.sites_of,
         )
         engine = GeneratedEngine(translated)
     fit(instruments, engine, program)
@@ -173,9 +173,9 @@ def instrumented(
 
 def fit(instruments: Instruments, engine: Engine, program: Program) -> None:
     """Have ``engine`` run what ``instruments`` want, from when they replace its code."""
-    module, plan = instruments.module, instruments.plan
+    module, sites_of = instruments.module, instruments.sites_of
     if isinstance(engine, InterpreterEngine):
-        engine.plan, engine.names = plan, instruments.names
+        engine.sites_of, engine.names = sites_of, instruments.names
         instruments.replace_code = engine.replace_code
         return
     assert isinstance(engine, GeneratedEngine)
@@ -183,7 +183,11 @@ def fit(instruments: Instruments, engine: Engine, program: Program) -> None:
     granularity, canonical_nans = engine.granularity, engine.canonical_nans
     instruments.replace_code = lambda: engine.replace_code(
         aot.translate_on_demand(
-            module, program, granularity=granularity, canonical_nans=canonical_nans, plan=plan
+            module,
+            program,
+            granularity=granularity,
+            canonical_nans=canonical_nans,
+            sites_of=sites_of,
         )
     )
 

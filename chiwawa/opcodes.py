@@ -2,7 +2,7 @@
 
 Decoder, encoder, text parser, printer, validator, interpreter and translator all read it. What has no
 signature has a rule of its own in ``validate.rules`` besides, and what has no meaning one on each path
-(``interp.handlers`` or ``interp.code``, ``aot.tree``): ``tests/unit/test_coverage_of_the_table.py``
+(``interp.handlers`` or ``interp.prepare``, ``aot.tree``): ``tests/unit/test_coverage_of_the_table.py``
 holds those lists against this one. Otherwise instructions are named one by one only where one alone is
 meant. A row says:
 

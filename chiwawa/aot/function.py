@@ -16,7 +16,7 @@ from chiwawa.aot.statements import located
 from chiwawa.aot.structure import structure
 from chiwawa.aot.tree import build
 from chiwawa.lower.lowered import Lowered, lower
-from chiwawa.lower.sites import Plan, Sites
+from chiwawa.lower.sites import Sites, SitesOf
 from chiwawa.meanings import fold
 from chiwawa.meanings.fold import const, name
 from chiwawa_runtime.engine.segments import SEGMENT
@@ -44,12 +44,12 @@ def zero(valtype: ValType) -> str:
 
 
 def translate_function(
-    index: int, options: Options, writer: Writer, plan: Plan | None = None
+    index: int, options: Options, writer: Writer, sites_of: SitesOf | None = None
 ) -> Translated:
     """Translate the function ``index``, which is defined in the module, with what instruments want
     of it in it."""
     lowered = lower(options.spaces, index, everywhere=options.everywhere)
-    sites = (None if plan is None else plan(lowered)) or Sites()
+    sites = (None if sites_of is None else sites_of(lowered)) or Sites()
     return translated(lowered, options, writer, sites)
 
 

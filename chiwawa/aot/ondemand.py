@@ -16,7 +16,7 @@ from chiwawa.aot.file import options_for
 from chiwawa.aot.function import Translated, translate_function
 from chiwawa.aot.options import Options
 from chiwawa.lower.points import points_of
-from chiwawa.lower.sites import Plan
+from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.engine.translation import Bundle, Code
@@ -28,16 +28,18 @@ class Translation:
 
     first_line = 1
 
-    def __init__(self, index: int, options: Options, plan: Plan | None, filename: str) -> None:
+    def __init__(
+        self, index: int, options: Options, sites_of: SitesOf | None, filename: str
+    ) -> None:
         self.index = index
         self.options = options
-        self.plan = plan
+        self.sites_of = sites_of
         self.generator = index in options.suspendable
         self.function: Any = Deferred(options.names[index], filename, self.first_line, self.source)
 
     @cached_property
     def translated(self) -> Translated:
-        return translate_function(self.index, self.options, Writer(), self.plan)
+        return translate_function(self.index, self.options, Writer(), self.sites_of)
 
     def source(self) -> str:
         return self.translated.source
@@ -62,11 +64,11 @@ def translate_on_demand(
     granularity: str = "safepoint",
     canonical_nans: bool = False,
     polls: bool = True,
-    plan: Plan | None = None,
+    sites_of: SitesOf | None = None,
 ) -> Bundle:
     """The translation of ``module``, which is valid, and which ``program`` says everything else of.
-    What ``plan`` wants is part of it. With ``canonical_nans`` every NaN that arithmetic makes is
-    the canonical one; ``polls`` False leaves the safepoints out."""
+    The sites that ``sites_of`` gives for a function are part of it. With ``canonical_nans`` every
+    NaN that arithmetic makes is the canonical one; ``polls`` False leaves the safepoints out."""
     options = options_for(
         module,
         everywhere=granularity == "instruction",
@@ -78,6 +80,6 @@ def translate_on_demand(
     codes: list[Code] = []
     for index in range(imported, len(options.spaces.funcs)):
         filename = f"<chiwawa translation of {digest}, function {index}>"
-        codes.append(Translation(index, options, plan, filename))
+        codes.append(Translation(index, options, sites_of, filename))
     names = [options.names[index] for index in range(imported)]
     return Bundle(program, codes, module.types, granularity, names, module.binary, canonical_nans)

@@ -32,7 +32,7 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Sites
 from chiwawa.meanings import fold
 from chiwawa.meanings.fold import Node, const, is_atom, is_const, name
-from chiwawa.meanings.rows import NO_IMMEDIATES, environment, high, usage
+from chiwawa.meanings.rows import NO_IMMEDIATES, environment, high, traits_of
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 from chiwawa.validate import Label
@@ -117,24 +117,24 @@ class _Builder:
 
     def apply(self, position: int, instr: Instr) -> None:
         op = canonical(instr.op) if self.options.canonical_nans else instr.op
-        how = usage(op)
+        traits = traits_of(op)
         stack = self.operands.stack
-        traps = how.traps
-        first = len(stack) - how.arity
-        if traps or how.writes:
+        traps = traits.traps
+        first = len(stack) - traits.arity
+        if traps or traits.writes:
             for height in range(self.operands.settled, len(stack)):
                 operand = stack[height]
                 if operand is not None and (
                     (traps and operand.trap is not None)
                     or (
-                        how.writes
+                        traits.writes
                         and height < first
                         and (operand.state or operand.trap is not None)
                     )
                 ):
                     self.operands.spill(height)
         locals_ = slots = depth = 0
-        state, cell = how.reads, False
+        state, cell = traits.reads, False
         trap = instr.offset if traps else None
         nodes = []
         for height in range(first, len(stack)):
@@ -142,8 +142,8 @@ class _Builder:
             node = operand.node
             if (
                 operand.depth > DEEPEST
-                or (how.counts[height - first] > 1 and not is_atom(node))
-                or (how.lazy and operand.trap is not None)
+                or (traits.counts[height - first] > 1 and not is_atom(node))
+                or (traits.lazy and operand.trap is not None)
             ):
                 self.operands.spill(height)
                 operand = stack[height] or self.operands.operand(height)
@@ -158,7 +158,7 @@ class _Builder:
             if trap is None:
                 trap = operand.trap
         env = environment(instr) if op.immediates else NO_IMMEDIATES
-        node = how.template(nodes, env)
+        node = traits.template(nodes, env)
         if first < self.operands.settled:
             self.operands.cut(first)
         else:
@@ -170,17 +170,17 @@ class _Builder:
         if self.lowered.heights[position + 1] == first or after is None:
             self.emit(ast.Expr(node), trap)
             return
-        if how.rounds:
+        if traits.rounds:
             self.round(node, trap)
             return
-        top = how.high if how.high is not None else high(after[0])
+        top = traits.high if traits.high is not None else high(after[0])
         if top is not None:
             if node.lo is None:
                 node.lo, node.hi = 0, top
             elif node.hi > top:
                 node.hi = top
         stack.append(Operand(node, locals_, slots, state, trap, depth + 1, cell))
-        if how.writes:
+        if traits.writes:
             self.operands.spill(len(stack) - 1)
 
     def round(self, node: Node, trap: int | None) -> None:

@@ -1,7 +1,8 @@
 """Instruments: everything that looks at one run, on whichever path, and over several machines.
 
-They say what is to run where (``plan``, ``names``), hear what no boundary shows (``events``), and
-keep what was found. Nothing of them depends on the engine, so a run that changes paths keeps them.
+They say what is to run where (``sites_of``, ``names``), hear what no boundary shows (``events``),
+and keep what was found. Nothing of them depends on the engine, so a run that changes paths keeps
+them.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Instruments:
         self.count(frozenset(kinds))
         self.spaces = Spaces.of(module)
         self.instance: ModuleInstance | None = None
-        #: Has the engine prepare its functions by what ``plan`` says now; set by whoever made the
-        #: engine.
+        #: Has the engine prepare its functions with the sites that ``sites_of`` gives now; set by
+        #: whoever made the engine.
         self.replace_code: Callable[[], None] = lambda: None
         self.told: Trap | None = None
 
@@ -61,7 +62,7 @@ class Instruments:
 
     # What is to run.
 
-    def plan(self, lowered: Lowered) -> Sites | None:
+    def sites_of(self, lowered: Lowered) -> Sites | None:
         """What is to run in a function (see ``chiwawa.lower.sites``)."""
         at: dict[int, list[Site]] = {}
         if self.counters.kinds:
@@ -131,7 +132,7 @@ class Instruments:
     def take_back(self, frame: RawFrame) -> None:
         assert self.instance is not None
         lowered, position = self.place(frame)
-        sites = self.plan(lowered)
+        sites = self.sites_of(lowered)
         names = {**self.names, **state_names(self.instance)}
         for site in () if sites is None else sites.at.get(position, ()):
             if site.undo is not None:

@@ -138,8 +138,8 @@ def nop(instr: Instr) -> Handler:
     return handler
 
 
-#: What has no meaning in the instruction table and does not change control (see ``code`` for what
-#: does), in the table's order.
+#: What has no meaning in the instruction table and does not change control (see ``prepare`` for
+#: what does), in the table's order.
 RULES: dict[str, Callable[[Instr], Handler]] = {
     "nop": nop,
     "drop": drop,

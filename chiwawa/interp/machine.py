@@ -10,7 +10,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chiwawa.interp.code import (
+from chiwawa.interp.prepare import (
     BR,
     BR_IF,
     BR_TABLE,
@@ -20,14 +20,14 @@ from chiwawa.interp.code import (
     NEXT,
     RETURN,
     UNREACHABLE,
-    Code,
+    PreparedFunction,
     Segment,
     prepare,
 )
 from chiwawa.interp.watches import WATCHES, Watches
 from chiwawa.lower.lowered import Lowered, Spaces, lower, recursive_functions
 from chiwawa.lower.points import points_of
-from chiwawa.lower.sites import Plan
+from chiwawa.lower.sites import SitesOf
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance, indirect_target
@@ -46,7 +46,7 @@ class Frame:
     __slots__ = ("code", "depth", "engine", "locals", "segment", "stack")
 
     def __init__(
-        self, engine: InterpreterEngine, code: Code, locals_: list[Any], depth: int
+        self, engine: InterpreterEngine, code: PreparedFunction, locals_: list[Any], depth: int
     ) -> None:
         self.engine = engine
         self.code = code
@@ -67,19 +67,19 @@ class InterpreterEngine:
         *,
         everywhere: bool = False,
         canonical_nans: bool = False,
-        plan: Plan | None = None,
+        sites_of: SitesOf | None = None,
         names: Mapping[str, Any] | None = None,
     ) -> None:
-        """``plan`` and ``names`` are instruments' (see ``chiwawa.lower.sites``)."""
+        """``sites_of`` and ``names`` are instruments' (see ``chiwawa.lower.sites``)."""
         self.spaces = spaces
-        self.plan = plan
+        self.sites_of = sites_of
         self.names = names or {}
         self.everywhere = everywhere
         self.granularity = "instruction" if everywhere else "safepoint"
         self.canonical_nans = canonical_nans
         self.recursive = recursive_functions(spaces)
         self.instance: ModuleInstance
-        self.codes: dict[int, Code] = {}
+        self.prepared: dict[int, PreparedFunction] = {}
         self.known_points: dict[int, Points] = {}
         self.generation = 0
         self.namespace: dict[str, Any] = {}
@@ -92,12 +92,12 @@ class InterpreterEngine:
             function.making = making
 
     def replace_code(self) -> None:
-        """Ask the plan anew, for calls from now on. Frames stay as they are until revived."""
+        """Prepare functions anew, for calls from now on. Frames stay as they are until revived."""
         self.generation += 1
-        self.codes = {}
+        self.prepared = {}
 
-    def prepare(self, lowered: Lowered, split: int | None = None) -> Code:
-        sites = None if self.plan is None else self.plan(lowered)
+    def prepare(self, lowered: Lowered, split: int | None = None) -> PreparedFunction:
+        sites = None if self.sites_of is None else self.sites_of(lowered)
         watches = None if sites is None else Watches(lowered, sites, self.instance, self.names)
         recursive = lowered.index in self.recursive
         return prepare(lowered, self.instance, recursive, split=split, watches=watches)
@@ -115,11 +115,11 @@ class InterpreterEngine:
 
         return enter
 
-    def code(self, function: int) -> Code:
-        code = self.codes.get(function)
+    def code(self, function: int) -> PreparedFunction:
+        code = self.prepared.get(function)
         if code is None:
             lowered = lower(self.spaces, function, everywhere=self.everywhere)
-            code = self.codes[function] = self.prepare(lowered)
+            code = self.prepared[function] = self.prepare(lowered)
         return code
 
     def points(self, function: int) -> Points:

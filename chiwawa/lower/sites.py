@@ -51,8 +51,8 @@ class Sites:
     exit: str | None = None
 
 
-#: What instruments want of a function: None, or no sites, where they want nothing.
-Plan = Callable[[Lowered], Sites | None]
+#: Instruments answer with the sites of a function: None, or none, where they want nothing there.
+SitesOf = Callable[[Lowered], Sites | None]
 
 
 def variables(source: str) -> list[tuple[str, int]]:

@@ -68,7 +68,7 @@ NO_IMMEDIATES: dict[str, Node] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Traits:
     """What the translator asks of a row of the instruction table, worked out once. ``counts`` is
     how often each operand is named; ``lazy`` says that one may go unevaluated; ``rounds`` that the
     meaning is ``f32_round`` of something, or the canonical form of that. ``high`` bounds the
@@ -86,12 +86,12 @@ class Usage:
 
 
 @cache
-def usage(op: Op) -> Usage:
+def traits_of(op: Op) -> Traits:
     assert op.meaning is not None
     counts = fold.uses(op)
     result = op.results[0] if op.signature is not None and op.results else None
     top = high(result) if isinstance(result, NumType) else None
-    return Usage(
+    return Traits(
         template=fold.template(op),
         counts=counts,
         arity=sum(1 for count in counts if count),

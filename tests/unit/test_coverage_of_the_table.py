@@ -11,7 +11,7 @@ import wasmtime
 
 from chiwawa import api
 from chiwawa.aot import tree
-from chiwawa.interp import code, handlers
+from chiwawa.interp import handlers, prepare
 from chiwawa.opcodes import BY_CODE, TABLE, Op
 from chiwawa.source import load
 from chiwawa.validate.module import PLANS
@@ -24,7 +24,7 @@ PASSED_OVER = ("block", "loop", "else", "end")
 
 
 def rules_to_execute(op: Op) -> int:
-    return sum(op.name in rules for rules in (handlers.RULES, code.RULES, PASSED_OVER))
+    return sum(op.name in rules for rules in (handlers.RULES, prepare.RULES, PASSED_OVER))
 
 
 @pytest.mark.parametrize("op", WITHOUT_MEANING, ids=lambda op: op.name)
@@ -43,7 +43,7 @@ def test_what_has_a_meaning_has_no_rule_beside_it(op: Op) -> None:
 
 def test_no_rule_is_for_an_instruction_that_is_not_there() -> None:
     names = {op.name for op in WITHOUT_MEANING}
-    assert {*handlers.RULES, *code.RULES, *PASSED_OVER} == names
+    assert {*handlers.RULES, *prepare.RULES, *PASSED_OVER} == names
     assert set(tree.RULES) == names
     assert set(TYPING) == {op.name for op in TABLE if op.signature is None}
 
@@ -234,7 +234,7 @@ def test_without_its_typing_it_does_nothing(op: Op, path: str) -> None:
 )
 def test_without_its_rule_it_does_nothing(op: Op, path: str) -> None:
     right = outcome(op, path)
-    rules: list[dict[str, Any]] = [tree.RULES] if path == "aot" else [handlers.RULES, code.RULES]
+    rules: list[dict[str, Any]] = [tree.RULES] if path == "aot" else [handlers.RULES, prepare.RULES]
     back = without([(each, op.name) for each in rules])
     try:
         assert outcome(op, path) != right

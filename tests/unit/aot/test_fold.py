@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chiwawa.meanings import fold
 from chiwawa.meanings.expressions import text
-from chiwawa.meanings.rows import high, usage
+from chiwawa.meanings.rows import high, traits_of
 from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.types import I32, I64, NumType, ValType
@@ -52,15 +52,15 @@ def expressions(
     value = int(eval(op.meaning, {**NAMESPACE, **plain}))
     variables = {k: v for _, _, more in operands for k, v in more.items()}
     nodes = []
-    for (node, its_value, _), count in zip(operands, usage(op).counts, strict=False):
+    for (node, its_value, _), count in zip(operands, traits_of(op).counts, strict=False):
         if count > 1 and not fold.is_atom(node):
             # The translator puts such an operand into a variable.
             variable = f"{place}_s{len(nodes)}"
             variables[variable] = its_value
             node = fold.name(variable, high(valtype))
         nodes.append(node)
-    node = usage(op).template(nodes, {})
-    top = usage(op).high
+    node = traits_of(op).template(nodes, {})
+    top = traits_of(op).high
     if node.lo is None:
         node.lo, node.hi = 0, top
     elif top is not None and node.hi > top:

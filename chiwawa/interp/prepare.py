@@ -62,9 +62,10 @@ class Segment:
         self.next: Segment | None = None
 
 
-class Code:
-    """A prepared function. ``at`` has the segments by the position that they start at, ``calls``
-    those that end in a call by its position, ``positions`` the boundaries by code offset."""
+class PreparedFunction:
+    """A function prepared for one instance. ``at`` has the segments by the position that they start
+    at, ``calls`` those that end in a call by its position, ``positions`` the boundaries by code
+    offset."""
 
     __slots__ = (
         "arity",
@@ -107,9 +108,9 @@ def prepare(
     recursive: bool,
     split: int | None = None,
     watches: Watches | None = None,
-) -> Code:
+) -> PreparedFunction:
     """Prepare a function. ``split`` is a position where a segment must start too."""
-    code = Code(lowered, recursive)
+    prepared = PreparedFunction(lowered, recursive)
     starts = boundaries(lowered)
     if split is not None:
         starts.add(split)
@@ -117,31 +118,31 @@ def prepare(
     end = lowered.function.end
     for position in starts | {end}:
         safepoint = position in lowered.safepoints
-        code.at[position] = Segment(position, body[position].offset, safepoint)
-    code.at[end].ending = RETURN
-    code.at[end].offsets.append(body[end].offset)
-    filler = _Filler(code, instance, watches)
+        prepared.at[position] = Segment(position, body[position].offset, safepoint)
+    prepared.at[end].ending = RETURN
+    prepared.at[end].offsets.append(body[end].offset)
+    filler = _Filler(prepared, instance, watches)
     for position in starts - {end}:
-        filler.fill(code.at[position])
-    code.entry = code.at[0]
+        filler.fill(prepared.at[position])
+    prepared.entry = prepared.at[0]
     if watches is not None:
-        watch(code, watches)
-    return code
+        watch(prepared, watches)
+    return prepared
 
 
-def watch(code: Code, watches: Watches) -> None:
+def watch(prepared: PreparedFunction, watches: Watches) -> None:
     """Have what instruments want run when the function is entered and when it returns."""
-    lowered = code.lowered
+    lowered = prepared.lowered
     offset = lowered.body[0].offset
     if watches.entry is not None:
         segment = Segment(-1, offset, False)
         segment.handlers = (watches.entry,)
         segment.offsets = [offset, offset]
-        segment.next = code.entry
-        code.entry = segment
+        segment.next = prepared.entry
+        prepared.entry = segment
     if watches.exit is None:
         return
-    for segment in code.at.values():
+    for segment in prepared.at.values():
         if segment.ending == RETURN:
             segment.handlers += (watches.exit,)
             segment.offsets.append(segment.offsets[-1])
@@ -167,16 +168,20 @@ def boundaries(lowered: Lowered) -> set[int]:
 class _Filler:
     """Fills segments of one function."""
 
-    def __init__(self, code: Code, instance: ModuleInstance, watches: Watches | None) -> None:
-        self.code = code
+    def __init__(
+        self, prepared: PreparedFunction, instance: ModuleInstance, watches: Watches | None
+    ) -> None:
+        self.prepared = prepared
         self.watches = {} if watches is None else watches.at
-        self.lowered = code.lowered
+        self.lowered = prepared.lowered
         self.instance = instance
         #: The end that an ``else`` leads to where it is fallen into.
-        self.ends = {x.else_: x.end for x in code.lowered.labels.values() if x.else_ is not None}
+        self.ends = {
+            x.else_: x.end for x in prepared.lowered.labels.values() if x.else_ is not None
+        }
 
     def fill(self, segment: Segment) -> None:
-        lowered, at = self.lowered, self.code.at
+        lowered, at = self.lowered, self.prepared.at
         handlers: list[Handler] = []
         position = segment.start
         first = True
@@ -219,8 +224,8 @@ class _Filler:
         label = self.lowered.labels[position]
         otherwise = label.end if label.else_ is None else label.else_ + 1
         segment.ending = IF
-        segment.argument = Jump(self.code.at[otherwise], 0, 0)
-        segment.next = self.code.at[position + 1]
+        segment.argument = Jump(self.prepared.at[otherwise], 0, 0)
+        segment.next = self.prepared.at[position + 1]
 
     def br(self, segment: Segment, position: int) -> None:
         segment.ending = BR
@@ -231,7 +236,7 @@ class _Filler:
         segment.ending = BR_IF
         (label,) = self.lowered.targets[position]
         segment.argument = self.jump(label, self.lowered.heights[position] - 1)
-        segment.next = self.code.at[position + 1]
+        segment.next = self.prepared.at[position + 1]
 
     def br_table(self, segment: Segment, position: int) -> None:
         segment.ending = BR_TABLE
@@ -256,14 +261,14 @@ class _Filler:
     def calls(self, segment: Segment, position: int, crossing: bool) -> None:
         lowered = self.lowered
         segment.deeper = int(crossing)
-        if self.code.recursive:
+        if self.prepared.recursive:
             segment.deeper = weight(len(lowered.locals) + lowered.height_in_call(position))
-        segment.next = self.code.at[position + 1]
-        self.code.calls[position] = segment
+        segment.next = self.prepared.at[position + 1]
+        self.prepared.calls[position] = segment
 
     def jump(self, label: Label, height: int) -> Jump:
         position = label.start if label.loops else label.end
-        return Jump(self.code.at[position], label.height, height - label.arity - label.height)
+        return Jump(self.prepared.at[position], label.height, height - label.arity - label.height)
 
 
 #: What changes control, in the table's order.

@@ -20,7 +20,7 @@ from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.engine.translation import Bundle, Code
-from chiwawa_runtime.state.program import Points, Program
+from chiwawa_runtime.state.program import Program, SuspensionPoints
 
 
 class Translation:
@@ -53,7 +53,7 @@ class Translation:
         return dict(self.translated.lines)
 
     @cached_property
-    def points(self) -> Points:
+    def points(self) -> SuspensionPoints:
         return points_of(self.translated.lowered, self.options.spaces)
 
 

@@ -39,7 +39,7 @@ def frame_types(
 ) -> tuple[Sequence[ValType], Sequence[ValType]]:
     """The types of a frame's locals and operands. ``level`` 0 is the youngest."""
     engine = machine.instance.engine
-    points = engine.points(frame.function)
+    points = engine.suspension_points(frame.function)
     if level:
         return points.locals, points.calls[frame.offset].stack
     return points.locals, engine.boundary(frame.function, frame.offset) or ()

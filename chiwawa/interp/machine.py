@@ -31,10 +31,10 @@ from chiwawa.lower.sites import SitesOf
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance, indirect_target
-from chiwawa_runtime.engine.segments import DEEPEST, INTERRUPTED, Chain, here
+from chiwawa_runtime.engine.segments import INTERRUPTED, MAX_DEPTH, Chain, here
 from chiwawa_runtime.engine.traps import HANDLERS, trap_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
-from chiwawa_runtime.state.program import Points
+from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function, LateFunction
 from chiwawa_runtime.state.types import ValType
 
@@ -80,7 +80,7 @@ class InterpreterEngine:
         self.recursive = recursive_functions(spaces)
         self.instance: ModuleInstance
         self.prepared: dict[int, PreparedFunction] = {}
-        self.known_points: dict[int, Points] = {}
+        self.known_points: dict[int, SuspensionPoints] = {}
         self.generation = 0
         self.namespace: dict[str, Any] = {}
 
@@ -92,7 +92,7 @@ class InterpreterEngine:
             function.making = making
 
     def replace_code(self) -> None:
-        """Prepare functions anew, for calls from now on. Frames stay as they are until revived."""
+        """Prepare functions anew, for calls from now on. Frames stay as they are until restored."""
         self.generation += 1
         self.prepared = {}
 
@@ -122,7 +122,7 @@ class InterpreterEngine:
             code = self.prepared[function] = self.prepare(lowered)
         return code
 
-    def points(self, function: int) -> Points:
+    def suspension_points(self, function: int) -> SuspensionPoints:
         points = self.known_points.get(function)
         if points is None:
             points = self.known_points[function] = points_of(
@@ -140,7 +140,7 @@ class InterpreterEngine:
         activation.enter(self.instance.functions[function], list(args), depth, False)
         return activation
 
-    def revive(self, frames: Sequence[RawFrame]) -> Interpretation:
+    def restore(self, frames: Sequence[RawFrame]) -> Interpretation:
         oldest = frames[-1].function
         activation = Interpretation(self, len(self.spaces.funcs[oldest].results))
         depth = 0
@@ -181,11 +181,11 @@ class Interpretation:
         instance = function.instance
         engine = None if instance is None else instance.engine
         if isinstance(engine, InterpreterEngine):
-            if imported and depth >= DEEPEST:
+            if imported and depth >= MAX_DEPTH:
                 raise Exhaustion
             code = engine.code(function.index)
             self.stack.append(Frame(engine, code, args + code.zeros, depth))
-            if code.recursive and depth >= DEEPEST:
+            if code.recursive and depth >= MAX_DEPTH:
                 self.trapped = code.lowered.body[0].offset
                 raise Exhaustion
             return

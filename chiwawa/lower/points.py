@@ -4,10 +4,10 @@ offset."""
 from __future__ import annotations
 
 from chiwawa.lower.lowered import Lowered, Spaces
-from chiwawa_runtime.state.program import CallPoint, Points
+from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
 
 
-def points_of(lowered: Lowered, spaces: Spaces) -> Points:
+def points_of(lowered: Lowered, spaces: Spaces) -> SuspensionPoints:
     """A call of an imported function is no place where a frame waits: the host's calls cannot be
     captured, and other instances are not in a checkpoint."""
     body = lowered.body
@@ -21,4 +21,4 @@ def points_of(lowered: Lowered, spaces: Spaces) -> Points:
                 continue
         calls[body[position].offset] = CallPoint(lowered.below[position], functype, function)
     safepoints = {body[p].offset: lowered.stacks[p] for p in sorted(lowered.safepoints)}
-    return Points(lowered.locals, safepoints, calls)
+    return SuspensionPoints(lowered.locals, safepoints, calls)

@@ -14,7 +14,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.engine.segments import DEEPEST
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import CheckpointError, Trap, UnlinkableError
 from chiwawa_runtime.wasi import Wasi
 
@@ -195,7 +195,7 @@ def test_frames_deeper_than_any_call_stack_are_refused(path: str) -> None:
     assert not run.go()
     snapshot = run.snapshot()
     youngest, caller = snapshot.frames[0], snapshot.frames[1]
-    for callers, fits in ((DEEPEST - 1, True), (DEEPEST, False), (140_000, False)):
+    for callers, fits in ((MAX_DEPTH - 1, True), (MAX_DEPTH, False), (140_000, False)):
         deep = dataclasses.replace(snapshot, frames=(youngest, *[caller] * callers))
         data = checkpoint.encode(deep)
         if fits:

@@ -13,7 +13,7 @@ import pytest
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa.source import load
-from chiwawa_runtime.engine.segments import DEEPEST
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
 from tests.need_helpers import need
 from tests.nodiff.harness_helpers import PATHS, Call, again, begin, both, ended, same, stopped_at
@@ -156,7 +156,7 @@ sys.path[:0] = [{root!r}, {runtime!r}]
 from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
-from chiwawa_runtime.engine.segments import DEEPEST
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 module = load({module!r})
 def go():
     print(api.instantiate(module, path="aot").invoke("depth", (100000,)))
@@ -284,7 +284,7 @@ def test_a_checkpoint_has_no_more_frames_than_a_program_can(
     assert not run.go()
     snapshot = run.snapshot()
     youngest, caller = snapshot.frames[:2]
-    most = DEEPEST // heavy
+    most = MAX_DEPTH // heavy
     for frames, refused in ((most, False), (most + 1, True), (140_000, True)):
         deep = replace(snapshot, frames=(youngest, *(caller,) * (frames - 1)))
         if refused:

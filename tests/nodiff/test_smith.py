@@ -17,7 +17,7 @@ from tests.nodiff.oracle_helpers import Oracle
 MANY = int(os.environ.get("CHIWAWA_SMITH", "1000"))
 FEW = 50
 #: What the ordinary run looks at of each.
-SHALLOW = {
+FEW_STOPS = {
     "most": 3,
     "stops": 3,
     "crossings": 1,
@@ -44,7 +44,7 @@ def check_seeds(start: int, count: int, oracle: Oracle, folder: Path, **depth: i
 
 
 def test_some_modules_of_smiths_do_the_same_everywhere(oracle: Oracle, tmp_path: Path) -> None:
-    check_seeds(0, FEW, oracle, tmp_path, **SHALLOW)
+    check_seeds(0, FEW, oracle, tmp_path, **FEW_STOPS)
 
 
 @pytest.mark.slow

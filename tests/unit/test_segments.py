@@ -10,7 +10,7 @@ import pytest
 
 from chiwawa_runtime.engine.deep import NEEDED, call_with_room, has_room
 from chiwawa_runtime.engine.segments import (
-    DEEPEST,
+    MAX_DEPTH,
     SEGMENT,
     Chain,
     Segment,
@@ -46,8 +46,8 @@ def of(n: int, depth: int = 0, pause: bool = False, weight: int = 1) -> Segments
 @pytest.mark.parametrize("weight", [1, 7, SEGMENT, 3 * SEGMENT + 1])
 @pytest.mark.parametrize("calls", [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 700, 5000])
 def test_any_depth_returns_and_counts_what_it_weighs(calls: int, weight: int) -> None:
-    if calls * weight >= DEEPEST:
-        calls = (DEEPEST - 1) // weight
+    if calls * weight >= MAX_DEPTH:
+        calls = (MAX_DEPTH - 1) // weight
     segments = of(calls, weight=weight)
     assert segments.advance()
     assert segments.value == (calls, calls * weight)
@@ -76,9 +76,9 @@ def test_no_more_than_a_segment_is_on_the_stack() -> None:
     assert max(heights) - min(heights) < SEGMENT
 
 
-@pytest.mark.parametrize("start", [0, 1, 90, DEEPEST - SEGMENT - 1, DEEPEST - 3, DEEPEST - 1])
+@pytest.mark.parametrize("start", [0, 1, 90, MAX_DEPTH - SEGMENT - 1, MAX_DEPTH - 3, MAX_DEPTH - 1])
 def test_the_call_stack_is_exhausted_at_the_same_depth_wherever_a_call_begins(start: int) -> None:
-    room = DEEPEST - 1 - start
+    room = MAX_DEPTH - 1 - start
     calls, weight = (room, 1) if room < 1000 else (room // 64, 64)
     segments = of(calls, start, weight=weight)
     assert segments.advance()
@@ -88,7 +88,7 @@ def test_the_call_stack_is_exhausted_at_the_same_depth_wherever_a_call_begins(st
     assert here.base == 0
 
 
-@pytest.mark.parametrize("depth", [DEEPEST, DEEPEST + 1, DEEPEST + 1000])
+@pytest.mark.parametrize("depth", [MAX_DEPTH, MAX_DEPTH + 1, MAX_DEPTH + 1000])
 def test_a_call_that_begins_too_deep_is_exhausted_at_once(depth: int) -> None:
     base, start = from_segment(depth)
     assert base + start == depth

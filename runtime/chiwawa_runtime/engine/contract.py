@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chiwawa_runtime.state.program import Points
+from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import ValType
 
@@ -67,21 +67,21 @@ class Engine(Protocol):
     granularity: str
     #: Whether every NaN that arithmetic makes is the canonical one.
     canonical_nans: bool
-    #: Grows whenever its functions are prepared anew: frames from before are to be revived.
+    #: Grows whenever its functions are prepared anew: frames from before are to be restored.
     generation: int
 
     def attach(self, instance: ModuleInstance) -> None:
         """Give the instance's own functions their ``enter``; memories and the like are there."""
 
-    def points(self, function: int) -> Points:
+    def suspension_points(self, function: int) -> SuspensionPoints:
         """Where the function may be suspended."""
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
-        """The operand types at a boundary at which ``revive`` can enter the youngest frame."""
+        """The operand types at a boundary at which ``restore`` can enter the youngest frame."""
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Activation: ...
 
-    def revive(self, frames: Sequence[RawFrame]) -> Activation:
+    def restore(self, frames: Sequence[RawFrame]) -> Activation:
         """An activation suspended in ``frames`` (the youngest first), which have been checked."""
 
     #: Where it finds ``poll``, which it tests at safepoints (see ``requests``).

@@ -42,7 +42,7 @@ from chiwawa_runtime.errors import (
     Trap,
 )
 from chiwawa_runtime.state.numerics import NAMESPACE, make_f32_cell, make_f32_round
-from chiwawa_runtime.state.program import Points
+from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import ValType
 
@@ -116,7 +116,7 @@ class GeneratedEngine:
     def replace_code(self, bundle: Bundle) -> None:
         """Go on with the functions of another translation of the same program, of the same
         granularity and with the same NaNs. Frames of the present one stay what they are until they
-        are revived."""
+        are restored."""
         self.bundle = bundle
         self.generation += 1
         self.take_functions()
@@ -170,11 +170,11 @@ class GeneratedEngine:
 
         return first
 
-    def points(self, function: int) -> Points:
+    def suspension_points(self, function: int) -> SuspensionPoints:
         return self.bundle.codes[function - self.imported].points
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
-        return self.points(function).operands(offset)
+        return self.suspension_points(function).operands(offset)
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
         enter = self.instance.functions[function].enter
@@ -183,7 +183,7 @@ class GeneratedEngine:
         assert enter is not None
         return GeneratedActivation(self, Segments.of_call(enter, args, depth), function)
 
-    def revive(self, frames: Sequence[RawFrame]) -> GeneratedActivation:
+    def restore(self, frames: Sequence[RawFrame]) -> GeneratedActivation:
         recursive = self.bundle.program.recursive
         depth = base = 0
         #: Of each frame, the oldest first: the base of its segment, and its depth from there.
@@ -223,7 +223,7 @@ class GeneratedEngine:
 
     def deeper(self, frame: RawFrame, recursive: bool) -> int:
         """How much deeper than ``frame`` its callee starts."""
-        call = None if recursive else self.points(frame.function).calls.get(frame.offset)
+        call = None if recursive else self.suspension_points(frame.function).calls.get(frame.offset)
         indirect = call is not None and call.function is None
         return rise(len(frame.locals) + len(frame.stack), recursive, indirect)
 
@@ -242,7 +242,7 @@ class GeneratedEngine:
         location = self.location(frame, line)
         stack: tuple[ValType, ...] | None = None
         if location is not None:
-            points = self.points(location.function)
+            points = self.suspension_points(location.function)
             if youngest:
                 stack = points.operands(location.offset)
             elif location.offset in points.calls:

@@ -49,8 +49,8 @@ class Observer(Protocol):
         """What has been done already at the boundary at which the run stops; for ``resume``."""
 
     def resume(self, paused: object) -> None:
-        """A run goes on, for which ``pause`` returned ``paused`` when it stopped (None: it has not been
-        stopped). Others may have run meanwhile."""
+        """A run goes on. ``paused`` is what ``pause`` returned when it stopped, None where it has
+        not been stopped. Others may have run meanwhile."""
 
     def trapped(self, trap: Trap) -> None:
         """A trap, with its backtrace. The same one may come several times."""

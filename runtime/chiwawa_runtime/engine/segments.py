@@ -8,7 +8,7 @@ youngest segment is on Python's stack; the others wait, suspended, each in the c
 successor is.
 
 Whether the call stack is exhausted is found out at the same places, since a segment never reaches
-beyond ``DEEPEST``.
+beyond ``MAX_DEPTH``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chiwawa_runtime.errors import Exhaustion, Interrupted
 
 #: How much the frames of functions that count may weigh together. Both paths, on every Python, trap
 #: at the same frame.
-DEEPEST = 131_072
+MAX_DEPTH = 131_072
 #: How much of that is on Python's stack at a time.
 SEGMENT = 100
 #: Functions whose frames do not count, at most, on top of each other.
@@ -45,7 +45,7 @@ here = _Here()
 
 
 def weight(values: int) -> int:
-    """What a frame that holds so many locals and operands counts towards ``DEEPEST``: 1, and more
+    """What a frame that holds so many locals and operands counts towards ``MAX_DEPTH``: 1, and more
     where they would fill the memory before the frames are too many."""
     return 1 + values // 16
 
@@ -72,8 +72,8 @@ DEEPER, WAITING = deeper.__code__, waiting.__code__
 
 def from_segment(depth: int) -> tuple[int, int]:
     """The base of a segment that starts so deep in the call stack, and how deep its oldest frame
-    is from there: more than 0 where ``DEEPEST`` is nearer than ``SEGMENT``."""
-    start = max(0, SEGMENT - (DEEPEST - depth))
+    is from there: more than 0 where ``MAX_DEPTH`` is nearer than ``SEGMENT``."""
+    start = max(0, SEGMENT - (MAX_DEPTH - depth))
     return depth - start, start
 
 
@@ -185,7 +185,7 @@ class Segments:
                 value, failure, ended = None, None, False
                 function, args, depth = asked
                 depth += segment.base
-                if depth >= DEEPEST:
+                if depth >= MAX_DEPTH:
                     failure = Exhaustion()
                 else:
                     base, start = from_segment(depth)

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.state.program import (
     CallPoint,
-    Points,
     Program,
+    SuspensionPoints,
     spelled,
 )
 from chiwawa_runtime.state.stacks import Stack, popped, pushed
@@ -44,7 +44,7 @@ class Code(Protocol):
         """The code offset that a line stands for, the ``def`` being line 0."""
 
     @property
-    def points(self) -> Points:
+    def points(self) -> SuspensionPoints:
         """Where it can be suspended."""
 
 
@@ -69,7 +69,7 @@ class WrittenCode:
         return {int(line): int(offset) for line, offset in pairs}
 
     @cached_property
-    def points(self) -> Points:
+    def points(self) -> SuspensionPoints:
         stops = {}
         stacks = Stacks()
         for entry in self._safepoints.split():
@@ -85,7 +85,7 @@ class WrittenCode:
             else:
                 call = CallPoint(below, self._functions[int(callee)], int(callee))
             places[int(offset)] = call
-        return Points(spelled(self._locals), stops, places)
+        return SuspensionPoints(spelled(self._locals), stops, places)
 
 
 class Stacks:

@@ -12,10 +12,10 @@ from typing import Any
 
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
-from chiwawa_runtime.engine.segments import DEEPEST, rise
+from chiwawa_runtime.engine.segments import MAX_DEPTH, rise
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.program import CallPoint, Points, Program
+from chiwawa_runtime.state.program import CallPoint, Program, SuspensionPoints
 from chiwawa_runtime.state.snapshot import (
     Carried,
     Frame,
@@ -119,7 +119,7 @@ def capture(
     images = []
     granularity = engine.granularity
     for position, frame in enumerate(frames):
-        points = engine.points(frame.function)
+        points = engine.suspension_points(frame.function)
         stack: tuple[ValType, ...] | None
         if position == 0:
             stack = engine.boundary(frame.function, frame.offset)
@@ -308,14 +308,14 @@ def check_frames(
     imported = program.imported(FuncType)
     result: list[RawFrame] = []
     below: Frame | None = None
-    known: dict[int, Points] = {}
+    known: dict[int, SuspensionPoints] = {}
     for frame in frames:
         where = f"the frame of function {frame.function} at code offset 0x{frame.offset:x}"
         if not imported <= frame.function < len(program.functions):
             raise CheckpointError(f"{where} is of no function that the module defines")
         points = known.get(frame.function)
         if points is None:
-            points = known[frame.function] = engine.points(frame.function)
+            points = known[frame.function] = engine.suspension_points(frame.function)
         if below is None:
             stack = engine.boundary(frame.function, frame.offset)
             if stack is None:
@@ -335,14 +335,14 @@ def check_frames(
 
 
 def check_depth(
-    frames: Sequence[RawFrame], points: Mapping[int, Points], recursive: frozenset[int]
+    frames: Sequence[RawFrame], points: Mapping[int, SuspensionPoints], recursive: frozenset[int]
 ) -> None:
     """Whether a program's call stack can hold ``frames``, the youngest first: none starts where a
     call would have trapped, since each path would find that out at another time."""
     depth = 0
     for frame in reversed(frames):
         counts = frame.function in recursive
-        if counts and depth >= DEEPEST:
+        if counts and depth >= MAX_DEPTH:
             raise CheckpointError("its frames are more than the call stack has room for")
         call = points[frame.function].calls.get(frame.offset)
         indirect = call is not None and call.function is None

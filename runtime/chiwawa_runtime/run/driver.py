@@ -205,7 +205,7 @@ class Run:
                     self.activation = engine.start(self.function, args, self.depth)
                     self.generation = engine.generation
                 elif self.generation != engine.generation:
-                    self.revive()
+                    self.restore_activation()
                 if self.activation.repeats:
                     self.requests.repeat()
                 done = self.activation.advance()
@@ -237,7 +237,7 @@ class Run:
             self._results = list(map(plain, self.activation.results, types))
             self.activation = None
 
-    def revive(self) -> None:
+    def restore_activation(self) -> None:
         """Go on with functions as they are prepared now."""
         assert self.activation is not None
         engine = self.instance.engine
@@ -247,7 +247,7 @@ class Run:
             # Another instance's are among them. At the next safepoint they may be gone.
             self.requests.ask(CHANGE)
             return
-        self.activation = engine.revive(frames)
+        self.activation = engine.restore(frames)
         self.generation = engine.generation
 
     def tell(self, observer: Observer) -> None:

@@ -91,7 +91,7 @@ def restore(
         instance.requests.count_from(snapshot.safepoints, None)
     if frames:
         run.function = frames[-1].function
-        run.activation = engine.revive(frames)
+        run.activation = engine.restore(frames)
     return run
 
 

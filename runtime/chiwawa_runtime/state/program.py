@@ -114,7 +114,7 @@ class CallPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
+class SuspensionPoints:
     """Where a function may be suspended, by code offset. ``safepoints`` has the operand types;
     ``locals`` the types of all locals, parameters first."""
 

@@ -38,10 +38,12 @@ def _chiwawa(sample: Sample, path: str) -> Ready:
 
 def unpolled(sample: Sample) -> Ready:
     """The AOT path without the tests for a request at safepoints: what those cost."""
-    from chiwawa.api import bundle, instantiate
+    from chiwawa.aot.path import translation
+    from chiwawa.api import instantiate
+    from chiwawa.execution import Settings
     from chiwawa.source import load
 
-    instance = instantiate(bundle(load(sample.file), polls=False))
+    instance = instantiate(translation(load(sample.file), Settings(), polls=False))
     return lambda size: instance.invoke(sample.export, [size])
 
 

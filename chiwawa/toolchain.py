@@ -1,4 +1,4 @@
-"""What runs a program with everything that there is, on either path.
+"""What runs a program with everything that there is, on any path.
 
 It is the ``Runner`` that ``chiwawa run`` and the debugger bring to the runtime's command.
 """
@@ -6,93 +6,46 @@ It is the ``Runner`` that ``chiwawa run`` and the debugger bring to the runtime'
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from chiwawa import api
-from chiwawa.api import Runnable
-from chiwawa.program import program_of
-from chiwawa_runtime.engine.instance import Imports
-from chiwawa_runtime.engine.translation import Bundle
+from chiwawa import paths, restoring, running
+from chiwawa.execution import Source
 from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.wasi import Wasi
 
 if TYPE_CHECKING:
     from chiwawa.instrument import Instruments
 
 
 class Toolchain:
-    """A ``Runner`` (see ``command.main``). ``equip`` gives the instruments of each run that is
-    made. Where ``canonical_nans`` is given, every run has it so, also one that is restored;
-    otherwise it is as the file was compiled, and as the checkpoint says."""
+    """A ``Runner`` (see ``chiwawa_runtime.command.runner``). ``equip`` gives the instruments of
+    each run that is made. Where ``canonical_nans`` is given, every run has it so, also one that is
+    restored; otherwise it is as the file was compiled, and as the checkpoint says."""
 
     def __init__(
         self,
-        source: Runnable,
+        source: Source,
         equip: Callable[[], Instruments | None] = lambda: None,
         canonical_nans: bool | None = None,
     ) -> None:
         self.source = source
         self.equip = equip
-        self.restored_nans = canonical_nans
-        if isinstance(source, Bundle):
-            self.program: Program = source.program
-            self.paths: Sequence[str] = ("aot", "interp")
-            self.granularity = source.granularity
-            compiled = source.canonical_nans
-        else:
-            self.program = program_of(source)
-            self.paths = ("interp", "aot")
-            self.granularity = "safepoint"
-            compiled = False
-        self.canonical_nans = compiled if canonical_nans is None else canonical_nans
+        self.canonical_nans = canonical_nans
+        default = running.default_path(source)
+        self.paths = (default, *(name for name in paths.names() if name != default))
 
-    def start(
-        self,
-        name: str | None,
-        args: Sequence[Any],
-        imports: Imports,
-        *,
-        path: str,
-        granularity: str,
-        canonical_nans: bool,
-        wasi: Wasi | None,
-        count: int | None,
-    ) -> Run:
-        return api.start(
-            self.source,
-            name,
-            args,
-            imports,
-            path=path,
-            granularity=granularity,
-            canonical_nans=canonical_nans,
-            wasi=wasi,
-            count=count,
-            instruments=self.equip(),
-        )
+    @property
+    def program(self) -> Program:
+        return self.source.program
 
-    def restore(
-        self,
-        snapshot: Snapshot,
-        imports: Imports,
-        *,
-        path: str,
-        granularity: str | None,
-        wasi: Wasi | None,
-        trust_host_state: bool,
-        max_memory: int | None,
-    ) -> Run:
-        return api.restore(
-            self.source,
-            snapshot,
-            imports,
-            path=path,
-            granularity=granularity,
-            canonical_nans=self.restored_nans,
-            wasi=wasi,
-            trust_host_state=trust_host_state,
-            max_memory=max_memory,
-            instruments=self.equip(),
-        )
+    def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run:
+        if setup.canonical_nans is None:
+            setup = replace(setup, canonical_nans=self.canonical_nans)
+        return running.start(self.source, name, args, setup, self.equip())
+
+    def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
+        setup = replace(setup, canonical_nans=self.canonical_nans)
+        return restoring.restore(self.source, snapshot, setup, self.equip())

@@ -108,6 +108,7 @@ def complete(parser: Parser) -> None:
 def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     """That of everything, and that of each command."""
     from chiwawa import __version__
+    from chiwawa.paths import names
     from chiwawa_runtime.command.options import Parser, add_options
 
     parser = Parser(
@@ -122,7 +123,7 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         for name, text in COMMANDS.items()
     }
     made["run"].add_argument("file", metavar="FILE", help=FILE_OR_STDIN)
-    add_options(made["run"])
+    add_options(made["run"], names())
     made["compile"].add_argument("file", metavar="IN", help=FILE_OR_STDIN)
     made["compile"].add_argument(
         "-o", "--output", metavar="OUT.py", help="default: NAME_aot.py, here; - for stdout"
@@ -147,7 +148,7 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     made["wasm2wat"].add_argument("-o", "--output", metavar="OUT.wat", help="default: stdout")
     made["wast"].add_argument("files", metavar="FILE", nargs="+")
     made["wast"].add_argument(
-        "--path", choices=("interp", "aot", "both"), default="both", help="default: both"
+        "--path", choices=(*names(), "both"), default="both", help="default: both"
     )
     made["wast"].add_argument("--json", action="store_true", help="print JSON")
     made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT", help=FILE_OR_STDIN)
@@ -161,7 +162,7 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         metavar="PATH",
         help="what the program reads (default: the terminal; nothing where that has no commands)",
     )
-    add_options(made["debug"])
+    add_options(made["debug"], names())
     made["diff"].add_argument("a", metavar="A", help="a checkpoint")
     made["diff"].add_argument("b", metavar="B", help="another")
     made["diff"].add_argument(
@@ -198,28 +199,27 @@ def help_(parser: Parser, verbs: Mapping[str, Parser], verb: str | None) -> int:
 
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.commands.inputs import load_runnable, shown
+    from chiwawa.execution import Source
     from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.command.main import execute
     from chiwawa_runtime.command.options import options_of
     from chiwawa_runtime.errors import Trap
 
     options = options_of(parsed, rest)
-    source = load_runnable(parsed.file)
+    source = Source(load_runnable(parsed.file))
     try:
         if not options.look.asks():
             return execute(Toolchain(source), options)
-        from chiwawa.api import module_of
         from chiwawa.instrument.equipment import looking
 
         with looking(
-            module_of(source), options.look, os.path.basename(shown(parsed.file))
+            source.module, options.look, os.path.basename(shown(parsed.file))
         ) as instruments:
             return execute(Toolchain(source, lambda: instruments), options)
     except Trap as trap:
-        from chiwawa.api import module_of
         from chiwawa.instrument.lines import with_sources
 
-        trap.backtrace = with_sources(module_of(source), trap.backtrace)
+        trap.backtrace = with_sources(source.module, trap.backtrace)
         raise
 
 
@@ -312,12 +312,13 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
     from chiwawa.commands.inputs import naming, refuse_module
     from chiwawa.commands.wast import format_report, run_script
+    from chiwawa.paths import names
 
     failed = 0
     reports = []
     for file in parsed.files:
         refuse_module(file)
-        for path in ("interp", "aot"):
+        for path in names():
             if parsed.path not in (path, "both"):
                 continue
             with naming(file):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from chiwawa.kinds import is_checkpoint, is_generated
 
 if TYPE_CHECKING:
-    from chiwawa.api import Runnable
+    from chiwawa.execution import Runnable
     from chiwawa.module import Module
     from chiwawa_runtime.state.snapshot import Snapshot
 
@@ -90,7 +90,7 @@ def refuse_checkpoint(data: bytes, file: str) -> None:
 
 def load_runnable(file: str) -> Runnable:
     """A module, or a generated file, which this runs."""
-    from chiwawa.api import run_source
+    from chiwawa.api import bundle_of
     from chiwawa_runtime.errors import BadInput
 
     data = content(file)
@@ -100,7 +100,7 @@ def load_runnable(file: str) -> Runnable:
     with naming(file):
         try:
             source = data.decode().replace("\r\n", "\n")
-            return run_source(source, "<stdin>" if file == STANDARD else file)
+            return bundle_of(source, "<stdin>" if file == STANDARD else file)
         except (BadInput, OSError, UnicodeError):
             raise
         except Exception as error:
@@ -109,9 +109,9 @@ def load_runnable(file: str) -> Runnable:
 
 def load_either(file: str) -> Module:
     """A module, or the one that a generated file embeds."""
-    from chiwawa.api import module_of
+    from chiwawa.execution import Source
 
-    return module_of(load_runnable(file))
+    return Source(load_runnable(file)).module
 
 
 def checkpoint_bytes(file: str) -> bytes:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from chiwawa.api import instantiate
 from chiwawa.module import Module
@@ -75,8 +74,6 @@ from chiwawa_runtime.state.types import (
     TableType,
 )
 
-ExecutionPath = Literal["interp", "aot"]
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -95,7 +92,7 @@ class Report:
     was refused as malformed or invalid as it should be, but in other words than the suite's."""
 
     file: str
-    execution: ExecutionPath
+    execution: str
     passed: int = 0
     failures: list[Failure] = field(default_factory=list)
     wordings: list[Failure] = field(default_factory=list)
@@ -105,7 +102,7 @@ class Report:
         return len(self.failures)
 
 
-def run_script(path: str | os.PathLike[str], execution: ExecutionPath) -> Report:
+def run_script(path: str | os.PathLike[str], execution: str) -> Report:
     """Run the script in a file. Raises OSError, and MalformedError where the file is no script."""
     try:
         text = Path(path).read_bytes().decode()
@@ -114,7 +111,7 @@ def run_script(path: str | os.PathLike[str], execution: ExecutionPath) -> Report
     return run_commands(parse_script(text), os.fspath(path), execution)
 
 
-def run_commands(commands: Sequence[Command], name: str, execution: ExecutionPath) -> Report:
+def run_commands(commands: Sequence[Command], name: str, execution: str) -> Report:
     """Run the commands of one script, in a store of their own."""
     report = Report(name, execution)
     run = _Run(execution, {"spectest": spectest()})
@@ -170,7 +167,7 @@ class HostRef:
 class _Run:
     """The store of a script. ``current`` is the last instance, None where making it failed."""
 
-    execution: ExecutionPath
+    execution: str
     registered: dict[str, Mapping[str, Importable]]
     current: Instance | None = None
     instances: dict[str, Instance] = field(default_factory=dict)

@@ -19,8 +19,9 @@ from chiwawa.debug.history import History, Moment
 from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.command.main import Runner, revived, started
+from chiwawa_runtime.command.beginning import revived, started
 from chiwawa_runtime.command.options import Options
+from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import (

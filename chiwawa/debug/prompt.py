@@ -17,6 +17,7 @@ from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import GlobalWatch, LocalWatch, MemoryWatch
 from chiwawa.debug.streams import Input, Output
+from chiwawa.execution import Source
 from chiwawa.inspect import called
 from chiwawa.instrument import Instruments
 from chiwawa.module import Module
@@ -73,7 +74,7 @@ def debug(module: Module, options: Options, stdin: str | None) -> int:
         options = dataclasses.replace(options, deterministic=True, granularity="instruction")
         path = options.path or "interp"
         # Run again, it must compute the same.
-        runner = Toolchain(module, partial(Instruments, module), canonical_nans=True)
+        runner = Toolchain(Source(module), partial(Instruments, module), canonical_nans=True)
         machine = Machine(runner, Code(module), options, path, Input(handle), outputs)
         try:
             prompt = Prompt(Session(machine), sys.stdin, sys.stdout)

@@ -9,7 +9,7 @@ from chiwawa.debug.machine import End, Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import Change
 from chiwawa.inspect import called, shortened
-from chiwawa_runtime.command.main import results_text
+from chiwawa_runtime.command.following import results_text
 from chiwawa_runtime.command.reporting import single_line, trap_lines
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit

@@ -9,7 +9,7 @@ from typing import Any
 from chiwawa_runtime.command.main import main
 from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.translation import Bundle, WrittenCode, unpack
-from chiwawa_runtime.run.starting import instantiate
+from chiwawa_runtime.run.starting import Setup, instantiate
 from chiwawa_runtime.state.program import (
     Constant,
     DataSpec,
@@ -29,7 +29,7 @@ class File(Bundle):
 
     def instantiate(self, imports: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
         """An ``Instance`` whose start function has run. Raises UnlinkableError and Trap."""
-        return instantiate(self.program, imports or {}, GeneratedEngine(self))
+        return instantiate(self.program, GeneratedEngine(self), Setup(imports=imports or {}))
 
 
 def extern(description: tuple[Any, ...]) -> ExternType:

@@ -16,6 +16,7 @@ from chiwawa.debug.code import Code
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session
 from chiwawa.debug.streams import Input, Output
+from chiwawa.execution import Source
 from chiwawa.instrument import Instruments
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime.command.options import Parser, add_options, options_of
@@ -41,7 +42,7 @@ class Sessions:
         )
         module = chiwawa.load(ROOT / "samples" / sample["file"])
         outputs = (Output(self.nowhere), Output(self.nowhere))
-        runner = Toolchain(module, partial(Instruments, module), canonical_nans=True)
+        runner = Toolchain(Source(module), partial(Instruments, module), canonical_nans=True)
         machine = Machine(runner, Code(module), options, path, Input(None), outputs)
         session = Session(machine)
         session.begin()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chiwawa.commands.wast import ExecutionPath, Report, format_report, run_commands, run_script
+from chiwawa.commands.wast import Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
 
 MODULE = r"""
@@ -27,16 +27,16 @@ MODULE = r"""
 
 
 @pytest.fixture(params=["interp", "aot"])
-def execution(request: pytest.FixtureRequest) -> ExecutionPath:
-    path: ExecutionPath = request.param
+def execution(request: pytest.FixtureRequest) -> str:
+    path: str = request.param
     return path
 
 
-def run(text: str, execution: ExecutionPath) -> Report:
+def run(text: str, execution: str) -> Report:
     return run_commands(parse_script(text), "script.wast", execution)
 
 
-def test_what_a_script_says_holds(execution: ExecutionPath) -> None:
+def test_what_a_script_says_holds(execution: str) -> None:
     report = run(
         MODULE
         + r"""
@@ -95,7 +95,7 @@ def test_what_a_script_says_holds(execution: ExecutionPath) -> None:
         ('(invoke "div" (i32.const 0))', "Trap: integer divide by zero"),
     ],
 )
-def test_what_does_not_hold_is_a_failure(command: str, got: str, execution: ExecutionPath) -> None:
+def test_what_does_not_hold_is_a_failure(command: str, got: str, execution: str) -> None:
     report = run(f"{MODULE} {command}", execution)
     (failure,) = report.failures
     assert report.passed == 0

@@ -140,8 +140,9 @@ class Look:
         return bool(self.trace or self.monitors or self.stats or self.collapsed or self.speedscope)
 
 
-def add_options(parser: Parser) -> None:
-    """Add ``run``'s options to a parser."""
+def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
+    """Add ``run``'s options to a parser. ``paths`` are those that there are; None: whoever runs
+    the program says so."""
     parser.runs = True
     what = parser.add_argument_group("what to run")
     what.add_argument(
@@ -154,7 +155,7 @@ def add_options(parser: Parser) -> None:
     )
     what.add_argument(
         "--path",
-        choices=("interp", "aot"),
+        choices=paths,
         help="how to run (default: interp for modules, aot for generated files)",
     )
     what.add_argument(

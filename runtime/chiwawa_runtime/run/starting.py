@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from chiwawa_runtime.engine.contract import Engine
@@ -15,25 +16,49 @@ from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a run is given, and how it is to be run, from whoever asks for it down to the engine.
+
+    ``imports`` are by module and name; for what is not among them, ``wasi`` gives its functions.
+    ``carry`` is Python state that travels in checkpoints. ``path``, ``granularity`` and
+    ``canonical_nans`` None: the default of what is run or, for a run that is restored, of its
+    checkpoint. ``count`` is the safepoint at which a new run stops, from 1 on. Of a run that is
+    restored, ``trust_host_state`` says whether to read the Python state that the checkpoint
+    carries, which runs code that the file names, and ``max_memory`` how many bytes its memories may
+    take together (see ``capture.check_sizes``).
+    """
+
+    imports: Imports = field(default_factory=dict)
+    wasi: Wasi | None = None
+    carry: Mapping[str, object] = field(default_factory=dict)
+    path: str | None = None
+    granularity: str | None = None
+    canonical_nans: bool | None = None
+    count: int | None = None
+    trust_host_state: bool = False
+    max_memory: int | None = None
+
+    def carried(self, snapshot: Snapshot) -> Mapping[str, object]:
+        """The Python state that a run has which is restored: what the snapshot carries, if that is
+        trusted."""
+        if self.carry or snapshot.host is None or not self.trust_host_state:
+            return self.carry
+        return hoststate.load(snapshot.host)
+
+
 def start(
     program: Program,
-    imports: Imports,
     engine: Engine,
     name: str | None,
-    args: Sequence[Any] = (),
-    *,
-    wasi: Wasi | None = None,
-    carry: Mapping[str, object] | None = None,
-    count: int | None = None,
+    args: Sequence[Any],
+    setup: Setup,
     observer: Observer | None = None,
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
-    start function alone), in a new instance. ``count`` stops it at that safepoint, from 1. What is
-    not among ``imports`` may be a function of ``wasi``.
-
-    Raises UnlinkableError, Trap, and what ``Instance.prepared`` raises.
-    """
-    imports, wasi = complete(program, imports, wasi)
+    start function alone), in a new instance. Raises UnlinkableError, Trap, and what
+    ``Instance.prepared`` raises."""
+    imports, wasi = complete(program, setup.imports, setup.wasi)
     instance = Instance(program, imports, engine)
     if observer is not None:
         instance.observe(observer)
@@ -43,38 +68,27 @@ def start(
     if name is not None:
         plan.append(instance.prepared(name, args))
     instance.initialise()
-    if count is not None:
-        instance.requests.count_from(0, count)
-    return Run(instance, plan, wasi=wasi, carry=carry)
-
-
-def carried_state(snapshot: Snapshot, trusted: bool) -> dict[str, object]:
-    """The host state of a snapshot, if it is trusted; reading it runs the code that it names."""
-    if snapshot.host is None or not trusted:
-        return {}
-    return hoststate.load(snapshot.host)
+    if setup.count is not None:
+        instance.requests.count_from(0, setup.count)
+    return Run(instance, plan, wasi=wasi, carry=setup.carry)
 
 
 def restore(
     program: Program,
-    snapshot: Snapshot,
-    imports: Imports,
     engine: Engine,
-    *,
-    wasi: Wasi | None = None,
-    carry: Mapping[str, object] | None = None,
+    snapshot: Snapshot,
+    setup: Setup,
     observer: Observer | None = None,
-    max_memory: int | None = None,
 ) -> Run:
-    """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``. ``carry`` is
-    its host state, where that was trusted. ``max_memory`` is what its memories may take together
-    (see ``capture.check_sizes``). Raises CheckpointError, UnlinkableError, ResourceError."""
+    """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``. Raises
+    CheckpointError, UnlinkableError, ResourceError."""
     capture.check_module(snapshot, program.hash)
-    capture.check_sizes(program, snapshot, max_memory)
-    imports, wasi = complete(program, imports, wasi)
+    capture.check_sizes(program, snapshot, setup.max_memory)
+    imports, wasi = complete(program, setup.imports, setup.wasi)
     check_state(snapshot, wasi)
+    carry = setup.carried(snapshot)
     instance = Instance(program, imports, engine)
-    frames, plan = capture.apply(instance, snapshot, carry or {})
+    frames, plan = capture.apply(instance, snapshot, carry)
     run = Run(
         instance,
         plan,
@@ -96,15 +110,11 @@ def restore(
 
 
 def instantiate(
-    program: Program,
-    imports: Imports,
-    engine: Engine,
-    observer: Observer | None = None,
-    *,
-    wasi: Wasi | None = None,
+    program: Program, engine: Engine, setup: Setup, observer: Observer | None = None
 ) -> Instance:
-    """An instance whose segments have been placed and whose start function has run."""
-    imports, _ = complete(program, imports, wasi)
+    """An instance whose segments have been placed and whose start function has run. Raises
+    UnlinkableError and Trap."""
+    imports, _ = complete(program, setup.imports, setup.wasi)
     instance = Instance(program, imports, engine)
     if observer is not None:
         instance.observe(observer)

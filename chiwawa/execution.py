@@ -1,0 +1,99 @@
+"""What a path of execution is, and what it is given: the contract between the paths and whoever has
+programs run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
+
+from chiwawa.lower.sites import SitesOf
+from chiwawa.module import Module
+from chiwawa.program import program_of
+from chiwawa.source import load_bytes
+from chiwawa_runtime.engine.contract import Engine
+from chiwawa_runtime.engine.translation import Bundle
+from chiwawa_runtime.state.program import Program
+
+GRANULARITIES = ("safepoint", "instruction")
+
+#: What can be run: a module, or what a generated file offers.
+Runnable = Module | Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How functions are to be run. ``granularity`` says where they can be stopped, ``safepoint`` or
+    ``instruction``; with ``canonical_nans`` every NaN that arithmetic makes is the canonical one.
+    Raises ValueError for another granularity."""
+
+    granularity: str = "safepoint"
+    canonical_nans: bool = False
+
+    def __post_init__(self) -> None:
+        if self.granularity not in GRANULARITIES:
+            known = " or ".join(GRANULARITIES)
+            raise ValueError(f"granularity is {known}, not {self.granularity!r}")
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether each boundary is a safepoint."""
+        return self.granularity == "instruction"
+
+
+class Source:
+    """A program as it was given, and all that can be made of it. ``translated`` is what a generated
+    file has of it, compiled with ``compiled``."""
+
+    def __init__(self, given: Runnable) -> None:
+        self.translated: Bundle | None = None
+        self.compiled = Settings()
+        if isinstance(given, Module):
+            self.module = given
+        else:
+            self.translated = given
+            self.compiled = Settings(given.granularity, given.canonical_nans)
+            self.program = given.program
+
+    @cached_property
+    def program(self) -> Program:
+        """Everything about it but code."""
+        return program_of(self.module)
+
+    @cached_property
+    def module(self) -> Module:
+        """What it is, or was compiled from."""
+        assert self.translated is not None
+        return _embedded(self.translated.module)
+
+
+@lru_cache(maxsize=4)
+def _embedded(binary: bytes) -> Module:
+    """The module of a generated file."""
+    return load_bytes(binary)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An engine for one instance of a program. ``fit`` gives it what instruments want of functions
+    and the names that their sites use, and returns what has the engine ask them anew."""
+
+    engine: Engine
+    fit: Callable[[SitesOf, Mapping[str, Any]], Callable[[], None]]
+
+
+class Path(Protocol):
+    """A way to run programs."""
+
+    #: What users call it.
+    name: str
+    #: Whether a run can be taken on from every boundary; otherwise from the safepoints of its
+    #: granularity alone.
+    enters_anywhere: bool
+
+    def prepare(
+        self, source: Source, settings: Settings, sites_of: SitesOf | None = None
+    ) -> Prepared:
+        """An engine for one instance of ``source``. ``sites_of`` says what instruments want of its
+        functions; None: there are none."""

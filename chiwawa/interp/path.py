@@ -1,0 +1,35 @@
+"""The path ``interp``: functions are decoded, prepared when they are first called, and stepped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chiwawa.execution import Path, Prepared, Settings, Source
+from chiwawa.interp.machine import InterpreterEngine
+from chiwawa.lower.lowered import Spaces
+from chiwawa.lower.sites import SitesOf
+
+
+class Interpreted:
+    name = "interp"
+    enters_anywhere = True
+
+    def prepare(
+        self, source: Source, settings: Settings, sites_of: SitesOf | None = None
+    ) -> Prepared:
+        engine = InterpreterEngine(
+            Spaces.of(source.module),
+            everywhere=settings.everywhere,
+            canonical_nans=settings.canonical_nans,
+            sites_of=sites_of,
+        )
+
+        def fit(sites_of: SitesOf, names: Mapping[str, Any]) -> Callable[[], None]:
+            engine.sites_of, engine.names = sites_of, names
+            return engine.replace_code
+
+        return Prepared(engine, fit)
+
+
+PATH: Path = Interpreted()

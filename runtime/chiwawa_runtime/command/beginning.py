@@ -1,0 +1,159 @@
+"""The run that options ask for: new, or from a checkpoint, with what they give it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.command.options import Options, UsageError
+from chiwawa_runtime.command.runner import Runner
+from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, UnsupportedError
+from chiwawa_runtime.run import capture
+from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.state.program import Program
+from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.wasi import Wasi
+from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
+
+#: Of many names, so many are listed.
+FIRST = 20
+#: The guest's standard input, output and error: host descriptors, or files (see ``wasi.streams``).
+STREAMS = (0, 1, 2)
+_WASI = (PREVIEW1.module, UNSTABLE.module)
+
+
+def started(
+    runner: Runner,
+    options: Options,
+    path: str,
+    stack: contextlib.ExitStack,
+    streams: Sequence[Any] = STREAMS,
+) -> Run:
+    """A new run, as ``options`` say. ``stack`` is given what is to be closed after it; ``streams``
+    are the guest's standard input, output and error."""
+    program = runner.program
+    exported = {name: index for name, kind, index in program.exports if kind == "func"}
+    name = options.invoke
+    if name is None:
+        name = "_start" if "_start" in exported else None
+        if name is None and "_initialize" not in exported and program.start is None:
+            raise BadInput(f"there is no function _start to run: give --invoke; {listed(exported)}")
+    elif name not in exported:
+        raise BadInput(f'no exported function "{name}"; {listed(exported)}')
+    args = [] if name is None else arguments(program, name, exported[name], options)
+    wasi = None
+    if any(spec.module in _WASI for spec in program.imports):
+        wasi = Wasi(
+            [options.argv0 or program.name or "main", *options.args],
+            options.env,
+            [(d.host, d.guest, d.read_only) for d in options.dirs],
+            *streams,
+            deterministic=options.deterministic,
+        )
+        stack.callback(wasi.close)
+    setup = Setup(
+        imports=imports_for(program, wasi),
+        wasi=wasi,
+        path=path,
+        granularity=options.granularity,
+        canonical_nans=True if options.deterministic else None,
+        count=options.at,
+    )
+    run = runner.start(name, args, setup)
+    if "_initialize" in exported and name not in ("_start", "_initialize"):
+        # A WASI reactor wants this before any other of its exports.
+        first = len(run.plan) - (name is not None)
+        run.plan.insert(first, run.instance.prepared("_initialize", ()))
+    return run
+
+
+def restored(runner: Runner, options: Options, path: str, stack: contextlib.ExitStack) -> Run:
+    assert options.restore is not None
+    data = checkpoint.read_file(options.restore)
+    try:
+        snapshot = checkpoint.decode(data)
+    except CheckpointError as error:
+        raise CheckpointError(f"{options.restore}: {error}") from error
+    run = revived(runner, snapshot, options, path, stack)
+    if options.at is not None:
+        counter = run.requests.counter
+        if counter is None:
+            raise UsageError(
+                "--cr-at: the safepoints of the run that wrote this checkpoint were not counted"
+            )
+        if options.at <= counter.count:
+            raise UsageError(f"--cr-at {options.at}: {counter.count} safepoints are passed already")
+        counter.target = options.at
+    return run
+
+
+def revived(
+    runner: Runner,
+    snapshot: Snapshot,
+    options: Options,
+    path: str,
+    stack: contextlib.ExitStack,
+    streams: Sequence[Any] = STREAMS,
+) -> Run:
+    """The run that ``snapshot`` is of, over what ``options`` give it; the rest is as in
+    ``started``."""
+    program = runner.program
+    capture.check_module(snapshot, program.hash)
+    capture.check_sizes(program, snapshot, options.max_memory)
+    wasi = None
+    if snapshot.wasi is not None:
+        dirs = [(d.host, d.guest, d.read_only) for d in options.dirs]
+        wasi = Wasi.load(snapshot.wasi, dirs, *streams, lenient=options.lenient_files)
+        stack.callback(wasi.close)
+    elif any(spec.module in _WASI for spec in program.imports):
+        raise CheckpointError("the checkpoint has no WASI state, which the program needs")
+    setup = Setup(
+        imports=imports_for(program, wasi),
+        wasi=wasi,
+        path=path,
+        granularity=options.granularity,
+        trust_host_state=options.trust_host_state,
+        max_memory=options.max_memory,
+    )
+    return runner.restore(snapshot, setup)
+
+
+def arguments(program: Program, name: str, index: int, options: Options) -> list[Any]:
+    """``--params`` as the program takes them. Raises BadInput unless they are of its types."""
+    functype = program.functions[index]
+    given = options.params or ()
+    if tuple(valtype for valtype, _ in given) != functype.params:
+        types = " ".join(str(valtype) for valtype, _ in given)
+        raise BadInput(f'wrong --params for "{name}", which is {functype}: [{types}] given')
+    for _, value in given:
+        if value is not None and not isinstance(value, int | float):
+            raise UnsupportedError("only null can be given for a reference")
+    return [value for _, value in given]
+
+
+def listed(exported: dict[str, int]) -> str:
+    if not exported:
+        return "the module exports no function"
+    names = list(exported)
+    shown = ", ".join(names[:FIRST])
+    more = f" and {len(names) - FIRST} more" if len(names) > FIRST else ""
+    return f"the module exports {shown}{more}"
+
+
+def imports_for(program: Program, wasi: Wasi | None) -> Imports:
+    """What the program imports, as far as there is such a thing here. Raises UnlinkableError that
+    names all that there is not."""
+    given = {} if wasi is None else wasi.imports()
+    unknown = {
+        f'"{spec.module}" "{spec.name}"': None
+        for spec in program.imports
+        if spec.name not in given.get(spec.module, {})
+    }
+    if unknown:
+        plural = "s" if len(unknown) > 1 else ""
+        raise UnlinkableError(f"unknown import{plural} {', '.join(list(unknown)[:FIRST])}")
+    return given

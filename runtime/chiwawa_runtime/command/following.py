@@ -1,0 +1,78 @@
+"""A run until its end: checkpoints written as they are asked for, and its results shown."""
+
+from __future__ import annotations
+
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.command.options import Options
+from chiwawa_runtime.command.reporting import say
+from chiwawa_runtime.errors import CheckpointError, Terminated, Trap, WasiExit
+from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_TIMER, ENDINGS, Watcher
+from chiwawa_runtime.state.snapshot import FuncIdx
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.values import format_value
+
+
+def follow(run: Run, options: Options, watcher: Watcher) -> int:
+    """Run on, meeting requests as they come. Raises Terminated where a signal was one."""
+    written = False
+    try:
+        while not run.go():
+            reasons = run.requests.take()
+            ending = next((ENDINGS[reason] for reason in reasons if reason in ENDINGS), None)
+            if BY_INTERRUPT in reasons and ending is None:
+                raise KeyboardInterrupt
+            if not reasons:
+                continue
+            if write_checkpoint(run, options, ending is None):
+                written = True
+                if ending is None and not options.keep_running and set(reasons) != {BY_TIMER}:
+                    return 0
+                watcher.rest()
+            if ending is not None:
+                raise Terminated(ending)
+    except (Trap, WasiExit):
+        say_unmet(run, options, written)
+        raise
+    show_results(run)
+    say_unmet(run, options, written)
+    return 0
+
+
+def write_checkpoint(run: Run, options: Options, goes_on: bool) -> bool:
+    """Write one, and say it; whether that was possible."""
+    try:
+        checkpoint.save(options.file, run.snapshot())
+    except CheckpointError as error:
+        # Rather a program that goes on than one that is lost.
+        say(f"no checkpoint written{', the program goes on' if goes_on else ''}: {error}")
+        return False
+    say(f"checkpoint written to {options.file}")
+    return True
+
+
+def say_unmet(run: Run, options: Options, written: bool) -> None:
+    """Say that the program has ended first, where a checkpoint was to stop it."""
+    if written or not (options.trigger or options.at is not None):
+        return
+    counter = run.requests.counter
+    after = "" if options.at is None or counter is None else f" after {counter.count} safepoints"
+    say(f"the program has ended{after}: no checkpoint was made")
+
+
+def show_results(run: Run) -> None:
+    if run.results:
+        print(results_text(run))
+
+
+def results_text(run: Run) -> str:
+    """What the last call returned, as values separated by commas."""
+    if run.function is None:
+        return ""
+    functions = {id(f): FuncIdx(i) for i, f in enumerate(run.instance.functions)}
+    shown = []
+    types = run.instance.program.functions[run.function].results
+    for valtype, result in zip(types, run.results, strict=True):
+        value = functions.get(id(result), result) if isinstance(result, Function) else result
+        shown.append(format_value(valtype, value))
+    return ",".join(shown)

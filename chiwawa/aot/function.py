@@ -56,8 +56,8 @@ def translate_function(
 def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites) -> Translated:
     index = lowered.index
     generator = index in options.suspendable
-    items = build(lowered, options, sites)
-    body, uses_pc = structure(lowered, items)
+    steps = build(lowered, options, sites)
+    body, uses_pc = structure(lowered, steps)
     slots = resumed_slots(lowered)
     head: list[ast.stmt] = []
     params = [f"l{i}" for i in range(len(lowered.type.params))]

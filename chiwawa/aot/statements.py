@@ -1,15 +1,23 @@
-"""The Python statements that control is made of: guards on ``pc``, safepoints, calls."""
+"""The Python statements that steps are made of: safepoints, calls, choices of two suites."""
 
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass, field
 
-from chiwawa.aot.items import Call
+from chiwawa.aot.ir import Call
 from chiwawa.meanings import fold
-from chiwawa.meanings.fold import Node, const, name
+from chiwawa.meanings.fold import Node, name
 
-#: Guards in a row that are tested one by one.
-ROW = 6
+
+@dataclass(slots=True)
+class Suite:
+    """Statements; whether control can fall off their end; the ``pc`` that it may have then, which
+    are those of places further on in the Python loop where it stands."""
+
+    body: list[ast.stmt]
+    falls: bool
+    skips_to: set[int] = field(default_factory=set)
 
 
 def located(node: ast.stmt, offset: int | None) -> ast.stmt:
@@ -19,67 +27,41 @@ def located(node: ast.stmt, offset: int | None) -> ast.stmt:
     return node
 
 
-def set_pc(code: int) -> ast.stmt:
-    return ast.Assign([ast.Name("pc", fold.STORE)], const(code))
-
-
-def pc_is(op: ast.cmpop, code: int) -> Node:
-    return fold.bounded(ast.Compare(name("pc"), [op], [const(code)]), 0, 1)
-
-
-def not_pc() -> Node:
-    return fold.bounded(ast.UnaryOp(fold.NOT, name("pc")), 0, 1)
-
-
 def poll_statement(offset: int) -> ast.stmt:
     """Suspend here where a request is pending."""
     pause = located(ast.Expr(ast.Yield(None)), offset)
     return ast.If(name("poll"), [pause], [])
 
 
-def call_statements(item: Call) -> list[ast.stmt]:
+def call_statements(call: Call) -> list[ast.stmt]:
     """A call, from its start."""
-    enter = result_statement(item, ast.YieldFrom(item.value))
-    if item.target is None:
+    enter = result_statement(call, ast.YieldFrom(call.value))
+    if call.target is None:
         return [enter]
-    find = ast.Assign([ast.Name("target", fold.STORE)], item.target)
+    find = ast.Assign([ast.Name("target", fold.STORE)], call.target)
     direct = fold.attribute(name("target"), "direct")
-    call = ast.If(direct, [result_statement(item, item.direct)], [enter])
-    return [located(find, item.offset), call]
+    choice = ast.If(direct, [result_statement(call, call.direct)], [enter])
+    return [located(find, call.offset), choice]
 
 
-def result_statement(item: Call, value: Node) -> ast.stmt:
+def result_statement(call: Call, value: Node) -> ast.stmt:
     """Take what a call gives."""
-    targets: list[ast.expr] = [ast.Name(target, fold.STORE) for target in item.targets]
+    targets: list[ast.expr] = [ast.Name(target, fold.STORE) for target in call.targets]
     if not targets:
-        return located(ast.Expr(value), item.offset)
+        return located(ast.Expr(value), call.offset)
     target = targets[0] if len(targets) == 1 else ast.Tuple(targets, fold.STORE)
-    return located(ast.Assign([target], value), item.offset)
+    return located(ast.Assign([target], value), call.offset)
 
 
-def nested(body: list[ast.stmt]) -> list[ast.stmt]:
-    """``body`` with long rows of guards put under guards, so that few are tested to find one."""
-    while True:
-        result: list[ast.stmt] = []
-        row: list[ast.stmt] = []
-        changed = False
-        for statement in [*body, None]:
-            if statement is not None and hasattr(statement, "upto"):
-                row.append(statement)
-                continue
-            if len(row) > ROW * 2:
-                changed = True
-                for start in range(0, len(row), ROW):
-                    chunk = row[start : start + ROW]
-                    code = max(s.upto for s in chunk)  # type: ignore[attr-defined]
-                    outer = ast.If(pc_is(ast.LtE(), code), chunk, [])
-                    outer.upto = code  # type: ignore[attr-defined]
-                    result.append(outer)
-            else:
-                result += row
-            row = []
-            if statement is not None:
-                result.append(statement)
-        body = result
-        if not changed:
-            return body
+def joined(test: Node, then: Suite, orelse: Suite) -> Suite:
+    """An ``if`` of two suites, in its simplest form."""
+    skips_to = then.skips_to | orelse.skips_to
+    falls = then.falls or orelse.falls
+    if not then.body and not orelse.body:
+        return Suite([], True, skips_to)
+    if not then.body:
+        test, then, orelse = fold.invert(test), orelse, then
+    body: list[ast.stmt] = [ast.If(test, then.body, orelse.body)]
+    if not then.falls and orelse.body:
+        body = [ast.If(test, then.body, []), *orelse.body]
+    return Suite(body, falls, skips_to)

@@ -14,17 +14,17 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from chiwawa.aot.items import (
+from chiwawa.aot.ir import (
     Block,
     Br,
     BrTable,
     Call,
     If,
-    Item,
     Loop,
     Plain,
     Poll,
-    leaves,
+    Step,
+    jumps_away,
 )
 from chiwawa.aot.operands import FEW, MOST_PENDING, Operand, Operands
 from chiwawa.aot.options import Options
@@ -47,12 +47,12 @@ class Open:
     """A construct being read: its label, what encloses it, and its arms."""
 
     label: Label
-    outer: list[Item]
+    outer: list[Step]
     test: Node | None = None
-    then: list[Item] = field(default_factory=list)
+    then: list[Step] = field(default_factory=list)
 
 
-def build(lowered: Lowered, options: Options, sites: Sites) -> list[Item]:
+def build(lowered: Lowered, options: Options, sites: Sites) -> list[Step]:
     """The tree of a function, with what ``sites`` ask for in it."""
     return _Builder(lowered, options, sites).run()
 
@@ -62,14 +62,14 @@ class _Builder:
         self.lowered = lowered
         self.options = options
         self.sites = sites
-        self.items: list[Item] = []
+        self.steps: list[Step] = []
         self.operands = Operands(lowered, self.emit)
         self.opened: list[Open] = []
         self.local_high = [high(t) for t in lowered.locals]
         #: The position of an instruction that was translated with the one before it.
         self.skipped = -1
 
-    def run(self) -> list[Item]:
+    def run(self) -> list[Step]:
         lowered, operands = self.lowered, self.operands
         reached = lowered.reached
         for position, instr in enumerate(lowered.body):
@@ -91,7 +91,7 @@ class _Builder:
                     rule(self, position, instr)
             elif instr.op.delimits:
                 RULES[instr.op.name](self, position, instr)
-        return self.items
+        return self.steps
 
     def arrive(self, position: int, instr: Instr) -> None:
         """What happens at a boundary: a safepoint, and what instruments look at."""
@@ -99,7 +99,7 @@ class _Builder:
             self.operands.spill_all()
             # A restored frame has whatever its checkpoint says.
             self.operands.widen()
-            self.items.append(Poll(instr.offset))
+            self.steps.append(Poll(instr.offset))
         self.look(position, instr)
 
     def look(self, position: int, instr: Instr) -> None:
@@ -111,7 +111,7 @@ class _Builder:
                 self.operands.widen()
 
     def emit(self, node: ast.stmt, offset: int | None = None) -> None:
-        self.items.append(Plain(node, offset))
+        self.steps.append(Plain(node, offset))
 
     # Instructions with a meaning.
 
@@ -242,26 +242,26 @@ class _Builder:
         self.operands.spill_where(trap=True)
         self.emit(ast.Expr(fold.call("unreachable")), instr.offset)
 
-    def open(self, position: int, outer: list[Item], test: Node | None = None) -> None:
+    def open(self, position: int, outer: list[Step], test: Node | None = None) -> None:
         self.opened.append(Open(self.lowered.labels[position], outer, test))
-        self.items = []
+        self.steps = []
 
     def block(self, position: int, instr: Instr) -> None:
         self.operands.spill_all()
-        self.open(position, self.items)
+        self.open(position, self.steps)
 
     def loop(self, position: int, instr: Instr) -> None:
         self.operands.spill_all()
         label = self.lowered.labels[position]
-        self.opened.append(Open(label, self.items))
-        self.items = []
+        self.opened.append(Open(label, self.steps))
+        self.steps = []
         # A loop's parameters may have changed when it comes around.
         self.operands.cut(label.height)
         self.operands.typed(len(label.params))
 
     def if_(self, position: int, instr: Instr) -> None:
         self.prepare(1)
-        self.open(position, self.items, self.operands.pop().node)
+        self.open(position, self.steps, self.operands.pop().node)
 
     def settle(self, label: Label) -> None:
         """Put the results of ``label``, which are on the stack, into their variables."""
@@ -272,42 +272,42 @@ class _Builder:
         if not self.opened or self.opened[-1].label.else_ != position:
             return
         opened = self.opened[-1]
-        if not leaves(self.items):
+        if not jumps_away(self.steps):
             self.settle(opened.label)
-        opened.then, self.items = self.items, []
+        opened.then, self.steps = self.steps, []
         self.operands.cut(opened.label.height)
         self.operands.typed(len(opened.label.params))
 
     def end(self, position: int, instr: Instr) -> None:
         if position == self.lowered.function.end:
-            if not leaves(self.items):
+            if not jumps_away(self.steps):
                 self.give_back()
             return
         if not self.opened or self.opened[-1].label.end != position:
             return
         opened = self.opened.pop()
         label, body = opened.label, self.lowered.body
-        items, self.items = self.items, opened.outer
-        if not leaves(items):
-            self.items = items
+        steps, self.steps = self.steps, opened.outer
+        if not jumps_away(steps):
+            self.steps = steps
             self.settle(label)
-            self.items = opened.outer
-        item: Item
+            self.steps = opened.outer
+        step: Step
         if label.loops:
-            item = Loop(label, items)
+            step = Loop(label, steps)
         elif label.forks:
             if label.else_ is None:
-                then, orelse = items, []
+                then, orelse = steps, []
             else:
-                then, orelse = opened.then, items
+                then, orelse = opened.then, steps
             assert opened.test is not None
             middle = label.end if label.else_ is None else label.else_
-            item = If(opened.test, then, orelse, body[middle].offset, body[label.end].offset)
+            step = If(opened.test, then, orelse, body[middle].offset, body[label.end].offset)
             if label.targeted:
-                item = Block(label, [item])
+                step = Block(label, [step])
         else:
-            item = Block(label, items)
-        self.items.append(item)
+            step = Block(label, steps)
+        self.steps.append(step)
         self.operands.cut(label.height)
         self.operands.typed(len(label.results))
 
@@ -341,7 +341,7 @@ class _Builder:
             node = values[0]
         else:
             node = fold.bounded(ast.Tuple(values, fold.LOAD), None, None)
-        self.items.append(Br(self.lowered.function, node))
+        self.steps.append(Br(self.lowered.function, node))
 
     def br(self, position: int, instr: Instr) -> None:
         (label,) = self.lowered.targets[position]
@@ -350,8 +350,8 @@ class _Builder:
             return
         self.operands.spill_where(trap=True)
         self.operands.spill_top(label.arity)
-        self.items += self.carry(label)
-        self.items.append(Br(label))
+        self.steps += self.carry(label)
+        self.steps.append(Br(label))
 
     def return_(self, position: int, instr: Instr) -> None:
         self.give_back()
@@ -359,14 +359,14 @@ class _Builder:
     def br_if(self, position: int, instr: Instr) -> None:
         (label,) = self.lowered.targets[position]
         test = self.condition(label.arity)
-        outer, self.items = self.items, []
+        outer, self.steps = self.steps, []
         if label.outermost:
             self.give_back()
         else:
-            self.items += self.carry(label)
-            self.items.append(Br(label))
-        outer.append(If(test, self.items, [], instr.offset + 1, instr.offset + 1))
-        self.items = outer
+            self.steps += self.carry(label)
+            self.steps.append(Br(label))
+        outer.append(If(test, self.steps, [], instr.offset + 1, instr.offset + 1))
+        self.steps = outer
 
     def condition(self, arity: int) -> Node:
         """The condition or index on top; what a branch would carry is in its variables."""
@@ -384,24 +384,24 @@ class _Builder:
         if any(label.outermost for label in labels) or (
             labels[-1].arity and heights != {len(self.operands.stack) - labels[-1].arity}
         ):
-            self.items += self.chain(index, labels)
+            self.steps += self.chain(index, labels)
             return
-        self.items.append(BrTable(index, labels))
+        self.steps.append(BrTable(index, labels))
 
-    def chain(self, index: Node, labels: tuple[Label, ...]) -> list[Item]:
+    def chain(self, index: Node, labels: tuple[Label, ...]) -> list[Step]:
         """A table whose branches carry operands to different places, as a tree of tests."""
 
-        def arm(label: Label) -> list[Item]:
-            outer, self.items = self.items, []
+        def arm(label: Label) -> list[Step]:
+            outer, self.steps = self.steps, []
             if label.outermost:
                 self.give_back()
             else:
-                self.items += self.carry(label)
-                self.items.append(Br(label))
-            result, self.items = self.items, outer
+                self.steps += self.carry(label)
+                self.steps.append(Br(label))
+            result, self.steps = self.steps, outer
             return result
 
-        def among(low: int, above: int) -> list[Item]:
+        def among(low: int, above: int) -> list[Step]:
             if len(set(labels[low:above])) == 1:
                 return arm(labels[low])
             middle = (low + above) // 2
@@ -442,7 +442,7 @@ class _Builder:
         value = fold.apply(enter, [*args, self.depth(True)])
         direct = fold.apply(fold.attribute(name("target"), "direct"), args)
         self.suspend(position, instr, value, True)
-        call = self.items[-1]
+        call = self.steps[-1]
         assert isinstance(call, Call)
         call.target, call.direct = target, direct
 
@@ -466,7 +466,7 @@ class _Builder:
         base = len(self.operands.stack)
         self.operands.widen()
         if count > FEW:
-            self.items.append(Call(instr.offset, value, ["results"], resumes))
+            self.steps.append(Call(instr.offset, value, ["results"], resumes))
             self.operands.wide(count)
             return
         targets = [f"s{base + i}" for i in range(count)]
@@ -482,7 +482,7 @@ class _Builder:
             targets = [f"l{following.imm[0]}"]
             count = 0
             # What is beneath was spilled, so nothing pending reads that local.
-        self.items.append(Call(instr.offset, value, targets, resumes))
+        self.steps.append(Call(instr.offset, value, targets, resumes))
         self.operands.typed(count)
 
     def call_plain(self, position: int, instr: Instr, callee: str) -> None:

@@ -50,6 +50,7 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.globals import Global
+from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import (
     f32_bits,
@@ -244,7 +245,7 @@ def _perform(run: _Run, action: Action) -> Sequence[object]:
     if exported is None:
         raise _Unmet(f'an export "{action.export}"', "none")
     if isinstance(action, Get):
-        if not isinstance(exported, Global):
+        if not isinstance(exported, AnyGlobal):
             raise _Unmet(f'a global "{action.export}"', type(exported).__name__)
         return (exported.value,)
     return instance.invoke(action.export, [_argument(arg) for arg in action.args])

@@ -338,7 +338,7 @@ class Prompt(cmd.Cmd):
         """x ADDRESS [LENGTH [MEMORY]]: bytes of a memory, 64 if nothing is said. The address may be
         a value, such as l0 or $p."""
         address, length, memory = self.span(argument, 64)
-        self.say(*show.dump_lines(self.machine.instance.memories[memory].raw, address, length))
+        self.say(*show.dump_lines(self.machine.instance.memories[memory], address, length))
 
     def do_backtrace(self, argument: str) -> None:
         """backtrace: the frames, the youngest first."""
@@ -444,7 +444,7 @@ class Prompt(cmd.Cmd):
         memories = self.machine.instance.memories
         if memory >= len(memories):
             raise BadInput(f"there is no memory {memory}")
-        size = len(memories[memory].raw)
+        size = memories[memory].byte_length()
         if length < 1 or address >= size or (len(words) > 1 and address + length > size):
             raise BadInput(f"that is not within the memory's {size} bytes")
         return address, min(length, size - address), memory

@@ -15,7 +15,7 @@ from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.run.capture import References
-from chiwawa_runtime.state.reserve import Raw
+from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.types import ValType
 from chiwawa_runtime.state.values import format_value
 
@@ -126,14 +126,15 @@ def global_lines(machine: Machine) -> Iterator[str]:
 def memory_lines(machine: Machine) -> Iterator[str]:
     names = machine.code.module.names.mems
     for index, memory in enumerate(machine.instance.memories):
-        pages, size = memory.size(), len(memory.raw)
+        pages, size = memory.size(), memory.byte_length()
         yield f"memory {called(names.get(index), str(index))}: {pages} pages, {size} bytes"
 
 
-def dump_lines(data: bytes | Raw, address: int, length: int) -> Iterator[str]:
-    """A hex dump of ``data`` from ``address`` on, as far as there is so much."""
-    for start in range(address, min(address + length, len(data)), _LINE):
-        piece = bytes(data[start : min(start + _LINE, address + length)])
+def dump_lines(memory: AnyMemory, address: int, length: int) -> Iterator[str]:
+    """A hex dump of ``memory`` from ``address`` on, as far as there is so much."""
+    end = min(address + length, memory.byte_length())
+    for start in range(address, end, _LINE):
+        piece = memory.read(start, min(_LINE, end - start))
         text = "".join(chr(b) if 0x20 <= b < 0x7F else "." for b in piece)
         yield f"0x{start:08x}  {piece.hex(' '):<{3 * _LINE}} {text}"
 

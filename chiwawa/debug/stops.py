@@ -9,7 +9,7 @@ from typing import Any
 from chiwawa.debug.code import Place
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.run.driver import Instance
-from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.types import F32, F64, ValType
 from chiwawa_runtime.state.values import format_value
@@ -40,10 +40,10 @@ class MemoryWatch:
     def __init__(self, number: int, memory: int, address: int, length: int) -> None:
         self.number = number
         self.index = memory
-        self.range = slice(address, address + length)
+        self.address, self.length = address, length
         where = f"memory {memory} " if memory else ""
         self.name = f"{where}0x{address:08x} +{length}"
-        self.memory: Memory | None = None
+        self.memory: AnyMemory | None = None
         self.seen = b""
 
     def bind(self, instance: Instance) -> None:
@@ -54,7 +54,10 @@ class MemoryWatch:
         return self.now() != self.seen
 
     def now(self) -> bytes:
-        return b"" if self.memory is None else bytes(self.memory.raw[self.range])
+        if self.memory is None:
+            return b""
+        there = max(0, self.memory.byte_length() - self.address)
+        return self.memory.read(self.address, min(self.length, there)) if there else b""
 
     def take(self) -> Change | None:
         """The change since the last one, if there was one."""
@@ -79,16 +82,16 @@ class GlobalWatch:
     def bind(self, instance: Instance) -> None:
         self.glob = instance.globals[self.index]
         self.exact = exactly(self.glob.type.type)
-        self.seen = self.glob.raw
+        self.seen = self.glob.get()
 
     def changed(self) -> bool:
-        value = self.glob.raw
+        value = self.glob.get()
         return value is not self.seen and self.exact(value) != self.exact(self.seen)
 
     def take(self) -> Change | None:
         if not self.changed():
             return None
-        before, self.seen = self.seen, self.glob.raw
+        before, self.seen = self.seen, self.glob.get()
         return Change(self.number, self.name, self.text(before), self.text(self.seen))
 
 

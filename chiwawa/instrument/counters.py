@@ -19,9 +19,8 @@ from chiwawa.lower.sites import Site
 from chiwawa.module import MemArg, Module
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import Exhaustion, Trap
-from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.interface import AnyMemory, AnyTable
 from chiwawa_runtime.state.store import Function
-from chiwawa_runtime.state.table import Table
 from chiwawa_runtime.state.types import PAGE
 
 #: What can be counted, in the order in which a checkpoint says so.
@@ -143,10 +142,9 @@ class Counters:
             counts.extend([0] * arms)
         return known[offset][0]
 
-    def called(self, function: int, offset: int, table: Table, index: int, times: int) -> None:
+    def called(self, function: int, offset: int, table: AnyTable, index: int, times: int) -> None:
         """A call through a table is about to be made; one that traps calls nothing."""
-        elements = table.raw
-        target = elements[index] if index < len(elements) else None
+        target = table.get(index) if index < table.size() else None
         if not isinstance(target, Function):
             return
         known = self.profile.known.get(id(target))
@@ -158,13 +156,15 @@ class Counters:
     def grows(self, memory: int, pages: int, times: int) -> None:
         self.ask(memory, "memory.grow", pages, times)
 
-    def fills(self, memory: Memory, number: int, name: str, at: int, size: int, times: int) -> None:
+    def fills(
+        self, memory: AnyMemory, number: int, name: str, at: int, size: int, times: int
+    ) -> None:
         self.ask(number, name, size, times)
         touch(self.writes[number], memory, at, size, times)
 
     def copies(
-        self, to: Memory, number: int, from_: Memory, source: int, at: int, start: int, size: int,
-        times: int,
+        self, to: AnyMemory, number: int, from_: AnyMemory, source: int,
+        at: int, start: int, size: int, times: int,
     ) -> None:  # fmt: skip
         self.fills(to, number, "memory.copy", at, size, times)
         touch(self.reads[source], from_, start, size, times)
@@ -288,9 +288,9 @@ def touching(name: str, width: int, imm: tuple[Any, ...], top: int) -> Iterator[
         yield calling(f"copies(mem{to}, {to}, mem{from_}, {from_}, {operands}, {{}})")
 
 
-def touch(pages: dict[int, int], memory: Memory, at: int, size: int, times: int) -> None:
+def touch(pages: dict[int, int], memory: AnyMemory, at: int, size: int, times: int) -> None:
     """Count each page of ``size`` bytes from ``at``, as far as there are such pages."""
-    end = min(at + size, len(memory.raw))
+    end = min(at + size, memory.byte_length())
     for page in range(at // PAGE, (end + PAGE - 1) // PAGE if size else 0):
         pages[page] += times
 

@@ -20,7 +20,8 @@ from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import BadInput, HostError, Interrupted, Trap
-from chiwawa_runtime.state.memory import Memory, octets
+from chiwawa_runtime.state.interface import AnyMemory
+from chiwawa_runtime.state.memory_data import octets
 from chiwawa_runtime.state.store import PASSING, coerce, plain
 from chiwawa_runtime.state.types import ValType
 
@@ -89,17 +90,17 @@ class Linear:
 
     __slots__ = ("_memory", "_writes")
 
-    def __init__(self, memory: Memory, writes: bool) -> None:
+    def __init__(self, memory: AnyMemory, writes: bool) -> None:
         self._memory = memory
         self._writes = writes
 
     def __len__(self) -> int:
-        return len(self._memory.raw)
+        return self._memory.byte_length()
 
     def read(self, address: int, size: int) -> bytes:
         """Raises IndexError where that is not all in the memory."""
         self._check(address, size)
-        return bytes(self._memory.raw[address : address + size])
+        return self._memory.read(address, size)
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Raises IndexError where that is not all in the memory, and TypeError where the probe did
@@ -107,10 +108,10 @@ class Linear:
         check_writes(self._writes)
         data = octets(data)
         self._check(address, len(data))
-        self._memory.raw[address : address + len(data)] = data
+        self._memory.write(address, data)
 
     def _check(self, address: int, size: int) -> None:
-        if address < 0 or size < 0 or address + size > len(self._memory.raw):
+        if address < 0 or size < 0 or address + size > self._memory.byte_length():
             raise IndexError(f"{size} bytes at 0x{address:x} are not in the memory")
 
 
@@ -414,7 +415,7 @@ class Probes:
 def is_alone(instance: ModuleInstance) -> bool:
     """Whether no frames of other instances can be on the stack: nobody could take them up again
     where a run has been broken off in the middle."""
-    functions = itertools.chain(instance.functions, *(t.raw for t in instance.tables))
+    functions = itertools.chain(instance.functions, *(t.elements for t in instance.tables))
     return instance.running > 0 and all(
         getattr(function, "instance", None) in (None, instance) for function in functions
     )

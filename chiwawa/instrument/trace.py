@@ -28,7 +28,7 @@ from chiwawa.opcodes import GROUPS, groups_of
 from chiwawa.wat import format_instr
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.state.memory import Memory
+from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
 from chiwawa_runtime.state.values import f32_text, f64_text, format_value
@@ -197,7 +197,7 @@ class Tracer:
             yield "Locals", "{trace_locals[0]}" if lowered.locals else ""
         if "globals" in wanted:
             types = tuple(g.type for g in self.globals)
-            yield "Globals", texts.pieces(types, "g", separator, MOST_VALUES, attribute=".raw")
+            yield "Globals", texts.pieces(types, "g", separator, MOST_VALUES, attribute=".get()")
         if "memory" in wanted:
             yield "Memory", separator.join(touched(instr, lowered.heights[position] - 1))
 
@@ -286,8 +286,9 @@ def touched(instr: Instr, top: int) -> Iterator[str]:
         yield f"{{trace_bytes(mem{to}, s{top - 2}, s{top})}}"
 
 
-def trace_bytes(memory: Memory, address: int, size: int) -> str:
+def trace_bytes(memory: AnyMemory, address: int, size: int) -> str:
     """``0x00001000: 78 56 34 12``; as many bytes as there are, and of many only the first."""
-    shown = memory.raw[address : address + min(size, MOST_BYTES)]
+    there = max(0, memory.byte_length() - address)
+    shown = memory.read(address, min(size, MOST_BYTES, there)) if there else b""
     more = f" … {size} bytes" if size > MOST_BYTES else ""
     return f"0x{address:08x}: {shown.hex(' ')}{more}"

@@ -30,12 +30,15 @@ from chiwawa.lower.points import points_of
 from chiwawa.lower.sites import SitesOf
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
-from chiwawa_runtime.engine.instance import ModuleInstance, indirect_target
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import INTERRUPTED, MAX_DEPTH, Chain, here
 from chiwawa_runtime.engine.traps import HANDLERS, trap_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
+from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
+from chiwawa_runtime.state.python_state import PythonState
 from chiwawa_runtime.state.store import Function, LateFunction
+from chiwawa_runtime.state.table import indirect_target
 from chiwawa_runtime.state.types import ValType
 
 
@@ -82,6 +85,7 @@ class InterpreterEngine:
         self.prepared: dict[int, PreparedFunction] = {}
         self.known_points: dict[int, SuspensionPoints] = {}
         self.generation = 0
+        self.state: StateOwner = PythonState()
         self.namespace: dict[str, Any] = {}
 
     def attach(self, instance: ModuleInstance) -> None:

@@ -6,8 +6,8 @@ reports cannot differ from what the other does. Neither knows what the source is
 
 The names in a site's source
     ``l0 l1 …``     the function's locals;  ``s0 s1 …``  its operands, the deepest first
-    ``g0 …``        the instance's globals (``.raw``)
-    ``mem0 …``, ``table0 …``   its memories (``.raw``) and tables
+    ``g0 …``        the instance's globals;  ``mem0 …``, ``table0 …``  its memories and tables; a
+                    source uses what everybody sees of these (``chiwawa_runtime.state.interface``)
     anything else   a name that the instruments gave to the engine, or a builtin
 """
 

@@ -22,11 +22,13 @@ def value(expr: Expr) -> Node:
     for instr in expr:
         if instr.op.ends:
             break
+        if instr.op.name == "global.get":
+            # By what everybody sees of a global: whose it is, is the engine's business.
+            stack.append(fold.attribute(item("globals", instr.imm[0]), "value"))
+            continue
         env = environment(instr)
         for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
-            if kind == "globalidx":
-                env["glob"] = item("globals", imm)
-            elif kind == "funcidx":
+            if kind == "funcidx":
                 env["func"] = item("functions", imm)
         arity = sum(1 for count in fold.uses(instr.op) if count)
         first = len(stack) - arity

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import ValType
@@ -67,6 +68,8 @@ class Engine(Protocol):
     granularity: str
     #: Whether every NaN that arithmetic makes is the canonical one.
     canonical_nans: bool
+    #: Makes the memories, tables and globals that its functions run over.
+    state: StateOwner
     #: Grows whenever its functions are prepared anew: frames from before are to be restored.
     generation: int
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
 from chiwawa_runtime.engine.deferred import Deferred
-from chiwawa_runtime.engine.instance import ModuleInstance, indirect_target
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import (
     DEEPER,
     INTERRUPTED,
@@ -41,9 +41,13 @@ from chiwawa_runtime.errors import (
     Location,
     Trap,
 )
+from chiwawa_runtime.state.interface import StateOwner
+from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.state.program import SuspensionPoints
+from chiwawa_runtime.state.python_state import PythonState
 from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.table import indirect_target
 from chiwawa_runtime.state.types import ValType
 
 #: The name in a namespace of the engine that it is of; no function may be called so.
@@ -84,14 +88,18 @@ class GeneratedEngine:
         self.codes: dict[CodeType, tuple[int, Code]] = {}
         self.functions: list[Callable[..., Any]] = []
         self.generation = 0
+        self.state: StateOwner = PythonState()
         self.instance: ModuleInstance
+        #: The instance's, with their own side: ``state`` has made or accepted them.
+        self.memories: Sequence[Memory] = ()
 
     def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
         names = self.namespace
         names["f32_round"] = make_f32_round()
         names["f32_cell"] = make_f32_cell()
-        for index, memory in enumerate(instance.memories):
+        self.memories = cast(Sequence[Memory], instance.memories)
+        for index, memory in enumerate(self.memories):
             names[f"mem{index}"] = memory
             memory.follow(self)
         self.take_memories()
@@ -110,7 +118,7 @@ class GeneratedEngine:
 
     def take_memories(self) -> None:
         """Have the names of the instance's memories stand for their bytes."""
-        for index, memory in enumerate(self.instance.memories):
+        for index, memory in enumerate(self.memories):
             self.namespace[f"m{index}"] = memory.raw
 
     def replace_code(self, bundle: Bundle) -> None:

@@ -14,13 +14,13 @@ from chiwawa_runtime.engine.observer import Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.engine.segments import Chain, here
 from chiwawa_runtime.engine.turns import Turn
-from chiwawa_runtime.errors import Trap, UnlinkableError
+from chiwawa_runtime.errors import UnlinkableError, UnsupportedError
 from chiwawa_runtime.state.arithmetic import require_single_rounding
-from chiwawa_runtime.state.globals import Global
-from chiwawa_runtime.state.memory import DataSegment, Memory, new_memories
+from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
+from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction, bind_host, coerce
-from chiwawa_runtime.state.table import ElemSegment, Room, Table
+from chiwawa_runtime.state.table import ElemSegment
 from chiwawa_runtime.state.types import (
     FuncType,
     GlobalType,
@@ -31,9 +31,9 @@ from chiwawa_runtime.state.types import (
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
 #: function of the type that the import asks for.
-Importable = HostFunction | Function | Memory | Table | Global | Callable[..., Any]
+Importable = HostFunction | Function | AnyMemory | AnyTable | AnyGlobal | Callable[..., Any]
 Imports = Mapping[str, Mapping[str, Importable]]
-Extern = Function | Memory | Table | Global
+Extern = Function | AnyMemory | AnyTable | AnyGlobal
 
 
 class ModuleInstance:
@@ -47,9 +47,9 @@ class ModuleInstance:
         self.engine = engine
         self.requests = Requests()
         self.functions: list[Function] = []
-        self.tables: list[Table] = []
-        self.memories: list[Memory] = []
-        self.globals: list[Global] = []
+        self.tables: list[AnyTable] = []
+        self.memories: list[AnyMemory] = []
+        self.globals: list[AnyGlobal] = []
         #: How many calls from host functions are in progress on top of each other.
         self.nesting = 0
         #: The depth of the call stack at which a host function, while one runs, was called.
@@ -71,12 +71,11 @@ class ModuleInstance:
             functype = program.functions[index]
             made = engine.function_type(functype, instance=self, index=index, name=name)
             self.functions.append(made)
-        room = Room()
-        self.tables += [Table(t, room=room) for t in program.tables[len(self.tables) :]]
-        self.memories += new_memories(program.memories[len(self.memories) :])
+        self.tables += engine.state.new_tables(program.tables[len(self.tables) :])
+        self.memories += engine.state.new_memories(program.memories[len(self.memories) :])
         defined = program.globals[len(self.globals) :]
         for globaltype, init in zip(defined, program.globals_init, strict=True):
-            self.globals.append(Global(globaltype, init(self)))
+            self.globals.append(engine.state.new_global(globaltype, init(self)))
         self.elems = [ElemSegment(self.references(spec)) for spec in program.elems]
         self.datas = [DataSegment(spec.content) for spec in program.datas]
         self.exports: dict[str, Extern] = {
@@ -103,22 +102,27 @@ class ModuleInstance:
             if given.instance is not None:
                 self.linked = tuple(dict.fromkeys(self.linked + given.instance.linked))
                 self.turns = tuple(instance.turns[0] for instance in self.linked)
-        elif isinstance(given, Table) and isinstance(spec.type, TableType):
+        elif isinstance(given, AnyTable) and isinstance(spec.type, TableType):
             size = Limits(given.size(), given.type.limits.max)
             if given.type.element != spec.type.element or not fits(size, spec.type.limits):
                 raise incompatible(spec, f"{size} {given.type.element}")
             self.tables.append(given)
-        elif isinstance(given, Memory) and isinstance(spec.type, MemoryType):
+        elif isinstance(given, AnyMemory) and isinstance(spec.type, MemoryType):
             size = Limits(given.size(), given.type.limits.max)
             if not fits(size, spec.type.limits):
                 raise incompatible(spec, str(size))
             self.memories.append(given)
-        elif isinstance(given, Global) and isinstance(spec.type, GlobalType):
+        elif isinstance(given, AnyGlobal) and isinstance(spec.type, GlobalType):
             if given.type != spec.type:
                 raise incompatible(spec, str(given.type))
             self.globals.append(given)
         else:
-            raise incompatible(spec, type(given).__name__.lower())
+            raise incompatible(spec, kind_of(given))
+        if not isinstance(given, Function) and not self.engine.state.accepts(given):
+            raise UnsupportedError(
+                f'"{spec.module}" "{spec.name}": '
+                f"a {kind_of(given)} that another engine owns is not supported"
+            )
 
     def references(self, spec: ElemSpec) -> list[Any]:
         result: list[Any] = []
@@ -134,13 +138,13 @@ class ModuleInstance:
         for spec, elem in zip(self.program.elems, self.elems, strict=True):
             if spec.offset is not None:
                 offset = spec.offset(self)
-                self.tables[spec.tableidx].raw_init(elem, offset, 0, len(elem.elements))
+                self.tables[spec.tableidx].place(offset, elem.elements)
             if spec.mode != "passive":
                 elem.drop()
         for data_spec, data in zip(self.program.datas, self.datas, strict=True):
             if data_spec.offset is not None:
                 offset = data_spec.offset(self)
-                self.memories[data_spec.memidx].init(data, offset, 0, len(data.data))
+                self.memories[data_spec.memidx].write(offset, data.data)
                 data.drop()
 
     def space(self, kind: str) -> Sequence[Extern]:
@@ -168,7 +172,7 @@ class ModuleInstance:
                 return index, list(map(coerce, args, params))
         raise KeyError(f'no exported function "{name}"')
 
-    def memory(self, index: int = 0) -> Memory:
+    def memory(self, index: int = 0) -> AnyMemory:
         """A memory by index. Raises IndexError where there is none."""
         return self.memories[index]
 
@@ -178,6 +182,14 @@ def incompatible(spec: ImportSpec, given: str) -> UnlinkableError:
         f'incompatible import type for "{spec.module}" "{spec.name}": '
         f"wanted {spec.type}, given {given}"
     )
+
+
+def kind_of(given: object) -> str:
+    """What ``given`` is, in a word."""
+    for kind, word in ((AnyMemory, "memory"), (AnyTable, "table"), (AnyGlobal, "global")):
+        if isinstance(given, kind):
+            return word
+    return type(given).__name__.lower()
 
 
 def fits(given: Limits, wanted: Limits) -> bool:
@@ -207,18 +219,4 @@ def host_function(host: HostFunction, instance: ModuleInstance | None, index: in
         yield
 
     function.call_at, function.enter = call_at, enter
-    return function
-
-
-def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
-    """Spec 4.4.8, call_indirect: the function to call."""
-    elements = table.raw
-    if index >= len(elements):
-        raise Trap("undefined element")
-    function: Function | None = elements[index]
-    if function is None:
-        # A comparison's result may still be a bool.
-        raise Trap(f"uninitialized element {int(index)}")
-    if function.type is not functype and function.type != functype:
-        raise Trap("indirect call type mismatch")
     return function

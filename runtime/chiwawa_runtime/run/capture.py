@@ -14,7 +14,6 @@ from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import MAX_DEPTH, rise
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.program import CallPoint, Program, SuspensionPoints
 from chiwawa_runtime.state.snapshot import (
     Carried,
@@ -148,12 +147,12 @@ def capture(
             PlannedCall(index, refs.typed(program.functions[index].params, args))
             for index, args in plan
         ),
-        memories=tuple(MemoryImage.of(m.type, m.raw) for m in instance.memories),
+        memories=tuple(m.image() for m in instance.memories),
         globals=tuple(
-            GlobalImage(g.type, refs.value(g.type.type, g.raw)) for g in instance.globals
+            GlobalImage(g.type, refs.value(g.type.type, g.get())) for g in instance.globals
         ),
         tables=tuple(
-            TableImage(t.type, tuple(refs.out(e, t.type.element) for e in t.raw))
+            TableImage(t.type, tuple(refs.out(e, t.type.element) for e in t.elements))
             for t in instance.tables
         ),
         dropped_elems=tuple(e.dropped for e in instance.elems),
@@ -237,11 +236,11 @@ def apply(
     ):
         memory.reset(memory_image.size, fresh=index >= imported)
         for address, piece in memory_image.pieces(memory_image.used()):
-            memory.raw[address : address + len(piece)] = piece
+            memory.write(address, piece)
     for instance_table, elements in zip(instance.tables, tables, strict=True):
-        instance_table.replace(elements)
+        instance_table.reset(elements)
     for instance_global, value in zip(instance.globals, values, strict=True):
-        instance_global.raw = value
+        instance_global.reset(value)
     for elem, dropped in zip(instance.elems, snapshot.dropped_elems, strict=True):
         if dropped:
             elem.drop()

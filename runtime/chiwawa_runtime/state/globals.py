@@ -1,16 +1,18 @@
-"""A global (spec 4.2.9)."""
+"""A global whose value Python holds (spec 4.2.9)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.store import coerce, plain
 from chiwawa_runtime.state.types import GlobalType
 
 
-class Global:
-    """A global instance. ``value`` is for hosts, and checked as arguments of a call are; programs
-    use ``raw``, which is as ``numerics`` says for numbers, and None for null."""
+class Global(AnyGlobal):
+    """A global instance. ``value`` is for hosts, and checked as arguments of a call are; engines
+    whose functions run over it use ``raw``, which is as ``numerics`` says for numbers, and None for
+    null."""
 
     __slots__ = ("raw", "type")
 
@@ -31,3 +33,9 @@ class Global:
         if not self.type.mutable:
             raise TypeError("the global is immutable")
         self.raw = coerce(value, self.type.type)
+
+    def get(self) -> Any:
+        return self.raw
+
+    def reset(self, value: object) -> None:
+        self.raw = value

@@ -1,22 +1,22 @@
-"""A linear memory and the data segments that fill it (spec 4.2.8, 4.4.7).
+"""A linear memory whose bytes Python holds, and the data segments that fill it (spec 4.2.8, 4.4.7).
 
 How its bytes are held is ``reserve``'s business. This module knows nothing of instances or of how
-code is run: whoever holds on to ``raw`` is told when it has a successor.
+code is run: an engine that holds on to ``raw`` is told when it has a successor.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, SupportsIndex, overload
+from collections.abc import Sequence
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from chiwawa_runtime.errors import CheckpointError, ResourceError, Trap
+from chiwawa_runtime.state.interface import REFUSED, AnyMemory
+from chiwawa_runtime.state.memory_data import MemoryData, octets
+from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.reserve import HAS_BUFFER_CLASSES, LAZY, Raw, grow, reserve
 from chiwawa_runtime.state.types import PAGE, MemoryType
 
-#: What memory.grow and table.grow return when they refuse: -1 as i32.
-REFUSED = 0xFFFFFFFF
 #: Pages of a 32-bit memory (spec 3.2.1).
 MAX_PAGES = 65536
 # A fill or a copy is done in pieces, so that a large one does not hold the memory twice.
@@ -54,85 +54,11 @@ class Holder(Protocol):
         """Look at ``Memory.raw`` anew."""
 
 
-class MemoryData:
-    """The bytes of a memory, for hosts: what a ``bytearray`` is but for its length, which only
-    ``memory.grow`` changes. It is right after that, too, since it looks at the memory whenever it
-    is used::
-
-        data = instance.memory().data
-        data[16:20] = b"abcd"  # ValueError unless as many bytes as the slice has
-        data[20] = 255
-        data.pack_into("<Id", 24, 7, 0.5)
-        number, half = data.unpack_from("<Id", 24)
-        text = data[16:20].decode()  # a slice is ``bytes``, a copy
-
-    Raises IndexError, TypeError, ValueError and struct.error as a ``bytearray`` does. A
-    ``memoryview`` of it is one of the memory, as ``Memory.view`` is.
-    """
-
-    __slots__ = ("_memory",)
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    def __len__(self) -> int:
-        return len(self._memory.raw)
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> int: ...
-    @overload
-    def __getitem__(self, index: slice) -> bytes: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> int | bytes:
-        if isinstance(index, slice):
-            return bytes(self._memory.raw[index])
-        return self._memory.raw[index]
-
-    def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
-        raw = self._memory.raw
-        if not isinstance(index, slice):
-            raw[index] = value
-            return
-        value = octets(value)
-        size = len(range(*index.indices(len(raw))))
-        if len(value) != size:
-            raise ValueError(f"a memory keeps its size: {len(value)} bytes for a slice of {size}")
-        raw[index] = value
-
-    def __iter__(self) -> Iterator[int]:
-        return (self[i] for i in range(len(self)))
-
-    def __bytes__(self) -> bytes:
-        return self[:]
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, MemoryData):
-            return self._memory is other._memory or self[:] == other[:]
-        if isinstance(other, bytes | bytearray | memoryview):
-            return len(self) == len(other) and self[:] == other
-        return NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} bytes of memory>"
-
-    def __buffer__(self, flags: int) -> memoryview:
-        return memoryview(self._memory.raw)
-
-    def unpack_from(self, format: str, address: int = 0) -> tuple[Any, ...]:
-        """What ``struct.unpack_from`` reads there; a memory's own order is ``"<"``."""
-        return struct.unpack_from(format, self._memory.raw, address)
-
-    def pack_into(self, format: str, address: int, *values: Any) -> None:
-        """Have ``struct.pack_into`` write there."""
-        struct.pack_into(format, self._memory.raw, address, *values)
-
-
-class Memory:
+class Memory(AnyMemory):
     """A memory instance. ``type`` is as declared; the size is that of its bytes.
 
-    Hosts use ``data``, ``read``, ``write`` and ``view``. ``raw`` is for engines: as it has
-    a successor where a memory becomes large, they ``follow``.
+    Hosts use ``data``, ``read``, ``write`` and ``view``. ``raw`` is for the engines whose functions
+    run over it: as it has a successor where a memory becomes large, they ``follow``.
     """
 
     __slots__ = ("_guard", "_holders", "raw", "type")
@@ -199,6 +125,10 @@ class Memory:
         """In pages."""
         return len(self.raw) // PAGE
 
+    def byte_length(self) -> int:
+        """In bytes."""
+        return len(self.raw)
+
     def grow(self, pages: int) -> int:
         """Spec 4.4.7, memory.grow: the old size in pages, or ``REFUSED``, also while somebody holds
         a ``view``."""
@@ -223,6 +153,10 @@ class Memory:
             self._take(grow(self.raw, size))
         finally:
             self._keep_size()
+
+    def image(self) -> MemoryImage:
+        """All its bytes as they are now, not copied."""
+        return MemoryImage.of(self.type, self.raw)
 
     def reset(self, size: int, *, fresh: bool) -> None:
         """For a restore: make it ``size`` bytes, all zero, which they are already as far as they
@@ -266,10 +200,11 @@ class Memory:
             dst += _PIECE
         raw[dst:end] = byte * (end - dst)
 
-    def copy(self, source: Memory, dst: int, src: int, n: int) -> None:
+    def copy(self, source: AnyMemory, dst: int, src: int, n: int) -> None:
         """Spec 4.4.7, memory.copy: from ``source`` at ``src`` to this one at ``dst``, as if
         through a buffer. Both ranges are checked before any byte is written."""
-        raw, given = self.raw, source.raw
+        raw = self.raw
+        given = source.raw if isinstance(source, Memory) else source.view()
         if not (0 <= dst <= dst + n <= len(raw) and src >= 0 and src + n <= len(given)):
             raise out_of_bounds()
         if n <= _PIECE:
@@ -306,9 +241,3 @@ def new_memories(types: Sequence[MemoryType]) -> list[Memory]:
     """Memories of their minimal sizes, lazy where they are large together. Raises ResourceError."""
     lazy = sum(t.limits.min for t in types) * PAGE >= LAZY
     return [Memory(t, lazy=lazy) for t in types]
-
-
-def octets(value: Any) -> bytes:
-    """The bytes of what has a buffer. Nothing else has as many items as bytes, and a slice that is
-    given fewer or more changes the size of a ``bytearray``. Raises TypeError for what has none."""
-    return value if type(value) is bytes else bytes(memoryview(value))

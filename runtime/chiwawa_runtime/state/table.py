@@ -1,4 +1,4 @@
-"""A table and the element segments that fill it (spec 4.2.7, 4.4.6).
+"""A table whose elements Python holds, and the element segments that fill it (spec 4.2.7, 4.4.6).
 
 References are whatever the store uses for them; None is null. This module knows nothing of
 instances.
@@ -10,11 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chiwawa_runtime.errors import Trap, UnsupportedError
-from chiwawa_runtime.state.store import coerce
-from chiwawa_runtime.state.types import I32, TableType
+from chiwawa_runtime.state.interface import REFUSED, AnyTable
+from chiwawa_runtime.state.store import Function, coerce
+from chiwawa_runtime.state.types import I32, FuncType, TableType
 
-#: What table.grow returns when it refuses: -1 as i32.
-REFUSED = 0xFFFFFFFF
 #: So many elements may a table have, as engines agree, and all tables that an instance defines
 #: together. Beyond it table.grow refuses, as the spec allows a host to.
 HOST_LIMIT = 10_000_000
@@ -47,13 +46,13 @@ class ElemSegment:
         self.dropped = True
 
 
-class Table:
+class Table(AnyTable):
     """A table instance. ``type`` is as declared.
 
-    What is called raw is for programs, and trusts references, indices and numbers of elements; the
-    rest is for hosts, and takes them as arguments of a call are taken: TypeError and ValueError
-    where they are not of the table's type, or no i32. ``raw`` is never replaced, so aliases of it
-    stay valid when the table grows.
+    What is called raw is for the engines whose functions run over it, and trusts references,
+    indices and numbers of elements; the rest is for hosts, and takes them as arguments of a call
+    are taken: TypeError and ValueError where they are not of the table's type, or no i32. ``raw``
+    is never replaced, so aliases of it stay valid when the table grows.
     """
 
     __slots__ = ("raw", "room", "type")
@@ -87,10 +86,17 @@ class Table:
             raise UnsupportedError(f"more than {HOST_LIMIT:,} elements of tables is not supported")
         self.room.left -= n
 
-    def replace(self, elements: Sequence[object]) -> None:
+    def reset(self, elements: Sequence[object]) -> None:
         """Have ``elements``, which are checked, instead of those that are there."""
         self.room.left += len(self.raw) - len(elements)
         self.raw[:] = elements
+
+    def place(self, index: int, refs: Sequence[object]) -> None:
+        """Put ``refs``, which are checked, at ``index`` and after. Traps out of bounds."""
+        end = index + len(refs)
+        if end > len(self.raw):
+            raise out_of_bounds()
+        self.raw[index:end] = refs
 
     @property
     def elements(self) -> tuple[Any, ...]:
@@ -124,11 +130,17 @@ class Table:
         """Put ``ref`` at ``index`` and after, ``n`` times. Traps out of bounds."""
         self.raw_fill(coerce(index, I32), self.reference(ref), coerce(n, I32))
 
-    def copy(self, source: Table, dst: int, src: int, n: int) -> None:
+    def copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
         """Copy ``n`` elements of ``source``, from ``src`` on, to ``dst``. Traps out of bounds."""
         if source.type.element != self.type.element:
             raise TypeError(f"a table of {self.type.element} takes no {source.type.element}")
-        self.raw_copy(source, coerce(dst, I32), coerce(src, I32), coerce(n, I32))
+        dst, src, n = coerce(dst, I32), coerce(src, I32), coerce(n, I32)
+        if isinstance(source, Table):
+            self.raw_copy(source, dst, src, n)
+        elif src + n > source.size():
+            raise out_of_bounds()
+        else:
+            self.place(dst, source.elements[src : src + n])
 
     def raw_get(self, index: int) -> Any:
         """Spec 4.4.6, table.get."""
@@ -174,3 +186,17 @@ class Table:
         if dst + n > len(self.raw) or src + n > len(segment.elements):
             raise out_of_bounds()
         self.raw[dst : dst + n] = segment.elements[src : src + n]
+
+
+def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
+    """Spec 4.4.8, call_indirect: the function to call."""
+    elements = table.raw
+    if index >= len(elements):
+        raise Trap("undefined element")
+    function: Function | None = elements[index]
+    if function is None:
+        # A comparison's result may still be a bool.
+        raise Trap(f"uninitialized element {int(index)}")
+    if function.type is not functype and function.type != functype:
+        raise Trap("indirect call type mismatch")
+    return function

@@ -12,8 +12,7 @@ from struct import Struct
 from typing import Any
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.state.memory import Memory
-from chiwawa_runtime.state.reserve import Raw
+from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.wasi.abi import (
     FAULT,
     ILSEQ,
@@ -36,47 +35,43 @@ PIECE = 1 << 20
 
 
 class Guest:
-    """A program as one of its imports sees it. ``data`` is what is in its memory 0, ``pending`` the
-    list of requests to stop, ``layout`` the version of WASI that it calls."""
+    """A program as one of its imports sees it. ``memory`` is its memory 0, ``pending`` the list of
+    requests to stop, ``layout`` the version of WASI that it calls."""
 
     __slots__ = ("layout", "memory", "pending")
 
     def __init__(self, instance: Any, layout: Layout) -> None:
         try:
-            self.memory: Memory = instance.memory(0)
+            self.memory: AnyMemory = instance.memory(0)
         except (IndexError, KeyError, AttributeError):
             raise Trap("the program calls WASI, but has no memory") from None
         self.pending: list[str] = instance.requests.pending
         self.layout = layout
 
-    @property
-    def data(self) -> Raw:
-        """Looked up each time: where the memory grows it may be another object."""
-        return self.memory.raw
-
     def check(self, address: int, n: int) -> None:
-        if address + n > len(self.data):
+        if address + n > self.memory.byte_length():
             raise WasiError(FAULT)
 
     def read(self, address: int, n: int) -> bytes:
-        self.check(address, n)
-        return bytes(self.data[address : address + n])
+        try:
+            return self.memory.read(address, n)
+        except Trap:
+            raise WasiError(FAULT) from None
 
     def write(self, address: int, data: bytes) -> None:
-        self.check(address, len(data))
-        self.data[address : address + len(data)] = data
+        try:
+            self.memory.write(address, data)
+        except Trap:
+            raise WasiError(FAULT) from None
 
     def unpack(self, structure: Struct, address: int) -> tuple[Any, ...]:
-        self.check(address, structure.size)
-        return structure.unpack_from(self.data, address)
+        return structure.unpack(self.read(address, structure.size))
 
     def put_u32(self, address: int, value: int) -> None:
-        self.check(address, 4)
-        _U32.pack_into(self.data, address, value)
+        self.write(address, _U32.pack(value))
 
     def put_u64(self, address: int, value: int) -> None:
-        self.check(address, 8)
-        _U64.pack_into(self.data, address, value)
+        self.write(address, _U64.pack(value))
 
     def iovecs(self, address: int, n: int) -> list[tuple[int, int]]:
         """Buffers as addresses and lengths, all in bounds and none empty.
@@ -85,11 +80,11 @@ class Guest:
         together than the memory, which only overlapping buffers are: the call has a short count
         then. EINVAL where nothing is left though there are more, since 0 would mean the end."""
         self.check(address, n * IOVEC.size)
-        data, end = self.data, len(self.data)
+        end = self.memory.byte_length()
         left = min(end, 0xFFFFFFFF)
         vectors = []
-        for at in range(address, address + min(n, MAX_VECTORS) * IOVEC.size, IOVEC.size):
-            buffer, length = IOVEC.unpack_from(data, at)
+        given = self.memory.read(address, min(n, MAX_VECTORS) * IOVEC.size)
+        for buffer, length in IOVEC.iter_unpack(given):
             if buffer + length > end:
                 raise WasiError(FAULT)
             length = min(length, left)
@@ -117,18 +112,16 @@ class Guest:
 
     def gather(self, vectors: list[tuple[int, int]]) -> bytes:
         """What the buffers hold, in order."""
-        data = self.data
+        read = self.memory.read
         if len(vectors) == 1:
-            address, length = vectors[0]
-            return bytes(data[address : address + length])
-        return b"".join([data[a : a + n] for a, n in vectors])
+            return read(*vectors[0])
+        return b"".join([read(address, length) for address, length in vectors])
 
     def scatter(self, vectors: list[tuple[int, int]], content: bytes) -> None:
         """Fill the buffers in order, as far as ``content`` goes."""
-        data, at = self.data, 0
+        at = 0
         for address, length in vectors:
-            piece = content[at : at + length]
-            data[address : address + len(piece)] = piece
+            self.memory.write(address, content[at : at + length])
             at += length
             if at >= len(content):
                 break

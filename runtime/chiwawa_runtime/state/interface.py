@@ -1,0 +1,176 @@
+"""Memories, tables and globals as everybody sees them who is not the engine that owns them, and who
+makes them (spec 4.2.7 to 4.2.9).
+
+An engine owns the state that its functions run over. Where that is, and whether it moves when it
+grows, is the owner's business alone: WASI, capture and restore, instruments, the debugger and hosts
+use what is declared here, and keep no view of a memory for longer than they look at it. The state
+of the interpreter and of generated code is in ``memory``, ``table`` and ``globals``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from chiwawa_runtime.state.memory_data import MemoryData
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.types import GlobalType, MemoryType, TableType
+
+#: What memory.grow and table.grow return when they refuse: -1 as i32.
+REFUSED = 0xFFFFFFFF
+
+
+class AnyMemory(ABC):
+    """A memory instance, whoever owns its bytes. ``type`` is as declared, addresses and lengths are
+    in bytes. Every method may be called at any time, and sees what the program has written."""
+
+    __slots__ = ()
+
+    type: MemoryType
+
+    @property
+    @abstractmethod
+    def data(self) -> MemoryData:
+        """All its bytes, for hosts, also after it has grown."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """In pages."""
+
+    @abstractmethod
+    def byte_length(self) -> int:
+        """In bytes."""
+
+    @abstractmethod
+    def read(self, address: int, n: int) -> bytes:
+        """A copy of ``n`` bytes. Traps out of bounds."""
+
+    @abstractmethod
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Put ``data`` at ``address``, all or nothing. Traps out of bounds."""
+
+    @abstractmethod
+    def view(self) -> memoryview:
+        """Its bytes without a copy, writable. Nobody may use it any more once the memory has grown,
+        which an owner prevents where it can."""
+
+    @abstractmethod
+    def grow(self, pages: int) -> int:
+        """Spec 4.4.7, memory.grow: the old size in pages, or ``REFUSED``."""
+
+    @abstractmethod
+    def fill(self, dst: int, value: int, n: int) -> None:
+        """Spec 4.4.7, memory.fill: ``n`` bytes at ``dst`` become the low byte of ``value``."""
+
+    @abstractmethod
+    def copy(self, source: AnyMemory, dst: int, src: int, n: int) -> None:
+        """Spec 4.4.7, memory.copy: from ``source``, which may be of another owner, at ``src`` to
+        this one at ``dst``, as if through a buffer."""
+
+    @abstractmethod
+    def image(self) -> MemoryImage:
+        """What it holds, for a checkpoint, which is not copied: the image is of no use when the
+        program has gone on. No view of the memory outlives the use of it."""
+
+    @abstractmethod
+    def reset(self, size: int, *, fresh: bool) -> None:
+        """For a restore: make it ``size`` bytes, all zero, which they are already as far as they
+        are there if it is ``fresh``. Raises ResourceError where the machine has not so much memory,
+        and CheckpointError where somebody holds a view of what would have to move."""
+
+
+class AnyTable(ABC):
+    """A table instance, whoever owns its elements. ``type`` is as declared. References are None,
+    ``Function`` objects, or what the host put there, each the same object for as long as it is
+    there. Indices and numbers of elements are given as an i32 is; TypeError and ValueError are
+    raised for what is none, and for references that the table cannot hold."""
+
+    __slots__ = ()
+
+    type: TableType
+
+    @abstractmethod
+    def size(self) -> int:
+        """Spec 4.4.6, table.size: in elements."""
+
+    @abstractmethod
+    def get(self, index: int) -> Any:
+        """An element. Traps out of bounds."""
+
+    @abstractmethod
+    def set(self, index: int, ref: object) -> None:
+        """Put ``ref`` at ``index``. Traps out of bounds."""
+
+    @abstractmethod
+    def grow(self, n: int, ref: object = None) -> int:
+        """Add ``n`` elements ``ref``: the old size, or ``REFUSED``."""
+
+    @abstractmethod
+    def fill(self, index: int, ref: object, n: int) -> None:
+        """Put ``ref`` at ``index`` and after, ``n`` times. Traps out of bounds."""
+
+    @abstractmethod
+    def copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
+        """Copy ``n`` elements of ``source``, which may be of another owner, from ``src`` on, to
+        ``dst``. Traps out of bounds."""
+
+    @property
+    @abstractmethod
+    def elements(self) -> tuple[Any, ...]:
+        """A copy of all."""
+
+    @abstractmethod
+    def place(self, index: int, refs: Sequence[object]) -> None:
+        """Put ``refs``, which are of the table's type, at ``index`` and after, all or none. Traps
+        out of bounds."""
+
+    @abstractmethod
+    def reset(self, elements: Sequence[object]) -> None:
+        """For a restore: have ``elements`` instead of those that are there. They are of the table's
+        type, and as many as it may have."""
+
+
+class AnyGlobal(ABC):
+    """A global instance, whoever owns its value."""
+
+    __slots__ = ()
+
+    type: GlobalType
+
+    @property
+    @abstractmethod
+    def value(self) -> Any:
+        """For hosts. i32 and i64 are ints, given signed or unsigned, and returned unsigned. To set
+        it raises TypeError where the global is immutable or the value of another type, and
+        ValueError where it is out of range."""
+
+    @value.setter
+    @abstractmethod
+    def value(self, value: object) -> None: ...
+
+    @abstractmethod
+    def get(self) -> Any:
+        """As a program holds it: ``value``, but for that an i32 or i64 may be a bool."""
+
+    @abstractmethod
+    def reset(self, value: object) -> None:
+        """For a restore: have ``value``, which is as ``get`` gives it and of the global's type,
+        even where the global is immutable."""
+
+
+class StateOwner(Protocol):
+    """Makes what an instance of its engine defines, and says what the instance may import."""
+
+    def new_memories(self, types: Sequence[MemoryType]) -> Sequence[AnyMemory]:
+        """Memories of their minimal sizes, zeroed. Raises ResourceError."""
+
+    def new_tables(self, types: Sequence[TableType]) -> Sequence[AnyTable]:
+        """Tables of their minimal sizes, full of null. Raises UnsupportedError."""
+
+    def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
+        """A global with ``value``, as a program holds it."""
+
+    def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
+        """Whether functions of the engine can run over ``given``, which another owner may have
+        made."""

@@ -1,0 +1,29 @@
+"""The owner of state whose bytes, references and values are Python's own objects: what handlers and
+generated code run over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chiwawa_runtime.state.globals import Global
+from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
+from chiwawa_runtime.state.memory import Memory, new_memories
+from chiwawa_runtime.state.table import Room, Table
+from chiwawa_runtime.state.types import GlobalType, MemoryType, TableType
+
+
+class PythonState:
+    """A ``StateOwner`` (see ``interface``)."""
+
+    def new_memories(self, types: Sequence[MemoryType]) -> Sequence[AnyMemory]:
+        return new_memories(types)
+
+    def new_tables(self, types: Sequence[TableType]) -> Sequence[AnyTable]:
+        room = Room()
+        return [Table(t, room=room) for t in types]
+
+    def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
+        return Global(type, value)
+
+    def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
+        return isinstance(given, Memory | Table | Global)

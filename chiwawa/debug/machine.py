@@ -23,7 +23,6 @@ from chiwawa_runtime.command.beginning import revived, started
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.contract import RawFrame
-from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import (
     BadInput,
     CheckpointError,
@@ -59,27 +58,6 @@ class Look(Protocol):
         """Look at this instance from now on; what is there now is no change."""
 
     def changed(self) -> bool: ...
-
-
-class LookingCounter:
-    """A ``requests.Counter`` that looks for changes, too."""
-
-    __slots__ = ("count", "looks", "pending", "target")
-
-    def __init__(self, pending: list[str], count: int, looks: Sequence[Look]) -> None:
-        self.pending = pending
-        self.count = count
-        self.target: int | None = None
-        self.looks = looks
-
-    def __bool__(self) -> bool:
-        self.count += 1
-        if self.count == self.target:
-            self.pending.append("count")
-        for look in self.looks:
-            if look.changed():
-                self.pending.append(_CHANGED)
-        return bool(self.pending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +102,10 @@ class Machine:
     # What is there.
 
     @property
-    def counter(self) -> Counter:
-        counter = self.run.requests.counter
-        assert counter is not None
-        return counter
-
-    @property
     def count(self) -> int:
-        return self.counter.count
+        count = self.run.requests.passed
+        assert count is not None
+        return count
 
     @property
     def now(self) -> int:
@@ -189,10 +163,11 @@ class Machine:
             self.input.forget()
             run = self.revived(snapshot, closing)
         self.made_virtual = self.virtual(run)
-        counter = run.requests.counter
-        self.counted = counter is not None
-        # Where it stands is the first boundary that is met, if it stands at one.
-        count = counter.count if counter is not None else int(run.activation is not None)
+        count = run.requests.passed
+        self.counted = count is not None
+        if count is None:
+            # Where it stands is the first boundary that is met, if it stands at one.
+            count = int(run.activation is not None)
         self.replace(run, closing, count)
         self.settle()
 
@@ -258,12 +233,13 @@ class Machine:
             self.looks = tuple(looks)
             for look in looks:
                 look.bind(self.instance)
-            requests = self.run.requests
-            requests.count_from(self.count, None)
-            if looks:
-                # It has all that is asked of a counter.
-                requests.counter = LookingCounter(requests.pending, self.count, self.looks)  # type: ignore[assignment]
-                requests.tell()
+            self.instance.engine.safepoints.watch(self.look if looks else None, every=1)
+
+    def look(self) -> None:
+        """Have the program stop at the boundary that it has come to, once for each change."""
+        for look in self.looks:
+            if look.changed():
+                self.run.requests.ask(_CHANGED)
 
     def forward(self, target: int | None = None) -> str:
         """Run on to the boundary ``target``, or what comes first of a place that was armed, a
@@ -271,12 +247,12 @@ class Machine:
         if self.end is not None:
             return END
         start = self.count
-        run, counter = self.run, self.counter
+        run = self.run
         with Signals() as signals:
             signals.attach(run.requests)
             while True:
                 stops = [n for n in (target, self.next_moment) if n is not None and n > self.count]
-                counter.target = min(stops, default=None)
+                run.requests.stop_at(min(stops, default=None))
                 error: ChiwawaError | None = None
                 try:
                     done = run.go()
@@ -286,16 +262,16 @@ class Machine:
                     self.end = End(error)
                     return END
                 reasons = run.requests.take()
-                if counter.count == self.next_moment:
+                if self.count == self.next_moment:
                     self.keep()
                 if BY_INTERRUPT in reasons or BY_SIGNAL in reasons:
                     return INTERRUPT
                 if _CHANGED in reasons:
                     return CHANGE
-                if counter.count == target:
+                if self.count == target:
                     return TARGET
                 # A probe fires again where the program has been stopped by something else.
-                if BY_STOP in reasons and counter.count != start:
+                if BY_STOP in reasons and self.count != start:
                     return PLACE
 
     # Back.

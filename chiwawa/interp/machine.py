@@ -31,6 +31,7 @@ from chiwawa.lower.sites import SitesOf
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.segments import INTERRUPTED, MAX_DEPTH, Chain, here
 from chiwawa_runtime.engine.traps import HANDLERS, trap_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
@@ -86,7 +87,8 @@ class InterpreterEngine:
         self.known_points: dict[int, SuspensionPoints] = {}
         self.generation = 0
         self.state: StateOwner = PythonState()
-        self.namespace: dict[str, Any] = {}
+        self.names_polled: dict[str, Any] = {}
+        self.safepoints = Polling(self.names_polled)
 
     def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
@@ -159,7 +161,7 @@ class InterpreterEngine:
             frame.segment = code.at[position] if youngest else code.calls[position]
             activation.stack.append(frame)
             depth += frame.segment.deeper
-        activation.repeats = True
+        activation.counted = True
         return activation
 
 
@@ -173,9 +175,10 @@ class Interpretation:
         self.results: list[Any] = []
         #: A call of another engine's function, on top of all frames.
         self.other: Activation | None = None
-        #: Whether the safepoint where this stopped has been met already.
-        self.met = False
-        self.repeats = False
+        #: Whether it goes on behind the test for requests at a safepoint: it was suspended there.
+        self.tested = False
+        #: Whether the safepoint that it goes on at has been counted, but is to be tested again.
+        self.counted = False
         self.interrupted = False
         #: Where the youngest frame trapped, once it has.
         self.trapped: int | None = None
@@ -227,7 +230,9 @@ class Interpretation:
 
     def advance(self) -> bool:
         stack = self.stack
-        self.repeats = self.interrupted = False
+        if self.counted:
+            self.engine.safepoints.repeat()
+        self.counted = self.interrupted = False
         handlers: Any = iter(())
         segment: Segment = stack[-1].segment if stack else None  # type: ignore[assignment]
         try:
@@ -235,18 +240,18 @@ class Interpretation:
                 return False
             if not stack:
                 return True
-            names = self.engine.namespace
+            names = self.engine.names_polled
             while True:
                 frame = stack[-1]
                 operands, locals_ = frame.stack, frame.locals
                 segment = frame.segment
                 while True:
                     if segment.safepoint:
-                        if self.met:
-                            self.met = False
+                        if self.tested:
+                            self.tested = False
                         elif names["poll"]:
                             frame.segment = segment
-                            self.met = True
+                            self.tested = True
                             return False
                     handlers = iter(segment.handlers)
                     for handler in handlers:
@@ -310,7 +315,7 @@ class Interpretation:
         except Interrupted:
             # The boundary before the call, whose arguments are on the stack again.
             stack[-1].segment = segment
-            self.repeats = self.interrupted = True
+            self.counted = self.interrupted = True
             return False
         except BaseException as error:
             if self.trapped is None and stack:
@@ -330,6 +335,12 @@ class Interpretation:
         except Interrupted:
             operands += args
             raise
+
+    def interrupted_frame(self) -> RawFrame | None:
+        if not (self.counted and self.interrupted) or self.stack[-1].engine is not self.engine:
+            return None
+        frame = self.stack[-1]
+        return RawFrame(frame.code.index, frame.segment.offset, frame.locals, frame.stack)
 
     def frames(self) -> list[RawFrame]:
         result: list[RawFrame] = []

@@ -108,7 +108,7 @@ def test_state_goes_on_through_instructions_to_the_next_safepoint(
     out = io.BytesIO()
     run = stopped(module, out, "instruction")
     for count in range(4, 30):
-        run.requests.count_from(run.requests.counter.count, count)  # type: ignore[union-attr]
+        run.requests.stop_at(count)
         assert not run.go()
         run.requests.take()
         data, rest = run.checkpoint(), io.BytesIO()

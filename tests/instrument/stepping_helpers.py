@@ -36,9 +36,8 @@ def stepped(
             counts = observed.counts.setdefault(frame.function, [0] * len(code[frame.function]))
             counts[position] += 1
             look(observed, snapshot, instr)
-            assert run.requests.counter is not None
-            passed = run.requests.counter.count
-            run.requests.count_from(passed, passed + 1)
+            assert run.requests.passed is not None
+            run.requests.stop_at(run.requests.passed + 1)
     except Trap as trap:
         return observed, trap.message
     return observed, None

@@ -239,8 +239,8 @@ def test_a_run_that_changes_paths_fires_each_probe_once(
         looking(run, case.matches, log)
         if ended(run)[0] == "stopped":
             run = restore(module, run.checkpoint(), imports_of(module), path=other(path))
-            assert run.requests.counter is not None
-            run.requests.counter.target = LIMIT[granularity]
+            assert run.requests.passed is not None
+            run.requests.stop_at(LIMIT[granularity])
             looking(run, case.matches, log)
             assert ended(run) == ending
         assert log == whole

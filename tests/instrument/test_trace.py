@@ -86,7 +86,7 @@ def compare(name: str, selection: str, format_: str, granularity: str, to: int |
     interp, aot = (watched(call, path, tracing, (), granularity, to) for path in PATHS)
     same_text(interp.text, aot.text, f"{name}, {selection}, {format_}, {granularity}")
     assert interp.ending == aot.ending
-    assert interp.counter.count == aot.counter.count
+    assert interp.passed == aot.passed
     return interp.text
 
 
@@ -160,7 +160,7 @@ def test_a_stream_and_its_tables_are_the_same_when_the_run_changes_paths(
     whole = [watched(call, path, EVERYTHING, MONITORS, granularity, to) for path in PATHS]
     same_text(whole[0].text, whole[1].text, "streams of both paths")
     same_text(whole[0].documents(), whole[1].documents(), "tables of both paths")
-    total = whole[0].counter.count
+    total = whole[0].passed
     for first in PATHS:
         run = started(call, first, EVERYTHING, MONITORS, granularity)
         for number in spread(total - 1, 3):
@@ -171,7 +171,7 @@ def test_a_stream_and_its_tables_are_the_same_when_the_run_changes_paths(
             same_text(moved.text, whole[0].text, what)
             same_text(moved.documents(), whole[0].documents(), what)
             assert moved.ending == whole[0].ending
-            assert moved.counter.count == total
+            assert moved.passed == total
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
@@ -180,7 +180,7 @@ def test_a_run_carried_on_and_on_leaves_one_stream(name: str, granularity: str) 
     call, to = call_of(name), cut_at(name, granularity, FEWER)
     whole = watched(call, "interp", EVERYTHING, MONITORS, granularity, to)
     run = started(call, "aot", EVERYTHING, MONITORS, granularity)
-    for number in spread(whole.counter.count - 1, 3):
+    for number in spread(whole.passed - 1, 3):
         assert not run.go(number)
         run = run.moved(other(run.path))
     run.go(to)
@@ -212,7 +212,7 @@ def test_a_stream_is_the_same_when_the_run_changes_its_granularity(
 ) -> None:
     call = Call(module_of(file), export, args)
     whole = watched(call, "interp", EVERYTHING, MONITORS, to)
-    total = watched(call, first, None, (), from_).counter.count
+    total = watched(call, first, None, (), from_).passed
     run = started(call, first, EVERYTHING, MONITORS, from_)
     moves = 0
     for number in spread(total, 6):
@@ -245,7 +245,7 @@ def test_as_many_instructions_are_counted_as_boundaries_are_passed(name: str, pa
         for granularity in ("instruction", "safepoint")
     ]
     fine, coarse = counts
-    passed = fine.counter.count
+    passed = fine.passed
     if fine.ending is None:
         # It stands before the last one that was met.
         passed -= 1
@@ -266,7 +266,7 @@ def test_as_many_instructions_are_counted_in_whole_runs(name: str, path: str) ->
     call = call_of(name)
     fine = watched(call, path, None, ("icount",), "instruction")
     coarse = watched(call, path, None, ("icount",))
-    assert instructions(fine) == fine.counter.count == instructions(coarse)
+    assert instructions(fine) == fine.passed == instructions(coarse)
 
 
 @pytest.mark.slow
@@ -275,7 +275,7 @@ def test_tables_of_whole_runs_are_the_same_on_both_paths_and_across_them(name: s
     call = call_of(name)
     whole = [watched(call, path, None, MONITORS) for path in PATHS]
     same_text(whole[0].documents(), whole[1].documents(), name)
-    total = whole[0].counter.count
+    total = whole[0].passed
     for first in PATHS:
         run = started(call, first, None, MONITORS)
         for number in spread(total - 1, 5):

@@ -47,14 +47,14 @@ def agreed(call: Call, granularity: str) -> Watched:
     same_text(runs[0].text, runs[1].text, what)
     same_text(runs[0].documents(), runs[1].documents(), what)
     assert runs[0].ending == runs[1].ending, what
-    assert runs[0].counter.count == runs[1].counter.count, what
+    assert runs[0].passed == runs[1].passed, what
     assert runs[0].log == runs[1].log, what
     return runs[0]
 
 
 def moved_about(call: Call, granularity: str, whole: Watched, stops: int) -> None:
     """Have the run change paths at some places, once each, and then at all of them."""
-    total = whole.counter.count - (whole.ending is None)
+    total = whole.passed - (whole.ending is None)
     numbers = spread(total, stops)
     for first in PATHS:
         run = started(call, first, EVERYTHING, MONITORS, granularity)
@@ -73,7 +73,7 @@ def compare_ends(run: Watched, whole: Watched, granularity: str, how: str) -> No
     same_text(run.text, whole.text, what)
     same_text(run.documents(), whole.documents(), what)
     assert run.ending == whole.ending, what
-    assert run.counter.count == whole.counter.count, what
+    assert run.passed == whole.passed, what
     assert run.log == whole.log, what
 
 
@@ -84,7 +84,7 @@ def examined(call: Call, stops: int = 2) -> tuple[Any, ...] | None:
         what = f"{call.name}{call.args}, of both granularities"
         same_text(coarse.text, fine.text, what)
         same_text(coarse.documents(), fine.documents(), what)
-    assert instructions(fine) == fine.counter.count - (fine.ending is None)
+    assert instructions(fine) == fine.passed - (fine.ending is None)
     assert len(fine.text.splitlines()) == instructions(fine)
     moved_about(call, "safepoint", coarse, stops)
     moved_about(call, "instruction", fine, stops)

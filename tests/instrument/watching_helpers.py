@@ -19,7 +19,6 @@ from chiwawa.instrument.observed import Observed
 from chiwawa.instrument.session import Instruments
 from chiwawa.instrument.trace import RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
-from chiwawa_runtime.engine.requests import Counter
 from chiwawa_runtime.errors import HostError, Trap
 from chiwawa_runtime.run.driver import Run
 from tests.nodiff.harness_helpers import Call, Log
@@ -50,10 +49,10 @@ class Watched:
     interruptions: int = field(default=0)
 
     @property
-    def counter(self) -> Counter:
-        counter = self.run.requests.counter
-        assert counter is not None
-        return counter
+    def passed(self) -> int:
+        """How many safepoints it has passed."""
+        assert self.run.requests.passed is not None
+        return self.run.requests.passed
 
     @property
     def text(self) -> str:
@@ -61,7 +60,7 @@ class Watched:
 
     def go(self, to: int | None = None) -> bool:
         """Go on to the end (True), or to the safepoint ``to`` (False)."""
-        self.counter.target = to
+        self.run.requests.stop_at(to)
         try:
             while not self.run.go():
                 reasons = self.run.requests.take()
@@ -132,7 +131,7 @@ def made(
         run = api.restore(
             module, data, imports, path=path, granularity=granularity, instruments=instruments
         )
-        if run.requests.counter is None:
+        if run.requests.passed is None:
             run.requests.count_from(0, None)
     return Watched(call, path, run, instruments, out, own, tracing, names, before)
 
@@ -213,9 +212,8 @@ def safepoint_after(call: Call, lines: int) -> int | None:
             return None
     except (Trap, HostError):
         return None
-    counter = run.requests.counter
-    assert counter is not None
-    return counter.count
+    assert run.requests.passed is not None
+    return run.requests.passed
 
 
 def same_text(left: str, right: str, what: str) -> None:

@@ -130,9 +130,8 @@ def again(
 def ended(session: Session, call: Call, *, to: int | None = None) -> Ending:
     """Go on to the end, or to the safepoint ``to``."""
     run = session.run
-    counter = run.requests.counter
-    if counter is not None:
-        counter.target = to
+    if run.requests.passed is not None:
+        run.requests.stop_at(to)
     kind, detail = "returned", None
     try:
         while not run.go():
@@ -153,12 +152,11 @@ def ended(session: Session, call: Call, *, to: int | None = None) -> Ending:
         kind, detail = "exit", exit_.code
     except HostError as error:
         kind, detail = "host error", str(error)
-    counter = run.requests.counter
     return Ending(
         kind,
         detail,
         state_of(run.instance),
-        None if counter is None else counter.count,
+        run.requests.passed,
         tuple(session.log),
     )
 
@@ -212,9 +210,8 @@ def walk(
 def stopped_at(session: Session, number: int) -> Stop:
     """Go on to the safepoint ``number``."""
     run = session.run
-    counter = run.requests.counter
-    assert counter is not None
-    counter.target = number
+    assert run.requests.passed is not None
+    run.requests.stop_at(number)
     assert not run.go(), f"it ended before safepoint {number}"
     assert run.requests.take() == ["count"]
     return Stop(number, run.checkpoint(), tuple(session.log))

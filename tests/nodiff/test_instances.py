@@ -115,9 +115,8 @@ def test_a_stop_among_another_instances_frames_cannot_be_written_but_goes_on(
             run.checkpoint()
         except CheckpointError as error:
             refused += "several instances" in str(error)
-        counter = run.requests.counter
-        assert counter is not None
-        counter.target = counter.count + 1
+        assert run.requests.passed is not None
+        run.requests.stop_at(run.requests.passed + 1)
     assert run.results == expected
     if below == above:
         assert refused

@@ -12,12 +12,13 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chiwawa import api
 from chiwawa.source import load
-from chiwawa_runtime.engine.requests import Counter
+from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.memory import Memory
 from tests.nodiff.harness_helpers import PATHS, Call, Session, again, begin, both, ended
@@ -31,26 +32,28 @@ RUNS = [
 STOPS = 8
 
 
-class Handshake(Counter):
+class Handshake(Polling):
     """Has another thread ask at the safepoints ``before``, so that it stops there, and at the
     safepoints ``after`` once these have been tested, so that it stops at the next."""
 
     __slots__ = ("after", "ask", "before")
 
-    def __init__(self, run: Run, count: int, before: set[int], after: set[int]) -> None:
-        super().__init__(run.requests.pending, count, None)
+    def __init__(self, run: Run, before: set[int], after: set[int]) -> None:
+        assert isinstance(run.requests.safepoints, Polling)
+        super().__init__(run.requests.safepoints.names)
         self.before = before
         self.after = after
         self.ask = run.requests.ask
 
     def __bool__(self) -> bool:
         # Once each: where it goes on after a stop, a safepoint may be tested again.
-        if self.count + 1 in self.before:
-            self.before.remove(self.count + 1)
+        assert self.passed is not None
+        if self.passed + 1 in self.before:
+            self.before.remove(self.passed + 1)
             in_a_thread(self.ask, "thread").join()
         answer = super().__bool__()
-        if self.count in self.after:
-            self.after.remove(self.count)
+        if self.passed in self.after:
+            self.after.remove(self.passed)
             in_a_thread(self.ask, "thread").join()
         return answer
 
@@ -62,10 +65,12 @@ def in_a_thread(function: Callable[..., object], *args: object) -> threading.Thr
 
 
 def shaken(session: Session, before: set[int], after: set[int]) -> Session:
-    counter = session.run.requests.counter
-    assert counter is not None
-    session.run.requests.counter = Handshake(session.run, counter.count, before, after)
-    session.run.requests.tell()
+    run = session.run
+    passed = run.requests.passed
+    assert passed is not None
+    engine: Any = run.instance.engine
+    engine.safepoints = run.requests.safepoints = Handshake(run, before, after)
+    run.requests.count_from(passed, None)
     return session
 
 
@@ -86,8 +91,7 @@ def test_requests_from_another_thread_change_nothing(
     stops = []
     while not session.run.go():
         assert session.run.requests.take() == ["thread"]
-        assert session.run.requests.counter is not None
-        stops.append(session.run.requests.counter.count)
+        stops.append(session.run.requests.passed)
         if len(stops) % 2:
             path = rng.choice(PATHS)
             session = shaken(again(call, session.run.checkpoint(), path), before, after)

@@ -38,8 +38,8 @@ def main() -> int:
             path = chance.choice(("aot", "interp"))
             run = api.restore(sources[path], data, wasi.imports(), path=path, wasi=wasi)
             if stops:
-                assert run.requests.counter is not None
-                run.requests.counter.target = stops.pop(0)
+                assert run.requests.passed is not None
+                run.requests.stop_at(stops.pop(0))
         status = 0
     except WasiExit as end:
         status = end.code

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import chiwawa
-from chiwawa_runtime.engine.requests import LOOK_EVERY
+from chiwawa_runtime.engine.contract import LOOK_EVERY
+from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.run.triggers import BY_TIMER, BY_TRIGGER, Watcher
 
 PATHS = ("interp", "aot")
@@ -78,8 +79,8 @@ def test_looks_come_every_so_many_safepoints(path: str) -> None:
     )
 
     def look() -> None:
-        assert run.requests.counter is not None
-        looks.append(run.requests.counter.count)
+        assert run.requests.passed is not None
+        looks.append(run.requests.passed)
 
     run.requests.watch(look)
     assert not run.go()
@@ -87,6 +88,10 @@ def test_looks_come_every_so_many_safepoints(path: str) -> None:
 
 
 def test_with_threads_a_safepoint_stays_the_test_of_false(tmp_path: Path) -> None:
-    run = chiwawa.start(chiwawa.load(PROGRAM), "rounds", [0], {"host": {"tell": lambda: None}})
+    run = chiwawa.start(
+        chiwawa.load(PROGRAM), "rounds", [0], {"host": {"tell": lambda: None}}, path="aot"
+    )
     with Watcher(run.requests, str(tmp_path / "trigger"), None, pytest.fail):
-        assert run.requests.names["poll"] is False
+        engine = run.instance.engine
+        assert isinstance(engine, GeneratedEngine)
+        assert engine.namespace["poll"] is False

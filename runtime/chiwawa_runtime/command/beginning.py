@@ -80,14 +80,14 @@ def restored(runner: Runner, options: Options, path: str, stack: contextlib.Exit
         raise CheckpointError(f"{options.restore}: {error}") from error
     run = revived(runner, snapshot, options, path, stack)
     if options.at is not None:
-        counter = run.requests.counter
-        if counter is None:
+        passed = run.requests.passed
+        if passed is None:
             raise UsageError(
                 "--cr-at: the safepoints of the run that wrote this checkpoint were not counted"
             )
-        if options.at <= counter.count:
-            raise UsageError(f"--cr-at {options.at}: {counter.count} safepoints are passed already")
-        counter.target = options.at
+        if options.at <= passed:
+            raise UsageError(f"--cr-at {options.at}: {passed} safepoints are passed already")
+        run.requests.stop_at(options.at)
     return run
 
 

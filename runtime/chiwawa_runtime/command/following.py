@@ -55,8 +55,8 @@ def say_unmet(run: Run, options: Options, written: bool) -> None:
     """Say that the program has ended first, where a checkpoint was to stop it."""
     if written or not (options.trigger or options.at is not None):
         return
-    counter = run.requests.counter
-    after = "" if options.at is None or counter is None else f" after {counter.count} safepoints"
+    passed = run.requests.passed
+    after = "" if options.at is None or passed is None else f" after {passed} safepoints"
     say(f"the program has ended{after}: no checkpoint was made")
 
 

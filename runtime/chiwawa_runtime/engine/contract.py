@@ -1,12 +1,13 @@
 """What an engine is: the contract between what runs functions and everything above it.
 
 An engine makes activations, which go on until they return or are suspended, say where they stand,
-and are made again from frames. How it does that is its own business.
+and are made again from frames. At safepoints it counts, and suspends what runs where it has been
+asked to. How it does that is its own business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chiwawa_runtime.state.interface import StateOwner
@@ -17,6 +18,8 @@ from chiwawa_runtime.state.types import ValType
 if TYPE_CHECKING:
     from chiwawa_runtime.engine.instance import ModuleInstance
 
+#: How many safepoints lie between two looks for requests, where the program itself has to look.
+LOOK_EVERY = 100
 #: Why an activation has no frames that could be written.
 SEVERAL = "frames of several instances cannot be written to one checkpoint"
 
@@ -38,15 +41,18 @@ class RawFrame:
 class Activation(Protocol):
     """A call in progress, with the calls that it made."""
 
-    #: Whether the safepoint at which it goes on is one that has been counted already: it was
-    #: restored there, or a host function was interrupted.
-    repeats: bool
     #: Whether it stands still since a host function was interrupted.
     interrupted: bool
 
     def advance(self) -> bool:
-        """Run until the call has returned (True) or a request is pending at a safepoint (False).
-        Traps and errors of host functions are raised as they come, unexplained."""
+        """Run until the call has returned (True), or it is suspended (False): a request is pending
+        at a safepoint, or a host function was interrupted. Traps and errors of host functions are
+        raised as they come, unexplained."""
+
+    def interrupted_frame(self) -> RawFrame | None:
+        """The youngest frame, where the last ``advance`` has suspended it since a host function
+        that it called was interrupted: it is at the boundary before that call. None elsewhere, and
+        where it is a frame of another instance."""
 
     @property
     def results(self) -> list[Any]:
@@ -57,6 +63,30 @@ class Activation(Protocol):
 
     def explain(self, error: BaseException) -> BaseException:
         """The trap that ``error`` is, with its backtrace; or ``error`` itself."""
+
+
+class Safepoints(Protocol):
+    """What an engine does at the safepoints of its instance's functions.
+
+    A safepoint is passed, and counted, once, however often the engine comes back to it: where it
+    restores a frame there, or where a host function that was interrupted is called again."""
+
+    @property
+    def passed(self) -> int | None:
+        """How many safepoints have been passed, the one included where a function is suspended, or
+        None where they are not counted."""
+
+    def request(self, pending: bool) -> None:
+        """Suspend what runs at its next safepoint, or do so no longer. Called from any thread, and
+        from signal handlers."""
+
+    def count_from(self, passed: int, stop_at: int | None, reached: Callable[[], None]) -> None:
+        """Count safepoints, ``passed`` so far. At the safepoint that makes the number ``stop_at``
+        (None: at none) call ``reached``, once, before ``advance`` returns."""
+
+    def watch(self, look: Callable[[], None] | None, every: int = LOOK_EVERY) -> None:
+        """Call ``look`` at each ``every``-th safepoint from now on (None: no longer); where it has
+        ``request`` called, what runs is suspended at that same safepoint."""
 
 
 class Engine(Protocol):
@@ -73,6 +103,9 @@ class Engine(Protocol):
     #: Grows whenever its functions are prepared anew: frames from before are to be restored.
     generation: int
 
+    @property
+    def safepoints(self) -> Safepoints: ...
+
     def attach(self, instance: ModuleInstance) -> None:
         """Give the instance's own functions their ``enter``; memories and the like are there."""
 
@@ -86,6 +119,3 @@ class Engine(Protocol):
 
     def restore(self, frames: Sequence[RawFrame]) -> Activation:
         """An activation suspended in ``frames`` (the youngest first), which have been checked."""
-
-    #: Where it finds ``poll``, which it tests at safepoints (see ``requests``).
-    namespace: dict[str, Any]

@@ -19,6 +19,7 @@ from typing import Any, cast
 from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.segments import (
     DEEPER,
     INTERRUPTED,
@@ -84,6 +85,7 @@ class GeneratedEngine:
         self.namespace.update(BUILTINS)
         self.namespace.update(names or {})
         self.namespace[ENGINE] = self
+        self.safepoints = Polling(self.namespace)
         self.imported = len(bundle.program.functions) - len(bundle.codes)
         self.codes: dict[CodeType, tuple[int, Code]] = {}
         self.functions: list[Callable[..., Any]] = []
@@ -215,7 +217,7 @@ class GeneratedEngine:
                 segments.append(Segment(callee, base, made, frames[first : position + 1]))
                 callee, made, first = waiting(), [], position + 1
         activation = GeneratedActivation(self, Segments(segments[::-1]), frames[-1].function)
-        activation.repeats = True
+        activation.counted = True
         return activation
 
     def again(self, frame: RawFrame, depth: int, callee: Chain | None, youngest: bool) -> Chain:
@@ -363,11 +365,14 @@ class GeneratedActivation:
         self.segments = segments
         self.function = function
         self.results: list[Any] = []
-        self.repeats = False
+        #: Whether the safepoint that it goes on at has been counted.
+        self.counted = False
         self.interrupted = False
 
     def advance(self) -> bool:
-        self.repeats = self.interrupted = False
+        if self.counted:
+            self.engine.safepoints.repeat()
+        self.counted = self.interrupted = False
         segments = self.segments
         try:
             if not segments.advance():
@@ -379,7 +384,7 @@ class GeneratedActivation:
             if again is None:
                 raise
             segments.segments[-1] = again
-            self.repeats = self.interrupted = True
+            self.counted = self.interrupted = True
             return False
         value = segments.value
         count = len(self.engine.bundle.program.functions[self.function].results)
@@ -388,6 +393,10 @@ class GeneratedActivation:
 
     def __del__(self) -> None:
         self.segments.close()
+
+    def interrupted_frame(self) -> RawFrame | None:
+        frames = self.segments.segments[-1].frames if self.counted and self.interrupted else None
+        return frames[0] if frames else None
 
     def frames(self) -> list[RawFrame]:
         result: list[RawFrame] = []

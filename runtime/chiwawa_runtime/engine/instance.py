@@ -45,7 +45,7 @@ class ModuleInstance:
         require_single_rounding()
         self.program = program
         self.engine = engine
-        self.requests = Requests()
+        self.requests = Requests(engine.safepoints)
         self.functions: list[Function] = []
         self.tables: list[AnyTable] = []
         self.memories: list[AnyMemory] = []
@@ -82,7 +82,6 @@ class ModuleInstance:
             name: self.space(kind)[index] for name, kind, index in program.exports
         }
         engine.attach(self)
-        self.requests.tell(engine.namespace)
 
     def link(self, spec: ImportSpec, imports: Imports) -> None:
         try:

@@ -1,24 +1,23 @@
-"""Requests to stop at a safepoint, and the count of safepoints passed.
+"""Requests to stop at a safepoint.
 
-Generated code and the interpreter both test ``if poll:`` at each safepoint and know no more than
-that. ``poll`` is False nearly always, which Python tests fastest, and True while a request is
-pending; where safepoints are to be counted it is an object that counts whenever it is tested, which
-gives both paths the same numbers because they test at the same boundaries. Where no thread can look
-for requests, it is one that looks for itself now and then.
+``Requests`` keeps why a run is to stop; the instance's engine alone knows how its functions find
+out that they are to (``contract.Safepoints``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
 
-#: How many tests of pending requests lie between two looks for others.
-LOOK_EVERY = 100
+from chiwawa_runtime.engine.contract import LOOK_EVERY, Safepoints
+
+#: The reason where a run has come to the safepoint at which it was to stop.
+BY_COUNT = "count"
 
 
 class Watched(list[str]):
-    """Pending requests on a host without threads. Every so many times that they are tested, by
-    ``if poll:`` or by a call that waits, ``look`` is called, which may ask for more."""
+    """Pending requests on a host without threads. Every so many times that a host function which
+    waits tests whether there are any, ``look`` is called, which may ask for more."""
 
     __slots__ = ("left", "look")
 
@@ -35,77 +34,58 @@ class Watched(list[str]):
         return len(self) > 0
 
 
-class Counter:
-    """A ``poll`` that counts. ``count`` is how many safepoints have been passed since the start. It
-    asks once for each ``target``."""
-
-    __slots__ = ("asked", "count", "pending", "target")
-
-    def __init__(self, pending: list[str], count: int, target: int | None) -> None:
-        self.pending = pending
-        self.count = count
-        self.target = target
-        self.asked: int | None = None
-
-    def __bool__(self) -> bool:
-        self.count += 1
-        if self.count == self.target != self.asked:
-            # The same safepoint may be tested again (see ``Requests.repeat``).
-            self.asked = self.count
-            self.pending.append("count")
-        return bool(self.pending)
-
-
 class Requests:
-    """What a run has been asked for. ``ask`` may be called from any thread or signal handler."""
+    """What a run has been asked for. ``ask`` may be called from any thread or signal handler;
+    ``pending`` is for host functions that wait, which only read it."""
 
-    __slots__ = ("counter", "names", "pending")
+    __slots__ = ("pending", "safepoints")
 
-    def __init__(self) -> None:
+    def __init__(self, safepoints: Safepoints) -> None:
         self.pending: list[str] = []
-        self.counter: Counter | None = None
-        #: The namespace in which a program finds ``poll``.
-        self.names: dict[str, Any] = {}
+        self.safepoints = safepoints
 
     def ask(self, reason: str = "api") -> None:
         """Ask the run to stop at its next safepoint."""
         self.pending.append(reason)
-        self.tell()
+        self.safepoints.request(True)
 
-    def count_from(self, passed: int, target: int | None) -> None:
-        """Count safepoints from here on; stop at the one that makes the number ``target``."""
-        self.counter = Counter(self.pending, passed, target)
-        self.tell()
+    @property
+    def passed(self) -> int | None:
+        """How many safepoints have been passed since the start, or None where nobody counts."""
+        return self.safepoints.passed
+
+    def count_from(self, passed: int, stop_at: int | None) -> None:
+        """Count safepoints from here on, ``passed`` so far; stop at the one that makes the number
+        ``stop_at`` (None: at none)."""
+        self.safepoints.count_from(passed, stop_at, partial(self.ask, BY_COUNT))
+
+    def stop_at(self, number: int | None) -> None:
+        """Stop at the safepoint ``number``, and no longer where ``count_from`` said. Where nobody
+        counts, the next safepoint is number 1."""
+        self.count_from(self.passed or 0, number)
 
     def watch(self, look: Callable[[], None]) -> None:
-        """Call ``look`` every so many safepoints, from the program's own thread: for a host that
-        has no other. While nothing counts, each safepoint then costs what a counted one does."""
+        """Call ``look`` now and then from the program's own thread, at safepoints and where a host
+        function waits: for a host that has no other. While nothing counts, each safepoint then
+        costs what a counted one does."""
         self.pending = Watched(self.pending, look)
-        if self.counter is not None:
-            self.counter.pending = self.pending
-        self.tell()
-
-    def repeat(self) -> None:
-        """The safepoint tested next has been counted already."""
-        if self.counter is not None:
-            self.counter.count -= 1
-
-    def tell(self, names: dict[str, Any] | None = None) -> None:
-        """Put the present ``poll`` into the namespace where a program tests it; from now on into
-        ``names``, where that is given."""
-        if names is not None:
-            self.names = names
-        if self.counter is not None:
-            self.names["poll"] = self.counter
-        else:
-            watched = isinstance(self.pending, Watched)
-            self.names["poll"] = self.pending if watched else bool(self.pending)
+        self.safepoints.watch(look)
 
     def take(self) -> list[str]:
         """The pending reasons, which are pending no longer."""
-        if self.counter is None and not isinstance(self.pending, Watched):
-            # First: a request that arrives from another thread from here on tells again.
-            self.names["poll"] = False
+        # First: whoever asks from another thread from here on has the engine stop again.
+        self.safepoints.request(False)
         reasons = self.pending[:]
         del self.pending[: len(reasons)]
         return reasons
+
+    def withdraw(self, reason: str) -> bool:
+        """Have ``reason`` pending no longer, however often it was asked for; whether it was."""
+        if reason not in self.pending:
+            return False
+        self.safepoints.request(False)
+        while reason in self.pending:
+            self.pending.remove(reason)
+        if len(self.pending):
+            self.safepoints.request(True)
+        return True

@@ -136,12 +136,11 @@ def capture(
                 refs.typed(stack, frame.stack),
             )
         )
-    counter = instance.requests.counter
     return Snapshot(
         module_name=program.name,
         module_hash=program.hash,
         granularity=granularity,
-        safepoints=None if counter is None else counter.count,
+        safepoints=instance.requests.passed,
         frames=tuple(images),
         plan=tuple(
             PlannedCall(index, refs.typed(program.functions[index].params, args))

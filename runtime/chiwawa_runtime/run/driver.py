@@ -158,9 +158,9 @@ class Run:
             instance.depth = depth
             if instance.observer is not None:
                 self.paused = instance.observer.pause()
-                if not instance.running and self.apply_changes(instance.observer):
+                if not instance.running:
                     # No safepoint came any more.
-                    self.requests.tell()
+                    self.apply_changes(instance.observer)
         self.finished = done
         return bool(done)
 
@@ -206,8 +206,6 @@ class Run:
                     self.generation = engine.generation
                 elif self.generation != engine.generation:
                     self.restore_activation()
-                if self.activation.repeats:
-                    self.requests.repeat()
                 done = self.activation.advance()
             except Interrupted:
                 # A host function that no frame has called: its call has had no effect.
@@ -252,19 +250,15 @@ class Run:
 
     def tell(self, observer: Observer) -> None:
         """Tell instruments why the run stands still, and have them changed if that is why."""
-        if self.activation is not None and self.activation.repeats:
-            observer.take_back(self.activation.frames()[0])
+        frame = None if self.activation is None else self.activation.interrupted_frame()
+        if frame is not None:
+            observer.take_back(frame)
         self.apply_changes(observer)
 
-    def apply_changes(self, observer: Observer) -> bool:
-        """Have instruments changed if they have asked for it; whether they have."""
-        pending = self.requests.pending
-        if CHANGE not in pending:
-            return False
-        while CHANGE in pending:
-            pending.remove(CHANGE)
-        observer.apply_changes()
-        return True
+    def apply_changes(self, observer: Observer) -> None:
+        """Have instruments changed if they have asked for it."""
+        if self.requests.withdraw(CHANGE):
+            observer.apply_changes()
 
     def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises

@@ -9,6 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+#: Where packages of ours are.
+FOLDERS = (ROOT, ROOT / "runtime")
+OURS = sorted(
+    path
+    for folder in ("chiwawa", "runtime/chiwawa_runtime", "tests", "benchmarks", "samples")
+    for path in (ROOT / folder).rglob("*.py")
+)
 
 
 @cache
@@ -56,3 +63,13 @@ def test_what_tests_share_is_imported_by_its_full_name_and_is_a_helper() -> None
             elif not parts[0] or parts[0] in modules:
                 wrong.append(f"{path.relative_to(ROOT)}: {name}, without its folders")
     assert wrong == []
+
+
+def test_a_module_of_ours_has_one_name_wherever_it_is_imported() -> None:
+    aliased = [(path, name) for path in OURS for name, alias in imports_of(path) if alias]
+    assert [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, name in aliased
+        for place in (folder.joinpath(*name.split(".")) for folder in FOLDERS)
+        if place.is_dir() or place.with_suffix(".py").is_file()
+    ] == []

@@ -6,18 +6,15 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.files import is_special, replacing, temporary_beside
 
 #: More than all memories, frames and tables of a 32-bit program take.
 MAX_FILE_BYTES = 8 << 30
 #: What a file system answers that cannot fsync a folder.
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
-
-
-#: A temporary file's name has so many characters of the name of the file that it becomes.
-_SHORT = 12
 
 
 def write_file(
@@ -31,52 +28,39 @@ def write_file(
     program's memory may hold secrets. A link is followed. Raises CheckpointError, with nothing
     left behind, where that cannot be done, or ``path`` is there and no regular file.
     """
-    target, descriptor, temporary = _begin(path)
-    folder = os.path.dirname(target)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with _writing(path) as target:
+        with replacing(target) as place, os.fdopen(_create(place), "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
-        raise
-    try:
-        _fsync_folder(folder)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
+        _fsync_folder(os.path.dirname(target))
 
 
 def check_file(path: str | os.PathLike[str]) -> None:
     """Raise CheckpointError as ``write_file`` would, if that can be known before there is
     something to write. Nothing is left behind."""
-    _, descriptor, temporary = _begin(path)
-    os.close(descriptor)
-    with contextlib.suppress(OSError):
-        os.unlink(temporary)
+    with _writing(path) as target:
+        temporary = temporary_beside(target)
+        os.close(_create(temporary))
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
 
 
-def _begin(path: str | os.PathLike[str]) -> tuple[str, int, str]:
-    """The file that ``path`` means, and a temporary one beside it: its descriptor and its path."""
-    import tempfile
-
+@contextlib.contextmanager
+def _writing(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The file that ``path`` means. Raises CheckpointError for one that cannot be replaced, and for
+    what goes wrong in the block."""
     try:
-        target = os.path.realpath(path)
-        try:
-            if not stat.S_ISREG(os.stat(target).st_mode):
-                raise CheckpointError(f"cannot write {os.fspath(path)}: not a regular file")
-        except FileNotFoundError:
-            pass
-        folder, name = os.path.split(target)
-        # Of a long name there is room for a part.
-        descriptor, temporary = tempfile.mkstemp(".tmp", f".{name[:_SHORT]}.", folder)
+        if is_special(path):
+            raise CheckpointError(f"cannot write {os.fspath(path)}: not a regular file")
+        yield os.path.realpath(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot write {os.fspath(path)}: {_reason(error)}") from error
-    return target, descriptor, temporary
+
+
+def _create(path: str) -> int:
+    """A descriptor of a new file, which is the user's alone."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _binary(), 0o600)
 
 
 def read_file(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:

@@ -15,8 +15,8 @@ from chiwawa.instrument.lines import source_lines
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
 from chiwawa_runtime.checkpoint import sections
-from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.names import identifier, indexed_label
+from chiwawa_runtime.run.capture import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
 from chiwawa_runtime.state.types import PAGE, Limits, ValType
@@ -44,7 +44,7 @@ def describe(
     CheckpointError if ``module`` is not the one that was stopped.
     """
     if module is not None:
-        check_module(snapshot, module)
+        check_module(snapshot, hashlib.sha256(module.binary).digest())
     names = None if module is None else module.names
     functions = {} if module is None else module.func_names()
     return {
@@ -82,16 +82,6 @@ def describe(
         if data is None
         else [{"name": name, "bytes": size} for name, size in sections(data)],
     }
-
-
-def check_module(snapshot: Snapshot, module: Module) -> None:
-    """Raises CheckpointError unless ``snapshot`` is of ``module``."""
-    actual = hashlib.sha256(module.binary).digest()
-    if actual != snapshot.module_hash:
-        raise CheckpointError(
-            "the checkpoint is of another module: it is of one with SHA-256 "
-            f"{snapshot.module_hash.hex()}, and this one has {actual.hex()}"
-        )
 
 
 def describe_frames(

@@ -7,6 +7,7 @@ matched by depth, counted from the oldest, since that is where two stops of one 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
@@ -16,7 +17,6 @@ from chiwawa.inspect import (
     Description,
     bytes_or_none,
     called,
-    check_module,
     describe_call,
     describe_frames,
     function_text,
@@ -26,6 +26,7 @@ from chiwawa.inspect import (
 )
 from chiwawa.instrument.lines import source_lines
 from chiwawa.module import Module
+from chiwawa_runtime.run.capture import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage, either
 from chiwawa_runtime.state.snapshot import Frame, Snapshot, TableImage, Value
 from chiwawa_runtime.state.types import ValType
@@ -53,8 +54,9 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
     one of the two is not of that module.
     """
     if module is not None:
-        check_module(a, module)
-        check_module(b, module)
+        module_hash = hashlib.sha256(module.binary).digest()
+        check_module(a, module_hash)
+        check_module(b, module_hash)
     names = None if module is None else module.names
     functions = {} if module is None else module.func_names()
     differences: Description = {

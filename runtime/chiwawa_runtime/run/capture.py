@@ -164,6 +164,7 @@ def capture(
 
 
 def check_module(snapshot: Snapshot, module_hash: bytes) -> None:
+    """Raises CheckpointError unless ``snapshot`` is of the module whose SHA-256 is given."""
     if snapshot.module_hash != module_hash:
         raise CheckpointError(
             f"this checkpoint is of another module: its sha256 is {snapshot.module_hash.hex()}, "

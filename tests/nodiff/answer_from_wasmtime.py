@@ -77,7 +77,7 @@ def kind_of(error: Exception) -> str:
 
 
 def host(kinds: list[str], results: list[str], log: list[Any]) -> Any:
-    """A function that logs what it is called with and answers from it (see ``generate``)."""
+    """A function that logs what it is called with and answers from it (``generator_helpers``)."""
 
     def call(*args: Any) -> Any:
         bits = [to_bits(a, k) for a, k in zip(args, kinds, strict=True)]

@@ -64,7 +64,7 @@ def seed_bytes(seed: int | str) -> bytes:
 
 
 def importable(folder: Path) -> Path:
-    """A module that lists the imports that smith may use: the hosts of ``generate``."""
+    """A module that lists the imports that smith may use: the hosts of ``generator_helpers``."""
     from tests.nodiff.generator_helpers import HOSTS
 
     def valtypes(names: tuple[str, ...]) -> tuple[ValType, ...]:

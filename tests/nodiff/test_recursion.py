@@ -13,6 +13,7 @@ import pytest
 from chiwawa import api
 from chiwawa.module import Module
 from chiwawa.source import load
+from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
 from tests.need_helpers import need
@@ -155,8 +156,6 @@ import sys, threading
 sys.path[:0] = [{root!r}, {runtime!r}]
 from chiwawa import api
 from chiwawa.source import load
-from chiwawa_runtime.errors import CheckpointError, Exhaustion
-from chiwawa_runtime.engine.segments import MAX_DEPTH
 module = load({module!r})
 def go():
     print(api.instantiate(module, path="aot").invoke("depth", (100000,)))
@@ -292,7 +291,9 @@ def test_a_checkpoint_has_no_more_frames_than_a_program_can(
                 api.restore(module, deep, path=path)
             assert str(caught.value) == "its frames are more than the call stack has room for"
             continue
-        restored = api.restore(module, deep, path=path)
+        data = checkpoint.encode(deep)
+        restored = api.restore(module, data, path=path)
+        assert restored.checkpoint() == data
         with pytest.raises(Exhaustion) as trap:
             # The very next call is one too many.
             restored.go()

@@ -1,0 +1,71 @@
+"""Modules of other people's generators: the two paths and wasmtime see the same in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chiwawa.source import load
+from tests.nodiff.generator_helpers import seeded
+from tests.nodiff.judging_helpers import judge
+from tests.nodiff.module_maker_helpers import smith, ttf
+from tests.nodiff.oracle_helpers import Oracle
+
+#: Of a number, the module's bytes, or None where there is none of that number.
+Make = Callable[[int, Path], bytes | None]
+
+#: How many seeds the slow test tries of each, unless the environment says it (``CHIWAWA_SMITH``).
+MANY = 1000
+FEW = 50
+#: What the ordinary run looks at of each.
+FEW_STOPS = {
+    "most": 3,
+    "stops": 3,
+    "crossings": 1,
+    "instruction_stops": 3,
+    "instruction_crossings": 1,
+}
+
+pytestmark = [
+    pytest.mark.needs("wasmtime"),
+    pytest.mark.parametrize(
+        "make",
+        [
+            pytest.param(smith, id="smith", marks=pytest.mark.needs("wasm-tools")),
+            pytest.param(ttf, id="ttf", marks=pytest.mark.needs("wasm-opt")),
+        ],
+    ),
+]
+
+
+def check_seeds(
+    make: Make, start: int, count: int, oracle: Oracle, folder: Path, **depth: int
+) -> None:
+    made = 0
+    for seed in range(start, start + count):
+        module = make(seed, folder)
+        if module is None:
+            continue
+        made += 1
+        try:
+            judge(load(module), seeded(seed), oracle, **depth)
+        except BaseException as error:
+            error.add_note(f"the seed {seed}: {module.hex()}")
+            raise
+    assert made > count // 2
+
+
+def test_some_modules_do_the_same_everywhere(make: Make, oracle: Oracle, tmp_path: Path) -> None:
+    check_seeds(make, 0, FEW, oracle, tmp_path, **FEW_STOPS)
+
+
+@pytest.mark.slow
+def test_many_modules_do_the_same_everywhere(
+    make: Make, request: pytest.FixtureRequest, oracle: Oracle, tmp_path: Path
+) -> None:
+    name = request.node.callspec.id
+    many = int(os.environ.get(f"CHIWAWA_{name.upper()}", MANY))
+    check_seeds(make, FEW, many, oracle, tmp_path)

@@ -28,16 +28,15 @@ class Branches:
         """A branch where falling off the end reaches ``tail``."""
         way = self.targets.way(step, context, tail)
         loop = context.loop
-        match way:
-            case Way.FALL:
-                return Suite([], True)
-            case Way.RETURN:
-                return Suite([ast.Return(step.value)], False)
-            case Way.CONTINUE:
-                return Suite([ast.Continue()], False)
-            case Way.BREAK:
-                loop.broken = True
-                return Suite([ast.Break()], False)
+        if way is Way.FALL:
+            return Suite([], True)
+        if way is Way.RETURN:
+            return Suite([ast.Return(step.value)], False)
+        if way is Way.CONTINUE:
+            return Suite([ast.Continue()], False)
+        if way is Way.BREAK:
+            loop.broken = True
+            return Suite([ast.Break()], False)
         self.set_pc = True
         pc = self.targets.pc_of(step.label)
         if way is Way.SKIP:

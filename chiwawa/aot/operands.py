@@ -66,8 +66,9 @@ class Operands:
         self.settled = 0
         #: Of so many nothing is known but their types.
         self.widened = 0
-        #: Where in the stack those are that are in the tuple ``results`` still, of ``wide_count``.
-        self.wide_from = self.wide_to = self.wide_count = 0
+        #: Where in the stack those are that are in the tuple ``results`` still, which has
+        #: ``results_count``.
+        self.results_from = self.results_to = self.results_count = 0
         self.named = 0
         self.spans: dict[tuple[int, int], str] = {}
         #: That of the instruction that is being translated.
@@ -82,7 +83,7 @@ class Operands:
         if height < self.settled:
             self.settled = height
             self.widened = min(self.widened, height)
-            self.wide_to = min(self.wide_to, height)
+            self.results_to = min(self.results_to, height)
 
     def operand(self, height: int) -> Operand:
         """The operand at ``height``, with the bounds of its type where nothing else is known."""
@@ -93,8 +94,8 @@ class Operands:
         types = popped(lowered.stacks[self.position], lowered.heights[self.position] - 1 - height)
         assert types is not None
         top = high(types[0])
-        if self.wide_from <= height < self.wide_to:
-            node = fold.subscript(name("results"), const(height - self.wide_from))
+        if self.results_from <= height < self.results_to:
+            node = fold.subscript(name("results"), const(height - self.results_from))
             return Operand(fold.bounded(node, None if top is None else 0, top), state=True, depth=1)
         return Operand(name(f"s{height}", top), slots=1)
 
@@ -116,14 +117,14 @@ class Operands:
                 height += 1
                 continue
             start = height
-            if self.wide_from <= height < self.wide_to:
-                height = self.wide_to
+            if self.results_from <= height < self.results_to:
+                height = self.results_to
                 result.append(name(f"*{self.in_results(start)}"))
                 continue
             while (
                 height < len(stack)
                 and stack[height] is None
-                and not self.wide_from <= height < self.wide_to
+                and not self.results_from <= height < self.results_to
             ):
                 height += 1
             if height - start > FEW:
@@ -134,8 +135,8 @@ class Operands:
 
     def in_results(self, height: int) -> str:
         """Source of those operands, from ``height`` up, that are in ``results`` still."""
-        low, high = height - self.wide_from, self.wide_to - self.wide_from
-        return "results" if high - low == self.wide_count else f"results[{low}:{high}]"
+        low, high = height - self.results_from, self.results_to - self.results_from
+        return "results" if high - low == self.results_count else f"results[{low}:{high}]"
 
     def span(self, low: int, high: int) -> str:
         """The names of stack positions, with commas between them."""
@@ -154,15 +155,15 @@ class Operands:
     def untouched(self, count: int) -> bool:
         """Whether the topmost ``count`` operands are exactly what ``results`` has."""
         first = len(self.stack) - count
-        return self.wide_from == first and self.wide_to - first == self.wide_count == count
+        return self.results_from == first and self.results_to - first == self.results_count == count
 
     def unpack(self) -> None:
         """Put the operands that are in ``results`` still into their variables."""
-        low, high = self.wide_from, self.wide_to
+        low, high = self.results_from, self.results_to
         if low < high:
             names = self.span(low, high) + ("," if high - low == 1 else "")
             self.emit(fold.verbatim(f"{names} = {self.in_results(low)}"), None)
-            self.wide_to = low
+            self.results_to = low
 
     def assign(self, target: str, operand: Operand) -> None:
         node = operand.node
@@ -174,7 +175,7 @@ class Operands:
         """Put the operand at ``height`` into its variable."""
         operand = self.stack[height]
         if operand is None:
-            if self.wide_from <= height < self.wide_to:
+            if self.results_from <= height < self.results_to:
                 self.unpack()
             return
         node = operand.node
@@ -192,7 +193,7 @@ class Operands:
 
     def spill_below(self, height: int) -> None:
         """Put all operands below ``height`` into their variables."""
-        if self.wide_from < height:
+        if self.results_from < height:
             self.unpack()
         for each in range(self.settled, height):
             self.spill(each)
@@ -204,7 +205,7 @@ class Operands:
     def spill_top(self, count: int, above: int = 0) -> None:
         """Put the topmost ``count`` operands, beneath ``above`` more, into their variables."""
         end = len(self.stack) - above
-        if count and end - count < self.wide_to:
+        if count and end - count < self.results_to:
             self.unpack()
         for height in range(max(end - count, self.settled), end):
             self.spill(height)
@@ -220,13 +221,39 @@ class Operands:
             ):
                 self.spill(height)
 
+    def spill_beneath(self, count: int) -> None:
+        """Put all operands beneath the topmost ``count`` into their variables; what may trap among
+        those, too."""
+        self.spill_where(trap=True)
+        self.spill_below(len(self.stack) - count)
+
+    def spill_for_effect(self, first: int, traps: bool, writes: bool) -> None:
+        """Put what an instruction could change or overtake into variables, whose operands are those
+        from ``first`` up: where it ``traps``, what may trap before; where it ``writes``, what reads
+        state or may trap beneath its operands."""
+        stack = self.stack
+        for height in range(self.settled, len(stack)):
+            operand = stack[height]
+            if operand is not None and (
+                (traps and operand.trap is not None)
+                or (writes and height < first and (operand.state or operand.trap is not None))
+            ):
+                self.spill(height)
+
+    def spill_readers(self, base: int) -> None:
+        """Put operands beneath ``base`` into their variables that read variables from there up."""
+        for height in range(self.settled, base):
+            operand = self.stack[height]
+            if operand is not None and operand.slots >> (base - height):
+                self.spill(height)
+
     def widen(self) -> None:
         """The operands, which are in their variables, are bounded by their types alone."""
         height = len(self.stack)
         self.stack[self.widened :] = [None] * (height - self.widened)
         self.settled = self.widened = height
 
-    def typed(self, count: int) -> None:
+    def push_typed(self, count: int) -> None:
         """Push operands that are in their variables, bounded by their types alone."""
         height = len(self.stack)
         self.stack += [None] * count
@@ -235,9 +262,9 @@ class Operands:
             if self.widened == height:
                 self.widened += count
 
-    def wide(self, count: int) -> None:
+    def push_from_results(self, count: int) -> None:
         """Push operands that are in ``results``. All others are in their variables."""
         height = len(self.stack)
-        self.wide_from, self.wide_to, self.wide_count = height, height + count, count
+        self.results_from, self.results_to, self.results_count = height, height + count, count
         self.stack += [None] * count
         self.settled = height + count

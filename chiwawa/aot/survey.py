@@ -29,6 +29,9 @@ class Survey:
         while work:
             outer, rest = work[-1]
             for step in rest:
+                if isinstance(step, Plain):
+                    # Nothing is in it, as its fields say from the start.
+                    continue
                 step.first = len(self.labels)
                 if isinstance(step, If):
                     work.append((step, chain(step.then, step.orelse)))
@@ -46,7 +49,7 @@ class Survey:
                     summarise(outer)
                     outer.after = len(self.labels)
 
-    def leaf(self, step: Plain | Poll | Call | Br | BrTable) -> None:
+    def leaf(self, step: Poll | Call | Br | BrTable) -> None:
         match step:
             case Poll(offset=offset):
                 step.count, step.last = 1, offset

@@ -1,0 +1,92 @@
+"""What the rules that make the tree of a function share: the steps so far, the operand stack, the
+constructs that are open, and what happens at each boundary.
+
+A rule is a function of the ``Builder``, an instruction's position and the instruction. It appends
+steps, and takes and pushes operands.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from chiwawa.aot.ir import Plain, Poll, Step
+from chiwawa.aot.operands import Operands
+from chiwawa.aot.options import Options
+from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.sites import Sites
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node
+from chiwawa.meanings.rows import high
+from chiwawa.module import Instr
+from chiwawa.validate import Label
+
+
+@dataclass(slots=True)
+class Open:
+    """A construct being read: its label, the steps that it stands among, for an ``if`` the
+    condition and, once it is read, the first arm."""
+
+    label: Label
+    outer: list[Step]
+    test: Node | None = None
+    then: list[Step] = field(default_factory=list)
+
+
+class Builder:
+    """The tree of one function in the making."""
+
+    __slots__ = (
+        "local_high",
+        "lowered",
+        "opened",
+        "operands",
+        "options",
+        "sites",
+        "skipped",
+        "steps",
+    )
+
+    def __init__(self, lowered: Lowered, options: Options, sites: Sites) -> None:
+        self.lowered = lowered
+        self.options = options
+        self.sites = sites
+        #: The highest values of the locals, where they are integers.
+        self.local_high = [high(valtype) for valtype in lowered.locals]
+        #: Those of the innermost construct, or arm, that is open.
+        self.steps: list[Step] = []
+        self.operands = Operands(lowered, self.emit)
+        #: The constructs that are open, the innermost last.
+        self.opened: list[Open] = []
+        #: The position of an instruction that was translated with the one before it.
+        self.skipped = -1
+
+    def emit(self, node: ast.stmt, offset: int | None = None) -> None:
+        """Append a statement; ``offset`` is that of what may trap in it."""
+        self.steps.append(Plain(node, offset))
+
+    def open(self, position: int, test: Node | None = None) -> None:
+        """The steps to come are those of the construct that begins at ``position``."""
+        self.opened.append(Open(self.lowered.labels[position], self.steps, test))
+        self.steps = []
+
+    # Boundaries.
+
+    def arrive(self, position: int, instr: Instr) -> None:
+        """What happens at a boundary: the safepoint, where there is one, and sites."""
+        if position in self.lowered.safepoints and self.options.polls:
+            self.operands.spill_all()
+            # A restored frame has whatever its checkpoint says.
+            self.operands.widen()
+            self.steps.append(Poll(instr.offset))
+        self.run_sites(position, instr)
+
+    def run_sites(self, position: int, instr: Instr) -> None:
+        """Paste the source of the sites at a boundary, which see what they read in its variables,
+        and may assign to it."""
+        for site in self.sites.at.get(position, ()):
+            if site.reads:
+                self.operands.spill_all()
+            self.emit(fold.verbatim(site.source), instr.offset)
+            if site.writes:
+                self.operands.widen()

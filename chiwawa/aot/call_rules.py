@@ -1,0 +1,113 @@
+"""Rules for calls: of functions that can be suspended, which are generators, and of those that
+cannot, which are plain functions."""
+
+from __future__ import annotations
+
+import ast
+
+from chiwawa.aot.builder import Builder
+from chiwawa.aot.ir import Call
+from chiwawa.aot.operands import FEW
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, name
+from chiwawa.module import Instr
+from chiwawa_runtime.engine.segments import weight
+
+
+def call(builder: Builder, position: int, instr: Instr) -> None:
+    index: int = instr.imm[0]
+    options, operands = builder.options, builder.operands
+    callee = options.names[index]
+    imported = index < options.spaces.imported_funcs
+    if not imported and index not in options.suspendable:
+        call_plain(builder, position, instr, callee)
+        return
+    count = len(options.spaces.funcs[index].params)
+    operands.spill_beneath(count)
+    first = len(operands.stack) - count
+    args = operands.nodes(first)
+    operands.cut(first)
+    value = fold.apply(name(callee), [*args, depth(builder, imported)])
+    suspendable(builder, position, Call(instr.offset, value, [], not imported))
+
+
+def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
+    typeidx, tableidx = instr.imm
+    operands = builder.operands
+    count = len(builder.options.spaces.types[typeidx].params) + 1
+    operands.spill_beneath(count)
+    first = len(operands.stack) - count
+    index = operands.pop().node
+    args = operands.nodes(first)
+    operands.cut(first)
+    target = fold.call("indirect", name(f"table{tableidx}"), index, name(f"type{typeidx}"))
+    enter = fold.attribute(name("target"), "enter")
+    value = fold.apply(enter, [*args, depth(builder, True)])
+    direct = fold.apply(fold.attribute(name("target"), "direct"), args)
+    suspendable(builder, position, Call(instr.offset, value, [], True, target, direct))
+
+
+def depth(builder: Builder, crossing: bool) -> Node:
+    """The depth of the call stack that a callee starts at (see ``recursive_functions``), once its
+    arguments have been taken from the operand stack. ``crossing``: it may be another instance's."""
+    lowered = builder.lowered
+    deeper = int(crossing)
+    if lowered.index in builder.options.recursive:
+        deeper = weight(len(lowered.locals) + len(builder.operands.stack))
+    if not deeper:
+        return name("depth")
+    return fold.bounded(ast.BinOp(name("depth"), fold.ADD, const(deeper)), None, None)
+
+
+def suspendable(builder: Builder, position: int, step: Call) -> None:
+    """Append a call that may be suspended, and push its results. All operands beneath are in their
+    variables, and those may be others when the call returns."""
+    lowered, operands = builder.lowered, builder.operands
+    operands.widen()
+    builder.steps.append(step)
+    count = len(lowered.calls[position].results)
+    base = len(operands.stack)
+    if count > FEW:
+        step.targets = ["results"]
+        operands.push_from_results(count)
+        return
+    following = lowered.body[position + 1]
+    if (
+        count == 1
+        and following.op.sets_local
+        and lowered.heights[position + 2] == base
+        and position + 1 not in lowered.safepoints
+        and not any(site.reads for site in builder.sites.at.get(position + 1, ()))
+    ):
+        # Nothing pending reads that local: what is beneath was spilled.
+        step.targets = [f"l{following.imm[0]}"]
+        builder.skipped = position + 1
+        return
+    step.targets = [f"s{base + i}" for i in range(count)]
+    operands.push_typed(count)
+
+
+def call_plain(builder: Builder, position: int, instr: Instr, callee: str) -> None:
+    """A call that cannot be suspended: operands beneath may stay pending."""
+    functype = builder.lowered.calls[position]
+    operands = builder.operands
+    operands.spill_where(trap=True, state=True)
+    base = len(operands.stack) - len(functype.params)
+    count = len(functype.results)
+    if count > FEW:
+        operands.spill_below(base)
+    args = operands.nodes(base)
+    operands.cut(base)
+    value = fold.apply(name(callee), args)
+    if count == 0:
+        builder.emit(ast.Expr(value), instr.offset)
+        return
+    if count > FEW:
+        builder.emit(ast.Assign([ast.Name("results", fold.STORE)], value), instr.offset)
+        operands.push_from_results(count)
+        return
+    operands.spill_readers(base)
+    targets: list[ast.expr] = [ast.Name(f"s{base + i}", fold.STORE) for i in range(count)]
+    target = targets[0] if count == 1 else ast.Tuple(targets, fold.STORE)
+    builder.emit(ast.Assign([target], value), instr.offset)
+    operands.push_typed(count)

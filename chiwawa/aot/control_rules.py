@@ -1,0 +1,206 @@
+"""Rules for constructs and branches.
+
+What a branch or a fall takes along is in the variables of the stack positions where the construct's
+end, or the loop's head, expects it.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from chiwawa.aot.builder import Builder
+from chiwawa.aot.ir import Block, Br, BrTable, If, Loop, Plain, Step, jumps_away
+from chiwawa.aot.operands import FEW
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, is_atom, name
+from chiwawa.module import Instr
+from chiwawa.validate import Label
+
+
+def unreachable(builder: Builder, position: int, instr: Instr) -> None:
+    builder.operands.spill_where(trap=True)
+    builder.emit(ast.Expr(fold.call("unreachable")), instr.offset)
+
+
+# Constructs.
+
+
+def block(builder: Builder, position: int, instr: Instr) -> None:
+    builder.operands.spill_all()
+    builder.open(position)
+
+
+def loop(builder: Builder, position: int, instr: Instr) -> None:
+    operands = builder.operands
+    operands.spill_all()
+    label = builder.lowered.labels[position]
+    builder.open(position)
+    # A loop's parameters may have changed when it comes around.
+    operands.cut(label.height)
+    operands.push_typed(len(label.params))
+
+
+def if_(builder: Builder, position: int, instr: Instr) -> None:
+    builder.operands.spill_beneath(1)
+    builder.open(position, builder.operands.pop().node)
+
+
+def else_(builder: Builder, position: int, instr: Instr) -> None:
+    if not builder.opened or builder.opened[-1].label.else_ != position:
+        return
+    opened = builder.opened[-1]
+    if not jumps_away(builder.steps):
+        fall(builder, opened.label)
+    opened.then, builder.steps = builder.steps, []
+    builder.operands.cut(opened.label.height)
+    builder.operands.push_typed(len(opened.label.params))
+
+
+def end(builder: Builder, position: int, instr: Instr) -> None:
+    lowered = builder.lowered
+    if position == lowered.function.end:
+        if not jumps_away(builder.steps):
+            return_results(builder)
+        return
+    if not builder.opened or builder.opened[-1].label.end != position:
+        return
+    opened = builder.opened[-1]
+    label = opened.label
+    if not jumps_away(builder.steps):
+        fall(builder, label)
+    builder.opened.pop()
+    inner, builder.steps = builder.steps, opened.outer
+    step: Step
+    if label.loops:
+        step = Loop(label, inner)
+    elif label.forks:
+        then, orelse = (inner, []) if label.else_ is None else (opened.then, inner)
+        assert opened.test is not None
+        middle = label.end if label.else_ is None else label.else_
+        else_offset, end_offset = lowered.body[middle].offset, lowered.body[label.end].offset
+        step = If(opened.test, then, orelse, else_offset, end_offset)
+        if label.targeted:
+            step = Block(label, [step])
+    else:
+        step = Block(label, inner)
+    builder.steps.append(step)
+    builder.operands.cut(label.height)
+    builder.operands.push_typed(len(label.results))
+
+
+def fall(builder: Builder, label: Label) -> None:
+    """Fall into the end of ``label``, or of its first arm."""
+    builder.operands.spill_where(trap=True)
+    builder.operands.spill_top(len(label.results))
+
+
+# Branches.
+
+
+def br(builder: Builder, position: int, instr: Instr) -> None:
+    (label,) = builder.lowered.targets[position]
+    if not label.outermost:
+        builder.operands.spill_where(trap=True)
+        builder.operands.spill_top(label.arity)
+    branch(builder, label)
+
+
+def return_(builder: Builder, position: int, instr: Instr) -> None:
+    return_results(builder)
+
+
+def br_if(builder: Builder, position: int, instr: Instr) -> None:
+    (label,) = builder.lowered.targets[position]
+    test = pop_condition(builder, label.arity)
+    after = instr.offset + 1
+    builder.steps.append(If(test, arm(builder, label), [], after, after))
+
+
+def br_table(builder: Builder, position: int, instr: Instr) -> None:
+    labels = builder.lowered.targets[position]
+    operands = builder.operands
+    top = operands.stack[-1]
+    if top is None or not is_atom(top.node):
+        operands.spill(len(operands.stack) - 1)
+    arity = labels[-1].arity
+    index = pop_condition(builder, arity)
+    heights = {label.height for label in labels if not label.outermost}
+    if any(label.outermost for label in labels) or (
+        arity and heights != {len(operands.stack) - arity}
+    ):
+        builder.steps += table_by_tests(builder, index, labels)
+        return
+    builder.steps.append(BrTable(index, labels))
+
+
+def table_by_tests(builder: Builder, index: Node, labels: tuple[Label, ...]) -> list[Step]:
+    """A table whose branches carry operands to different places, as a tree of tests."""
+
+    def among(low: int, above: int) -> list[Step]:
+        if len(set(labels[low:above])) == 1:
+            return arm(builder, labels[low])
+        middle = (low + above) // 2
+        test = fold.compare(ast.Lt(), index, const(middle))
+        return [If(test, among(low, middle), among(middle, above), 0, 0)]
+
+    return among(0, len(labels))
+
+
+def pop_condition(builder: Builder, arity: int) -> Node:
+    """The condition or index on top; the ``arity`` operands beneath it, which a branch would take
+    along, are put into their variables."""
+    builder.operands.spill_where(trap=True)
+    builder.operands.spill_top(arity, above=1)
+    return builder.operands.pop().node
+
+
+def arm(builder: Builder, label: Label) -> list[Step]:
+    """A branch to ``label``, as an arm of an ``if``."""
+    outer, builder.steps = builder.steps, []
+    branch(builder, label)
+    result, builder.steps = builder.steps, outer
+    return result
+
+
+def branch(builder: Builder, label: Label) -> None:
+    """Branch to ``label``; what the branch takes along is on the stack, in its variables."""
+    if label.outermost:
+        return_results(builder)
+        return
+    builder.steps += moves(builder, label)
+    builder.steps.append(Br(label))
+
+
+def moves(builder: Builder, label: Label) -> list[Plain]:
+    """Assignments that move what a branch takes along to where ``label`` expects it."""
+    operands = builder.operands
+    source = len(operands.stack) - label.arity
+    if source == label.height:
+        return []
+    if label.arity > FEW:
+        to = operands.span(label.height, label.height + label.arity)
+        taken = operands.span(source, source + label.arity)
+        return [Plain(fold.verbatim(f"{to} = {taken}"))]
+    return [
+        Plain(ast.Assign([ast.Name(f"s{height}", fold.STORE)], node))
+        for height, node in enumerate(operands.nodes(source), label.height)
+    ]
+
+
+def return_results(builder: Builder) -> None:
+    """Return from the function, with the results on the stack."""
+    operands = builder.operands
+    operands.spill_where(trap=True)
+    if builder.sites.exit is not None:
+        builder.emit(fold.verbatim(builder.sites.exit))
+    count = len(builder.lowered.type.results)
+    values = operands.nodes(len(operands.stack) - count)
+    if not values:
+        node = None
+    elif operands.untouched(count):
+        node = name("results")
+    elif count == 1:
+        node = values[0]
+    else:
+        node = fold.bounded(ast.Tuple(values, fold.LOAD), None, None)
+    builder.steps.append(Br(builder.lowered.function, node))

@@ -1,0 +1,140 @@
+"""Rules for instructions that compute: what they take stays pending as expressions, and so does
+what they give, until something consumes it."""
+
+from __future__ import annotations
+
+import ast
+
+from chiwawa.aot.builder import Builder
+from chiwawa.aot.operands import Operand
+from chiwawa.meanings import fold
+from chiwawa.meanings.fold import Node, const, is_atom, is_const, name
+from chiwawa.meanings.rows import NO_IMMEDIATES, environment, high, traits_of
+from chiwawa.module import Instr
+from chiwawa.opcodes import canonical
+
+#: Python's compiler and astor recurse into expressions: deeper ones go through a variable.
+DEEPEST = 24
+
+
+def by_meaning(builder: Builder, position: int, instr: Instr) -> None:
+    """The rule of every instruction that has a meaning in the instruction table."""
+    op = canonical(instr.op) if builder.options.canonical_nans else instr.op
+    traits = traits_of(op)
+    operands = builder.operands
+    stack = operands.stack
+    first = len(stack) - traits.arity
+    if traits.traps or traits.writes:
+        operands.spill_for_effect(first, traits.traps, traits.writes)
+    locals_ = slots = depth = 0
+    state, cell = traits.reads, False
+    trap = instr.offset if traits.traps else None
+    nodes = []
+    for height in range(first, len(stack)):
+        operand = stack[height] or operands.operand(height)
+        node = operand.node
+        if (
+            operand.depth > DEEPEST
+            or (traits.counts[height - first] > 1 and not is_atom(node))
+            or (traits.lazy and operand.trap is not None)
+        ):
+            operands.spill(height)
+            operand = stack[height] or operands.operand(height)
+            node = operand.node
+        nodes.append(node)
+        locals_ |= operand.locals
+        slots |= operand.slots << (height - first)
+        state |= operand.state
+        cell |= operand.cell
+        if operand.depth > depth:
+            depth = operand.depth
+        if trap is None:
+            trap = operand.trap
+    env = environment(instr) if op.immediates else NO_IMMEDIATES
+    node = traits.template(nodes, env)
+    if first < operands.settled:
+        operands.cut(first)
+    else:
+        del stack[first:]
+    if isinstance(node, ast.stmt):
+        builder.emit(node, trap)
+        return
+    lowered = builder.lowered
+    after = lowered.stacks[position + 1]
+    if lowered.heights[position + 1] == first or after is None:
+        builder.emit(ast.Expr(node), trap)
+        return
+    if traits.rounds:
+        push_rounded(builder, node, trap)
+        return
+    top = traits.high if traits.high is not None else high(after[0])
+    if top is not None:
+        if node.lo is None:
+            node.lo, node.hi = 0, top
+        elif node.hi > top:
+            node.hi = top
+    stack.append(Operand(node, locals_, slots, state, trap, depth + 1, cell))
+    if traits.writes:
+        operands.spill(len(stack) - 1)
+
+
+def push_rounded(builder: Builder, node: Node, trap: int | None) -> None:
+    """Push what ``node`` is, ``f32_round`` of something or a function of that, with the rounding in
+    line: storing to a cell of four bytes and reading it again is what ``f32_round`` does, at a
+    third of the cost of a call."""
+    operands = builder.operands
+    for height in range(operands.settled, len(operands.stack)):
+        operand = operands.stack[height]
+        if operand is not None and operand.cell:
+            operands.spill(height)
+    cell = ast.Subscript(ast.Name("f32_cell", fold.LOAD), const(0), fold.STORE)
+    read = fold.subscript(name("f32_cell"), const(0))
+    rounding, result = node, read
+    if not fold.is_call(node, "f32_round"):
+        (rounding,) = node.args
+        node.args, result = [read], node
+    builder.emit(ast.Assign([cell], rounding.args[0]), trap)
+    operands.push(Operand(result, state=True, cell=True))
+
+
+def nop(builder: Builder, position: int, instr: Instr) -> None:
+    pass
+
+
+def drop(builder: Builder, position: int, instr: Instr) -> None:
+    operands = builder.operands
+    operand = operands.pop()
+    if operand.trap is not None:
+        operands.spill_where(trap=True)
+        builder.emit(ast.Expr(operand.node), operand.trap)
+
+
+def local_get(builder: Builder, position: int, instr: Instr) -> None:
+    index: int = instr.imm[0]
+    read = name(f"l{index}", builder.local_high[index])
+    builder.operands.push(Operand(read, locals_=1 << index))
+
+
+def local_set(builder: Builder, position: int, instr: Instr) -> None:
+    index: int = instr.imm[0]
+    operands = builder.operands
+    operand = operands.pop()
+    operands.spill_where(local=1 << index, trap=operand.trap is not None)
+    operands.assign(f"l{index}", operand)
+
+
+def local_tee(builder: Builder, position: int, instr: Instr) -> None:
+    index: int = instr.imm[0]
+    operands = builder.operands
+    operand = operands.pop()
+    operands.spill_where(local=1 << index, trap=operand.trap is not None)
+    operands.assign(f"l{index}", operand)
+    node = operand.node
+    if is_const(node):
+        operands.push(Operand(node))
+        return
+    top = builder.local_high[index]
+    read = name(f"l{index}", top)
+    if top is not None and node.lo is not None and node.lo >= 0 and node.hi < top:
+        read.hi = node.hi
+    operands.push(Operand(read, locals_=1 << index))

@@ -20,7 +20,7 @@ from chiwawa.lower.sites import Sites, SitesOf
 from chiwawa.meanings import fold
 from chiwawa.meanings.fold import const, name
 from chiwawa_runtime.engine.segments import SEGMENT
-from chiwawa_runtime.state.types import F32, F64, NumType, ValType
+from chiwawa_runtime.state.types import zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,6 @@ class Translated:
     generator: bool
     slots: int
     lowered: Lowered
-
-
-def zero(valtype: ValType) -> str:
-    """Source of the default value of a type (spec 4.2.1)."""
-    if isinstance(valtype, NumType):
-        return "0.0" if valtype in (F32, F64) else "0"
-    return "None"
 
 
 def translate_function(
@@ -63,7 +56,7 @@ def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites)
     params = [f"l{i}" for i in range(len(lowered.type.params))]
     zeros: dict[str, list[ast.expr]] = {"0": [ast.Name("pc", fold.STORE)]} if uses_pc else {}
     for position in range(len(params), len(lowered.locals)):
-        start = zero(lowered.locals[position])
+        start = repr(zero(lowered.locals[position]))
         zeros.setdefault(start, []).append(ast.Name(f"l{position}", fold.STORE))
     head += [ast.Assign(targets, name(start)) for start, targets in zeros.items()]
     defaults: list[ast.expr] = []

@@ -15,7 +15,7 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import weight
-from chiwawa_runtime.state.types import F32, F64, NumType, ValType
+from chiwawa_runtime.state.types import zero
 
 #: How a segment ends.
 NEXT, BR, BR_IF, IF, BR_TABLE, CALL, CALL_INDIRECT, RETURN, UNREACHABLE = range(9)
@@ -93,13 +93,6 @@ class PreparedFunction:
         body, reached = lowered.body, lowered.reached
         self.positions = {i.offset: p for p, i in enumerate(body) if reached[p]}
         self.entry: Segment
-
-
-def zero(valtype: ValType) -> Any:
-    """Spec 4.2.1, the default value of a type."""
-    if isinstance(valtype, NumType):
-        return 0.0 if valtype is F32 or valtype is F64 else 0
-    return None
 
 
 def prepare(

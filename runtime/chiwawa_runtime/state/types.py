@@ -2,7 +2,8 @@
 
 They are shared by the toolchain and the running program, so this module knows nothing of either.
 Reference types are written with a heap type and a nullability, although Wasm 2.0 has only two of
-them, so that Wasm 3.0's need no second notion.
+them, so that Wasm 3.0's need no second notion. What ``str`` gives of a type says all of it, in the
+spec's words; ``type_text`` reads that.
 """
 
 from __future__ import annotations
@@ -74,6 +75,14 @@ def valtype_code(valtype: ValType) -> int:
     return valtype.code
 
 
+def zero(valtype: ValType) -> int | float | None:
+    """The default value of a type (spec 4.2.1), which a local starts with. Its ``repr`` is the
+    source of it, in translated code."""
+    if isinstance(valtype, NumType):
+        return 0.0 if valtype in (F32, F64) else 0
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class FuncType:
     """Parameters and results, each a tuple of value types."""
@@ -97,7 +106,8 @@ class Limits:
     address: NumType = I32
 
     def __str__(self) -> str:
-        return f"{self.min}" if self.max is None else f"{self.min} {self.max}"
+        address = "" if self.address == I32 else f"{self.address} "
+        return address + (f"{self.min}" if self.max is None else f"{self.min} {self.max}")
 
 
 @dataclass(frozen=True, slots=True)

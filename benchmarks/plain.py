@@ -1,7 +1,7 @@
 """Translated modules whose functions are plain Python functions: what being stoppable is measured
 against.
 
-The translation is taken as it is written and undone: a function that is a generator becomes one
+The translation is taken as it is and undone: a function that is a generator becomes one
 that is called and returns; the tests for a request, what counts depth and what goes on from a
 checkpoint are left out. Such a program cannot be stopped, and overflows Python's own stack.
 """
@@ -9,28 +9,43 @@ checkpoint are left out. Such a program cannot be stopped, and overflows Python'
 from __future__ import annotations
 
 import ast
-import io
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
-from chiwawa.aot import translate
+from chiwawa.aot import translate_on_demand
 from chiwawa.module import Module
-from chiwawa_runtime.engine.translation import Bundle
+from chiwawa.program import program_of
+from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.engine.translation import Bundle, Code
+from chiwawa_runtime.state.program import SuspensionPoints
 
 #: The parameters that only being stoppable needs.
 OWN = {"depth", "resume"}
 
 
 def plain_bundle(module: Module) -> Bundle:
-    source = io.StringIO()
-    translate(module, source, polls=False)
-    # Changed as a tree, so that its lines stay those that the file names.
-    tree = Plain().visit(ast.parse(source.getvalue()))
-    ast.fix_missing_locations(tree)
-    names: dict[str, Any] = {"__name__": "plain"}
-    exec(compile(tree, "<plain>", "exec"), names)
-    bundle = names["BUNDLE"]
-    assert isinstance(bundle, Bundle)
-    return bundle
+    bundle = translate_on_demand(module, program_of(module), polls=False)
+    return replace(bundle, codes=[PlainCode(code) for code in bundle.codes])
+
+
+class PlainCode:
+    """A function without a place to be suspended at."""
+
+    generator = False
+    slots = 0
+    lines: Mapping[int, int] = {}
+    points = SuspensionPoints((), {}, {})
+
+    def __init__(self, code: Code) -> None:
+        source: Deferred = code.function
+        self.first_line = code.first_line
+        self.function = Deferred(
+            source.name, source.filename, source.first_line, lambda: plain(source.text())
+        )
+
+
+def plain(source: str) -> str:
+    return ast.unparse(ast.fix_missing_locations(Plain().visit(ast.parse(source))))
 
 
 class Plain(ast.NodeTransformer):
@@ -55,14 +70,6 @@ class Plain(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
         node.args = [a for a in node.args if not names_in(a) or not names_in(a) <= OWN]
-        return node
-
-    def visit_Tuple(self, node: ast.Tuple) -> ast.Tuple:
-        """A row of the table of functions says whether it is a generator."""
-        self.generic_visit(node)
-        match node.elts:
-            case [ast.Name(), ast.Constant(value=True), ast.Constant(value=int()), *_]:
-                node.elts[1] = ast.copy_location(ast.Constant(False), node.elts[1])
         return node
 
 

@@ -6,32 +6,24 @@ itself, compressed. The same module gives the same bytes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-import zlib
-from collections.abc import Callable
-from typing import TextIO
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
 
 from chiwawa.aot.emit import Writer
-from chiwawa.aot.function import Translated, translate_function
+from chiwawa.aot.function import translate_function
 from chiwawa.aot.options import Options
 from chiwawa.collector import uncollected
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.lower.points import points_of
-from chiwawa.meanings.constants import constant, reference
-from chiwawa.module import Module, TypeUse
+from chiwawa.module import Module
+from chiwawa.program import program_of
+from chiwawa_runtime.engine.code_rows import TypeCodes, write_row
+from chiwawa_runtime.engine.deferred import OWN_TABLES
 from chiwawa_runtime.engine.generated import BUILTINS
-from chiwawa_runtime.state.program import LETTER_OF
-from chiwawa_runtime.state.stacks import FEW, Stack
-from chiwawa_runtime.state.types import (
-    ExternType,
-    FuncType,
-    GlobalType,
-    Limits,
-    MemoryType,
-    TableType,
-)
+from chiwawa_runtime.engine.translation import pack
+from chiwawa_runtime.state.program_literals import to_literals, type_indexes
 
 #: Called with how many functions are done, and how many there are.
 Progress = Callable[[int, int], None]
@@ -42,13 +34,25 @@ HEADER = '''\
 Import it (``instantiate``), run it (``python FILE``), or give it to ``chiwawa run``. A function
 that can be suspended is a generator: ``l0`` and so on are its locals, ``s0`` and so on its
 operands, and ``pc`` is where to go on, 0 when it simply runs. Lines stand for instructions, so a
-change of lines makes the file useless.
+change of lines makes the file useless. The functions are in a string so that Python compiles only
+those that are called.
 """
 
 from chiwawa_runtime.bundle import bundle, run_file
-from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits, inf
 
 '''
+FOOTER = """\
+)
+
+instantiate = BUNDLE.instantiate
+
+if __name__ == "__main__":
+    run_file(BUNDLE)
+"""
+#: Around a raw string of many lines.
+QUOTE, UNQUOTE = "r'''", "'''"
+INDENT = "    "
+WIDTH = 100
 
 
 def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
@@ -119,23 +123,65 @@ def translate(
         polls=polls,
     )
     header = HEADER.format(name=described(module))
-    out.write(header)
-    line = header.count("\n") + 1
-    total = len(module.funcs)
+    first_line = header.count("\n") + 1
+    out.write(f"{header}FUNCTIONS = {QUOTE}\n")
+    type_codes = TypeCodes()
+    with uncollected():
+        rows = write_functions(options, first_line + 1, type_codes, out, progress or ignored)
+        imported = options.spaces.imported_funcs
+        program = to_literals(program_of(module))
+        # In the order of ``bundle.read_tables``, which reads them.
+        tables: dict[str, Iterable[str]] = {
+            "granularity": [ascii(granularity)],
+            "canonical_nans": [ascii(canonical_nans)],
+            "program": literal(program, 1),
+            "imported_names": literal(tuple(options.names[i] for i in range(imported)), 1),
+            "functions": ["FUNCTIONS"],
+            "first_line": [str(first_line)],
+            "valtypes": literal({c: str(t) for t, c in type_codes.codes.items()}, 1),
+            "codes": raw("".join(f"{row}\n" for row in rows)),
+            "module": raw(pack(module.binary)),
+        }
+        out.write(f"{UNQUOTE}\n{OWN_TABLES}")
+        for name, source in tables.items():
+            out.write(f"    {name}=")
+            out.writelines(source)
+            out.write(",\n")
+    out.write(FOOTER)
+
+
+def write_functions(
+    options: Options, line: int, type_codes: TypeCodes, out: TextIO, progress: Progress
+) -> list[str]:
+    """Write the functions, the first of which begins in ``line`` of the file, and give the rows of
+    them that ``codes`` has."""
+    spaces = options.spaces
+    type_index = type_indexes(spaces.module.types)
+    total = len(spaces.module.funcs)
     rows = []
     writer = Writer()
-    imported = options.spaces.imported_funcs
-    with uncollected():
-        for done in range(total):
-            if progress is not None:
-                progress(done, total)
-            translated = translate_function(imported + done, options, writer)
-            out.write("\n" + translated.source + "\n\n")
-            rows.append(code_row(translated, line + 1, options))
-            line += translated.source.count("\n") + 3
-        if progress is not None:
-            progress(total, total)
-        write_tables(module, options, rows, granularity, out)
+    for done in range(total):
+        progress(done, total)
+        translated = translate_function(spaces.imported_funcs + done, options, writer)
+        out.write(f"{quotable(translated.source)}\n\n\n")
+        rows.append(
+            write_row(
+                translated.generator,
+                line,
+                translated.slots,
+                translated.lines,
+                points_of(translated.lowered, spaces),
+                type_codes,
+                type_index,
+            )
+        )
+        line += translated.source.count("\n") + 3
+    progress(total, total)
+    return rows
+
+
+def ignored(done: int, total: int) -> None:
+    """A ``Progress`` that nobody looks at."""
 
 
 def described(module: Module) -> str:
@@ -143,143 +189,39 @@ def described(module: Module) -> str:
     return ascii(name).replace("\\", "/").replace('"', "'") if name else "(without a name)"
 
 
-def letters(functype: FuncType) -> str:
-    left = "".join(LETTER_OF[t] for t in functype.params)
-    return left + ":" + "".join(LETTER_OF[t] for t in functype.results)
+def quotable(text: str) -> str:
+    """``text``, which can stand in a raw string."""
+    assert UNQUOTE not in text
+    assert "\\" not in text
+    return text
 
 
-class Stacks:
-    """Writes the operand types of places in a row, as ``chiwawa_runtime.bundle`` reads them: a high
-    stack is not written again where the place before has it beneath."""
-
-    def __init__(self) -> None:
-        #: What makes up the stack of the place before, the deepest first, and how high each is.
-        self.last: list[Stack] = []
-        self.heights: dict[int, int] = {}
-
-    def write(self, stack: Stack) -> str:
-        above = []
-        while stack is not None and id(stack) not in self.heights:
-            above.append(stack)
-            stack = stack[1]
-        shared = self.heights[id(stack)] if stack is not None else 0
-        for gone in self.last[shared:]:
-            del self.heights[id(gone)]
-        del self.last[shared:]
-        for cell in reversed(above):
-            self.last.append(cell)
-            self.heights[id(cell)] = len(self.last)
-        mark = f"{shared}*" if shared > FEW else ""
-        start = shared if mark else 0
-        return mark + "".join([LETTER_OF[cell[0]] for cell in self.last[start:]])  # type: ignore[index]
+def raw(text: str) -> list[str]:
+    """Source of a line break and ``text``, such that Python has next to nothing to do for it."""
+    return [QUOTE, "\n", quotable(text), UNQUOTE]
 
 
-def code_row(translated: Translated, first_line: int, options: Options) -> str:
-    """The arguments of ``bundle.code`` for a function, after the function itself."""
-    points = points_of(translated.lowered, options.spaces)
-    lines = " ".join(f"{line}:{offset}" for line, offset in translated.lines)
-    written = Stacks()
-    safepoints = " ".join(
-        f"{offset}:{written.write(stack)}" for offset, stack in points.safepoints.items()
-    )
-    body = translated.lowered.body
-    callees = {body[p].offset: body[p].imm[0] for p in translated.lowered.calls}
-    written = Stacks()
-    calls = " ".join(
-        f"{offset}:{written.write(call.below)}:"
-        f"{callees[offset]}{'t' if call.function is None else ''}"
-        for offset, call in points.calls.items()
-    )
-    locals_ = "".join(LETTER_OF[t] for t in points.locals)
-    name = options.names[translated.index]
-    return (
-        f"({name}, {translated.generator}, {first_line}, {translated.slots}, {locals_!r}, "
-        f"{lines!r}, {safepoints!r}, {calls!r})"
-    )
-
-
-def limits_text(limits: Limits) -> str:
-    return f"{limits.min}, {limits.max}"
-
-
-def extern_text(desc: ExternType | TypeUse, types: list[FuncType]) -> str:
-    """Source of a tuple that says an external type."""
-    match desc:
-        case TypeUse(typeidx=typeidx):
-            return f"('func', {letters(types[typeidx])!r})"
-        case FuncType():
-            return f"('func', {letters(desc)!r})"
-        case TableType(limits=limits, element=element):
-            return f"('table', {LETTER_OF[element]!r}, {limits_text(limits)})"
-        case MemoryType(limits=limits):
-            return f"('memory', {limits_text(limits)})"
-        case GlobalType(type=valtype, mutable=mutable):
-            return f"('global', {LETTER_OF[valtype]!r}, {mutable})"
-
-
-def write_tables(
-    module: Module, options: Options, rows: list[str], granularity: str, out: TextIO
-) -> None:
-    spaces = options.spaces
-    out.write("\nBUNDLE = bundle(\n")
-
-    def field(name: str, items: list[str]) -> None:
-        if not items:
-            out.write(f"    {name}=(),\n")
-            return
-        out.write(f"    {name}=(\n")
-        for item in items:
-            out.write(f"        {item},\n")
-        out.write("    ),\n")
-
-    name = module.names.module or ""
-    out.write(f"    name={name!a},\n")
-    out.write(f"    hash={hashlib.sha256(module.binary).hexdigest()!r},\n")
-    out.write(f"    granularity={granularity!r},\n")
-    if options.canonical_nans:
-        out.write("    canonical_nans=True,\n")
-    field("types", [repr(letters(t)) for t in module.types])
-    field(
-        "imports",
-        [
-            f"({i.module!a}, {i.name!a}, {extern_text(i.desc, module.types)})"
-            for i in module.imports
-        ],
-    )
-    field("functions", [str(f.typeidx) for f in module.funcs])
-    known = module.func_names()
-    out.write("    function_names={\n")
-    for index in sorted(known):
-        out.write(f"        {index}: {known[index]!a},\n")
-    out.write("    },\n")
-    field("tables", [extern_text(t, module.types) for t in module.tables])
-    field("memories", [extern_text(m, module.types) for m in module.mems])
-    field(
-        "globals",
-        [f"({extern_text(g.type, module.types)}, {constant(g.init)})" for g in module.globals],
-    )
-    field("exports", [f"({e.name!a}, {e.kind!r}, {e.index})" for e in module.exports])
-    out.write(f"    start={module.start},\n")
-    elems = []
-    for elem in module.elems:
-        inits = "".join(f"{reference(expr)}, " for expr in elem.init)
-        offset = constant(elem.offset) if elem.mode == "active" else None
-        elems.append(f"({elem.mode!r}, ({inits}), {elem.tableidx}, {offset})")
-    field("elems", elems)
-    datas = []
-    for data in module.datas:
-        offset = constant(data.offset) if data.mode == "active" else None
-        assert data.at is not None
-        datas.append(f"({data.at}, {len(data.init)}, {data.memidx}, {offset})")
-    field("datas", datas)
-    out.write(f"    recursive={sorted(options.recursive)},\n")
-    imported = [repr(options.names[i]) for i in range(spaces.imported_funcs)]
-    field("imported_names", imported)
-    field("codes", rows)
-    packed = base64.b85encode(zlib.compress(module.binary, 9)).decode()
-    out.write("    module=(\n")
-    for start in range(0, len(packed), 88):
-        out.write(f'        "{packed[start : start + 88]}"\n')
-    out.write("    ),\n)\n\n")
-    out.write("instantiate = BUNDLE.instantiate\n\n")
-    out.write('if __name__ == "__main__":\n    run_file(BUNDLE)\n')
+def literal(value: Any, depth: int) -> Iterator[str]:
+    """Source of a literal, in pieces: a dict, and a tuple that is directly in one, has a line for
+    each of its parts, ``depth`` times indented; one of nothing but ints as few as it needs."""
+    if isinstance(value, dict) and value:
+        yield "{\n"
+        for key, part in value.items():
+            yield f"{INDENT * (depth + 1)}{key!a}: "
+            yield from literal(part, depth + 1)
+            yield ",\n"
+        yield f"{INDENT * depth}}}"
+    elif isinstance(value, tuple) and value:
+        yield "(\n"
+        indent = INDENT * (depth + 1)
+        parts = [f"{part!a}," for part in value]
+        if all(isinstance(part, int) for part in value):
+            yield textwrap.fill(
+                " ".join(parts), WIDTH, initial_indent=indent, subsequent_indent=indent
+            )
+            yield "\n"
+        else:
+            yield from (f"{indent}{part}\n" for part in parts)
+        yield f"{INDENT * depth})"
+    else:
+        yield ascii(value)

@@ -82,4 +82,4 @@ def translate_on_demand(
         filename = f"<chiwawa translation of {digest}, function {index}>"
         codes.append(Translation(index, options, sites_of, filename))
     names = [options.names[index] for index in range(imported)]
-    return Bundle(program, codes, module.types, granularity, names, module.binary, canonical_nans)
+    return Bundle(program, codes, granularity, names, module.binary, canonical_nans)

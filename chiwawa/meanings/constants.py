@@ -12,8 +12,9 @@ from chiwawa.module import Expr, referred
 
 
 def constant(expr: Expr) -> str:
-    """The source of a function of an instance (``x``) that gives the value of ``expr``."""
-    return f"lambda x: {text(value(expr))}"
+    """The source of the value of ``expr`` in an instance, ``x``
+    (``chiwawa_runtime.state.program.Constant``)."""
+    return text(value(expr))
 
 
 def value(expr: Expr) -> Node:
@@ -44,9 +45,9 @@ def item(space: str, index: object) -> Node:
 
 
 def reference(expr: Expr) -> int | str | None:
-    """An element of a segment: a function index, None, or the source of a function."""
+    """An element of a segment: a function index, None, or the source of its value."""
     index = referred(expr)
     if index is not None:
         return index
     node = value(expr)
-    return None if isinstance(node, ast.Constant) else f"lambda x: {text(node)}"
+    return None if isinstance(node, ast.Constant) else text(node)

@@ -1,27 +1,21 @@
-"""What a generated file imports: its tables as literals in, a ``Bundle`` out."""
+"""What a generated file imports, and all of it: its tables as literals in, a ``Bundle`` out."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime.command.main import main
+from chiwawa_runtime.command.reporting import reported
+from chiwawa_runtime.engine.code_rows import WrittenCode
+from chiwawa_runtime.engine.deferred import FORMAT, deferred, edited, other_format
 from chiwawa_runtime.engine.generated import GeneratedEngine
-from chiwawa_runtime.engine.translation import Bundle, WrittenCode, unpack
+from chiwawa_runtime.engine.translation import Bundle, unpack
+from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run.starting import Setup, instantiate
-from chiwawa_runtime.state.program import (
-    Constant,
-    DataSpec,
-    ElemSpec,
-    ImportSpec,
-    Program,
-    functype,
-    globaltype,
-    memorytype,
-    tabletype,
-)
-from chiwawa_runtime.state.types import ExternType, FuncType, GlobalType, MemoryType, TableType
+from chiwawa_runtime.state.program_literals import from_literals
+from chiwawa_runtime.state.type_text import valtype
 
 
 class File(Bundle):
@@ -32,68 +26,61 @@ class File(Bundle):
         return instantiate(self.program, GeneratedEngine(self), Setup(imports=imports or {}))
 
 
-def extern(description: tuple[Any, ...]) -> ExternType:
-    makers: dict[str, Callable[..., ExternType]] = {
-        "func": functype,
-        "table": tabletype,
-        "memory": memorytype,
-        "global": globaltype,
-    }
-    kind, *rest = description
-    return makers[kind](*rest)
+def bundle(format: int = 1, **tables: Any) -> File:
+    """What a generated file offers, whose ``tables`` are as ``read_tables`` takes them. Raises
+    BadInput for another ``format`` than this version's: the first one did not say it. In a file
+    that is run as a program, that is a line and the end of it."""
+    caller = sys._getframe(1)
+    filename = caller.f_code.co_filename
+    try:
+        if format != FORMAT:
+            raise other_format()
+        return read_tables(filename, **tables)
+    except BadInput as error:
+        if caller.f_globals.get("__name__") != "__main__":
+            raise
+        refusal = BadInput(f"{filename}: {error}")
+
+    def refuse() -> int:
+        raise refusal
+
+    sys.exit(reported(refuse))
 
 
-def bundle(
+def read_tables(
+    filename: str,
     *,
-    name: str,
-    hash: str,
     granularity: str,
-    canonical_nans: bool = False,
-    types: Sequence[str],
-    imports: Sequence[tuple[str, str, tuple[Any, ...]]],
-    functions: Sequence[int],
-    function_names: Mapping[int, str],
-    tables: Sequence[tuple[Any, ...]],
-    memories: Sequence[tuple[Any, ...]],
-    globals: Sequence[tuple[tuple[Any, ...], Constant]],
-    exports: Sequence[tuple[str, str, int]],
-    start: int | None,
-    elems: Sequence[tuple[str, Sequence[Any], int, Constant | None]],
-    datas: Sequence[tuple[int, int, int, Constant | None]],
-    recursive: Sequence[int],
+    canonical_nans: bool,
+    program: Mapping[str, Any],
     imported_names: Sequence[str],
-    codes: Sequence[tuple[Any, ...]],
+    functions: str,
+    first_line: int,
+    valtypes: Mapping[str, str],
+    codes: str,
     module: str,
 ) -> File:
-    """What the end of a generated file says."""
-    functypes = [functype(t) for t in types]
-    specs = [ImportSpec(m, n, extern(d)) for m, n, d in imports]
-
-    def space(kind: type, defined: list[Any]) -> list[Any]:
-        return [*(s.type for s in specs if isinstance(s.type, kind)), *defined]
-
-    func_space = space(FuncType, [functypes[i] for i in functions])
-    binary = unpack(module) if datas else b""
-    program = Program(
-        name=name,
-        hash=bytes.fromhex(hash),
-        functions=func_space,
-        imports=specs,
-        function_names=function_names,
-        tables=space(TableType, [extern(t) for t in tables]),
-        memories=space(MemoryType, [extern(m) for m in memories]),
-        globals=space(GlobalType, [extern(t) for t, _ in globals]),
-        globals_init=[init for _, init in globals],
-        exports=exports,
-        start=start,
-        elems=[ElemSpec(mode, init, table, offset) for mode, init, table, offset in elems],
-        datas=[
-            DataSpec(binary[at : at + size], memory, offset) for at, size, memory, offset in datas
+    """``program`` is as ``program_literals`` has it; ``functions`` the source of the functions,
+    which begins in ``first_line`` of ``filename``; ``codes`` a line for each (``code_rows``), with
+    the text of the types that stand in it by code in ``valtypes``; ``module`` the module, packed.
+    The rest is as in ``Bundle``."""
+    known = from_literals(program, unpack(module) if program["datas"] else b"")
+    types = {code: valtype(text) for code, text in valtypes.items()}
+    own = list(deferred(functions, filename, first_line))
+    rows = codes.strip().splitlines()
+    if len(own) != len(rows):
+        raise edited()
+    return File(
+        known,
+        [
+            WrittenCode(f, row, types, known.types, known.functions)
+            for f, row in zip(own, rows, strict=True)
         ],
-        recursive=frozenset(recursive),
+        granularity,
+        imported_names,
+        module,
+        canonical_nans,
     )
-    own = [WrittenCode(row, functypes, func_space) for row in codes]
-    return File(program, own, functypes, granularity, imported_names, module, canonical_nans)
 
 
 def run_file(file: Bundle) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from chiwawa_runtime.engine.deferred import FORMAT, OWN_TABLES, TABLES
+from chiwawa_runtime.errors import BadInput
 from tests.cli.cli_helpers import Cli, Programs, environment, one_line, python
 
 PATHS = ("interp", "aot")
@@ -275,7 +278,7 @@ def test_files_that_cannot_be_read_are_said_in_one_line(cli: Cli, tmp_path: Path
     assert "Is a directory" in one_line(cli("run", tmp_path))
     (tmp_path / "other.py").write_text("print(1)\n")
     assert "no file that chiwawa compiled" in one_line(cli("other.py"))
-    (tmp_path / "broken.py").write_text("BUNDLE = bundle(\n")
+    (tmp_path / "broken.py").write_text(OWN_TABLES)
     assert one_line(cli("broken.py")).startswith("broken.py: it cannot be imported: SyntaxError")
     (tmp_path / "latin.py").write_bytes(b"\xff")
     assert "cannot be read" in one_line(cli("latin.py"))
@@ -287,6 +290,49 @@ def test_a_generated_file_that_was_edited_is_refused(
     edited = program.py.read_text().replace("def f0", "\ndef f0", 1)
     (tmp_path / "edited.py").write_text(edited)
     assert "was edited" in one_line(cli("edited.py", "--invoke", "nothing"))
+
+
+#: How files of the first format began and ended.
+FIRST_FORMAT = """\
+\"""WebAssembly module 'old', translated to Python by chiwawa: do not edit.\"""
+
+from chiwawa_runtime.bundle import bundle, run_file
+
+
+def f0_nothing():
+    return
+
+
+BUNDLE = bundle(
+    name='old',
+    types=(':',),
+    codes=((f0_nothing, False, 6, 0, '', '', '', ''),),
+)
+
+instantiate = BUNDLE.instantiate
+
+if __name__ == "__main__":
+    run_file(BUNDLE)
+"""
+
+
+@pytest.mark.parametrize("other", ["the first", "a later one"])
+def test_a_file_of_another_format_is_to_be_compiled_again(
+    other: str, cli: Cli, program: Programs, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.py"
+    if other == "the first":
+        old.write_text(FIRST_FORMAT)
+    else:
+        later = OWN_TABLES.replace(f"={FORMAT}", f"={FORMAT + 1}")
+        old.write_text(program.py.read_text().replace(OWN_TABLES, later))
+    assert TABLES in old.read_text()
+    said = "another version of chiwawa compiled this file: compile it again"
+    assert one_line(cli("run", "old.py")) == f"old.py: {said}"
+    # Python makes the name a whole path.
+    assert one_line(python(tmp_path, "old.py")).endswith(f"old.py: {said}")
+    with pytest.raises(BadInput, match="compile it again"):
+        runpy.run_path(str(old))
 
 
 def test_names_cannot_steer_the_terminal(cli: Cli, tmp_path: Path) -> None:

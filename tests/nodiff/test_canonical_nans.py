@@ -308,7 +308,7 @@ def test_what_a_file_was_compiled_with_is_its_own(tmp_path: Path) -> None:
     plain, baked = tmp_path / "plain.py", tmp_path / "baked.py"
     api.compile_file(module, plain)
     api.compile_file(module, baked, canonical_nans=True)
-    assert "canonical" not in plain.read_text()
+    assert "canonical" not in plain.read_text().partition("BUNDLE")[0]
     stop = next(walk(call, "interp", [4]))
     for file, own in ((plain, False), (baked, True)):
         bundle = api.load_generated(file)

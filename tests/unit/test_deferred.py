@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import runpy
+import sys
+import zipfile
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 
 import pytest
 
@@ -28,6 +32,30 @@ def file(tmp_path: Path) -> Path:
     target = tmp_path / "generated.py"
     chiwawa.compile_file(chiwawa.load(TEXT), target)
     return target
+
+
+def test_python_compiles_no_function_with_the_file(file: Path) -> None:
+    compiled = compile(file.read_text(), str(file), "exec")
+    assert not [constant for constant in compiled.co_consts if isinstance(constant, CodeType)]
+
+
+def test_a_file_that_is_imported_waits_too(file: Path) -> None:
+    bundle = runpy.run_path(str(file))["BUNDLE"]
+    instance = bundle.instantiate()
+    assert instance.invoke("called", [3]) == [7]
+    made = [code.function._made is not None for code in bundle.codes]
+    assert made == [True, False, False, False]
+
+
+def test_a_file_runs_from_a_zip(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(file, "zipped_program.py")
+    monkeypatch.syspath_prepend(tmp_path / "all.zip")
+    module = importlib.import_module("zipped_program")
+    monkeypatch.delitem(sys.modules, "zipped_program")
+    assert module.instantiate().invoke("called", [3]) == [7]
 
 
 def test_a_function_is_source_until_it_is_called(file: Path) -> None:
@@ -59,6 +87,18 @@ def test_a_trap_says_where_it_was_also_the_first_time(file: Path) -> None:
         places.append([(p.function, p.offset) for p in caught.value.backtrace])
     assert places[0] == places[1]
     assert [function for function, _ in places[0]] == [2, 1]
+
+
+@pytest.mark.parametrize("change", ["a line more", "a function less"])
+def test_a_file_whose_functions_were_moved_is_refused(file: Path, change: str) -> None:
+    text = file.read_text()
+    if change == "a line more":
+        text = text.replace("\ndef f3_other(", "\n\ndef f3_other(")
+    else:
+        text = text.replace("\ndef f3_other(", "\n   (")
+    file.write_text(text)
+    with pytest.raises(BadInput, match="was edited: its lines"):
+        chiwawa.instantiate(api.load_generated(file))
 
 
 def test_a_function_that_python_cannot_compile_is_refused_when_it_is_called(file: Path) -> None:

@@ -1,8 +1,9 @@
-"""The source of a generated file, whose functions are compiled when they are first called.
+"""Functions that are source until they are first called, and the text of a generated file.
 
 Python needs some seventy bytes of memory for each byte of source that it compiles at once, and a
-large program has thousands of functions that one run of it never calls. This knows what a generated
-file looks like (``chiwawa.aot.file`` writes it): a header, functions at top level, tables.
+large program has thousands of functions that one run of it never calls. So a generated file holds
+its functions as one string; this knows how they stand in it, and what a generated file looks like,
+as far as that can be told before it is run (``chiwawa.aot.file`` writes it).
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from typing import Any
 
 from chiwawa_runtime.errors import BadInput
 
-#: How the tables begin.
+#: What a generated file and this package agree on: what ``bundle`` is given, and what the functions
+#: take, name and do. It changes whenever any of this does, and files have to be compiled again.
+FORMAT = 2
+#: How the tables of a generated file begin, and those of this FORMAT.
 TABLES = "\nBUNDLE = bundle(\n"
+OWN_TABLES = f"{TABLES}    format={FORMAT},\n"
 _DEF = "\ndef "
 
 
@@ -48,31 +53,38 @@ class Deferred:
         return self._made
 
 
-def deferred(source: str, filename: str, start: int, end: int) -> Iterator[Deferred]:
-    """The functions in ``source[start:end]``, which begins with the line break before the first."""
-    line = source.count("\n", 0, start) + 2
-    while start < end:
-        following = source.find(_DEF, start + 1, end)
-        if following < 0:
-            following = end
+def deferred(source: str, filename: str, first_line: int) -> Iterator[Deferred]:
+    """The functions in ``source``, which has nothing else: each begins in the first column.
+    ``first_line`` is that of ``filename`` in which ``source`` begins."""
+    line, start = first_line + 1, source.find(_DEF)
+    line += source.count("\n", 0, max(start, 0))
+    while start >= 0:
+        following = source.find(_DEF, start + 1)
+        end = len(source) if following < 0 else following + 1
         name = source[start + len(_DEF) : source.index("(", start)]
-        text = partial(source.__getitem__, slice(start + 1, following))
-        yield Deferred(name, filename, line, text)
-        line += source.count("\n", start + 1, following + 1)
+        yield Deferred(name, filename, line, partial(source.__getitem__, slice(start + 1, end)))
+        line += source.count("\n", start + 1, end)
         start = following
 
 
+def other_format() -> BadInput:
+    """What is wrong with a file of another FORMAT."""
+    return BadInput("another version of chiwawa compiled this file: compile it again")
+
+
+def edited() -> BadInput:
+    """What is wrong with a file whose functions are no longer where they were written."""
+    return BadInput("a generated file was edited: its lines no longer name instructions")
+
+
 def run_source(source: str, filename: str) -> dict[str, Any]:
-    """The namespace that a generated file's source makes, its functions ``Deferred``. This runs the
-    source. Raises BadInput where it is no such file, and what running it raises."""
-    tables = 0 if source.startswith(TABLES[1:]) else source.rfind(TABLES)
+    """The namespace that a generated file's source makes. This runs the source. Raises BadInput
+    where it is no such file, or one of another FORMAT, and what running it raises."""
+    tables = source.rfind(TABLES)
     if tables < 0:
         raise BadInput(f"{filename} is no file that chiwawa compiled")
-    first = source.find(_DEF, 0, tables)
-    if first < 0:
-        first = tables
+    if not source.startswith(OWN_TABLES, tables):
+        raise other_format()
     namespace = ModuleType("chiwawa_translation").__dict__
-    exec(compile(source[:first], filename, "exec", dont_inherit=True), namespace)
-    namespace.update((f.name, f) for f in deferred(source, filename, first, tables))
-    exec(compile(source[tables:], filename, "exec", dont_inherit=True), namespace)
+    exec(compile(source, filename, "exec", dont_inherit=True), namespace)
     return namespace

@@ -17,7 +17,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, cast
 
 from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
-from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.engine.deferred import Deferred, edited
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.segments import (
@@ -35,7 +35,6 @@ from chiwawa_runtime.engine.segments import (
 from chiwawa_runtime.engine.translation import Bundle, Code
 from chiwawa_runtime.engine.traps import GENERATED, trap_of
 from chiwawa_runtime.errors import (
-    BadInput,
     CheckpointError,
     Exhaustion,
     Interrupted,
@@ -111,7 +110,7 @@ class GeneratedEngine:
             ("elem", instance.elems),
             ("data", instance.datas),
             ("ref", instance.functions),
-            ("type", self.bundle.types),
+            ("type", self.bundle.program.types),
         ):
             names.update((f"{prefix}{i}", thing) for i, thing in enumerate(things))
         for index, function in enumerate(instance.functions[: self.imported]):
@@ -276,7 +275,7 @@ def check_unedited(code: Code) -> None:
     else:
         line = function.__code__.co_firstlineno
     if line != code.first_line:
-        raise BadInput("a generated file was edited: its lines no longer name instructions")
+        raise edited()
 
 
 def entering(function: Callable[..., Any]) -> Callable[..., Chain]:

@@ -1,29 +1,21 @@
 """What a running program needs to know of its module: everything but code.
 
 The interpreter's side makes a ``Program`` from a decoded module; a generated file holds one as
-literals, with the embedded module's own bytes for the contents of its data segments. So the running
-side needs no decoder.
+literals (``program_literals``). So the running side needs no decoder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import (
-    EXTERNREF,
-    F32,
-    F64,
-    FUNCREF,
-    I32,
-    I64,
-    V128,
     ExternType,
     FuncType,
     GlobalType,
-    Limits,
     MemoryType,
     TableType,
     ValType,
@@ -32,44 +24,19 @@ from chiwawa_runtime.state.types import (
 if TYPE_CHECKING:
     from chiwawa_runtime.engine.instance import ModuleInstance
 
-#: A constant expression, compiled: it gets the instance, whose imports are there already.
-Constant = Callable[["ModuleInstance"], Any]
-
-#: Value types as letters, for the compact tables of generated files.
-LETTERS: dict[str, ValType] = {
-    "i": I32,
-    "j": I64,
-    "f": F32,
-    "d": F64,
-    "v": V128,
-    "r": FUNCREF,
-    "x": EXTERNREF,
-}
-LETTER_OF: dict[ValType, str] = {valtype: letter for letter, valtype in LETTERS.items()}
+#: What the source of a constant expression may name, beside ``x``.
+CONSTANT_NAMES: dict[str, Any] = {**NAMESPACE, "inf": float("inf")}
 
 
-def spelled(letters: str) -> tuple[ValType, ...]:
-    """``"ij"`` as (i32, i64)."""
-    return tuple(LETTERS[letter] for letter in letters)
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant expression, as Python source in which ``x`` is the instance."""
 
+    source: str
 
-def functype(letters: str) -> FuncType:
-    """``"ij:d"`` as [i32 i64] -> [f64]."""
-    params, _, results = letters.partition(":")
-    return FuncType(spelled(params), spelled(results))
-
-
-def tabletype(element: str, min_: int, max_: int | None = None) -> TableType:
-    element_type = LETTERS[element]
-    return TableType(Limits(min_, max_), element_type)  # type: ignore[arg-type]
-
-
-def memorytype(min_: int, max_: int | None = None) -> MemoryType:
-    return MemoryType(Limits(min_, max_))
-
-
-def globaltype(letter: str, mutable: bool) -> GlobalType:
-    return GlobalType(LETTERS[letter], mutable)
+    def __call__(self, instance: ModuleInstance) -> Any:
+        """Its value in ``instance``, whose imports are there already."""
+        return eval(self.source, CONSTANT_NAMES, {"x": instance})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +59,11 @@ class ElemSpec:
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """``offset`` is there where the segment is active."""
+    """``content`` is in the module's binary, from ``at`` on. ``offset`` is there where the segment
+    is active."""
 
     content: bytes
+    at: int
     memidx: int = 0
     offset: Constant | None = None
 
@@ -129,11 +98,13 @@ class SuspensionPoints:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Index spaces are whole (imports first) unless said otherwise. ``globals_init`` is only of
-    those defined. ``points`` gives a defined function's suspension points by function index."""
+    """``hash`` is the SHA-256 of the module's binary, ``types`` the types that it defines. Index
+    spaces are whole (imports first) unless said otherwise; ``globals_init`` is only of those
+    defined. ``exports`` are a name, a kind (func, table, memory, global) and an index."""
 
     name: str
     hash: bytes
+    types: Sequence[FuncType]
     functions: Sequence[FuncType]
     imports: Sequence[ImportSpec] = ()
     function_names: Mapping[int, str] = field(default_factory=dict)

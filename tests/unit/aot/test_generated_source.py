@@ -25,7 +25,7 @@ def test_the_functions_of_a_sample_are_as_they_were(
     name: str, golden: Callable[[str, str], None]
 ) -> None:
     # The tables after them hold the module itself, compressed by whatever zlib there is.
-    functions, _, _ = translated(f"{name}.wasm").partition("\nBUNDLE = ")
+    functions, _, _ = translated(f"{name}.wasm").partition("\n'''\n\nBUNDLE = ")
     golden(f"{name}_aot.py.txt", functions)
 
 

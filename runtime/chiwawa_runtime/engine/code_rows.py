@@ -1,0 +1,173 @@
+"""What a generated file says of its functions, each way: one line of text for each.
+
+A large program has many functions, most of which are never suspended, trapped in, or even called;
+so a line is read when something needs to know it, and each value type is a code in it, of a letter
+mostly, which a table of the file gives the type of. A line has seven fields, separated by ``|``::
+
+    g|120|4|aab|1:3 2:5|3: 9:ab 12:17*a|9:b:4 12:b:2t
+
+In turn: ``g`` where the function is a generator; the line of the file with its ``def``; the number
+of stack variables that a resumed frame has; the types of the locals; which of its lines (``def`` is
+0) stands for which code offset; the safepoints, a code offset and the operand types each; the
+calls, a code offset, the operand types beneath, and the function that is called, or with ``t`` the
+type of those that an indirect call calls.
+
+Operand types are written without those that the place before had already, where these are many:
+``17*a`` is an ``a`` on top of the lowest 17 operands of the place before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from string import ascii_letters
+
+from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
+from chiwawa_runtime.state.stacks import FEW, Stack, popped, pushed
+from chiwawa_runtime.state.types import FuncType, ValType
+
+_CODE = re.compile(r"[A-Za-z]|<\d+>")
+
+
+class TypeCodes:
+    """Gives each value type a code, in the order in which they are first asked for."""
+
+    def __init__(self) -> None:
+        self.codes: dict[ValType, str] = {}
+
+    def __call__(self, valtype: ValType | None) -> str:
+        assert valtype is not None
+        code = self.codes.get(valtype)
+        if code is None:
+            number = len(self.codes)
+            code = ascii_letters[number] if number < len(ascii_letters) else f"<{number}>"
+            self.codes[valtype] = code
+        return code
+
+
+class StackWriter:
+    """Writes the operand types of places in a row."""
+
+    def __init__(self, code: TypeCodes) -> None:
+        self.code = code
+        #: What makes up the stack of the place before, the deepest first, and how high each is.
+        self.last: list[Stack] = []
+        self.heights: dict[int, int] = {}
+
+    def write(self, stack: Stack) -> str:
+        above = []
+        while stack is not None and id(stack) not in self.heights:
+            above.append(stack)
+            stack = stack[1]
+        shared = self.heights[id(stack)] if stack is not None else 0
+        for gone in self.last[shared:]:
+            del self.heights[id(gone)]
+        del self.last[shared:]
+        for cell in reversed(above):
+            self.last.append(cell)
+            self.heights[id(cell)] = len(self.last)
+        mark = f"{shared}*" if shared > FEW else ""
+        start = shared if mark else 0
+        return mark + "".join([self.code(cell[0]) for cell in self.last[start:]])  # type: ignore[index]
+
+
+class StackReader:
+    """Reads what a ``StackWriter`` wrote, in the same order."""
+
+    def __init__(self, types: Mapping[str, ValType]) -> None:
+        self.types = types
+        self.last: Stack = None
+        self.height = 0
+
+    def read(self, text: str) -> Stack:
+        shared, _, codes = text.rpartition("*")
+        height = int(shared or 0)
+        below = popped(self.last, self.height - height) if shared else None
+        above = read_types(codes, self.types)
+        self.last = pushed(below, above)
+        self.height = height + len(above)
+        return self.last
+
+
+def read_types(codes: str, types: Mapping[str, ValType]) -> tuple[ValType, ...]:
+    return tuple([types[code] for code in (_CODE.findall(codes) if "<" in codes else codes)])
+
+
+def write_row(
+    generator: bool,
+    first_line: int,
+    slots: int,
+    lines: Sequence[tuple[int, int]],
+    points: SuspensionPoints,
+    code: TypeCodes,
+    type_index: Mapping[FuncType, int],
+) -> str:
+    """The line of a function. ``lines`` pairs lines with code offsets; ``code`` gives the codes of
+    value types, ``type_index`` the indexes of function types. The rest is as in
+    ``translation.Code``."""
+    stacks = StackWriter(code)
+    safepoints = [f"{offset}:{stacks.write(stack)}" for offset, stack in points.safepoints.items()]
+    stacks = StackWriter(code)
+    calls = []
+    for offset, call in points.calls.items():
+        callee = f"{type_index[call.type]}t" if call.function is None else str(call.function)
+        calls.append(f"{offset}:{stacks.write(call.below)}:{callee}")
+    fields = [
+        "g" if generator else "",
+        str(first_line),
+        str(slots),
+        "".join(map(code, points.locals)),
+        " ".join(f"{line}:{offset}" for line, offset in lines),
+        " ".join(safepoints),
+        " ".join(calls),
+    ]
+    return "|".join(fields)
+
+
+class WrittenCode:
+    """A function of a generated file: ``function``, and what ``row`` says of it."""
+
+    def __init__(
+        self,
+        function: Deferred,
+        row: str,
+        valtypes: Mapping[str, ValType],
+        types: Sequence[FuncType],
+        functions: Sequence[FuncType],
+    ) -> None:
+        """``valtypes`` are those that the codes stand for, ``types`` the module's, ``functions``
+        those of all its functions."""
+        generator, first_line, slots, self._rest = row.split("|", 3)
+        self.function = function
+        self.generator = generator == "g"
+        self.first_line = int(first_line)
+        self.slots = int(slots)
+        self._valtypes, self._types, self._functions = valtypes, types, functions
+
+    @cached_property
+    def lines(self) -> Mapping[int, int]:
+        _, lines, _, _ = self._rest.split("|")
+        pairs = (entry.split(":") for entry in lines.split())
+        return {int(line): int(offset) for line, offset in pairs}
+
+    @cached_property
+    def points(self) -> SuspensionPoints:
+        locals_, _, safepoints, calls = self._rest.split("|")
+        stops = {}
+        stacks = StackReader(self._valtypes)
+        for entry in safepoints.split():
+            offset, _, stack = entry.partition(":")
+            stops[int(offset)] = stacks.read(stack)
+        places = {}
+        stacks = StackReader(self._valtypes)
+        for entry in calls.split():
+            offset, stack, callee = entry.split(":")
+            below = stacks.read(stack)
+            if callee.endswith("t"):
+                call = CallPoint(below, self._types[int(callee[:-1])], None)
+            else:
+                call = CallPoint(below, self._functions[int(callee)], int(callee))
+            places[int(offset)] = call
+        return SuspensionPoints(read_types(locals_, self._valtypes), stops, places)

@@ -1,0 +1,200 @@
+"""A ``Program`` as literals, each way: sections by name, as generated files hold them.
+
+A literal is an int, a string, None, or a tuple of literals. Types are the text of ``type_text``;
+what has a function type names one of the section ``types`` by its index. The toolchain writes what
+a translated program reads, so both ways of a section are one row of ``SECTIONS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from chiwawa_runtime.state import type_text
+from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.types import ExternType, FuncType, GlobalType, MemoryType, TableType
+
+Type = TypeVar("Type", bound=ExternType)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What sections say of others that come after them: ``types`` and ``imports`` of the program,
+    and ``binary``, the module's."""
+
+    binary: bytes
+    types: Sequence[FuncType] = ()
+    imports: Sequence[ImportSpec] = ()
+
+    def space(self, kind: type[Type], defined: Iterable[Type]) -> list[Type]:
+        """The index space of ``kind``: what is imported, then what is defined."""
+        imported = [spec.type for spec in self.imports if isinstance(spec.type, kind)]
+        return [*imported, *defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """``write`` gives the literal of a program's section, ``read`` what the field ``name`` of a
+    ``Program`` has of it."""
+
+    name: str
+    write: Callable[[Program], Any]
+    read: Callable[[Any, Reading], Any]
+
+
+def to_literals(program: Program) -> dict[str, Any]:
+    return {section.name: section.write(program) for section in SECTIONS}
+
+
+def from_literals(literals: Mapping[str, Any], binary: bytes) -> Program:
+    """The program that ``to_literals`` made ``literals`` of. ``binary`` is the module's, or empty
+    where there is no data segment. Raises BadInput for what is not the text of a type."""
+    fields: dict[str, Any] = {}
+    for section in SECTIONS:
+        reading = Reading(binary, fields.get("types", ()), fields.get("imports", ()))
+        fields[section.name] = section.read(literals[section.name], reading)
+    return Program(**fields)
+
+
+def field(name: str) -> Section:
+    """A section of a field that is a literal already."""
+    return Section(name, lambda program: getattr(program, name), lambda literal, _: literal)
+
+
+def type_indexes(types: Sequence[FuncType]) -> dict[FuncType, int]:
+    """The first index of each type."""
+    return {functype: index for index, functype in reversed([*enumerate(types)])}
+
+
+def source(constant: Constant | None) -> str | None:
+    return None if constant is None else constant.source
+
+
+def constant(source: str | None) -> Constant | None:
+    return None if source is None else Constant(source)
+
+
+# Imports: module, name, kind, type.
+
+_READERS: dict[str, Callable[[str], ExternType]] = {
+    "table": type_text.tabletype,
+    "memory": type_text.memorytype,
+    "global": type_text.globaltype,
+}
+_KINDS = {TableType: "table", MemoryType: "memory", GlobalType: "global"}
+
+
+def write_imports(program: Program) -> tuple[Any, ...]:
+    indexes = type_indexes(program.types)
+
+    def row(spec: ImportSpec) -> tuple[str, str, str, int | str]:
+        if isinstance(spec.type, FuncType):
+            return spec.module, spec.name, "func", indexes[spec.type]
+        return spec.module, spec.name, _KINDS[type(spec.type)], str(spec.type)
+
+    return tuple(map(row, program.imports))
+
+
+def read_imports(rows: Sequence[Any], reading: Reading) -> list[ImportSpec]:
+    return [
+        ImportSpec(module, name, reading.types[said] if kind == "func" else _READERS[kind](said))
+        for module, name, kind, said in rows
+    ]
+
+
+# The index spaces: the types of what is defined.
+
+
+def write_functions(program: Program) -> tuple[int, ...]:
+    indexes = type_indexes(program.types)
+    return tuple(indexes[t] for t in program.functions[program.imported(FuncType) :])
+
+
+def read_functions(rows: Sequence[int], reading: Reading) -> list[FuncType]:
+    return reading.space(FuncType, [reading.types[index] for index in rows])
+
+
+def space(name: str, kind: type[Type], read: Callable[[str], Type]) -> Section:
+    """The section of an index space but that of functions."""
+
+    def write(program: Program) -> tuple[str, ...]:
+        return tuple(map(str, getattr(program, name)[program.imported(kind) :]))
+
+    return Section(name, write, lambda rows, reading: reading.space(kind, map(read, rows)))
+
+
+# Segments. Elements: mode, tableidx, offset, the elements. Data: at, size, memidx, offset.
+
+
+def write_elems(program: Program) -> tuple[Any, ...]:
+    return tuple(
+        (
+            spec.mode,
+            spec.tableidx,
+            source(spec.offset),
+            tuple(i.source if isinstance(i, Constant) else i for i in spec.init),
+        )
+        for spec in program.elems
+    )
+
+
+def read_elems(rows: Sequence[Any], _: Reading) -> list[ElemSpec]:
+    return [
+        ElemSpec(
+            mode,
+            [Constant(i) if isinstance(i, str) else i for i in init],
+            table,
+            constant(offset),
+        )
+        for mode, table, offset, init in rows
+    ]
+
+
+def write_datas(program: Program) -> tuple[Any, ...]:
+    return tuple(
+        (spec.at, len(spec.content), spec.memidx, source(spec.offset)) for spec in program.datas
+    )
+
+
+def read_datas(rows: Sequence[Any], reading: Reading) -> list[DataSpec]:
+    return [
+        DataSpec(reading.binary[at : at + size], at, memory, constant(offset))
+        for at, size, memory, offset in rows
+    ]
+
+
+#: In the order in which they are written, and read.
+SECTIONS: tuple[Section, ...] = (
+    field("name"),
+    Section("hash", lambda p: p.hash.hex(), lambda digits, _: bytes.fromhex(digits)),
+    Section(
+        "types",
+        lambda p: tuple(map(str, p.types)),
+        lambda rows, _: [type_text.functype(row) for row in rows],
+    ),
+    Section("imports", write_imports, read_imports),
+    Section("functions", write_functions, read_functions),
+    Section(
+        "function_names",
+        lambda p: tuple(sorted(p.function_names.items())),
+        lambda rows, _: dict(rows),
+    ),
+    space("tables", TableType, type_text.tabletype),
+    space("memories", MemoryType, type_text.memorytype),
+    space("globals", GlobalType, type_text.globaltype),
+    Section(
+        "globals_init",
+        lambda p: tuple(map(source, p.globals_init)),
+        lambda rows, _: [Constant(row) for row in rows],
+    ),
+    Section(
+        "exports",
+        lambda p: tuple(map(tuple, p.exports)),
+        lambda rows, _: list(rows),
+    ),
+    field("start"),
+    Section("elems", write_elems, read_elems),
+    Section("datas", write_datas, read_datas),
+    Section("recursive", lambda p: tuple(sorted(p.recursive)), lambda rows, _: frozenset(rows)),
+)

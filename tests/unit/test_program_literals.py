@@ -1,0 +1,126 @@
+"""A program as literals, as a file's text, and back."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from type_helpers import functypes, globaltypes, memorytypes, tabletypes
+
+from chiwawa.aot.file import literal
+from chiwawa.program import program_of
+from chiwawa.source import load
+from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.program_literals import SECTIONS, from_literals, to_literals
+from chiwawa_runtime.state.types import (
+    FUNCREF,
+    I64,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+)
+
+SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.wasm"))
+BINARY = bytes(range(256))
+
+names = st.text(max_size=8)
+indexes = st.integers(0, 2**32 - 1)
+constants = st.builds(Constant, st.text(max_size=8))
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    types = draw(st.lists(functypes, unique=True, min_size=1, max_size=4))
+    of_functions = st.sampled_from(types)
+    kinds = (of_functions, tabletypes, memorytypes, globaltypes)
+    imports = draw(st.lists(st.builds(ImportSpec, names, names, st.one_of(*kinds)), max_size=4))
+
+    def space(kind: type, defined: st.SearchStrategy[Any]) -> list[Any]:
+        imported = [i.type for i in imports if isinstance(i.type, kind)]
+        return imported + draw(st.lists(defined, max_size=3))
+
+    globals_ = space(GlobalType, globaltypes)
+    own = len(globals_) - sum(isinstance(i.type, GlobalType) for i in imports)
+    starts = draw(st.lists(st.integers(0, 255), max_size=3))
+    return Program(
+        name=draw(names),
+        hash=draw(st.binary(min_size=32, max_size=32)),
+        types=types,
+        functions=space(FuncType, of_functions),
+        imports=imports,
+        function_names=draw(st.dictionaries(indexes, names, max_size=3)),
+        tables=space(TableType, tabletypes),
+        memories=space(MemoryType, memorytypes),
+        globals=globals_,
+        globals_init=[draw(constants) for _ in range(own)],
+        exports=draw(
+            st.lists(
+                st.tuples(names, st.sampled_from(["func", "table", "memory", "global"]), indexes),
+                max_size=3,
+            )
+        ),
+        start=draw(st.none() | indexes),
+        elems=draw(
+            st.lists(
+                st.builds(
+                    ElemSpec,
+                    st.sampled_from(["active", "passive", "declarative"]),
+                    st.lists(indexes | st.none() | constants, max_size=4),
+                    indexes,
+                    st.none() | constants,
+                ),
+                max_size=3,
+            )
+        ),
+        datas=[
+            DataSpec(BINARY[at : at + 9], at, draw(indexes), draw(st.none() | constants))
+            for at in starts
+        ],
+        recursive=frozenset(draw(st.lists(indexes, max_size=3))),
+    )
+
+
+def again(program: Program, binary: bytes) -> Program:
+    """``program``, written as a file has it and read again."""
+    return from_literals(ast.literal_eval("".join(literal(to_literals(program), 1))), binary)
+
+
+@given(programs())
+def test_a_program_is_read_as_it_was_written(program: Program) -> None:
+    assert again(program, BINARY) == program
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_the_programs_of_the_samples_are_read_as_they_were_written(sample: Path) -> None:
+    module = load(sample)
+    program = program_of(module)
+    assert again(program, module.binary) == program
+
+
+def test_every_field_of_a_program_is_a_section() -> None:
+    assert {section.name for section in SECTIONS} == {f.name for f in fields(Program)}
+
+
+def test_memories_and_tables_keep_the_type_of_their_addresses() -> None:
+    wide = MemoryType(Limits(1, 2**40, I64))
+    table = TableType(Limits(3, None, I64), FUNCREF)
+    program = Program(
+        name="",
+        hash=bytes(32),
+        types=[],
+        functions=[],
+        imports=[ImportSpec("env", "m", wide), ImportSpec("env", "t", table)],
+        memories=[wide, MemoryType(Limits(1)), wide],
+        tables=[table, table],
+    )
+    read = again(program, b"")
+    assert [memory.limits.address.name for memory in read.memories] == ["i64", "i32", "i64"]
+    assert [table.limits.address.name for table in read.tables] == ["i64", "i64"]
+    assert [spec.type for spec in read.imports] == [wide, table]

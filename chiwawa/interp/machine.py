@@ -32,13 +32,13 @@ from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
-from chiwawa_runtime.engine.segments import INTERRUPTED, MAX_DEPTH, Chain, here
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.engine.traps import HANDLERS, trap_of
 from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState
-from chiwawa_runtime.state.store import Function, LateFunction
+from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import indirect_target
 from chiwawa_runtime.state.types import ValType
 
@@ -63,7 +63,7 @@ class Frame:
 class InterpreterEngine:
     """Runs one instance of a module."""
 
-    function_type: type[Function] = LateFunction
+    sets_enter = False
 
     def __init__(
         self,
@@ -92,10 +92,6 @@ class InterpreterEngine:
 
     def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
-        making = self.entering
-        for function in instance.functions[self.spaces.imported_funcs :]:
-            assert isinstance(function, LateFunction)
-            function.making = making
 
     def replace_code(self) -> None:
         """Prepare functions anew, for calls from now on. Frames stay as they are until restored."""
@@ -107,19 +103,6 @@ class InterpreterEngine:
         watches = None if sites is None else Watches(lowered, sites, self.instance, self.names)
         recursive = lowered.index in self.recursive
         return prepare(lowered, self.instance, recursive, split=split, watches=watches)
-
-    def entering(self, function: Function) -> Any:
-        """What enters ``function`` from generated code of another instance: it cannot be stopped
-        there, so it runs to its end."""
-
-        def enter(*args: Any) -> Chain:
-            activation = self.start(function.index, args[:-1], here.base + args[-1])
-            while not activation.advance():
-                yield INTERRUPTED if activation.interrupted else None
-            results = activation.results
-            return None if not results else results[0] if len(results) == 1 else tuple(results)
-
-        return enter
 
     def code(self, function: int) -> PreparedFunction:
         code = self.prepared.get(function)
@@ -196,14 +179,11 @@ class Interpretation:
                 self.trapped = code.lowered.body[0].offset
                 raise Exhaustion
             return
-        if function.direct is not None:
-            value = function.direct(*args)
-        elif function.call_at is not None:
-            value = function.call_at(depth, args)
-        else:
-            assert engine is not None
+        if engine is not None:
             self.other = engine.start(function.index, args, depth)
             return
+        assert function.call_at is not None
+        value = function.call_at(depth, args)
         count = len(function.type.results)
         self.returned([value] if count == 1 else value if count else ())
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
-from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import ValType
 
 if TYPE_CHECKING:
@@ -92,8 +91,9 @@ class Safepoints(Protocol):
 class Engine(Protocol):
     """What runs an instance's functions."""
 
-    #: What the instance's own functions are.
-    function_type: type[Function]
+    #: Whether it sets the ``enter`` of its functions, as the one that runs generated code does.
+    #: Others need not: generated code of another instance then calls them by ``start``.
+    sets_enter: bool
     #: ``safepoint`` or ``instruction``.
     granularity: str
     #: Whether every NaN that arithmetic makes is the canonical one.
@@ -107,7 +107,7 @@ class Engine(Protocol):
     def safepoints(self) -> Safepoints: ...
 
     def attach(self, instance: ModuleInstance) -> None:
-        """Give the instance's own functions their ``enter``; memories and the like are there."""
+        """Called once, by the instance that it runs: memories and the like are there."""
 
     def suspension_points(self, function: int) -> SuspensionPoints:
         """Where the function may be suspended."""
@@ -115,7 +115,9 @@ class Engine(Protocol):
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
         """The operand types at a boundary at which ``restore`` can enter the youngest frame."""
 
-    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation: ...
+    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation:
+        """A call, not begun, of the function of the instance's index space, which may be imported.
+        ``args`` are as a program holds them; so deep in the call stack it starts."""
 
     def restore(self, frames: Sequence[RawFrame]) -> Activation:
         """An activation suspended in ``frames`` (the youngest first), which have been checked."""

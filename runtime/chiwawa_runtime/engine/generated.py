@@ -72,7 +72,7 @@ BUILTINS: dict[str, object] = {
 class GeneratedEngine:
     """Runs one instance of a bundle."""
 
-    function_type: type[Function] = Function
+    sets_enter = True
 
     def __init__(self, bundle: Bundle, names: Mapping[str, Any] | None = None) -> None:
         """``names`` are what the sites of instruments name (see ``chiwawa.lower.sites``)."""

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from chiwawa_runtime.engine.calls import StartedFunction, host_function
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.observer import Observer
 from chiwawa_runtime.engine.requests import Requests
-from chiwawa_runtime.engine.segments import Chain, here
 from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.errors import UnlinkableError, UnsupportedError
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
-from chiwawa_runtime.state.store import Function, HostFunction, bind_host, coerce
+from chiwawa_runtime.state.store import Function, HostFunction, coerce
 from chiwawa_runtime.state.table import ElemSegment
 from chiwawa_runtime.state.types import (
     FuncType,
@@ -66,11 +66,11 @@ class ModuleInstance:
         self.equip: Callable[[], Observer] | None = None
         for spec in program.imports:
             self.link(spec, imports)
+        make = Function if engine.sets_enter else StartedFunction
         for index in range(len(self.functions), len(program.functions)):
             name = program.function_names.get(index)
             functype = program.functions[index]
-            made = engine.function_type(functype, instance=self, index=index, name=name)
-            self.functions.append(made)
+            self.functions.append(make(functype, instance=self, index=index, name=name))
         self.tables += engine.state.new_tables(program.tables[len(self.tables) :])
         self.memories += engine.state.new_memories(program.memories[len(self.memories) :])
         defined = program.globals[len(self.globals) :]
@@ -196,26 +196,3 @@ def fits(given: Limits, wanted: Limits) -> bool:
     if given.min < wanted.min or given.address is not wanted.address:
         return False
     return wanted.max is None or (given.max is not None and given.max <= wanted.max)
-
-
-def host_function(host: HostFunction, instance: ModuleInstance | None, index: int) -> Function:
-    """``host`` as a function instance that generated code and the interpreter can call."""
-    function = Function(host.type, instance=None, index=index, name=host.name, host=host)
-    call = bind_host(host, instance)
-
-    def call_at(depth: int, args: Sequence[Any]) -> Any:
-        if instance is None:
-            return call(*args)
-        # What the host calls back goes on from there.
-        instance.depth = depth
-        try:
-            return call(*args)
-        finally:
-            instance.depth = 0
-
-    def enter(*args: Any) -> Chain:
-        return call_at(here.base + args[-1], args[:-1])
-        yield
-
-    function.call_at, function.enter = call_at, enter
-    return function

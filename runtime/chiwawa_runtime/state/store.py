@@ -1,7 +1,7 @@
 """Functions as values: what a table holds, an import gives and an export hands out (spec 4.2).
 
 A ``Function`` belongs to one instance, or to the host. Memories, tables and globals have modules of
-their own. Nothing here knows how Wasm functions run: an engine sets ``enter`` and ``direct``.
+their own. Nothing here knows how Wasm functions run: their engine does.
 """
 
 from __future__ import annotations
@@ -42,10 +42,15 @@ class HostFunction:
 
 
 class Function:
-    """A function instance. ``direct`` is the Python callable for a call that cannot be suspended
-    (None where there is none); ``enter`` a generator function that any caller may delegate to,
-    whose last argument is the depth in its segment; ``call_at`` calls a host function from a depth
-    in the call stack."""
+    """A function instance, of an instance or of the host.
+
+    ``call_at`` calls one of the host, from a depth in the call stack; one of an instance is called
+    by its engine (``Engine.start``). The other two are for generated code alone, which finds them
+    in the functions that a table holds: ``direct``, a Python callable, where a call cannot be
+    suspended, and else ``enter``, a generator function that is delegated to, whose last argument is
+    the depth in its segment.
+
+    No ``__getattr__`` here: Python reads all attributes of such a class more slowly."""
 
     __slots__ = (
         "call_at",
@@ -79,22 +84,6 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<function {self.name or self.index} {self.type}>"
-
-
-class LateFunction(Function):
-    """A function of an engine that makes ``enter``, by ``making``, when somebody wants it: few are
-    entered from outside, and a large module has many. A class of its own, since Python reads the
-    attributes of one that has a ``__getattr__`` more slowly."""
-
-    __slots__ = ("making",)
-
-    making: Callable[[Function], Callable[..., Generator[Any, Any, Any]]]
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "enter":
-            raise AttributeError(name)
-        self.enter = self.making(self)
-        return self.enter
 
 
 def coerce(value: Any, valtype: ValType) -> Any:

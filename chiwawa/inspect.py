@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from chiwawa.instrument.lines import source_lines
+from chiwawa.instrument.source_lines import source_lines
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
 from chiwawa_runtime.checkpoint import sections

@@ -210,14 +210,14 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     try:
         if not options.look.asks():
             return execute(Toolchain(source), options)
-        from chiwawa.instrument.equipment import looking
+        from chiwawa.instrument.from_options import looking
 
         with looking(
             source.module, options.look, os.path.basename(shown(parsed.file))
         ) as instruments:
             return execute(Toolchain(source, lambda: instruments), options)
     except Trap as trap:
-        from chiwawa.instrument.lines import with_sources
+        from chiwawa.instrument.source_lines import with_sources
 
         trap.backtrace = with_sources(source.module, trap.backtrace)
         raise

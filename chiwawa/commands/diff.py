@@ -24,7 +24,7 @@ from chiwawa.inspect import (
     or_unknown,
     shortened,
 )
-from chiwawa.instrument.lines import source_lines
+from chiwawa.instrument.source_lines import source_lines
 from chiwawa.module import Module
 from chiwawa_runtime.run.capture import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage, either

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chiwawa.instrument.lines import source_lines
+from chiwawa.instrument.source_lines import source_lines
 from chiwawa.lower.lowered import Lowered, Spaces, lower
 from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr

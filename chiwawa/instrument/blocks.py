@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 
+#: The positions of a block's instructions in its function's body, ascending.
+Block = tuple[int, ...]
 
-def partition(lowered: Lowered) -> list[tuple[int, ...]]:
-    """The blocks of a function, as positions in its body, ascending; only boundaries that are
-    reached.
+
+def partition(lowered: Lowered) -> list[Block]:
+    """The blocks of a function, ascending; only boundaries that are reached.
 
     A block begins at the function's first instruction, at a loop, at a safepoint, after an
     instruction that control may leave by, after an ``else``, and after an ``end`` that can be come
@@ -35,3 +39,21 @@ def partition(lowered: Lowered) -> list[tuple[int, ...]]:
 def _joins(label: Label) -> bool:
     """Whether the construct's end can be come to from more than the instruction before it."""
     return label.forks or (label.targeted and not label.loops)
+
+
+class Blocks:
+    """The blocks of the functions that have been looked at, by function index."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, list[Block]] = {}
+
+    def of(self, lowered: Lowered) -> list[Block]:
+        if lowered.index not in self.known:
+            self.known[lowered.index] = partition(lowered)
+        return self.known[lowered.index]
+
+    def around(self, function: int, position: int) -> Block:
+        """The block that ``position`` is in; empty where there is none."""
+        blocks = self.known.get(function, [])
+        found = bisect_right(blocks, position, key=lambda block: block[0]) - 1
+        return blocks[found] if found >= 0 and position in blocks[found] else ()

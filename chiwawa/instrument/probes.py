@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from chiwawa.instrument.listing import function_labels
+from chiwawa.instrument.labels import function_labels
 from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Site
 from chiwawa.module import Func, Instr, Module

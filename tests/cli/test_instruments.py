@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa.instrument.tables import MONITORS
+from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa_runtime import checkpoint
 from tests.cli.cli_helpers import (
     HANGS,

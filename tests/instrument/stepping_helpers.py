@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chiwawa import api
-from chiwawa.instrument.listing import body_of, imported_functions
-from chiwawa.instrument.observed import Observed
+from chiwawa.instrument.counting.observed import Observed
+from chiwawa.instrument.monitors.listing import body_of, imported_functions
 from chiwawa.module import Instr, Module
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Trap

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from chiwawa.instrument.document import csv_text, text
-from chiwawa.instrument.stacks import collapsed, speedscope
-from chiwawa.instrument.tables import MONITORS, table
-from chiwawa.instrument.trace import RESOURCES, Tracing
+from chiwawa.instrument.monitors.document import csv_text, text
+from chiwawa.instrument.monitors.flamegraphs import collapsed, speedscope
+from chiwawa.instrument.monitors.monitors import MONITORS, table
+from chiwawa.instrument.tracing.tracer import RESOURCES, Tracing
 from chiwawa.module import Module
 from chiwawa.source import load
 from tests.instrument.watching_helpers import EVERYTHING, PATHS, Watched, same_text, watched

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from chiwawa.commands.cli import main
-from chiwawa.instrument.tables import MONITORS
-from chiwawa.instrument.trace import EVENTS, RESOURCES
+from chiwawa.instrument.monitors.monitors import MONITORS
+from chiwawa.instrument.tracing.tracer import EVENTS, RESOURCES
 from chiwawa_runtime.command.options import Parser, add_options
 
 ROOT = Path(__file__).resolve().parents[2]

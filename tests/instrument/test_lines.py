@@ -14,7 +14,7 @@ import pytest
 
 import chiwawa
 from chiwawa.commands.cli import main
-from chiwawa.instrument.lines import source_lines, with_sources
+from chiwawa.instrument.source_lines import source_lines, with_sources
 from chiwawa.module import Custom, Module
 from chiwawa.source import load, load_bytes
 from chiwawa_runtime.errors import Location

@@ -14,10 +14,10 @@ import pytest
 
 from chiwawa import api
 from chiwawa.instrument import Instruments
-from chiwawa.instrument.cells import Row
-from chiwawa.instrument.document import document, stats_text, text
-from chiwawa.instrument.observed import Observed
-from chiwawa.instrument.tables import MONITORS, table
+from chiwawa.instrument.counting.observed import Observed
+from chiwawa.instrument.monitors.document import document, stats_text, text
+from chiwawa.instrument.monitors.monitors import MONITORS, table
+from chiwawa.instrument.monitors.table import Row
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports

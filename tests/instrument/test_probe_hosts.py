@@ -25,8 +25,8 @@ from chiwawa import (
     api,
     instantiate,
 )
-from chiwawa.instrument.tables import MONITORS
-from chiwawa.instrument.trace import Tracing
+from chiwawa.instrument.monitors.monitors import MONITORS
+from chiwawa.instrument.tracing.tracer import Tracing
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.state.types import I32, FuncType

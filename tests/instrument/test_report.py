@@ -15,8 +15,8 @@ import pytest
 from chiwawa.api import start
 from chiwawa.commands.cli import main
 from chiwawa.instrument import Instruments
-from chiwawa.instrument.document import document as document_of
-from chiwawa.instrument.tables import MONITORS
+from chiwawa.instrument.monitors.document import document as document_of
+from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa.report import page, read
 from chiwawa.source import load
 from tests.instrument.browser_helpers import FLAGS, Document, show

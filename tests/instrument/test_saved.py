@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chiwawa.instrument import saved
-from chiwawa.instrument.counters import KINDS
-from chiwawa.instrument.document import csv_text, document, stats_text, text
-from chiwawa.instrument.observed import Node, Observed
-from chiwawa.instrument.saved import decode, encode
-from chiwawa.instrument.stacks import collapsed, speedscope
-from chiwawa.instrument.tables import MONITORS, table
+from chiwawa.instrument.counting import saved
+from chiwawa.instrument.counting.observed import KINDS, Node, Observed
+from chiwawa.instrument.counting.saved import decode, encode
+from chiwawa.instrument.monitors.document import csv_text, document, stats_text, text
+from chiwawa.instrument.monitors.flamegraphs import collapsed, speedscope
+from chiwawa.instrument.monitors.monitors import MONITORS, table
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.checkpoint.leb import encode_u

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chiwawa.instrument.observed import Node, Observed
-from chiwawa.instrument.stacks import DEEPEST, LONGEST, collapsed, speedscope
+from chiwawa.instrument.counting.observed import Node, Observed
+from chiwawa.instrument.monitors.flamegraphs import DEEPEST, LONGEST, collapsed, speedscope
 from chiwawa.source import load_bytes
 
 MODULE = load_bytes(

@@ -9,9 +9,9 @@ import pytest
 
 from chiwawa import api
 from chiwawa.instrument import Instruments
-from chiwawa.instrument.document import document
-from chiwawa.instrument.observed import Observed
-from chiwawa.instrument.tables import MONITORS
+from chiwawa.instrument.counting.observed import Observed
+from chiwawa.instrument.monitors.document import document
+from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from chiwawa.instrument.cells import Table, clipped, hundredths, percent
-from chiwawa.instrument.document import csv_text, document, stats_text, text
-from chiwawa.instrument.flow import blocks_of
-from chiwawa.instrument.listing import function_labels
-from chiwawa.instrument.observed import Observed
-from chiwawa.instrument.tables import MONITORS, table
+from chiwawa.instrument.counting.observed import Observed
+from chiwawa.instrument.labels import clipped, function_labels
+from chiwawa.instrument.monitors.control import blocks_of
+from chiwawa.instrument.monitors.document import csv_text, document, stats_text, text
+from chiwawa.instrument.monitors.monitors import MONITORS, table
+from chiwawa.instrument.monitors.table import Table, hundredths, percent
 from chiwawa.lower.lowered import Spaces, lower
 from chiwawa.source import load
 from chiwawa_runtime.errors import BadInput

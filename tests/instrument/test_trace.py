@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from chiwawa.instrument.tables import MONITORS
-from chiwawa.instrument.trace import EVENTS, RESOURCES, Tracing
+from chiwawa.instrument.monitors.monitors import MONITORS
+from chiwawa.instrument.tracing.tracer import EVENTS, RESOURCES, Tracing
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError

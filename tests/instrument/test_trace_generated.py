@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa.instrument.tables import MONITORS
+from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa.module import Module, TypeUse
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chiwawa import api
-from chiwawa.instrument.document import document
-from chiwawa.instrument.observed import Observed
-from chiwawa.instrument.session import Instruments
-from chiwawa.instrument.trace import RESOURCES, Tracer, Tracing
+from chiwawa.instrument.counting.observed import Observed
+from chiwawa.instrument.instruments import Instruments
+from chiwawa.instrument.monitors.document import document
+from chiwawa.instrument.tracing.tracer import RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
 from chiwawa_runtime.errors import HostError, Trap
 from chiwawa_runtime.run.driver import Run

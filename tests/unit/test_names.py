@@ -8,7 +8,7 @@ import chiwawa
 from chiwawa import api
 from chiwawa.debug.code import Code
 from chiwawa.inspect import describe, render
-from chiwawa.instrument.listing import function_labels
+from chiwawa.instrument.labels import function_labels
 from chiwawa.module import Module
 from chiwawa.program import program_of
 from chiwawa.source import load

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chiwawa.instrument.blocks import partition
-from chiwawa.instrument.cells import clipped
-from chiwawa.instrument.many import Texts
+from chiwawa.instrument.extents import touched
+from chiwawa.instrument.labels import clipped
+from chiwawa.instrument.tracing.value_texts import Texts
 from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Site
-from chiwawa.module import Instr, MemArg, Module
+from chiwawa.module import Instr, Module
 from chiwawa.opcodes import GROUPS, groups_of
 from chiwawa.wat import format_instr
 from chiwawa_runtime.engine.instance import ModuleInstance
@@ -199,7 +200,11 @@ class Tracer:
             types = tuple(g.type for g in self.globals)
             yield "Globals", texts.pieces(types, "g", separator, MOST_VALUES, attribute=".get()")
         if "memory" in wanted:
-            yield "Memory", separator.join(touched(instr, lowered.heights[position] - 1))
+            pieces = (
+                f"{{trace_bytes(mem{each.memory}, {each.address}, {each.size})}}"
+                for each in touched(instr, lowered.heights[position])
+            )
+            yield "Memory", separator.join(pieces)
 
     def text_line(self, function: int, offset: int, text: str, fields: dict[str, str]) -> str:
         parts = []
@@ -264,26 +269,6 @@ def piece(valtype: ValType, source: str) -> str:
         return f"{{trace_{valtype}[{source}]}}"
     assert isinstance(valtype, RefType)
     return f"{{trace_{'extern' if valtype.heap == 'extern' else 'func'}({source})}}"
-
-
-def touched(instr: Instr, top: int) -> Iterator[str]:
-    """Pieces of an f-string that say which bytes of memory an instruction is about to read or
-    replace, and what they are."""
-    name = instr.op.name
-    if instr.op.width:
-        (memarg,) = instr.imm
-        assert isinstance(memarg, MemArg)
-        address = f"s{top - 1 if 'store' in name else top}"
-        if memarg.offset:
-            address += f" + {memarg.offset}"
-        yield f"{{trace_bytes(mem{memarg.memidx}, {address}, {instr.op.width})}}"
-    elif name in ("memory.fill", "memory.init"):
-        memory = instr.imm[0 if name == "memory.fill" else 1]
-        yield f"{{trace_bytes(mem{memory}, s{top - 2}, s{top})}}"
-    elif name == "memory.copy":
-        to, from_ = instr.imm
-        yield f"{{trace_bytes(mem{from_}, s{top - 1}, s{top})}}"
-        yield f"{{trace_bytes(mem{to}, s{top - 2}, s{top})}}"
 
 
 def trace_bytes(memory: AnyMemory, address: int, size: int) -> str:

@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 from typing import TextIO
 
 from chiwawa.files import replacing
-from chiwawa.instrument.document import csv_text, document, stats_text, text
-from chiwawa.instrument.lines import source_lines
-from chiwawa.instrument.listing import function_labels
-from chiwawa.instrument.session import Instruments
-from chiwawa.instrument.stacks import collapsed, speedscope
-from chiwawa.instrument.tables import MONITORS, table
-from chiwawa.instrument.trace import EVENTS, RESOURCES, Tracer, Tracing
+from chiwawa.instrument.instruments import Instruments
+from chiwawa.instrument.labels import function_labels
+from chiwawa.instrument.monitors.document import csv_text, document, stats_text, text
+from chiwawa.instrument.monitors.flamegraphs import collapsed, speedscope
+from chiwawa.instrument.monitors.monitors import MONITORS, table
+from chiwawa.instrument.source_lines import source_lines
+from chiwawa.instrument.tracing.tracer import EVENTS, RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
 from chiwawa_runtime.command.main import check_place
 from chiwawa_runtime.command.options import Look

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from chiwawa.instrument.counters import KINDS, Counters
-from chiwawa.instrument.observed import Observed
+from chiwawa.instrument.counting.counters import Counters
+from chiwawa.instrument.counting.observed import KINDS, Node, Observed
+from chiwawa.instrument.counting.saved import decode, encode
+from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa.instrument.probes import NOTHING, Action, Match, Probe, Probes
-from chiwawa.instrument.saved import decode, encode
-from chiwawa.instrument.tables import MONITORS
-from chiwawa.instrument.trace import Tracer
+from chiwawa.instrument.tracing.tracer import Tracer
 from chiwawa.lower.lowered import Lowered, Spaces, lower
 from chiwawa.lower.sites import Site, Sites, state_names, variables
 from chiwawa.module import Module
@@ -65,9 +65,8 @@ class Instruments:
     def sites_of(self, lowered: Lowered) -> Sites | None:
         """What is to run in a function (see ``chiwawa.lower.sites``)."""
         at: dict[int, list[Site]] = {}
-        if self.counters.kinds:
-            for position, site in self.counters.sites(lowered):
-                at.setdefault(position, []).append(site)
+        for position, site in self.counters.sites(lowered):
+            at.setdefault(position, []).append(site)
         if self.tracer is not None:
             changing = self.probes.writing()
             for position, site in self.tracer.sites(lowered, changing):
@@ -75,9 +74,9 @@ class Instruments:
         # Last, because what a probe does may be that the instruction is not reached.
         for position, site in self.probes.sites(lowered):
             at.setdefault(position, []).append(site)
-        if "tree" in self.counters.kinds:
-            entry, exit_ = f"profile.enter({lowered.index})", "profile.leave()"
-            return Sites(at, entry, exit_)
+        contexts = self.counters.contexts
+        if contexts is not None:
+            return Sites(at, contexts.entry(lowered), contexts.exit)
         return Sites(at) if at else None
 
     def probe(self, match: Match, action: Action, *, writes: bool = False) -> Probe:
@@ -103,16 +102,13 @@ class Instruments:
             self.tracer.attach(instance)
 
     def restore(self, frames: Sequence[RawFrame]) -> None:
-        profile = self.counters.profile
-        profile.node = self.counters.tree
-        if "tree" in self.counters.kinds:
-            for frame in reversed(frames):
-                profile.node = profile.node.child(frame.function)
+        if self.counters.contexts is not None:
+            self.counters.contexts.go_to(frame.function for frame in reversed(frames))
         if not frames:
             return
         lowered, position = self.place(frames[0])
         if self.counters.kinds:
-            self.counters.enter(lowered, position)
+            self.counters.resume(lowered, position)
         if self.tracer is not None:
             self.tracer.enter(lowered, frames[0].locals)
 
@@ -124,10 +120,13 @@ class Instruments:
         return lowered, position
 
     def mark(self) -> object:
-        return self.counters.profile.node
+        contexts = self.counters.contexts
+        return None if contexts is None else contexts.context.node
 
     def leave(self, mark: object) -> None:
-        self.counters.profile.node = self.counters.tree if mark is None else mark  # type: ignore[assignment]
+        if self.counters.contexts is not None:
+            assert mark is None or isinstance(mark, Node)
+            self.counters.contexts.return_to(mark)
 
     def take_back(self, frame: RawFrame) -> None:
         assert self.instance is not None

@@ -13,7 +13,7 @@ Canonical, like everything in a checkpoint: both paths write the same bytes. ::
     asked    ::= memidx:u32 name calls:u64 amount:u64
     node     ::= parent:u32 funcidx:u32 calls:u64 instructions:u64
 
-``kinds`` has a bit for each of ``counters.KINDS``, the first the lowest. The first node of ``tree``
+``kinds`` has a bit for each of ``observed.KINDS``, the first the lowest. The first node of ``tree``
 is beneath the root, which is no node of it and counts as number 0; then they are 1, 2, …; parents
 come first, siblings by function.
 """
@@ -23,19 +23,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from chiwawa.instrument.counters import KINDS
-from chiwawa.instrument.observed import Node, Observed
+from chiwawa.instrument.counting.observed import KINDS, Node, Observed, arms_of
 from chiwawa.module import Instr, Module
+from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.checkpoint.cursor import Cursor
 from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import CheckpointError
 
 VERSION = 1
-#: What can be asked of a memory at once.
-BULK = ("memory.copy", "memory.fill", "memory.grow", "memory.init")
+#: What asks much of a memory at once.
+BULK = frozenset(op.name for op in TABLE if op.extents)
 #: Whose counts are by place.
-BRANCHES, INDIRECT = ("br_if", "br_table"), ("call_indirect",)
-COUNTED = (*BRANCHES, *INDIRECT)
+BRANCHES = tuple(op for op in TABLE if op.conditional or op.switches)
+INDIRECT = tuple(op for op in TABLE if op.indirect)
+COUNTED = frozenset((*BRANCHES, *INDIRECT))
 _MOST = 0xFFFFFFFFFFFFFFFF
 _T = TypeVar("_T")
 _Ordered = TypeVar("_Ordered", int, tuple[int, int], tuple[int, str])
@@ -189,15 +190,16 @@ class _Reader:
             raise self.cursor.error(f"function {index} is imported")
         return index, self.observed.module.funcs[index - self.imported].body
 
-    def place(self, names: tuple[str, ...]) -> tuple[tuple[int, int], Instr]:
+    def place(self, ops: tuple[Op, ...]) -> tuple[tuple[int, int], Instr]:
         function, body = self.body()
         if function != self.known:
             self.known = function
-            self.places = {i.offset: i for i in body if i.op.name in COUNTED}
+            self.places = {i.offset: i for i in body if i.op in COUNTED}
         offset = self.cursor.u(32)
         instr = self.places.get(offset)
-        if instr is None or instr.op.name not in names:
-            raise self.cursor.error(f"no {' or '.join(names)} at 0x{offset:04x}")
+        if instr is None or instr.op not in ops:
+            names = " or ".join(op.name for op in ops)
+            raise self.cursor.error(f"no {names} at 0x{offset:04x}")
         return (function, offset), instr
 
     def function(self) -> int:
@@ -215,9 +217,8 @@ class _Reader:
 
     def branch(self) -> tuple[int, int]:
         place, instr = self.place(BRANCHES)
-        arms = 2 if instr.op.name == "br_if" else len(instr.imm[0].labels) + 1
         counts = [self.cursor.u(64) for _ in range(self.cursor.count())]
-        if len(counts) != arms:
+        if len(counts) != arms_of(instr):
             raise self.cursor.error("wrong number of arms")
         self.observed.arms[place] = counts
         return place

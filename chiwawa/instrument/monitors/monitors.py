@@ -10,17 +10,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from chiwawa.instrument.cells import Row, Table, clipped, percent
-from chiwawa.instrument.flow import blocks_table, branches_table, calls_table, loops_table
-from chiwawa.instrument.listing import (
-    body_of,
-    global_label,
-    instruction_text,
-    row_labels,
+from chiwawa.instrument.counting.observed import Node, Observed
+from chiwawa.instrument.labels import clipped, global_label, row_labels
+from chiwawa.instrument.monitors.control import (
+    blocks_table,
+    branches_table,
+    calls_table,
+    loops_table,
 )
-from chiwawa.instrument.observed import Node, Observed
+from chiwawa.instrument.monitors.listing import body_of, instruction_text
+from chiwawa.instrument.monitors.table import Row, Table, percent
 from chiwawa.lower.lowered import Spaces, lower
-from chiwawa.opcodes import Op
+from chiwawa.opcodes import BY_NAME, Op
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.types import PAGE
 
@@ -135,7 +136,8 @@ def _memory(observed: Observed) -> Table:
             rows.append((memory, "page", page, hex(page * PAGE), reads, writes, None, None, None))
     for memory, name in sorted(observed.bulk):
         calls, amount = observed.bulk[memory, name]
-        unit = "pages" if name == "memory.grow" else "bytes"
+        grows = any(extent.verb == "grow" for extent in BY_NAME[name].extents)
+        unit = "pages" if grows else "bytes"
         rows.append((memory, name, None, None, None, None, calls, amount, unit))
     columns = (
         *("memory", "what", "page", "address", "reads", "writes"),

@@ -13,8 +13,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chiwawa.instrument.listing import function_labels
-from chiwawa.instrument.observed import Observed
+from chiwawa.instrument.counting.observed import Observed
+from chiwawa.instrument.labels import function_labels
 from chiwawa_runtime.names import printable
 
 #: How many calls of a stack are told apart.

@@ -1,15 +1,12 @@
-"""A module's functions as monitors name and list them.
-
-Names are returned as the module has them: whoever prints them escapes them.
-"""
+"""A module's code as monitors list it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chiwawa.instrument.cells import clipped
-from chiwawa.instrument.observed import Observed
+from chiwawa.instrument.counting.observed import Observed
+from chiwawa.instrument.labels import clipped
 from chiwawa.lower.lowered import Lowered, Spaces, lower
 from chiwawa.module import Expr, Instr, Module
 from chiwawa.wat import format_instr
@@ -29,26 +26,6 @@ def imported_functions(module: Module) -> int:
 def body_of(module: Module, index: int) -> Expr:
     """The instructions of the defined function ``index``."""
     return module.funcs[index - imported_functions(module)].body
-
-
-def global_label(module: Module, index: int) -> str:
-    """What to call a global: by the name section, else by its first export, else global[index]."""
-    name = module.names.globals.get(index)
-    if name:
-        return name
-    exported = (e.name for e in module.exports if e.kind == "global" and e.index == index)
-    return next(filter(None, exported), f"global[{index}]")
-
-
-def function_labels(module: Module) -> list[str]:
-    """What to call each function: its name, else func[index]."""
-    names = module.func_names()
-    return [names.get(i) or f"func[{i}]" for i in range(len(module.func_typeidxs()))]
-
-
-def row_labels(module: Module) -> list[str]:
-    """``function_labels``, none longer than a row can bear."""
-    return [clipped(label) for label in function_labels(module)]
 
 
 def instruction_text(module: Module, instr: Instr, function: int) -> str:

@@ -12,15 +12,11 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chiwawa.instrument.cells import Cell, Table, clipped
-from chiwawa.instrument.listing import (
-    SourceOf,
-    function_labels,
-    imported_functions,
-    listing,
-)
-from chiwawa.instrument.observed import Node, Observed
-from chiwawa.instrument.tables import MONITORS, opcode_counts, table
+from chiwawa.instrument.counting.observed import Node, Observed
+from chiwawa.instrument.labels import clipped, function_labels
+from chiwawa.instrument.monitors.listing import SourceOf, imported_functions, listing
+from chiwawa.instrument.monitors.monitors import MONITORS, opcode_counts, table
+from chiwawa.instrument.monitors.table import Cell, Table
 from chiwawa_runtime.names import printable
 
 __all__ = ["csv_text", "document", "stats_text", "text"]

@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chiwawa.instrument.blocks import partition
-from chiwawa.instrument.cells import Row, Table, hundredths, percent
-from chiwawa.instrument.listing import (
-    body_of,
-    instruction_text,
-    lowered_functions,
-    row_labels,
-)
-from chiwawa.instrument.observed import Observed, arms_of
+from chiwawa.instrument.counting.observed import Observed, arms_of
+from chiwawa.instrument.labels import row_labels
+from chiwawa.instrument.monitors.listing import body_of, instruction_text, lowered_functions
+from chiwawa.instrument.monitors.table import Row, Table, hundredths, percent
 from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 Cell = int | float | str | None
 Row = tuple[Cell, ...]
 
-#: Names come from the module and may be of any length, and one may be repeated in every row.
-LONGEST = 200
-
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -41,8 +38,3 @@ def percent(part: int, whole: int) -> float | None:
 def hundredths(part: int, whole: int) -> float | None:
     """``part / whole`` to two decimals, halves upwards; None where ``whole`` is 0."""
     return (200 * part + whole) // (2 * whole) / 100 if whole else None
-
-
-def clipped(text: str, longest: int = LONGEST) -> str:
-    """``text``, or as much of it as goes into ``longest`` characters with an ellipsis."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"

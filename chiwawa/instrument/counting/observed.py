@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from chiwawa.module import BrTable, Instr, Module
 
+#: What can be counted, in the order in which a checkpoint says so.
+KINDS = ("counts", "arms", "targets", "pages", "tree")
+
 #: A function index and a code offset.
 Place = tuple[int, int]
 
@@ -50,6 +53,15 @@ class Node:
             yield node
             work.extend(reversed(node.sorted()))
 
+    def add_to(self, other: Node) -> None:
+        """Add the numbers of this tree to those of another."""
+        work = [(self, other)]
+        while work:
+            node, into = work.pop()
+            into.calls += node.calls
+            into.instructions += node.instructions
+            work.extend((child, into.child(child.function)) for child in node.children.values())
+
 
 def arms_of(instr: Instr) -> int:
     """How many ways on an instruction has that are counted in ``Observed.arms``; 0: none."""
@@ -88,3 +100,17 @@ class Observed:
     bulk: dict[tuple[int, str], list[int]] = field(default_factory=dict)
     tree: Node = field(default_factory=lambda: Node(-1))
     gaps: int = 0
+
+    def copy(self) -> Observed:
+        """A copy, to add to."""
+        result = Observed(self.module, gaps=self.gaps)
+        result.counts = {function: counts[:] for function, counts in self.counts.items()}
+        result.arms = {place: arms[:] for place, arms in self.arms.items()}
+        result.targets = {place: dict(targets) for place, targets in self.targets.items()}
+        result.pages = {
+            memory: {page: both[:] for page, both in pages.items()}
+            for memory, pages in self.pages.items()
+        }
+        result.bulk = {key: sums[:] for key, sums in self.bulk.items()}
+        self.tree.add_to(result.tree)
+        return result

@@ -1,0 +1,1 @@
+"""What monitors have counted: how often each instruction ran, and what it was given."""

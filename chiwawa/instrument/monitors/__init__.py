@@ -1,0 +1,1 @@
+"""Monitors: tables, listings and documents, which are functions of what was counted."""

@@ -1,0 +1,1 @@
+"""The trace: a line for each instruction that is about to execute."""

@@ -9,7 +9,7 @@ meant. A row says:
 - ``name``: the spec's. Where one word is two instructions, the second carries its immediate
   (``select t*``); ``mnemonic`` is the word of the text format.
 - ``code``: its bytes. After the prefix 0xFC the second number is an unsigned LEB128.
-- ``immediates``: their kinds, in the binary's order (see ``chiwawa.module.Instr``).
+- ``immediates``: their kinds, in the binary's order (see ``chiwawa.immediates``).
 - ``signature``: what it pops and pushes, or None where that depends on immediates or context, and
   a rule of the validator's says it. ``addr`` is the address type of the memory it names.
 - ``meaning``: one Python expression or assignment, or None for what both paths do by a rule of
@@ -43,6 +43,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
+from chiwawa.immediates import meant_by
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
 
 #: What a meaning calls the operands, the deepest first.
@@ -104,6 +105,11 @@ class Op:
     def operands(self) -> tuple[str, ...]:
         """The operands that its meaning names."""
         return tuple(o for o in OPERANDS if re.search(rf"\b{o}\b", self.meaning or ""))
+
+    @cached_property
+    def meant(self) -> tuple[tuple[str, ...], ...]:
+        """For each immediate, what its meaning calls what that names."""
+        return tuple(meant_by(self.immediates))
 
     @cached_property
     def opens(self) -> bool:

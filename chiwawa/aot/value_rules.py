@@ -8,8 +8,9 @@ import ast
 from chiwawa.aot.builder import Builder
 from chiwawa.aot.operands import Operand
 from chiwawa.meanings import fold
+from chiwawa.meanings.environment import environment
 from chiwawa.meanings.fold import Node, const, is_atom, is_const, name
-from chiwawa.meanings.rows import NO_IMMEDIATES, environment, high, traits_of
+from chiwawa.meanings.rows import NO_IMMEDIATES, VARIABLES, high, traits_of
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 
@@ -50,7 +51,7 @@ def by_meaning(builder: Builder, position: int, instr: Instr) -> None:
             depth = operand.depth
         if trap is None:
             trap = operand.trap
-    env = environment(instr) if op.immediates else NO_IMMEDIATES
+    env = environment(instr, VARIABLES, None) if op.immediates else NO_IMMEDIATES
     node = traits.template(nodes, env)
     if first < operands.settled:
         operands.cut(first)

@@ -16,6 +16,7 @@ from chiwawa.binary.types import (
     write_valtype,
     write_valtypes,
 )
+from chiwawa.immediates import KINDS
 from chiwawa.module import (
     BrTable,
     Data,
@@ -198,15 +199,7 @@ def _float(size: int) -> Callable[[object], bytes]:
 
 
 _IMMEDIATES: dict[str, Callable[[object], bytes]] = {
-    "localidx": _index,
-    "globalidx": _index,
-    "funcidx": _index,
-    "tableidx": _index,
-    "typeidx": _index,
-    "memidx": _index,
-    "elemidx": _index,
-    "dataidx": _index,
-    "labelidx": _index,
+    **{kind.name: _index for kind in KINDS.values() if kind.space},
     "memarg": _memarg,
     "blocktype": _blocktype,
     "labels": _labels,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from chiwawa import limits
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_heaptype, read_valtype
+from chiwawa.immediates import KINDS
 from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg, PlainExpr
 from chiwawa.opcodes import BY_CODE, TABLE, Op
 from chiwawa_runtime.checkpoint.leb import decode_s, decode_u
@@ -21,12 +22,8 @@ from chiwawa_runtime.errors import BadInput
 _NONE, _INDEX, _MEMARG, _I32, _I64, _BLOCK, _END, _ELSE, _OTHER, _PREFIX, _ILLEGAL = range(11)
 _KINDS: dict[tuple[str, ...], int] = {
     (): _NONE,
-    ("labelidx",): _INDEX,
-    ("funcidx",): _INDEX,
-    ("localidx",): _INDEX,
-    ("globalidx",): _INDEX,
-    ("tableidx",): _INDEX,
-    ("memidx",): _INDEX,
+    # But that of a data segment, whose first use is noted.
+    **{(kind.name,): _INDEX for kind in KINDS.values() if kind.space and kind.name != "dataidx"},
     ("memarg",): _MEMARG,
     ("i32",): _I32,
     ("i64",): _I64,
@@ -90,11 +87,7 @@ def _read_float(size: int) -> Callable[[Reader], int]:
 
 #: The immediates that the loop leaves to a function.
 _IMMEDIATES: dict[str, Callable[[Reader], object]] = {
-    "typeidx": Reader.u32,
-    "tableidx": Reader.u32,
-    "memidx": Reader.u32,
-    "elemidx": Reader.u32,
-    "dataidx": Reader.u32,
+    **{kind.name: Reader.u32 for kind in KINDS.values() if kind.space},
     "labels": _read_labels,
     "valtypes": lambda r: tuple(r.vec(read_valtype)),
     "reftype": read_heaptype,
@@ -249,8 +242,8 @@ class ExprReader:
                     raise r.unsupported(f"wide arithmetic: the instruction {text}", at)
                 raise r.malformed(f"illegal opcode {text}", at)
             op = known
-            if self.data_use is None and "dataidx" in op.immediates:
-                self.data_use = at
+        if self.data_use is None and "dataidx" in op.immediates:
+            self.data_use = at
         return op, tuple([_IMMEDIATES[k](r) for k in op.immediates])
 
 

@@ -13,17 +13,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from chiwawa.module import Instr, MemArg
+from chiwawa.immediates import INDICES
+from chiwawa.meanings.environment import Things, environment
+from chiwawa.module import Instr
 from chiwawa.opcodes import Op, canonical
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.traps import HANDLERS
 from chiwawa_runtime.state.numerics import NAMESPACE, f32_from_bits, f64_from_bits
 
 Handler = Callable[[list[Any], list[Any]], None]
-
-IMMEDIATES = (
-    "value", "offset", "memory", "mem", "mem2", "table", "table2", "glob", "elem", "data", "func",
-)  # fmt: skip
 
 
 @cache
@@ -68,33 +66,19 @@ def compile_factory(names: tuple[str, ...], body: list[str]) -> Callable[..., Ha
     return namespace["make"]  # type: ignore[no-any-return]
 
 
-def environment(instr: Instr, instance: ModuleInstance) -> dict[str, Any]:
-    """What the names of a meaning stand for in ``instance`` (see ``chiwawa.opcodes``)."""
-    env: dict[str, Any] = {}
-    for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
-        match kind, imm:
-            case "memarg", MemArg():
-                env["memory"] = instance.memories[imm.memidx]
-                env["offset"] = imm.offset
-            case "f32", int():
-                env["value"] = f32_from_bits(imm)
-            case "f64", int():
-                env["value"] = f64_from_bits(imm)
-            case (("i32" | "i64"), int()):
-                env["value"] = imm
-            case "memidx", int():
-                env["mem2" if "mem" in env else "mem"] = instance.memories[imm]
-            case "tableidx", int():
-                env["table2" if "table" in env else "table"] = instance.tables[imm]
-            case "globalidx", int():
-                env["glob"] = instance.globals[imm]
-            case "elemidx", int():
-                env["elem"] = instance.elems[imm]
-            case "dataidx", int():
-                env["data"] = instance.datas[imm]
-            case "funcidx", int():
-                env["func"] = instance.functions[imm]
-    return env
+def in_space(space: str) -> Callable[[ModuleInstance, int], tuple[Any]]:
+    return lambda instance, index: (getattr(instance, space)[index],)
+
+
+#: What the immediates of an instruction name, in an instance.
+THINGS: Things[ModuleInstance, Any] = {
+    "memarg": lambda instance, imm: (instance.memories[imm.memidx], imm.offset),
+    "i32": lambda _, imm: (imm,),
+    "i64": lambda _, imm: (imm,),
+    "f32": lambda _, imm: (f32_from_bits(imm),),
+    "f64": lambda _, imm: (f64_from_bits(imm),),
+    **{kind.name: in_space(kind.things) for kind in INDICES},
+}
 
 
 def local_get(instr: Instr) -> Handler:
@@ -155,6 +139,6 @@ def handler(instr: Instr, instance: ModuleInstance, pushes: bool) -> Handler:
     rule = RULES.get(instr.op.name)
     if rule is not None:
         return rule(instr)
-    env = environment(instr, instance)
+    env = environment(instr, THINGS, instance)
     op = canonical(instr.op) if instance.engine.canonical_nans else instr.op
     return factory(op, tuple(env), pushes)(**env)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
+from chiwawa.immediates import INDICES
 from chiwawa.meanings import fold
+from chiwawa.meanings.environment import Things, environment
 from chiwawa.meanings.expressions import text
 from chiwawa.meanings.fold import Node, const, name
-from chiwawa.meanings.rows import environment
+from chiwawa.meanings.rows import VARIABLES
 from chiwawa.module import Expr, referred
 
 
@@ -23,14 +26,12 @@ def value(expr: Expr) -> Node:
     for instr in expr:
         if instr.op.ends:
             break
-        if instr.op.name == "global.get":
+        if "globalidx" in instr.op.immediates:
             # By what everybody sees of a global: whose it is, is the engine's business.
-            stack.append(fold.attribute(item("globals", instr.imm[0]), "value"))
+            (found,) = OF_INSTANCE["globalidx"](None, instr.imm[0])
+            stack.append(fold.attribute(found, "value"))
             continue
-        env = environment(instr)
-        for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
-            if kind == "funcidx":
-                env["func"] = item("functions", imm)
+        env = environment(instr, OF_INSTANCE, None)
         arity = sum(1 for count in fold.uses(instr.op) if count)
         first = len(stack) - arity
         operands = stack[first:]
@@ -40,8 +41,15 @@ def value(expr: Expr) -> Node:
     return result
 
 
-def item(space: str, index: object) -> Node:
-    return fold.subscript(fold.attribute(name("x"), space), const(index))
+def item(space: str) -> Callable[[None, int], tuple[Node]]:
+    return lambda _, index: (fold.subscript(fold.attribute(name("x"), space), const(index)),)
+
+
+#: What the immediates of a constant instruction name: what is no value is the instance's.
+OF_INSTANCE: Things[None, Node] = {
+    **VARIABLES,
+    **{kind.name: item(kind.things) for kind in INDICES},
+}
 
 
 def reference(expr: Expr) -> int | str | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from chiwawa.immediates import MEANT
 from chiwawa.opcodes import OPERANDS, Op
 
 ADD, SUB, MULT, FLOORDIV, MOD = ast.Add(), ast.Sub(), ast.Mult(), ast.FloorDiv(), ast.Mod()
@@ -416,10 +417,6 @@ def may_skip(op: Op) -> bool:
     return {n.id for n in names} != {n.id for n in names if id(n) not in skipped}
 
 
-#: What in a meaning stands for something that an immediate names.
-IMMEDIATES = frozenset(
-    ("value", "offset", "memory", "mem", "mem2", "table", "table2", "glob", "elem", "data", "func")
-)
 _BUILDER_NAMES: dict[str, Any] = {
     "add": add, "sub": sub, "mult": mult, "floordiv": floordiv, "mod": mod,
     "bitand": bitand, "bitor": bitor, "bitxor": bitxor, "lshift": lshift, "rshift": rshift,
@@ -434,7 +431,7 @@ def _builder(node: ast.expr) -> str:
     match node:
         case ast.Name(id=identifier) if len(identifier) == 1 and identifier in OPERANDS:
             return f"args[{OPERANDS.index(identifier)}]"
-        case ast.Name(id=identifier) if identifier in IMMEDIATES:
+        case ast.Name(id=identifier) if identifier in MEANT:
             return f"env[{identifier!r}]"
         case ast.Name(id=identifier):
             return f"name({identifier!r})"

@@ -4,12 +4,14 @@ immediates."""
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from chiwawa.immediates import INDICES
 from chiwawa.meanings import fold
+from chiwawa.meanings.environment import Things
 from chiwawa.meanings.fold import Node, const, name
-from chiwawa.module import Instr, MemArg
 from chiwawa.opcodes import Op
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.types import F32, F64, NumType, ValType
@@ -35,35 +37,19 @@ def float_const(bits: int, valtype: ValType) -> Node:
     return fold.bounded(ast.Constant(value), None, None)
 
 
-def environment(instr: Instr) -> dict[str, Node]:
-    """What the names of a meaning stand for in generated code (see ``chiwawa.opcodes``)."""
-    env: dict[str, Node] = {}
-    for kind, imm in zip(instr.op.immediates, instr.imm, strict=True):
-        match kind:
-            case "memarg":
-                assert isinstance(imm, MemArg)
-                env["memory"] = name(f"m{imm.memidx}")
-                env["offset"] = const(imm.offset)
-            case "i32" | "i64":
-                env["value"] = const(imm)
-            case "f32" | "f64":
-                assert isinstance(imm, int)
-                env["value"] = float_const(imm, F32 if kind == "f32" else F64)
-            case "memidx":
-                env["mem2" if "mem" in env else "mem"] = name(f"mem{imm}")
-            case "tableidx":
-                env["table2" if "table" in env else "table"] = name(f"table{imm}")
-            case "globalidx":
-                env["glob"] = name(f"g{imm}")
-            case "elemidx":
-                env["elem"] = name(f"elem{imm}")
-            case "dataidx":
-                env["data"] = name(f"data{imm}")
-            case "funcidx":
-                env["func"] = name(f"ref{imm}")
-    return env
+def variable(prefix: str) -> Callable[[None, int], tuple[Node]]:
+    return lambda _, index: (name(f"{prefix}{index}"),)
 
 
+#: What the immediates of an instruction name, in generated code.
+VARIABLES: Things[None, Node] = {
+    "memarg": lambda _, imm: (name(f"m{imm.memidx}"), const(imm.offset)),
+    "i32": lambda _, imm: (const(imm),),
+    "i64": lambda _, imm: (const(imm),),
+    "f32": lambda _, imm: (float_const(imm, F32),),
+    "f64": lambda _, imm: (float_const(imm, F64),),
+    **{kind.name: variable(kind.variable) for kind in INDICES},
+}
 NO_IMMEDIATES: dict[str, Node] = {}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from chiwawa.immediates import KINDS, text_order
 from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg
 from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.wat.context import (
@@ -49,17 +50,6 @@ Reader = Callable[[Scope, Nodes, int], tuple[tuple[object, ...], int]]
 
 _BLOCK, _LOOP, _IF, _ELSE, _END = (BY_NAME[n] for n in ("block", "loop", "if", "else", "end"))
 _STRUCTURED = frozenset((_BLOCK, _LOOP, _IF))
-#: Kinds whose index may be left out, to mean 0.
-_OPTIONAL = frozenset(("memidx", "tableidx"))
-_SPACE_OF = {
-    "funcidx": "func",
-    "globalidx": "global",
-    "tableidx": "table",
-    "typeidx": "type",
-    "memidx": "memory",
-    "elemidx": "elem",
-    "dataidx": "data",
-}
 
 
 def _local(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
@@ -91,13 +81,10 @@ def _labels(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int
 
 
 def _index_reader(kinds: tuple[str, ...]) -> Reader:
-    """Indices of these kinds. The binary has the source first where text has the memory or table
-    first (``table.init $table $elem``), and those may be left out, all or none."""
-    spaces = [_SPACE_OF[kind] for kind in kinds]
-    order = [*range(len(kinds))]
-    if kinds[-1] in _OPTIONAL and kinds[0] not in _OPTIONAL:
-        order.reverse()
-    required = [n for n in order if kinds[n] not in _OPTIONAL]
+    """Indices of these kinds, of which those that may be left out are so all or none."""
+    spaces = [KINDS[kind].space for kind in kinds]
+    order = text_order(kinds)
+    required = [n for n in order if not KINDS[kinds[n]].optional]
 
     def read(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
         count = 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import cast
 
+from chiwawa.immediates import INDICES, KINDS, text_order
 from chiwawa.module import (
     BlockType,
     BrTable,
@@ -44,11 +45,6 @@ Call = Callable[[str, int], str]
 _Ids = dict[str, dict[int, str]]
 
 _CALL_INDIRECT = ("typeidx", "tableidx")
-#: Immediates that the text format has in another order than the binary, or leaves out when zero.
-_SOURCE_LAST = frozenset((("dataidx", "memidx"), ("elemidx", "tableidx")))
-_DEFAULT_ZERO = frozenset(
-    (("memidx",), ("tableidx",), ("memidx", "memidx"), ("tableidx", "tableidx"))
-)
 #: Deeper code is indented no further: the text would grow with the square of its depth.
 _DEEPEST = 40
 _DATA_LINE = 48
@@ -58,20 +54,12 @@ def format_instr(module: Module, instr: Instr, function: int | None = None) -> s
     """One instruction as a line of text, without indentation. Names are those of the name section;
     ``function`` is the function index that it stands in, for the names of locals."""
     names = module.names
-    spaces = {
-        "typeidx": names.types,
-        "funcidx": names.funcs,
-        "tableidx": names.tables,
-        "memidx": names.mems,
-        "globalidx": names.globals,
-        "elemidx": names.elems,
-        "dataidx": names.datas,
-        "localidx": {} if function is None else names.locals.get(function, {}),
-        "labelidx": {},
-    }
+    spaces: dict[str, dict[int, str]] = {kind.name: getattr(names, kind.names) for kind in INDICES}
+    if function is not None:
+        spaces["localidx"] = names.locals.get(function, {})
 
     def call(kind: str, index: int) -> str:
-        name = spaces[kind].get(index)
+        name = spaces.get(kind, {}).get(index)
         return str(index) if name is None or not is_bare_id(name) else f"${name}"
 
     return _instr(instr.op, instr.imm, call)
@@ -81,23 +69,17 @@ def _instr(op: Op, imm: tuple[object, ...], call: Call) -> str:
     if not imm:
         return op.mnemonic
     kinds = op.immediates
-    if len(kinds) == 1 and kinds not in _DEFAULT_ZERO:
-        kind = kinds[0]
-        value = imm[0]
-        format_immediate = _IMMEDIATES.get(kind)
-        if format_immediate is None:
-            return f"{op.mnemonic} {call(kind, cast(int, value))}"
-        return f"{op.mnemonic}{format_immediate(op, value, call)}"
+    format_immediate = _IMMEDIATES.get(kinds[0])
+    if format_immediate is not None:
+        return f"{op.mnemonic}{format_immediate(op, imm[0], call)}"
     indices = cast("tuple[int, ...]", imm)
     if kinds == _CALL_INDIRECT:
         table = f" {call('tableidx', indices[1])}" if indices[1] else ""
         return f"{op.mnemonic}{table} (type {call('typeidx', indices[0])})"
-    if kinds in _DEFAULT_ZERO and not any(indices):
-        return op.mnemonic
-    pairs = [*zip(kinds, indices, strict=True)]
-    if kinds in _SOURCE_LAST:
-        pairs = [*reversed(pairs)] if indices[1] else pairs[:1]
-    return " ".join([op.mnemonic, *(call(kind, index) for kind, index in pairs)])
+    order = text_order(kinds)
+    if not any(indices[n] for n in order if KINDS[kinds[n]].optional):
+        order = [n for n in order if not KINDS[kinds[n]].optional]
+    return " ".join([op.mnemonic, *(call(kinds[n], indices[n]) for n in order)])
 
 
 def _memarg(op: Op, value: object, call: Call) -> str:

@@ -57,9 +57,9 @@ _WIDE = range(0x13, 0x17)
 _LATER_PREFIXES = {0xFB: "garbage collection", 0xFD: "SIMD", 0xFE: "threads"}
 
 
-def _plans() -> tuple[tuple[int, Op], ...]:
+def _first_bytes() -> tuple[tuple[int, Op], ...]:
     """For each first byte: how to read on, and the instruction, where the byte says which."""
-    plans = [(_ILLEGAL, TABLE[0])] * 256
+    first_bytes = [(_ILLEGAL, TABLE[0])] * 256
     for op in TABLE:
         if len(op.code) > 1:
             kind = _PREFIX
@@ -67,11 +67,11 @@ def _plans() -> tuple[tuple[int, Op], ...]:
             kind = _END if op.ends else _ELSE
         else:
             kind = _KINDS.get(op.immediates, _OTHER)
-        plans[op.code[0]] = (kind, op)
-    return tuple(plans)
+        first_bytes[op.code[0]] = (kind, op)
+    return tuple(first_bytes)
 
 
-_PLANS = _plans()
+_FIRST_BYTES = _first_bytes()
 
 
 def _read_labels(r: Reader) -> BrTable:
@@ -133,7 +133,7 @@ class ExprReader:
         pos = r.pos
         body: PlainExpr = []
         append = body.append
-        plans = _PLANS
+        first_bytes = _FIRST_BYTES
         small = _SMALL
         imm: tuple[object, ...]
         #: For each open block, whether an ``else`` may still come.
@@ -141,7 +141,7 @@ class ExprReader:
         try:
             while True:
                 at = pos
-                kind, op = plans[data[pos]]
+                kind, op = first_bytes[data[pos]]
                 pos += 1
                 if kind == _NONE:
                     imm = _NO_IMMEDIATE

@@ -208,12 +208,12 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     options = options_of(parsed, rest)
     source = Source(load_runnable(parsed.file))
     try:
-        if not options.look.asks():
+        if not options.instruments.asks():
             return execute(Toolchain(source), options)
-        from chiwawa.instrument.from_options import looking
+        from chiwawa.instrument.from_options import instruments_for
 
-        with looking(
-            source.module, options.look, os.path.basename(shown(parsed.file))
+        with instruments_for(
+            source.module, options.instruments, os.path.basename(shown(parsed.file))
         ) as instruments:
             return execute(Toolchain(source, lambda: instruments), options)
     except Trap as trap:

@@ -100,7 +100,7 @@ def check(options: Options) -> None:
     for option, there in given.items():
         if there:
             raise UsageError(f"{option} cannot be given to debug: its prompt says when to stop")
-    if options.look.asks():
+    if options.instruments.asks():
         raise UsageError("traces and monitors cannot be asked for in debug: they are run's")
 
 

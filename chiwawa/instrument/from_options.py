@@ -20,36 +20,38 @@ from chiwawa.instrument.source_lines import source_lines
 from chiwawa.instrument.tracing.tracer import EVENTS, RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
 from chiwawa_runtime.command.main import check_place
-from chiwawa_runtime.command.options import Look
+from chiwawa_runtime.command.options import InstrumentOptions
 from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.errors import BadInput
 
 
 @contextlib.contextmanager
-def looking(module: Module, look: Look, title: str) -> Iterator[Instruments | None]:
-    """In a ``with`` statement, the instruments that ``look`` asks for, None if for none. What they
-    found is written at its end, however that comes, if the program has begun; ``title`` is the name
-    of a module that has none.
+def instruments_for(
+    module: Module, options: InstrumentOptions, title: str
+) -> Iterator[Instruments | None]:
+    """In a ``with`` statement, the instruments that ``options`` ask for, None if for none. What
+    they found is written at its end, however that comes, if the program has begun; ``title`` is the
+    name of a module that has none.
 
     Raises BadInput for names that there are not, and for files that cannot be written. Where the
     program has ended in an exception, that is what leaves, and such a file is a line on stderr."""
-    if not look.asks():
+    if not options.asks():
         yield None
         return
-    monitors = chosen(look.monitors)
+    monitors = chosen(options.monitors)
     needed = list(monitors)
-    if look.stats:
+    if options.stats:
         needed.append("opcodes")
-    if look.collapsed or look.speedscope:
+    if options.collapsed or options.speedscope:
         needed.append("profile")
-    check_files(look)
+    check_files(options)
     with contextlib.ExitStack() as stack:
         out = None
         tracer = None
-        if look.trace:
-            tracing = tracing_of(module, look)
-            if look.trace_output is not None:
-                out = TraceFile(look.trace_output)
+        if options.trace:
+            tracing = tracing_of(module, options)
+            if options.trace_output is not None:
+                out = TraceFile(options.trace_output)
                 stack.callback(out.close)
             tracer = Tracer(module, tracing, out or sys.stderr)
         instruments = Instruments(module, monitors=needed, tracer=tracer)
@@ -57,7 +59,7 @@ def looking(module: Module, look: Look, title: str) -> Iterator[Instruments | No
         def finish() -> list[BadInput]:
             if instruments.instance is None:
                 return []
-            return told(module, look, monitors, instruments, title)
+            return write_findings(module, options, monitors, instruments, title)
 
         try:
             yield instruments
@@ -73,14 +75,14 @@ def looking(module: Module, look: Look, title: str) -> Iterator[Instruments | No
             raise failures[0]
 
 
-def check_files(look: Look) -> None:
+def check_files(options: InstrumentOptions) -> None:
     """Raise BadInput for a file that cannot be written to, and for one that is asked for twice."""
     known: dict[str, str] = {}
     for option, file in (
-        ("--trace-output", look.trace_output),
-        ("--monitor-output", look.monitor_output),
-        ("--collapsed", look.collapsed),
-        ("--speedscope", look.speedscope),
+        ("--trace-output", options.trace_output),
+        ("--monitor-output", options.monitor_output),
+        ("--collapsed", options.collapsed),
+        ("--speedscope", options.speedscope),
     ):
         if file is None:
             continue
@@ -151,20 +153,20 @@ def chosen(names: Sequence[str]) -> list[str]:
     return list(MONITORS) if "all" in names else list(dict.fromkeys(names))
 
 
-def tracing_of(module: Module, look: Look) -> Tracing:
+def tracing_of(module: Module, options: InstrumentOptions) -> Tracing:
     for what, names, known in (
-        ("event", look.events, EVENTS),
-        ("resource", look.resources, RESOURCES),
+        ("event", options.events, EVENTS),
+        ("resource", options.resources, RESOURCES),
     ):
         for name in names:
             if name not in known:
                 raise BadInput(f"unknown trace {what} {name!r}: there are {', '.join(known)}")
     default = Tracing()
     return Tracing(
-        events=frozenset(look.events) or default.events,
-        resources=frozenset(look.resources) or default.resources,
-        functions=frozenset(functions_of(module, look.functions)) if look.functions else None,
-        format=look.trace_format,
+        events=frozenset(options.events) or default.events,
+        resources=frozenset(options.resources) or default.resources,
+        functions=frozenset(functions_of(module, options.functions)) if options.functions else None,
+        format=options.trace_format,
     )
 
 
@@ -188,8 +190,12 @@ def functions_of(module: Module, names: Sequence[str]) -> Iterator[int]:
         yield from found
 
 
-def told(
-    module: Module, look: Look, monitors: Sequence[str], instruments: Instruments, title: str
+def write_findings(
+    module: Module,
+    options: InstrumentOptions,
+    monitors: Sequence[str],
+    instruments: Instruments,
+    title: str,
 ) -> list[BadInput]:
     """Write what was asked for; what could not be written."""
     failures = []
@@ -201,25 +207,25 @@ def told(
             failures.append(error)
 
     def result() -> str:
-        if look.form == "json":
+        if options.form == "json":
             lines = source_lines(module)
             source_of = None if lines is None else lines.at
             return json.dumps(document(observed, monitors, source_of, title), indent=1) + "\n"
         tables = [table(name, observed) for name in monitors]
-        return csv_text(tables) if look.form == "csv" else text(tables, width)
+        return csv_text(tables) if options.form == "csv" else text(tables, width)
 
-    width = terminal_width() if look.monitor_output is None else None
+    width = terminal_width() if options.monitor_output is None else None
     attempt(instruments.finish)
     observed = instruments.observed()
-    if look.stats:
+    if options.stats:
         attempt(lambda: put(None, stats_text(observed)))
     if monitors:
-        attempt(lambda: put(look.monitor_output, result()))
-    if look.collapsed is not None:
-        attempt(lambda: put(look.collapsed, collapsed(observed)))
-    if look.speedscope is not None:
+        attempt(lambda: put(options.monitor_output, result()))
+    if options.collapsed is not None:
+        attempt(lambda: put(options.collapsed, collapsed(observed)))
+    if options.speedscope is not None:
         name = module.names.module or title
-        attempt(lambda: put(look.speedscope, speedscope(observed, name)))
+        attempt(lambda: put(options.speedscope, speedscope(observed, name)))
     return failures
 
 

@@ -50,7 +50,7 @@ class Instruments:
         #: Has the engine prepare its functions with the sites that ``sites_of`` gives now; set by
         #: whoever made the engine.
         self.replace_code: Callable[[], None] = lambda: None
-        self.told: Trap | None = None
+        self.last_trap: Trap | None = None
 
     def count(self, kinds: frozenset[str]) -> None:
         self.counters = Counters(self.module, kinds)
@@ -92,7 +92,7 @@ class Instruments:
         else:
             self.apply_changes()
 
-    # What a run tells.
+    # What a run says of itself.
 
     def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
@@ -149,8 +149,8 @@ class Instruments:
         self.probes.fired = NOTHING if paused is None else paused  # type: ignore[assignment]
 
     def trapped(self, trap: Trap) -> None:
-        if trap is not self.told:
-            self.told = trap
+        if trap is not self.last_trap:
+            self.last_trap = trap
             # Where another instance's function trapped, ours are at calls, which end blocks.
             if trap.origin is self.instance:
                 self.counters.trapped(trap)

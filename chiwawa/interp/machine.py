@@ -24,7 +24,7 @@ from chiwawa.interp.prepare import (
     Segment,
     prepare,
 )
-from chiwawa.interp.watches import WATCHES, Watches
+from chiwawa.interp.site_handlers import SITES, SiteHandlers
 from chiwawa.lower.lowered import Lowered, Spaces, lower, recursive_functions
 from chiwawa.lower.points import points_of
 from chiwawa.lower.sites import SitesOf
@@ -100,9 +100,11 @@ class InterpreterEngine:
 
     def prepare(self, lowered: Lowered, split: int | None = None) -> PreparedFunction:
         sites = None if self.sites_of is None else self.sites_of(lowered)
-        watches = None if sites is None else Watches(lowered, sites, self.instance, self.names)
+        site_handlers = (
+            None if sites is None else SiteHandlers(lowered, sites, self.instance, self.names)
+        )
         recursive = lowered.index in self.recursive
-        return prepare(lowered, self.instance, recursive, split=split, watches=watches)
+        return prepare(lowered, self.instance, recursive, split=split, site_handlers=site_handlers)
 
     def code(self, function: int) -> PreparedFunction:
         code = self.prepared.get(function)
@@ -361,7 +363,7 @@ class Interpretation:
 def place(error: BaseException, segment: Segment, handlers: Any) -> int:
     """The code offset of the instruction that raised ``error``."""
     beneath = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    if beneath is None or beneath.tb_frame.f_code.co_filename not in (HANDLERS, WATCHES):
+    if beneath is None or beneath.tb_frame.f_code.co_filename not in (HANDLERS, SITES):
         return segment.offsets[-1]
     # The iterator stands behind the handler that it gave last.
     return segment.offsets[len(segment.handlers) - operator.length_hint(handlers) - 1]

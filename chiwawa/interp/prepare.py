@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from chiwawa.interp.handlers import Handler, handler
-from chiwawa.interp.watches import Watches
+from chiwawa.interp.site_handlers import SiteHandlers
 from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 from chiwawa_runtime.engine.instance import ModuleInstance
@@ -100,7 +100,7 @@ def prepare(
     instance: ModuleInstance,
     recursive: bool,
     split: int | None = None,
-    watches: Watches | None = None,
+    site_handlers: SiteHandlers | None = None,
 ) -> PreparedFunction:
     """Prepare a function. ``split`` is a position where a segment must start too."""
     prepared = PreparedFunction(lowered, recursive)
@@ -114,30 +114,30 @@ def prepare(
         prepared.at[position] = Segment(position, body[position].offset, safepoint)
     prepared.at[end].ending = RETURN
     prepared.at[end].offsets.append(body[end].offset)
-    filler = _Filler(prepared, instance, watches)
+    filler = _Filler(prepared, instance, site_handlers)
     for position in starts - {end}:
         filler.fill(prepared.at[position])
     prepared.entry = prepared.at[0]
-    if watches is not None:
-        watch(prepared, watches)
+    if site_handlers is not None:
+        add_entry_and_exit(prepared, site_handlers)
     return prepared
 
 
-def watch(prepared: PreparedFunction, watches: Watches) -> None:
+def add_entry_and_exit(prepared: PreparedFunction, site_handlers: SiteHandlers) -> None:
     """Have what instruments want run when the function is entered and when it returns."""
     lowered = prepared.lowered
     offset = lowered.body[0].offset
-    if watches.entry is not None:
+    if site_handlers.entry is not None:
         segment = Segment(-1, offset, False)
-        segment.handlers = (watches.entry,)
+        segment.handlers = (site_handlers.entry,)
         segment.offsets = [offset, offset]
         segment.next = prepared.entry
         prepared.entry = segment
-    if watches.exit is None:
+    if site_handlers.exit is None:
         return
     for segment in prepared.at.values():
         if segment.ending == RETURN:
-            segment.handlers += (watches.exit,)
+            segment.handlers += (site_handlers.exit,)
             segment.offsets.append(segment.offsets[-1])
 
 
@@ -162,10 +162,13 @@ class _Filler:
     """Fills segments of one function."""
 
     def __init__(
-        self, prepared: PreparedFunction, instance: ModuleInstance, watches: Watches | None
+        self,
+        prepared: PreparedFunction,
+        instance: ModuleInstance,
+        site_handlers: SiteHandlers | None,
     ) -> None:
         self.prepared = prepared
-        self.watches = {} if watches is None else watches.at
+        self.site_handlers = {} if site_handlers is None else site_handlers.at
         self.lowered = prepared.lowered
         self.instance = instance
         #: The end that an ``else`` leads to where it is fallen into.
@@ -185,7 +188,7 @@ class _Filler:
                 # Fallen into from the first arm: on to the end.
                 segment.next = at[self.ends[position]]
                 break
-            for each in self.watches.get(position, ()):
+            for each in self.site_handlers.get(position, ()):
                 handlers.append(each)
                 segment.offsets.append(offset)
             rule = RULES.get(op.name)

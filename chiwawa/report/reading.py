@@ -1,8 +1,8 @@
 """RUN.json, checked: the page's script relies on what is checked here and looks at nothing twice.
 
-The format is in ``chiwawa/instrument/document.py``, which writes it. What is read becomes ``Run``,
-in the shapes that the page embeds: rows rather than objects, names without what a terminal or a
-browser would act on.
+The format is in ``chiwawa/instrument/monitors/document.py``, which writes it. What is read becomes
+``Run``, in the shapes that the page embeds: rows rather than objects, names without what a terminal
+or a browser would act on.
 """
 
 from __future__ import annotations

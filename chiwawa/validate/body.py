@@ -266,7 +266,7 @@ Check = Callable[[Context, Op, tuple[Any, ...]], NumType]
 _Types = tuple[ValType, ...]
 
 
-class Plan:
+class Typing:
     """How to check one instruction: by its ``rule``, or by its signature, after a ``check`` of what
     its immediates name. ``params`` has the top of the stack first; both depend on the address
     type."""
@@ -294,12 +294,14 @@ def _resolve(valtype: ValType | str, address: NumType) -> ValType:
     return valtype
 
 
-def build_plans(rules: dict[str, Rule], checks: dict[tuple[str, ...], Check]) -> dict[int, Plan]:
-    """A plan for each instruction, by the identity of its row. ``checks`` go by immediates."""
+def build_typings(
+    rules: dict[str, Rule], checks: dict[tuple[str, ...], Check]
+) -> dict[int, Typing]:
+    """A typing for each instruction, by the identity of its row. ``checks`` go by immediates."""
     return {
-        id(op): Plan(op, None, checks.get(op.immediates))
+        id(op): Typing(op, None, checks.get(op.immediates))
         if op.signature is not None
-        else Plan(op, rules[op.name], None)
+        else Typing(op, rules[op.name], None)
         for op in TABLE
     }
 
@@ -307,7 +309,7 @@ def build_plans(rules: dict[str, Rule], checks: dict[tuple[str, ...], Check]) ->
 def check_expr(
     body: Body,
     expr: Sequence[tuple[Op, Any, int]],
-    plans: dict[int, Plan],
+    typings: dict[int, Typing],
     boundaries: Boundaries | None = None,
 ) -> None:
     """Check ``expr``, and note in ``boundaries`` what is known at each of its boundaries. Raises
@@ -315,23 +317,23 @@ def check_expr(
     offset = 0
     try:
         for position, (op, imm, offset) in enumerate(expr):  # noqa: B007 (the handler reads it)
-            plan = plans[id(op)]
+            typing = typings[id(op)]
             if boundaries is not None:
                 boundaries.stacks.append(body.stack)
                 boundaries.heights.append(body.height)
                 boundaries.reached.append(body.live and not op.delimits)
-            rule = plan.rule
+            rule = typing.rule
             if rule is not None:
                 body.op = op
                 body.position = position
                 rule(body, imm)
                 continue
-            check = plan.check
+            check = typing.check
             if check is None:
-                params = plan.params
-                results = plan.results
+                params = typing.params
+                results = typing.results
             else:
-                params, results = plan.signatures[check(body.context, op, imm)]
+                params, results = typing.signatures[check(body.context, op, imm)]
             stack = body.stack
             height = body.height
             if params:

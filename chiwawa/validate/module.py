@@ -10,7 +10,7 @@ from chiwawa import limits
 from chiwawa.module import Data, Elem, Expr, Func, Module, PlainExpr, TypeUse
 from chiwawa.validate.body import Body, Boundaries, check_expr
 from chiwawa.validate.context import Context, build_context, matches
-from chiwawa.validate.rules import PLANS
+from chiwawa.validate.rules import TYPINGS
 from chiwawa_runtime.errors import Field, InvalidError, UnsupportedError
 from chiwawa_runtime.state.types import (
     I32,
@@ -59,7 +59,7 @@ class BodyChecks:
                 context = build_context(module)
                 # The segments come after the code, and are counted before it.
                 self.context = replace(context, datas=module.data_count or 0)
-            check_expr(_body(self.context, module.funcs[index]), body, PLANS)
+            check_expr(_body(self.context, module.funcs[index]), body, TYPINGS)
         except (InvalidError, UnsupportedError) as error:
             self.index, self.error = index, error
 
@@ -123,7 +123,7 @@ def _module(module: Module, place: _Place, checks: BodyChecks | None) -> None:
         _data(constants, data)
     if checks is None:
         for func in _each(place, "func", module.funcs):
-            check_expr(_body(context, func), func.body, PLANS)
+            check_expr(_body(context, func), func.body, TYPINGS)
     elif checks.error is not None:
         place.kind, place.index, place.expression = "func", checks.index, 0
         raise checks.error
@@ -174,7 +174,7 @@ def _const(context: Context, expr: Expr, expected: ValType) -> None:
             constant = not context.globals[index].mutable
         if not constant:
             raise InvalidError("constant expression required", offset=instr.offset)
-    check_expr(Body(context, (), (expected,)), expr, PLANS)
+    check_expr(Body(context, (), (expected,)), expr, TYPINGS)
 
 
 def _exports(context: Context, module: Module, place: _Place) -> None:
@@ -223,5 +223,5 @@ def _body(context: Context, func: Func) -> Body:
 def type_body(context: Context, func: Func, instrs: Expr) -> tuple[Body, Boundaries]:
     """What validation finds out about ``func``, which is valid and whose body is ``instrs``."""
     body, boundaries = _body(context, func), Boundaries()
-    check_expr(body, instrs, PLANS, boundaries)
+    check_expr(body, instrs, TYPINGS, boundaries)
     return body, boundaries

@@ -10,7 +10,7 @@ from typing import Any
 
 from chiwawa.module import BlockType, MemArg
 from chiwawa.opcodes import Op
-from chiwawa.validate.body import Body, Check, Rule, build_plans
+from chiwawa.validate.body import Body, Check, Rule, build_typings
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError
 from chiwawa_runtime.state.types import FUNCREF, I32, FuncType, NumType, RefType, ValType
@@ -378,4 +378,4 @@ CHECKS: dict[tuple[str, ...], Check] = {
     ("tableidx",): tableidx,
 }
 
-PLANS = build_plans(RULES, CHECKS)
+TYPINGS = build_typings(RULES, CHECKS)

@@ -14,7 +14,7 @@ from chiwawa.aot import tree
 from chiwawa.interp import handlers, prepare
 from chiwawa.opcodes import BY_CODE, TABLE, Op
 from chiwawa.source import load
-from chiwawa.validate.module import PLANS
+from chiwawa.validate.module import TYPINGS
 from chiwawa.validate.rules import RULES as TYPING
 
 PATHS = ("interp", "aot")
@@ -221,7 +221,7 @@ def without(places: list[tuple[dict[Any, Any], Any]]) -> Callable[[], None]:
 @pytest.mark.parametrize("op", TABLE, ids=lambda op: op.name)
 def test_without_its_typing_it_does_nothing(op: Op, path: str) -> None:
     right = outcome(op, path)
-    back = without([(PLANS, id(op))])
+    back = without([(TYPINGS, id(op))])
     try:
         assert outcome(op, path) != right
     finally:

@@ -32,7 +32,7 @@ from chiwawa_runtime.errors import CheckpointError
 
 VERSION = 1
 #: What asks much of a memory at once.
-BULK = frozenset(op.name for op in TABLE if op.extents)
+BULK = tuple(op.name for op in TABLE if op.extents)
 #: Whose counts are by place.
 BRANCHES = tuple(op for op in TABLE if op.conditional or op.switches)
 INDIRECT = tuple(op for op in TABLE if op.indirect)

@@ -46,7 +46,7 @@ def run_file(bundle: Bundle, argv: Sequence[str]) -> int:
     add_options(parser)
     arguments, rest = split(argv)
     options = options_of(parser.parse(arguments), rest)
-    if options.look.asks():
+    if options.instruments.asks():
         raise UsageError("traces and monitors take chiwawa run FILE")
     return execute(FileRunner(bundle), options)
 

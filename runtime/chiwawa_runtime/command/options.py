@@ -109,7 +109,7 @@ class Options:
     lenient_files: bool
     path: str | None
     deterministic: bool
-    look: Look
+    instruments: InstrumentOptions
 
     def saves(self) -> bool:
         """Whether a checkpoint is asked for, and where it goes is to be looked at before."""
@@ -118,7 +118,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class InstrumentOptions:
     """What the options ask of instruments, as it was given. ``trace``: whether there is to be one.
     ``form`` of the monitors' tables is ``text``, ``json`` or ``csv``."""
 
@@ -379,11 +379,11 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,
-        look=_look(parsed),
+        instruments=_instruments(parsed),
     )
 
 
-def _look(parsed: argparse.Namespace) -> Look:
+def _instruments(parsed: argparse.Namespace) -> InstrumentOptions:
     events, resources, functions, monitors = map(
         _names,
         (parsed.trace_events, parsed.trace_resource, parsed.trace_func, parsed.monitor),
@@ -403,7 +403,7 @@ def _look(parsed: argparse.Namespace) -> Look:
     trace = parsed.trace or any(asked)
     if not trace and parsed.trace_format != "text":
         raise UsageError("--trace-format needs --trace")
-    return Look(
+    return InstrumentOptions(
         trace=trace,
         events=events,
         resources=resources,

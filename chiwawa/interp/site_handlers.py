@@ -14,10 +14,10 @@ from chiwawa.lower.sites import Site, Sites, state_names, variables
 from chiwawa_runtime.engine.instance import ModuleInstance
 
 #: The file that the handlers come from, as tracebacks say it: none of an instruction's.
-WATCHES = "<chiwawa site>"
+SITES = "<chiwawa site>"
 
 
-class Watches:
+class SiteHandlers:
     """The handlers of one function. ``at`` is by position in its body."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Watches:
                 lines += handler_lines(count, Site(source), 0, 0)
                 count += 1
         namespace = {**names, **state_names(instance)}
-        exec(compile("\n".join(lines), WATCHES, "exec"), namespace)
+        exec(compile("\n".join(lines), SITES, "exec"), namespace)
         made: Iterator[Handler] = (namespace[f"site{number}"] for number in range(count))
         self.at = {
             position: tuple(next(made) for _ in sites.at[position]) for position in sorted(sites.at)

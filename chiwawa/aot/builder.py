@@ -8,6 +8,7 @@ steps, and takes and pushes operands.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chiwawa.aot.ir import Plain, Poll, Step
@@ -90,3 +91,6 @@ class Builder:
             self.emit(fold.verbatim(site.source), instr.offset)
             if site.writes:
                 self.operands.widen()
+
+
+Rule = Callable[[Builder, int, Instr], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 
-from chiwawa.aot.builder import Builder
+from chiwawa.aot.builder import Builder, Rule
 from chiwawa.aot.ir import Call
 from chiwawa.aot.operands import FEW
 from chiwawa.meanings import fold
@@ -111,3 +111,9 @@ def call_plain(builder: Builder, position: int, instr: Instr, callee: str) -> No
     target = targets[0] if count == 1 else ast.Tuple(targets, fold.STORE)
     builder.emit(ast.Assign([target], value), instr.offset)
     operands.push_typed(count)
+
+
+RULES: dict[str, Rule] = {
+    "call": call,
+    "call_indirect": call_indirect,
+}

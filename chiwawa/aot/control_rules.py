@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from chiwawa.aot.builder import Builder
+from chiwawa.aot.builder import Builder, Rule
 from chiwawa.aot.ir import Block, Br, BrTable, If, Loop, Plain, Step, jumps_away
 from chiwawa.aot.operands import FEW
 from chiwawa.meanings import fold
@@ -28,6 +28,10 @@ def unreachable(builder: Builder, position: int, instr: Instr) -> None:
 def block(builder: Builder, position: int, instr: Instr) -> None:
     builder.operands.spill_all()
     builder.open(position)
+
+
+def within_loop(builder: Builder, position: int, instr: Instr) -> None:
+    """Of a loop, after the boundary at its head: ``loop`` opened it before that."""
 
 
 def loop(builder: Builder, position: int, instr: Instr) -> None:
@@ -204,3 +208,18 @@ def return_results(builder: Builder) -> None:
     else:
         node = fold.bounded(ast.Tuple(values, fold.LOAD), None, None)
     builder.steps.append(Br(builder.lowered.function, node))
+
+
+#: What changes control or delimits, in the table's order; but calls.
+RULES: dict[str, Rule] = {
+    "unreachable": unreachable,
+    "block": block,
+    "loop": within_loop,
+    "if": if_,
+    "else": else_,
+    "end": end,
+    "br": br,
+    "br_if": br_if,
+    "br_table": br_table,
+    "return": return_,
+}

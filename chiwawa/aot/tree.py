@@ -12,8 +12,6 @@ the generated file then names the instruction that a trap came from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from chiwawa.aot import call_rules, control_rules, value_rules
 from chiwawa.aot.builder import Builder
 from chiwawa.aot.ir import Step
@@ -21,7 +19,6 @@ from chiwawa.aot.operands import MOST_PENDING
 from chiwawa.aot.options import Options
 from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Sites
-from chiwawa.module import Instr
 
 
 def build(lowered: Lowered, options: Options, sites: Sites) -> list[Step]:
@@ -46,25 +43,5 @@ def build(lowered: Lowered, options: Options, sites: Sites) -> list[Step]:
     return builder.steps
 
 
-Rule = Callable[[Builder, int, Instr], None]
-
-#: What has no meaning in the instruction table, in its order.
-RULES: dict[str, Rule] = {
-    "unreachable": control_rules.unreachable,
-    "nop": value_rules.nop,
-    "block": control_rules.block,
-    "loop": value_rules.nop,
-    "if": control_rules.if_,
-    "else": control_rules.else_,
-    "end": control_rules.end,
-    "br": control_rules.br,
-    "br_if": control_rules.br_if,
-    "br_table": control_rules.br_table,
-    "return": control_rules.return_,
-    "call": call_rules.call,
-    "call_indirect": call_rules.call_indirect,
-    "drop": value_rules.drop,
-    "local.get": value_rules.local_get,
-    "local.set": value_rules.local_set,
-    "local.tee": value_rules.local_tee,
-}
+#: What has no meaning in the instruction table.
+RULES = {**control_rules.RULES, **call_rules.RULES, **value_rules.RULES}

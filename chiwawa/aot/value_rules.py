@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 
-from chiwawa.aot.builder import Builder
+from chiwawa.aot.builder import Builder, Rule
 from chiwawa.aot.operands import Operand
 from chiwawa.meanings import fold
 from chiwawa.meanings.environment import environment
@@ -139,3 +139,13 @@ def local_tee(builder: Builder, position: int, instr: Instr) -> None:
     if top is not None and node.lo is not None and node.lo >= 0 and node.hi < top:
         read.hi = node.hi
     operands.push(Operand(read, locals_=1 << index))
+
+
+#: What has no meaning in the instruction table, and neither changes control nor calls.
+RULES: dict[str, Rule] = {
+    "nop": nop,
+    "drop": drop,
+    "local.get": local_get,
+    "local.set": local_set,
+    "local.tee": local_tee,
+}

@@ -129,10 +129,14 @@ def mult(x: Node, y: Node) -> Node:
 
 
 def floordiv(x: Node, y: Node) -> Node:
+    if x.lo is None:
+        return bounded(ast.BinOp(x, FLOORDIV, y), None, None)
     return bounded(ast.BinOp(x, FLOORDIV, y), 0, x.hi)
 
 
 def mod(x: Node, y: Node) -> Node:
+    if x.lo is None:
+        return bounded(ast.BinOp(x, MOD, y), None, None)
     return bounded(ast.BinOp(x, MOD, y), 0, x.hi if not is_const(y) else max(y.value - 1, 0))
 
 
@@ -162,8 +166,10 @@ def bitand(x: Node, y: Node) -> Node:
     if is_const(x):
         x, y = y, x
     if x.lo is None:
-        # What a helper returned: an int of any size.
-        return bounded(ast.BinOp(x, BITAND, y), 0, y.hi)
+        # What a helper returned, or state: an int of any size.
+        return bounded(ast.BinOp(x, BITAND, y), *((None, None) if y.lo is None else (0, y.hi)))
+    if y.lo is None:
+        return bounded(ast.BinOp(x, BITAND, y), *((0, x.hi) if x.lo >= 0 else (None, None)))
     if is_const(y):
         mask = y.value
         if is_const(x):
@@ -192,8 +198,10 @@ def bitand(x: Node, y: Node) -> Node:
     return bounded(ast.BinOp(x, BITAND, y), 0, hi)
 
 
-def _disjoint(x: Node, y: Node) -> tuple[int, int]:
+def _disjoint(x: Node, y: Node) -> tuple[int, int] | tuple[None, None]:
     """Bounds of or and xor."""
+    if x.lo is None or y.lo is None:
+        return None, None
     if x.lo >= 0 and y.lo >= 0:
         return 0, (1 << max(x.hi.bit_length(), y.hi.bit_length())) - 1
     reach = max(abs(v).bit_length() for v in (x.lo, x.hi, y.lo, y.hi))
@@ -228,6 +236,8 @@ def lshift(x: Node, y: Node) -> Node:
             return const(x.value << y.value)
         if y.value == 0:
             return x
+    if x.lo is None or y.lo is None:
+        return bounded(ast.BinOp(x, LSHIFT, y), None, None)
     return bounded(ast.BinOp(x, LSHIFT, y), min(x.lo << y.hi, x.lo), max(x.hi << y.hi, x.hi))
 
 
@@ -237,6 +247,8 @@ def rshift(x: Node, y: Node) -> Node:
             return const(x.value >> y.value)
         if y.value == 0:
             return x
+    if x.lo is None or y.lo is None:
+        return bounded(ast.BinOp(x, RSHIFT, y), None, None)
     return bounded(
         ast.BinOp(x, RSHIFT, y), min(x.lo >> y.lo, x.lo >> y.hi), max(x.hi >> y.lo, x.hi >> y.hi)
     )
@@ -284,7 +296,7 @@ def _flipped(node: Node) -> tuple[Node, int] | None:
     """``x`` and the sign bit, of a node that is ``x ^ sign``."""
     if is_binop(node, BITXOR) and is_const(node.right):
         sign = node.right.value
-        if sign in (0x80000000, 0x8000000000000000):
+        if sign in (0x80000000, 0x8000000000000000) and node.left.lo is not None:
             return node.left, sign
     return None
 

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.types import Limits, MemoryType
@@ -286,7 +287,7 @@ class OurBackend:
     def adopt(self, wasi: Wasi, module: str = MODULE) -> None:
         """Go on with another state, the memory as it is."""
         self.wasi = wasi
-        self.requests = Requests()
+        self.requests = Requests(Polling({}))
         if not hasattr(self, "memory"):
             self.memory = Memory(MemoryType(Limits(2)))
         self.instance = Instance(self.memory, self.requests)

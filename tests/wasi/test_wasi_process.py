@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import BadInput, Interrupted, Trap, WasiExit
 from chiwawa_runtime.wasi import Wasi, abi
@@ -167,7 +168,7 @@ def test_a_program_without_memory_traps() -> None:
     wasi = Wasi()
     call = wasi.imports()["wasi_snapshot_preview1"]["sched_yield"].call
     with pytest.raises(Trap, match="no memory"):
-        call(Bare(None, Requests()))
+        call(Bare(None, Requests(Polling({}))))
     wasi.close()
 
 

@@ -182,11 +182,12 @@ class Machine:
     def virtual(self, run: Run) -> bool:
         """Have the clocks and randomness of a checkpoint that has the host's be virtual."""
         wasi = run.wasi
-        if not isinstance(wasi, Wasi) or wasi.deterministic:
+        if not isinstance(wasi, Wasi) or wasi.process.deterministic:
             return False
-        wasi.deterministic = True
-        wasi.clock = VirtualClock(wasi.clock.peek(MONOTONIC))
-        wasi.entropy = Entropy(0)
+        process = wasi.process
+        process.deterministic = True
+        process.clock = VirtualClock(process.clock.peek(MONOTONIC))
+        process.entropy = Entropy(0)
         return True
 
     def settle(self) -> None:

@@ -106,7 +106,7 @@ def test_times_of_files_that_have_no_number_are_the_nearest_that_has_one() -> No
         st_mtime_ns=10**30,
         st_ctime_ns=5,
     )
-    told = descriptor_calls.filestat(backend.wasi, found, b"")
+    told = descriptor_calls.filestat(backend.wasi.process, found, b"")
     assert (told.atim, told.mtim, told.ctim) == (0, FOREVER, 5)
     for layout in (abi.PREVIEW1, abi.UNSTABLE):
         assert layout.filestat(told)

@@ -285,7 +285,7 @@ def test_a_blocked_write_is_interrupted_with_what_was_written_counted(
     while chunk := os.read(pipe[0], 1 << 16):
         arrived += len(chunk)
     assert arrived == written > 0
-    backend_of(guest).wasi.streams[1].handle = None
+    backend_of(guest).wasi.process.streams[1].handle = None
 
 
 def test_a_stream_that_must_not_block_says_eagain(over: Any, pipe: tuple[int, int]) -> None:

@@ -277,7 +277,7 @@ def test_standard_input_is_moved_when_it_is_read(world: Path) -> None:
         wasi = Wasi.load(encode(state), (), stdin, 1, 2)
         assert os.lseek(stdin.fileno(), 0, os.SEEK_CUR) == 0
         assert decode(wasi.save()).descriptors == state.descriptors
-        assert wasi.streams[0].read(3, [], False) == b" wo"
+        assert wasi.process.streams[0].read(3, [], False) == b" wo"
         moved = decode(wasi.save()).descriptors[0].body
         assert moved == SavedStream(0, 8)
         wasi.close()

@@ -1,53 +1,37 @@
-"""A guest's WASI: what it was given, what it has open, and the functions that it imports."""
+"""What an embedder gives a guest of WASI: a process, and the functions that act on it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.errors import BadInput, CheckpointError
+from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import VALTYPE_BY_NAME, FuncType
 from chiwawa_runtime.wasi import state
 from chiwawa_runtime.wasi.abi import (
-    DIRECTORY,
-    DIRECTORY_RIGHTS,
-    FD_READ,
-    FD_WRITE,
-    INHERITED_RIGHTS,
     INVAL,
     NOMEM,
     NOTSUP,
     PREVIEW1,
-    STREAM_RIGHTS,
     UNSTABLE,
     Layout,
     WasiError,
     errno_of,
 )
-from chiwawa_runtime.wasi.clocks import Clock, HostClock, VirtualClock
-from chiwawa_runtime.wasi.descriptors import OPEN_DIRECTORY, STREAM, Descriptor, Table, joined
-from chiwawa_runtime.wasi.entropy import Entropy
 from chiwawa_runtime.wasi.functions import FUNCTIONS, NEW_IN_PREVIEW1
 from chiwawa_runtime.wasi.guest import Guest
-from chiwawa_runtime.wasi.paths import Root, open_root
+from chiwawa_runtime.wasi.process import Dir, Process, Source
 from chiwawa_runtime.wasi.signatures import SIGNATURES
-from chiwawa_runtime.wasi.socket_calls import describe_socket
-from chiwawa_runtime.wasi.streams import Stream
 
 #: What a checkpoint begins with, and a Wasi's state does not.
 MAGIC = b"\0asm"
-#: A directory for the guest: where it is, what the guest calls it, whether it is only to be read.
-Dir = tuple[str | os.PathLike[str], str | bytes, bool]
-Source = int | BinaryIO | Any
 
 
 class Wasi:
-    """The state of one guest, and its functions.
+    """The WASI of one guest: what it was given and has open, and the functions that it imports.
 
     ``args`` has the program's name first. ``env`` maps names to values, or lists ``NAME=VALUE``.
     ``dirs`` become descriptors from 3 on, then ``sockets`` (host descriptors). ``stdin``,
@@ -70,74 +54,19 @@ class Wasi:
     ) -> None:
         if isinstance(env, Mapping):
             env = [f"{name}={value}" for name, value in env.items()]
-        self.args = [_string(a, "argument") for a in args]
-        self.env = [_string(e, "environment variable") for e in env]
-        self.deterministic = deterministic
-        self.clock: Clock = VirtualClock() if deterministic else HostClock()
-        self.entropy = Entropy(0 if deterministic else None)
+        #: What the functions read and change.
+        self.process = Process(args, env, (stdin, stdout, stderr), deterministic=deterministic)
         #: The bytes that ``load`` made it of.
         self.loaded: bytes | None = None
-        #: Nanoseconds that an interrupted sleep has lasted.
-        self.waited = 0
-        self.streams = (Stream(stdin), Stream(stdout), Stream(stderr))
-        self.roots: list[Root] = []
-        self.table = Table()
-        for index in range(3):
-            self.table.entries[index] = self.stream_descriptor(index)
         try:
             for host_path, guest_path, read_only in dirs:
-                self.table.add(self.preopen(self.give(host_path, guest_path, read_only)))
+                root = self.process.give(host_path, guest_path, read_only)
+                self.process.table.add(self.process.preopen(root))
             for index, handle in enumerate(sockets):
-                self.table.add(self.inherit(handle, index))
+                self.process.table.add(self.process.inherit(handle, index))
         except BaseException:
             self.close()
             raise
-
-    def stream_descriptor(self, index: int) -> Descriptor:
-        """For stream 0, 1 or 2, as a new program has it."""
-        stream = self.streams[index]
-        rights = STREAM_RIGHTS | (FD_READ if index == 0 else FD_WRITE)
-        return Descriptor(
-            STREAM,
-            stream.filetype,
-            rights,
-            rights,
-            readable=index == 0,
-            writable=index != 0,
-            stream=stream,
-            index=index,
-        )
-
-    def give(self, host_path: str | os.PathLike[str], guest_path: str | bytes, ro: bool) -> Root:
-        """Another directory below which the guest may open files. Raises BadInput."""
-        try:
-            handle = open_root(host_path)
-            place = os.path.abspath(os.fsencode(host_path))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise BadInput(f"cannot open the directory {os.fspath(host_path)}: {reason}") from None
-        root = Root(len(self.roots), _string(guest_path, "directory"), handle, ro, place)
-        self.roots.append(root)
-        return root
-
-    def preopen(self, root: Root) -> Descriptor:
-        """The descriptor that tells the guest of ``root``."""
-        return Descriptor(
-            OPEN_DIRECTORY,
-            DIRECTORY,
-            DIRECTORY_RIGHTS,
-            INHERITED_RIGHTS,
-            root.handle,
-            root=root,
-            preopen=True,
-        )
-
-    def inherit(self, handle: int, index: int) -> Descriptor:
-        """A descriptor for an inherited socket. The guest's own copy: closing it closes no more."""
-        try:
-            return describe_socket(os.dup(handle), index)
-        except OSError as error:
-            raise BadInput(f"descriptor {handle} is no socket: {error.strerror}") from None
 
     def imports(self) -> dict[str, dict[str, HostFunction]]:
         """What an instance may import: the modules ``wasi_snapshot_preview1`` and
@@ -163,6 +92,7 @@ class Wasi:
         # Most programs have one instance: its memory is looked up once.
         last: Any = None
         guest: Guest | None = None
+        process = self.process
 
         def call(instance: Any, *args: int) -> int:
             nonlocal last, guest
@@ -170,7 +100,7 @@ class Wasi:
                 guest = Guest(instance, layout)
                 last = instance
             try:
-                return function(self, guest, *args)
+                return function(process, guest, *args)
             except WasiError as error:
                 return error.errno
             except OSError as error:
@@ -186,29 +116,14 @@ class Wasi:
 
         return call
 
-    def guest_path(self, descriptor: Descriptor) -> bytes:
-        """The path of what is open, as the guest would say it."""
-        assert descriptor.root is not None
-        return joined(descriptor.root.guest_path.rstrip(b"/"), descriptor.path) or b"/"
-
-    def inode(self, guest_path: bytes) -> int:
-        """A number for a file that depends on its path alone."""
-        return int.from_bytes(hashlib.sha256(guest_path).digest()[:8], "little")
-
     def close(self) -> None:
         """Give every host descriptor back. The guest can do nothing any more."""
-        for descriptor in self.table.entries.values():
-            descriptor.close()
-        self.table.entries.clear()
-        for root in self.roots:
-            if root.handle >= 0:
-                os.close(root.handle)
-        self.roots.clear()
+        self.process.close()
 
     def save(self) -> bytes:
         """The state, in canonical bytes without times, host paths or host numbers. Raises
         CheckpointError where something is open that cannot be found again elsewhere."""
-        return state.save(self)
+        return state.save(self.process)
 
     @classmethod
     def load(
@@ -234,16 +149,9 @@ class Wasi:
             data = data.wasi
         wasi = cls((), (), (), stdin, stdout, stderr)
         try:
-            state.load(wasi, data, dirs, sockets, lenient)
+            state.load(wasi.process, data, dirs, sockets, lenient)
         except BaseException:
             wasi.close()
             raise
         wasi.loaded = data
         return wasi
-
-
-def _string(value: str | bytes, what: str) -> bytes:
-    string = os.fsencode(value)
-    if b"\0" in string:
-        raise BadInput(f"the {what} {string!r} has a zero byte in it")
-    return string

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from chiwawa_runtime.wasi.abi import (
     ALL_FSTFLAGS,
@@ -39,27 +38,24 @@ from chiwawa_runtime.wasi.descriptors import (
     joined,
 )
 from chiwawa_runtime.wasi.guest import Guest
-
-if TYPE_CHECKING:
-    from chiwawa_runtime.wasi.context import Wasi
-
+from chiwawa_runtime.wasi.process import Process
 
 #: A host may keep times that WASI has no number for.
 _LAST_TIME = (1 << 64) - 1
 
 
-def fd_close(wasi: Wasi, guest: Guest, fd: int) -> int:
-    wasi.table.close(fd)
+def fd_close(process: Process, guest: Guest, fd: int) -> int:
+    process.table.close(fd)
     return 0
 
 
-def fd_renumber(wasi: Wasi, guest: Guest, fd: int, to: int) -> int:
-    wasi.table.renumber(fd, to)
+def fd_renumber(process: Process, guest: Guest, fd: int, to: int) -> int:
+    process.table.renumber(fd, to)
     return 0
 
 
-def fd_fdstat_get(wasi: Wasi, guest: Guest, fd: int, result: int) -> int:
-    descriptor = wasi.table.get(fd)
+def fd_fdstat_get(process: Process, guest: Guest, fd: int, result: int) -> int:
+    descriptor = process.table.get(fd)
     guest.write(
         result,
         FDSTAT.pack(
@@ -69,9 +65,11 @@ def fd_fdstat_get(wasi: Wasi, guest: Guest, fd: int, result: int) -> int:
     return 0
 
 
-def fd_fdstat_set_rights(wasi: Wasi, guest: Guest, fd: int, rights: int, inheriting: int) -> int:
+def fd_fdstat_set_rights(
+    process: Process, guest: Guest, fd: int, rights: int, inheriting: int
+) -> int:
     """Rights can only be given up."""
-    descriptor = wasi.table.get(fd)
+    descriptor = process.table.get(fd)
     if rights & ~descriptor.rights or inheriting & ~descriptor.inheriting:
         raise WasiError(NOTCAPABLE)
     descriptor.rights = rights
@@ -79,13 +77,13 @@ def fd_fdstat_set_rights(wasi: Wasi, guest: Guest, fd: int, rights: int, inherit
     return 0
 
 
-def filestat(wasi: Wasi, found: os.stat_result, guest_path: bytes) -> Filestat:
+def filestat(process: Process, found: os.stat_result, guest_path: bytes) -> Filestat:
     """What the guest is told. Under a virtual clock nothing that differs between two runs or two
     hosts is shown: no times, no devices, and an inode made from the guest's path."""
     filetype = filetype_of(found.st_mode)
-    if wasi.clock.virtual:
+    if process.clock.virtual:
         size = 0 if filetype == DIRECTORY else found.st_size
-        return Filestat(0, wasi.inode(guest_path), filetype, 1, size, 0, 0, 0)
+        return Filestat(0, process.inode(guest_path), filetype, 1, size, 0, 0, 0)
     return Filestat(
         found.st_dev & 0xFFFFFFFFFFFFFFFF,
         found.st_ino & 0xFFFFFFFFFFFFFFFF,
@@ -99,11 +97,11 @@ def filestat(wasi: Wasi, found: os.stat_result, guest_path: bytes) -> Filestat:
     )
 
 
-def fd_filestat_get(wasi: Wasi, guest: Guest, fd: int, result: int) -> int:
-    descriptor = wasi.table.get(fd)
+def fd_filestat_get(process: Process, guest: Guest, fd: int, result: int) -> int:
+    descriptor = process.table.get(fd)
     descriptor.need(FD_FILESTAT_GET)
     if descriptor.kind in (OPEN_FILE, OPEN_DIRECTORY):
-        told = filestat(wasi, os.fstat(descriptor.handle), wasi.guest_path(descriptor))
+        told = filestat(process, os.fstat(descriptor.handle), process.guest_path(descriptor))
     else:
         # A guest has no business with what stands behind its streams.
         told = Filestat(0, 0, descriptor.filetype, 0, 0, 0, 0, 0)
@@ -112,27 +110,27 @@ def fd_filestat_get(wasi: Wasi, guest: Guest, fd: int, result: int) -> int:
 
 
 def new_times(
-    wasi: Wasi, found: os.stat_result, atim: int, mtim: int, flags: int
+    process: Process, found: os.stat_result, atim: int, mtim: int, flags: int
 ) -> tuple[int, int]:
     """The access and modification time to set, in nanoseconds."""
     if flags & ~ALL_FSTFLAGS:
         raise WasiError(INVAL)
     if (flags & ATIM and flags & ATIM_NOW) or (flags & MTIM and flags & MTIM_NOW):
         raise WasiError(INVAL)
-    now = wasi.clock.peek(REALTIME)
+    now = process.clock.peek(REALTIME)
     access = atim if flags & ATIM else now if flags & ATIM_NOW else found.st_atime_ns
     change = mtim if flags & MTIM else now if flags & MTIM_NOW else found.st_mtime_ns
     return access, change
 
 
 def fd_filestat_set_times(
-    wasi: Wasi, guest: Guest, fd: int, atim: int, mtim: int, flags: int
+    process: Process, guest: Guest, fd: int, atim: int, mtim: int, flags: int
 ) -> int:
-    descriptor = wasi.table.kind(fd, OPEN_FILE, OPEN_DIRECTORY)
+    descriptor = process.table.kind(fd, OPEN_FILE, OPEN_DIRECTORY)
     descriptor.need(FD_FILESTAT_SET_TIMES)
     if descriptor.root is not None:
         descriptor.root.must_be_writable()
-    times = new_times(wasi, os.fstat(descriptor.handle), atim, mtim, flags)
+    times = new_times(process, os.fstat(descriptor.handle), atim, mtim, flags)
     try:
         os.utime(descriptor.handle, ns=times)
     except OverflowError:
@@ -140,24 +138,24 @@ def fd_filestat_set_times(
     return 0
 
 
-def _preopened(wasi: Wasi, fd: int) -> Descriptor:
-    descriptor = wasi.table.get(fd)
+def _preopened(process: Process, fd: int) -> Descriptor:
+    descriptor = process.table.get(fd)
     if not descriptor.preopen:
         raise WasiError(BADF)
     return descriptor
 
 
-def fd_prestat_get(wasi: Wasi, guest: Guest, fd: int, result: int) -> int:
-    root = _preopened(wasi, fd).root
+def fd_prestat_get(process: Process, guest: Guest, fd: int, result: int) -> int:
+    root = _preopened(process, fd).root
     assert root is not None
     guest.write(result, PRESTAT.pack(0, len(root.guest_path)))
     return 0
 
 
-def fd_prestat_dir_name(wasi: Wasi, guest: Guest, fd: int, path: int, path_len: int) -> int:
-    if wasi.table.get(fd).kind == STREAM:
+def fd_prestat_dir_name(process: Process, guest: Guest, fd: int, path: int, path_len: int) -> int:
+    if process.table.get(fd).kind == STREAM:
         raise WasiError(NOTDIR)
-    root = _preopened(wasi, fd).root
+    root = _preopened(process, fd).root
     assert root is not None
     if path_len < len(root.guest_path):
         raise WasiError(NAMETOOLONG)
@@ -189,7 +187,7 @@ def _listing_by_path(descriptor: Descriptor) -> list[bytes]:
     return names
 
 
-def _entry(wasi: Wasi, descriptor: Descriptor, name: bytes) -> tuple[int, int] | None:
+def _entry(process: Process, descriptor: Descriptor, name: bytes) -> tuple[int, int] | None:
     """Inode and file type; None for what is no longer there."""
     # The directory above may be none of the guest's business: it is shown the directory itself.
     dots = name in (b".", b"..")
@@ -197,18 +195,18 @@ def _entry(wasi: Wasi, descriptor: Descriptor, name: bytes) -> tuple[int, int] |
         found = os.stat(b"." if dots else name, dir_fd=descriptor.handle, follow_symlinks=False)
     except OSError:
         return None
-    path = joined(wasi.guest_path(descriptor), b"" if dots else name)
-    told = filestat(wasi, found, path)
+    path = joined(process.guest_path(descriptor), b"" if dots else name)
+    told = filestat(process, found, path)
     return told.ino, DIRECTORY if stat.S_ISDIR(found.st_mode) else told.filetype
 
 
 def fd_readdir(
-    wasi: Wasi, guest: Guest, fd: int, buffer: int, size: int, cookie: int, used: int
+    process: Process, guest: Guest, fd: int, buffer: int, size: int, cookie: int, used: int
 ) -> int:
     """Entries from ``cookie`` on, the last cut off where the buffer ends. Cookies count in a
     listing taken when the guest starts from the beginning, so they stay valid whatever is created
     or removed meanwhile; what has been removed is left out."""
-    descriptor = wasi.table.kind(fd, OPEN_DIRECTORY)
+    descriptor = process.table.kind(fd, OPEN_DIRECTORY)
     descriptor.need(FD_READDIR)
     guest.check(buffer, size)
     guest.check(used, 4)
@@ -219,7 +217,7 @@ def fd_readdir(
         if len(out) >= size:
             break
         name = descriptor.names[index]
-        entry = _entry(wasi, descriptor, name)
+        entry = _entry(process, descriptor, name)
         if entry is not None:
             out += DIRENT.pack(index + 1, entry[0], len(name), entry[1]) + name
     del out[size:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
@@ -40,11 +39,9 @@ from chiwawa_runtime.wasi.descriptors import (
     Descriptor,
 )
 from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.process import Process
 from chiwawa_runtime.wasi.streams import write_all
 from chiwawa_runtime.wasi.waiting import ready, wait
-
-if TYPE_CHECKING:
-    from chiwawa_runtime.wasi.context import Wasi
 
 _MAX_OFFSET = (1 << 63) - 1
 _ADVICE = (
@@ -57,9 +54,9 @@ _ADVICE = (
 )
 
 
-def _positioned(wasi: Wasi, fd: int) -> Descriptor:
+def _positioned(process: Process, fd: int) -> Descriptor:
     """A descriptor that has positions: ESPIPE for streams, EBADF for directories."""
-    descriptor = wasi.table.get(fd)
+    descriptor = process.table.get(fd)
     if descriptor.kind == STREAM:
         raise WasiError(SPIPE)
     if descriptor.kind == OPEN_DIRECTORY:
@@ -106,8 +103,8 @@ def _fill(
     return done
 
 
-def fd_read(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nread: int) -> int:
-    descriptor = wasi.table.get(fd)
+def fd_read(process: Process, guest: Guest, fd: int, iovs: int, iovs_len: int, nread: int) -> int:
+    descriptor = process.table.get(fd)
     if not descriptor.readable:
         raise WasiError(BADF)
     descriptor.need(FD_READ)
@@ -124,9 +121,9 @@ def fd_read(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nread: 
 
 
 def fd_pread(
-    wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, offset: int, nread: int
+    process: Process, guest: Guest, fd: int, iovs: int, iovs_len: int, offset: int, nread: int
 ) -> int:
-    descriptor = _positioned(wasi, fd)
+    descriptor = _positioned(process, fd)
     if not descriptor.readable:
         raise WasiError(BADF)
     descriptor.need(FD_READ | FD_SEEK)
@@ -188,8 +185,10 @@ def _drain(guest: Guest, vectors: list[tuple[int, int]], sink: Callable[[bytes, 
     return done
 
 
-def fd_write(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nwritten: int) -> int:
-    descriptor = wasi.table.get(fd)
+def fd_write(
+    process: Process, guest: Guest, fd: int, iovs: int, iovs_len: int, nwritten: int
+) -> int:
+    descriptor = process.table.get(fd)
     if not descriptor.writable:
         raise WasiError(BADF)
     descriptor.need(FD_WRITE)
@@ -203,9 +202,9 @@ def fd_write(wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, nwritt
 
 
 def fd_pwrite(
-    wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, offset: int, nwritten: int
+    process: Process, guest: Guest, fd: int, iovs: int, iovs_len: int, offset: int, nwritten: int
 ) -> int:
-    descriptor = _positioned(wasi, fd)
+    descriptor = _positioned(process, fd)
     if not descriptor.writable:
         raise WasiError(BADF)
     descriptor.need(FD_WRITE | FD_SEEK)
@@ -243,8 +242,10 @@ def _set_append(handle: int, append: bool) -> None:
         raise WasiError(NOTSUP)
 
 
-def fd_seek(wasi: Wasi, guest: Guest, fd: int, offset: int, whence: int, newoffset: int) -> int:
-    descriptor = _positioned(wasi, fd)
+def fd_seek(
+    process: Process, guest: Guest, fd: int, offset: int, whence: int, newoffset: int
+) -> int:
+    descriptor = _positioned(process, fd)
     if whence > 2:
         raise WasiError(INVAL)
     offset = (offset ^ 1 << 63) - (1 << 63)
@@ -257,16 +258,18 @@ def fd_seek(wasi: Wasi, guest: Guest, fd: int, offset: int, whence: int, newoffs
     return 0
 
 
-def fd_tell(wasi: Wasi, guest: Guest, fd: int, offset: int) -> int:
-    descriptor = _positioned(wasi, fd)
+def fd_tell(process: Process, guest: Guest, fd: int, offset: int) -> int:
+    descriptor = _positioned(process, fd)
     descriptor.need(FD_TELL)
     guest.check(offset, 8)
     guest.put_u64(offset, os.lseek(descriptor.handle, 0, os.SEEK_CUR))
     return 0
 
 
-def fd_advise(wasi: Wasi, guest: Guest, fd: int, offset: int, length: int, advice: int) -> int:
-    descriptor = wasi.table.kind(fd, OPEN_FILE)
+def fd_advise(
+    process: Process, guest: Guest, fd: int, offset: int, length: int, advice: int
+) -> int:
+    descriptor = process.table.kind(fd, OPEN_FILE)
     descriptor.need(FD_ADVISE)
     if advice >= len(_ADVICE) or offset > _MAX_OFFSET or length > _MAX_OFFSET:
         raise WasiError(INVAL)
@@ -276,8 +279,8 @@ def fd_advise(wasi: Wasi, guest: Guest, fd: int, offset: int, length: int, advic
     return 0
 
 
-def fd_allocate(wasi: Wasi, guest: Guest, fd: int, offset: int, length: int) -> int:
-    descriptor = wasi.table.kind(fd, OPEN_FILE)
+def fd_allocate(process: Process, guest: Guest, fd: int, offset: int, length: int) -> int:
+    descriptor = process.table.kind(fd, OPEN_FILE)
     if not descriptor.writable:
         raise WasiError(BADF)
     descriptor.need(FD_ALLOCATE)
@@ -289,8 +292,8 @@ def fd_allocate(wasi: Wasi, guest: Guest, fd: int, offset: int, length: int) -> 
     return 0
 
 
-def fd_filestat_set_size(wasi: Wasi, guest: Guest, fd: int, size: int) -> int:
-    descriptor = wasi.table.kind(fd, OPEN_FILE)
+def fd_filestat_set_size(process: Process, guest: Guest, fd: int, size: int) -> int:
+    descriptor = process.table.kind(fd, OPEN_FILE)
     if descriptor.root is not None:
         descriptor.root.must_be_writable()
     if not descriptor.writable:
@@ -302,22 +305,22 @@ def fd_filestat_set_size(wasi: Wasi, guest: Guest, fd: int, size: int) -> int:
     return 0
 
 
-def fd_sync(wasi: Wasi, guest: Guest, fd: int) -> int:
-    descriptor = wasi.table.kind(fd, OPEN_FILE)
+def fd_sync(process: Process, guest: Guest, fd: int) -> int:
+    descriptor = process.table.kind(fd, OPEN_FILE)
     descriptor.need(FD_SYNC)
     os.fsync(descriptor.handle)
     return 0
 
 
-def fd_datasync(wasi: Wasi, guest: Guest, fd: int) -> int:
-    descriptor = wasi.table.kind(fd, OPEN_FILE)
+def fd_datasync(process: Process, guest: Guest, fd: int) -> int:
+    descriptor = process.table.kind(fd, OPEN_FILE)
     descriptor.need(FD_DATASYNC)
     _datasync(descriptor.handle)
     return 0
 
 
-def fd_fdstat_set_flags(wasi: Wasi, guest: Guest, fd: int, flags: int) -> int:
-    descriptor = wasi.table.kind(fd, OPEN_FILE, STREAM, SOCKET, LISTENER)
+def fd_fdstat_set_flags(process: Process, guest: Guest, fd: int, flags: int) -> int:
+    descriptor = process.table.kind(fd, OPEN_FILE, STREAM, SOCKET, LISTENER)
     descriptor.need(FD_FDSTAT_SET_FLAGS)
     if flags & ~ALL_FDFLAGS:
         raise WasiError(INVAL)

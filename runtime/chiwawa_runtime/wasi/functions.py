@@ -1,5 +1,5 @@
-"""The 46 functions: each name and what does it. A function takes the guest's state, the guest and
-its own arguments as unsigned ints; it returns an errno, or raises WasiError or OSError."""
+"""The 46 functions: each name and what does it. A function takes the process, the guest and its
+own arguments as unsigned ints; it returns an errno, or raises WasiError or OSError."""
 
 from __future__ import annotations
 

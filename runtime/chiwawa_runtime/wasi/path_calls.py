@@ -8,7 +8,6 @@ import os
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
@@ -65,10 +64,8 @@ from chiwawa_runtime.wasi.descriptors import (
 )
 from chiwawa_runtime.wasi.guest import Guest
 from chiwawa_runtime.wasi.paths import Place, Root, resolve
+from chiwawa_runtime.wasi.process import Process
 from chiwawa_runtime.wasi.waiting import SLICE
-
-if TYPE_CHECKING:
-    from chiwawa_runtime.wasi.context import Wasi
 
 #: Bytes in the path of what is open, from the directory that was given. A guest that opens
 #: directories one below the other comes deeper than a host's path can say.
@@ -79,8 +76,8 @@ for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"):
     _ALWAYS |= getattr(os, _name, 0)
 
 
-def _directory(wasi: Wasi, fd: int, rights: int) -> tuple[Descriptor, Root]:
-    descriptor = wasi.table.get(fd)
+def _directory(process: Process, fd: int, rights: int) -> tuple[Descriptor, Root]:
+    descriptor = process.table.get(fd)
     if descriptor.kind != DIRECTORY_KIND:
         raise WasiError(NOTDIR if descriptor.kind == OPEN_FILE else BADF)
     descriptor.need(rights)
@@ -139,7 +136,7 @@ def describe(
 
 
 def path_open(
-    wasi: Wasi,
+    process: Process,
     guest: Guest,
     fd: int,
     dirflags: int,
@@ -154,7 +151,7 @@ def path_open(
     creating = (PATH_CREATE_FILE if oflags & CREAT else 0) | (
         PATH_FILESTAT_SET_SIZE if oflags & TRUNC else 0
     )
-    base, root = _directory(wasi, fd, PATH_OPEN | creating)
+    base, root = _directory(process, fd, PATH_OPEN | creating)
     follow = _follows(dirflags)
     if oflags & ~ALL_OFLAGS or fdflags & ~ALL_FDFLAGS:
         raise WasiError(INVAL)
@@ -195,24 +192,24 @@ def path_open(
     if descriptor.rights & ~base.inheriting:
         descriptor.close()
         raise WasiError(NOTCAPABLE)
-    guest.put_u32(opened, wasi.table.add(descriptor))
+    guest.put_u32(opened, process.table.add(descriptor))
     return 0
 
 
 def path_filestat_get(
-    wasi: Wasi, guest: Guest, fd: int, flags: int, path: int, path_len: int, result: int
+    process: Process, guest: Guest, fd: int, flags: int, path: int, path_len: int, result: int
 ) -> int:
-    base, root = _directory(wasi, fd, PATH_FILESTAT_GET)
+    base, root = _directory(process, fd, PATH_FILESTAT_GET)
     name = guest.path(path, path_len)
     with resolve(base.handle, name, _follows(flags)) as place:
         found = place.stat()
         guest_path = joined(root.guest_path, joined(base.path, place.path))
-    guest.write(result, guest.layout.filestat(filestat(wasi, found, guest_path)))
+    guest.write(result, guest.layout.filestat(filestat(process, found, guest_path)))
     return 0
 
 
 def path_filestat_set_times(
-    wasi: Wasi,
+    process: Process,
     guest: Guest,
     fd: int,
     flags: int,
@@ -222,11 +219,11 @@ def path_filestat_set_times(
     mtim: int,
     fstflags: int,
 ) -> int:
-    base, root = _directory(wasi, fd, PATH_FILESTAT_SET_TIMES)
+    base, root = _directory(process, fd, PATH_FILESTAT_SET_TIMES)
     name = guest.path(path, path_len)
     with resolve(base.handle, name, _follows(flags)) as place:
         root.must_be_writable()
-        times = new_times(wasi, place.stat(), atim, mtim, fstflags)
+        times = new_times(process, place.stat(), atim, mtim, fstflags)
         try:
             os.utime(place.name, ns=times, dir_fd=place.handle, follow_symlinks=False)
         except OverflowError:
@@ -234,8 +231,8 @@ def path_filestat_set_times(
     return 0
 
 
-def path_create_directory(wasi: Wasi, guest: Guest, fd: int, path: int, path_len: int) -> int:
-    base, root = _directory(wasi, fd, PATH_CREATE_DIRECTORY)
+def path_create_directory(process: Process, guest: Guest, fd: int, path: int, path_len: int) -> int:
+    base, root = _directory(process, fd, PATH_CREATE_DIRECTORY)
     name = guest.path(path, path_len)
     with resolve(base.handle, name, False, slash_follows=False) as place:
         root.must_be_writable()
@@ -243,8 +240,8 @@ def path_create_directory(wasi: Wasi, guest: Guest, fd: int, path: int, path_len
     return 0
 
 
-def path_remove_directory(wasi: Wasi, guest: Guest, fd: int, path: int, path_len: int) -> int:
-    base, root = _directory(wasi, fd, PATH_REMOVE_DIRECTORY)
+def path_remove_directory(process: Process, guest: Guest, fd: int, path: int, path_len: int) -> int:
+    base, root = _directory(process, fd, PATH_REMOVE_DIRECTORY)
     name = guest.path(path, path_len)
     with resolve(base.handle, name, False, slash_follows=False) as place:
         root.must_be_writable()
@@ -254,8 +251,8 @@ def path_remove_directory(wasi: Wasi, guest: Guest, fd: int, path: int, path_len
     return 0
 
 
-def path_unlink_file(wasi: Wasi, guest: Guest, fd: int, path: int, path_len: int) -> int:
-    base, root = _directory(wasi, fd, PATH_UNLINK_FILE)
+def path_unlink_file(process: Process, guest: Guest, fd: int, path: int, path_len: int) -> int:
+    base, root = _directory(process, fd, PATH_UNLINK_FILE)
     name = guest.path(path, path_len)
     with resolve(base.handle, name, False, slash_follows=False) as place:
         root.must_be_writable()
@@ -267,7 +264,7 @@ def path_unlink_file(wasi: Wasi, guest: Guest, fd: int, path: int, path_len: int
 
 
 def path_readlink(
-    wasi: Wasi,
+    process: Process,
     guest: Guest,
     fd: int,
     path: int,
@@ -276,7 +273,7 @@ def path_readlink(
     size: int,
     used: int,
 ) -> int:
-    base, _ = _directory(wasi, fd, PATH_READLINK)
+    base, _ = _directory(process, fd, PATH_READLINK)
     name = guest.path(path, path_len)
     guest.check(buffer, size)
     guest.check(used, 4)
@@ -301,7 +298,7 @@ def _nothing_with_a_slash(place: Place) -> None:
 
 
 def path_symlink(
-    wasi: Wasi,
+    process: Process,
     guest: Guest,
     old_path: int,
     old_path_len: int,
@@ -309,7 +306,7 @@ def path_symlink(
     new_path: int,
     new_path_len: int,
 ) -> int:
-    base, root = _directory(wasi, fd, PATH_SYMLINK)
+    base, root = _directory(process, fd, PATH_SYMLINK)
     target = guest.path(old_path, old_path_len)
     name = guest.path(new_path, new_path_len)
     if target.startswith(b"/"):
@@ -347,7 +344,7 @@ def _hard_link(old: Place, new: Place) -> None:
 
 
 def path_link(
-    wasi: Wasi,
+    process: Process,
     guest: Guest,
     old_fd: int,
     old_flags: int,
@@ -357,8 +354,8 @@ def path_link(
     new_path: int,
     new_path_len: int,
 ) -> int:
-    old_base, old_root = _directory(wasi, old_fd, PATH_LINK_SOURCE)
-    new_base, new_root = _directory(wasi, new_fd, PATH_LINK_TARGET)
+    old_base, old_root = _directory(process, old_fd, PATH_LINK_SOURCE)
+    new_base, new_root = _directory(process, new_fd, PATH_LINK_TARGET)
     old_name = guest.path(old_path, old_path_len)
     new_name = guest.path(new_path, new_path_len)
     with (
@@ -376,7 +373,7 @@ def path_link(
 
 
 def path_rename(
-    wasi: Wasi,
+    process: Process,
     guest: Guest,
     old_fd: int,
     old_path: int,
@@ -385,8 +382,8 @@ def path_rename(
     new_path: int,
     new_path_len: int,
 ) -> int:
-    old_base, old_root = _directory(wasi, old_fd, PATH_RENAME_SOURCE)
-    new_base, new_root = _directory(wasi, new_fd, PATH_RENAME_TARGET)
+    old_base, old_root = _directory(process, old_fd, PATH_RENAME_SOURCE)
+    new_base, new_root = _directory(process, new_fd, PATH_RENAME_TARGET)
     old_name = guest.path(old_path, old_path_len)
     new_name = guest.path(new_path, new_path_len)
     with (
@@ -403,8 +400,8 @@ def path_rename(
             old.stat()
         before = joined(old_base.path, old.path)
         after = joined(new_base.path, new.path)
-        if wasi.table.longest(old_root, before, len(after)) > _LONGEST:
+        if process.table.longest(old_root, before, len(after)) > _LONGEST:
             raise WasiError(NAMETOOLONG)
         os.rename(old.name, new.name, src_dir_fd=old.handle, dst_dir_fd=new.handle)
-        wasi.table.moved(old_root, before, new_root, after)
+        process.table.moved(old_root, before, new_root, after)
     return 0

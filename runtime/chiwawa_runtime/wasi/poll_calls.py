@@ -6,7 +6,6 @@ import os
 import struct
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
@@ -28,6 +27,7 @@ from chiwawa_runtime.wasi.abi import (
 from chiwawa_runtime.wasi.clocks import LAST
 from chiwawa_runtime.wasi.descriptors import OPEN_DIRECTORY, Descriptor
 from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.process import Process
 from chiwawa_runtime.wasi.waiting import (
     BROKEN,
     HUNG_UP,
@@ -37,9 +37,6 @@ from chiwawa_runtime.wasi.waiting import (
     WRITABLE,
     ready,
 )
-
-if TYPE_CHECKING:
-    from chiwawa_runtime.wasi.context import Wasi
 
 _HEAD = Struct("<QB")
 _FD = Struct("<I")
@@ -65,7 +62,7 @@ class _Subscription:
 
 
 def poll_oneoff(
-    wasi: Wasi, guest: Guest, subscriptions: int, events: int, n: int, nevents: int
+    process: Process, guest: Guest, subscriptions: int, events: int, n: int, nevents: int
 ) -> int:
     """At least one event, unless a request to stop comes first: then Interrupted, and what a
     relative sleep has already lasted is kept for when the call is made again."""
@@ -74,20 +71,20 @@ def poll_oneoff(
     guest.check(subscriptions, n * guest.layout.subscription_size)
     guest.check(events, n * EVENT.size)
     guest.check(nevents, 4)
-    waited, wasi.waited = wasi.waited, 0
+    waited, process.waited = process.waited, 0
     size = guest.layout.subscription_size
     parsed = [
-        _parse(wasi, guest, at, waited)
+        _parse(process, guest, at, waited)
         for at in range(subscriptions, subscriptions + n * size, size)
     ]
-    begun = wasi.clock.peek(MONOTONIC) - waited
-    found = _wait(wasi, guest, parsed, begun)
+    begun = process.clock.peek(MONOTONIC) - waited
+    found = _wait(process, guest, parsed, begun)
     guest.write(events, b"".join(found))
     guest.put_u32(nevents, len(found))
     return 0
 
 
-def _parse(wasi: Wasi, guest: Guest, at: int, waited: int) -> _Subscription:
+def _parse(process: Process, guest: Guest, at: int, waited: int) -> _Subscription:
     userdata, tag = guest.unpack(_HEAD, at)
     body = at + guest.layout.body
     subscription = _Subscription(userdata, tag)
@@ -97,13 +94,13 @@ def _parse(wasi: Wasi, guest: Guest, at: int, waited: int) -> _Subscription:
             raise WasiError(INVAL)
         # A sleep of some length is measured by the clock that nobody sets.
         subscription.clock = clock if flags & ABSTIME else MONOTONIC
-        until = timeout if flags & ABSTIME else wasi.clock.peek(MONOTONIC) + timeout - waited
-        subscription.until = wasi.clock.deadline(subscription.clock, until)
+        until = timeout if flags & ABSTIME else process.clock.peek(MONOTONIC) + timeout - waited
+        subscription.until = process.clock.deadline(subscription.clock, until)
         return subscription
     if tag not in (EVENT_FD_READ, EVENT_FD_WRITE):
         raise WasiError(INVAL)
     fd = guest.unpack(_FD, body)[0]
-    descriptor = wasi.table.entries.get(fd)
+    descriptor = process.table.entries.get(fd)
     if descriptor is None or descriptor.kind == OPEN_DIRECTORY or not _opened(descriptor, tag):
         subscription.errno = BADF
     elif not descriptor.rights & POLL_FD_READWRITE:
@@ -123,7 +120,9 @@ def _opened(descriptor: Descriptor, tag: int) -> bool:
     return descriptor.readable if tag == EVENT_FD_READ else descriptor.writable
 
 
-def _wait(wasi: Wasi, guest: Guest, subscriptions: list[_Subscription], begun: int) -> list[bytes]:
+def _wait(
+    process: Process, guest: Guest, subscriptions: list[_Subscription], begun: int
+) -> list[bytes]:
     clocks = [s for s in subscriptions if s.tag == EVENT_CLOCK]
     polled = [s for s in subscriptions if s.handle is not None]
     reading = [s.handle for s in polled if s.tag == EVENT_FD_READ and s.handle is not None]
@@ -132,27 +131,27 @@ def _wait(wasi: Wasi, guest: Guest, subscriptions: list[_Subscription], begun: i
     seconds = 0.0
     while True:
         masks = ready(reading, writing, 0 if at_once else seconds)
-        found = [e for s in subscriptions if (e := _event(wasi, s, masks)) is not None]
+        found = [e for s in subscriptions if (e := _event(process, s, masks)) is not None]
         if found:
             return found
-        left = min((s.until - wasi.clock.peek(s.clock) for s in clocks), default=None)
-        if wasi.clock.virtual and left is not None:
-            wasi.clock.sleep(left)
+        left = min((s.until - process.clock.peek(s.clock) for s in clocks), default=None)
+        if process.clock.virtual and left is not None:
+            process.clock.sleep(left)
             continue
         if guest.pending:
             # Under virtual clocks no time has gone by.
-            if not wasi.clock.virtual:
-                wasi.waited = min(wasi.clock.now(MONOTONIC) - begun, LAST)
+            if not process.clock.virtual:
+                process.waited = min(process.clock.now(MONOTONIC) - begun, LAST)
             raise Interrupted
         seconds = SLICE if left is None else min(SLICE, left / 1e9)
 
 
-def _event(wasi: Wasi, subscription: _Subscription, masks: dict[int, int]) -> bytes | None:
+def _event(process: Process, subscription: _Subscription, masks: dict[int, int]) -> bytes | None:
     """The event of ``subscription``, if it has come."""
     if subscription.errno:
         return subscription.event()
     if subscription.tag == EVENT_CLOCK:
-        past = wasi.clock.peek(subscription.clock) >= subscription.until
+        past = process.clock.peek(subscription.clock) >= subscription.until
         return subscription.event() if past else None
     descriptor, handle = subscription.descriptor, subscription.handle
     assert descriptor is not None

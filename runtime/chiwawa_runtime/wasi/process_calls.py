@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.wasi.abi import INVAL, NOTSUP, WasiError
 from chiwawa_runtime.wasi.guest import Guest
-
-if TYPE_CHECKING:
-    from chiwawa_runtime.wasi.context import Wasi
+from chiwawa_runtime.wasi.process import Process
 
 #: Signals, by WASI's numbers, that a process ignores unless it says otherwise: none, SIGCHLD,
 #: SIGCONT, SIGURG, SIGWINCH.
@@ -40,51 +37,51 @@ def _put_sizes(guest: Guest, strings: list[bytes], count: int, size: int) -> int
     return 0
 
 
-def args_get(wasi: Wasi, guest: Guest, argv: int, buffer: int) -> int:
-    return _put_strings(guest, wasi.args, argv, buffer)
+def args_get(process: Process, guest: Guest, argv: int, buffer: int) -> int:
+    return _put_strings(guest, process.args, argv, buffer)
 
 
-def args_sizes_get(wasi: Wasi, guest: Guest, count: int, size: int) -> int:
-    return _put_sizes(guest, wasi.args, count, size)
+def args_sizes_get(process: Process, guest: Guest, count: int, size: int) -> int:
+    return _put_sizes(guest, process.args, count, size)
 
 
-def environ_get(wasi: Wasi, guest: Guest, environ: int, buffer: int) -> int:
-    return _put_strings(guest, wasi.env, environ, buffer)
+def environ_get(process: Process, guest: Guest, environ: int, buffer: int) -> int:
+    return _put_strings(guest, process.env, environ, buffer)
 
 
-def environ_sizes_get(wasi: Wasi, guest: Guest, count: int, size: int) -> int:
-    return _put_sizes(guest, wasi.env, count, size)
+def environ_sizes_get(process: Process, guest: Guest, count: int, size: int) -> int:
+    return _put_sizes(guest, process.env, count, size)
 
 
-def clock_res_get(wasi: Wasi, guest: Guest, clock: int, result: int) -> int:
-    guest.put_u64(result, wasi.clock.resolution(clock))
+def clock_res_get(process: Process, guest: Guest, clock: int, result: int) -> int:
+    guest.put_u64(result, process.clock.resolution(clock))
     return 0
 
 
-def clock_time_get(wasi: Wasi, guest: Guest, clock: int, precision: int, result: int) -> int:
+def clock_time_get(process: Process, guest: Guest, clock: int, precision: int, result: int) -> int:
     guest.check(result, 8)
-    guest.put_u64(result, wasi.clock.now(clock))
+    guest.put_u64(result, process.clock.now(clock))
     return 0
 
 
-def random_get(wasi: Wasi, guest: Guest, buffer: int, size: int) -> int:
+def random_get(process: Process, guest: Guest, buffer: int, size: int) -> int:
     guest.check(buffer, size)
     for at in range(buffer, buffer + size, _PIECE):
-        guest.write(at, wasi.entropy.take(min(_PIECE, buffer + size - at)))
+        guest.write(at, process.entropy.take(min(_PIECE, buffer + size - at)))
     return 0
 
 
-def sched_yield(wasi: Wasi, guest: Guest) -> int:
-    if not wasi.clock.virtual:
+def sched_yield(process: Process, guest: Guest) -> int:
+    if not process.clock.virtual:
         time.sleep(0)
     return 0
 
 
-def proc_exit(wasi: Wasi, guest: Guest, code: int) -> int:
+def proc_exit(process: Process, guest: Guest, code: int) -> int:
     raise WasiExit(code)
 
 
-def proc_raise(wasi: Wasi, guest: Guest, signal: int) -> int:
+def proc_raise(process: Process, guest: Guest, signal: int) -> int:
     """A signal that ends a process ends this one, with the status that a shell would show. One that
     would stop it is ENOTSUP."""
     if signal > _LAST_SIGNAL:

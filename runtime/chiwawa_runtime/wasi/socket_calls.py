@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
@@ -14,7 +11,6 @@ from chiwawa_runtime.wasi.abi import (
     FD_READ,
     FD_WRITE,
     INVAL,
-    LISTENER_RIGHTS,
     MSGSIZE,
     NONBLOCK,
     NOTSOCK,
@@ -25,52 +21,17 @@ from chiwawa_runtime.wasi.abi import (
     SOCK_ACCEPT,
     SOCK_SHUTDOWN,
     SOCKET_DGRAM,
-    SOCKET_RIGHTS,
-    SOCKET_STREAM,
     WasiError,
 )
 from chiwawa_runtime.wasi.descriptors import LISTENER, SOCKET, Descriptor
 from chiwawa_runtime.wasi.guest import PIECE, Guest
+from chiwawa_runtime.wasi.process import Process
+from chiwawa_runtime.wasi.sockets import borrowed, describe_socket
 from chiwawa_runtime.wasi.waiting import ready, wait
 
-if TYPE_CHECKING:
-    from chiwawa_runtime.wasi.context import Wasi
 
-
-@contextmanager
-def borrowed(handle: int) -> Iterator[socket.socket]:
-    """Python's view of a host descriptor that stays ours."""
-    view = socket.socket(fileno=handle)
-    try:
-        yield view
-    finally:
-        view.detach()
-
-
-def describe_socket(handle: int, index: int) -> Descriptor:
-    """A descriptor for a socket; ``index`` is -1 for one that was accepted. Raises OSError where
-    ``handle`` is no socket."""
-    with borrowed(handle) as view:
-        listening = bool(view.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-        filetype = SOCKET_DGRAM if view.type == socket.SOCK_DGRAM else SOCKET_STREAM
-    if listening:
-        # Connections accepted from it have these rights in turn.
-        return Descriptor(
-            LISTENER,
-            filetype,
-            LISTENER_RIGHTS,
-            SOCKET_RIGHTS,
-            handle,
-            index=index,
-            readable=True,
-        )
-    return Descriptor(
-        SOCKET, filetype, SOCKET_RIGHTS, 0, handle, index=index, readable=True, writable=True
-    )
-
-
-def _socket(wasi: Wasi, fd: int, rights: int) -> Descriptor:
-    descriptor = wasi.table.get(fd)
+def _socket(process: Process, fd: int, rights: int) -> Descriptor:
+    descriptor = process.table.get(fd)
     if descriptor.kind not in (SOCKET, LISTENER):
         raise WasiError(NOTSOCK)
     if descriptor.kind == LISTENER:
@@ -88,8 +49,8 @@ def _await(descriptor: Descriptor, guest: Guest, *, writing: bool = False) -> No
     wait(descriptor.handle, guest.pending, writing=writing)
 
 
-def sock_accept(wasi: Wasi, guest: Guest, fd: int, flags: int, result: int) -> int:
-    descriptor = wasi.table.get(fd)
+def sock_accept(process: Process, guest: Guest, fd: int, flags: int, result: int) -> int:
+    descriptor = process.table.get(fd)
     if descriptor.kind not in (SOCKET, LISTENER):
         raise WasiError(NOTSOCK)
     if descriptor.kind != LISTENER or flags & ~NONBLOCK:
@@ -103,12 +64,12 @@ def sock_accept(wasi: Wasi, guest: Guest, fd: int, flags: int, result: int) -> i
     accepted = describe_socket(connection.detach(), -1)
     accepted.rights &= descriptor.inheriting
     accepted.flags = flags
-    guest.put_u32(result, wasi.table.add(accepted))
+    guest.put_u32(result, process.table.add(accepted))
     return 0
 
 
 def sock_recv(
-    wasi: Wasi,
+    process: Process,
     guest: Guest,
     fd: int,
     iovs: int,
@@ -117,7 +78,7 @@ def sock_recv(
     received: int,
     result_flags: int,
 ) -> int:
-    descriptor = _socket(wasi, fd, FD_READ)
+    descriptor = _socket(process, fd, FD_READ)
     if flags & ~(RECV_PEEK | RECV_WAITALL):
         raise WasiError(INVAL)
     vectors = guest.iovecs(iovs, iovs_len)
@@ -146,9 +107,9 @@ def sock_recv(
 
 
 def sock_send(
-    wasi: Wasi, guest: Guest, fd: int, iovs: int, iovs_len: int, flags: int, sent: int
+    process: Process, guest: Guest, fd: int, iovs: int, iovs_len: int, flags: int, sent: int
 ) -> int:
-    descriptor = _socket(wasi, fd, FD_WRITE)
+    descriptor = _socket(process, fd, FD_WRITE)
     if flags:
         raise WasiError(INVAL)
     vectors = guest.iovecs(iovs, iovs_len)
@@ -164,8 +125,8 @@ def sock_send(
     return 0
 
 
-def sock_shutdown(wasi: Wasi, guest: Guest, fd: int, how: int) -> int:
-    descriptor = _socket(wasi, fd, SOCK_SHUTDOWN)
+def sock_shutdown(process: Process, guest: Guest, fd: int, how: int) -> int:
+    descriptor = _socket(process, fd, SOCK_SHUTDOWN)
     if not how or how & ~(SHUT_RD | SHUT_WR):
         raise WasiError(INVAL)
     both = {SHUT_RD: socket.SHUT_RD, SHUT_WR: socket.SHUT_WR}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chiwawa_runtime.errors import BadInput, CheckpointError, Interrupted
 from chiwawa_runtime.wasi.abi import (
@@ -33,6 +33,7 @@ from chiwawa_runtime.wasi.descriptors import (
 from chiwawa_runtime.wasi.entropy import Entropy
 from chiwawa_runtime.wasi.path_calls import describe, host_flags, open_here
 from chiwawa_runtime.wasi.paths import Root, resolve
+from chiwawa_runtime.wasi.process import Process
 from chiwawa_runtime.wasi.saved import (
     Body,
     SavedDescriptor,
@@ -45,9 +46,6 @@ from chiwawa_runtime.wasi.saved import (
     encode,
 )
 
-if TYPE_CHECKING:
-    from chiwawa_runtime.wasi.context import Wasi
-
 _NAMES = ("standard input", "standard output", "standard error")
 _TYPES = {
     UNKNOWN: "a pipe",
@@ -59,32 +57,32 @@ _TYPES = {
 }
 
 
-def save(wasi: Wasi) -> bytes:
+def save(process: Process) -> bytes:
     """Raises CheckpointError where a descriptor cannot be carried."""
     return encode(
         SavedState(
-            wasi.deterministic,
-            tuple(wasi.args),
-            tuple(wasi.env),
-            wasi.clock.seen(),
-            wasi.waited,
-            wasi.entropy.position or 0,
-            tuple(root.guest_path for root in wasi.roots),
+            process.deterministic,
+            tuple(process.args),
+            tuple(process.env),
+            process.clock.seen(),
+            process.waited,
+            process.entropy.position or 0,
+            tuple(root.guest_path for root in process.roots),
             tuple(
                 SavedDescriptor(
                     fd,
                     descriptor.flags,
                     descriptor.rights,
                     descriptor.inheriting,
-                    _save_body(wasi, fd, descriptor),
+                    _save_body(process, fd, descriptor),
                 )
-                for fd, descriptor in sorted(wasi.table.entries.items())
+                for fd, descriptor in sorted(process.table.entries.items())
             ),
         )
     )
 
 
-def _save_body(wasi: Wasi, fd: int, descriptor: Descriptor) -> Body:
+def _save_body(process: Process, fd: int, descriptor: Descriptor) -> Body:
     if descriptor.stream is not None:
         # Where output goes on is the business of whoever restores; input goes on where it was.
         position = descriptor.stream.position() if descriptor.index == 0 else None
@@ -96,7 +94,7 @@ def _save_body(wasi: Wasi, fd: int, descriptor: Descriptor) -> Body:
     root, path = descriptor.root, descriptor.path
     assert root is not None
     if not descriptor.preopen:
-        _still_there(wasi, fd, descriptor)
+        _still_there(process, fd, descriptor)
     if descriptor.kind == OPEN_DIRECTORY:
         names = None if descriptor.names is None else tuple(descriptor.names)
         return SavedDirectory(root.index, path, descriptor.preopen, names)
@@ -120,7 +118,7 @@ def _show(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
-def _still_there(wasi: Wasi, fd: int, descriptor: Descriptor) -> None:
+def _still_there(process: Process, fd: int, descriptor: Descriptor) -> None:
     """Raises CheckpointError unless the path still leads to what is open."""
     assert descriptor.root is not None
     here = os.fstat(descriptor.handle)
@@ -131,33 +129,34 @@ def _still_there(wasi: Wasi, fd: int, descriptor: Descriptor) -> None:
     except (OSError, WasiError):
         same = False
     if not same:
-        path = _show(wasi.guest_path(descriptor))
+        path = _show(process.guest_path(descriptor))
         raise CheckpointError(
             f"descriptor {fd} is {path}, which has been removed or replaced since it was opened"
         )
 
 
 def load(
-    wasi: Wasi, data: bytes, dirs: Sequence[Any], sockets: Sequence[int], lenient: bool
+    process: Process, data: bytes, dirs: Sequence[Any], sockets: Sequence[int], lenient: bool
 ) -> None:
-    """Fill ``wasi``, which has only its streams. Raises CheckpointError; what was opened until then
-    is in ``wasi``, for the caller to close. All of ``data`` is judged before anything is opened."""
+    """Fill ``process``, which has only its streams. Raises CheckpointError; what was opened until
+    then is in ``process``, for the caller to close. All of ``data`` is judged before anything is
+    opened."""
     saved = decode(data)
-    wasi.table.entries.clear()
-    wasi.deterministic = saved.deterministic
-    wasi.args, wasi.env = list(saved.args), list(saved.env)
-    wasi.clock = VirtualClock(saved.seen[0]) if saved.deterministic else HostClock(saved.seen)
-    wasi.waited = saved.waited
-    wasi.entropy = Entropy(saved.entropy if saved.deterministic else None)
-    roots = _Roots(wasi, saved.roots, dirs)
+    process.table.entries.clear()
+    process.deterministic = saved.deterministic
+    process.args, process.env = list(saved.args), list(saved.env)
+    process.clock = VirtualClock(saved.seen[0]) if saved.deterministic else HostClock(saved.seen)
+    process.waited = saved.waited
+    process.entropy = Entropy(saved.entropy if saved.deterministic else None)
+    roots = _Roots(process, saved.roots, dirs)
     for entry in saved.descriptors:
         try:
-            descriptor = _revive(wasi, entry, roots, sockets, lenient)
+            descriptor = _revive(process, entry, roots, sockets, lenient)
         except CheckpointError:
             if not lenient:
                 raise
             continue
-        wasi.table.entries[entry.fd] = descriptor
+        process.table.entries[entry.fd] = descriptor
         descriptor.flags = entry.flags
         descriptor.rights, descriptor.inheriting = entry.rights, entry.inheriting
     roots.finish()
@@ -166,8 +165,8 @@ def load(
 class _Roots:
     """The directories of the saved program, each opened when something below it is needed."""
 
-    def __init__(self, wasi: Wasi, guest_paths: Sequence[bytes], dirs: Sequence[Any]) -> None:
-        self.wasi = wasi
+    def __init__(self, process: Process, guest_paths: Sequence[bytes], dirs: Sequence[Any]) -> None:
+        self.process = process
         self.guest_paths = guest_paths
         self.open: dict[int, Root] = {}
         #: What is given for each, if it is. Where the guest knew two directories by one name, their
@@ -189,7 +188,7 @@ class _Roots:
                 )
             host_path, _, read_only = given
             try:
-                self.open[index] = self.wasi.give(host_path, path, read_only)
+                self.open[index] = self.process.give(host_path, path, read_only)
             except BadInput as error:
                 raise CheckpointError(error.message) from None
         return self.open[index]
@@ -197,30 +196,30 @@ class _Roots:
     def finish(self) -> None:
         """Number the roots as they were, so that the state is the same when it is saved again.
         Those that nothing is open below keep their names, and need no directory."""
-        self.wasi.roots = []
+        self.process.roots = []
         for index, path in enumerate(self.guest_paths):
             root = self.open.get(index) or Root(index, path, -1, True)
             root.index = index
-            self.wasi.roots.append(root)
+            self.process.roots.append(root)
 
 
 def _revive(
-    wasi: Wasi, entry: SavedDescriptor, roots: _Roots, sockets: Sequence[int], lenient: bool
+    process: Process, entry: SavedDescriptor, roots: _Roots, sockets: Sequence[int], lenient: bool
 ) -> Descriptor:
     """Raises CheckpointError, and nothing of it is open then."""
     match entry.body:
         case SavedStream():
-            return _revive_stream(wasi, entry.body, lenient)
+            return _revive_stream(process, entry.body, lenient)
         case SavedFile():
             return _revive_file(roots, entry.body, entry.flags, lenient)
         case SavedDirectory():
-            return _revive_directory(wasi, roots, entry.body)
+            return _revive_directory(process, roots, entry.body)
         case SavedSocket():
-            return _revive_socket(wasi, entry.body, sockets)
+            return _revive_socket(process, entry.body, sockets)
 
 
-def _revive_stream(wasi: Wasi, saved: SavedStream, lenient: bool) -> Descriptor:
-    stream = wasi.streams[saved.index]
+def _revive_stream(process: Process, saved: SavedStream, lenient: bool) -> Descriptor:
+    stream = process.streams[saved.index]
     if saved.position is not None:
         if stream.regular and stream.handle is not None and not lenient:
             try:
@@ -233,7 +232,7 @@ def _revive_stream(wasi: Wasi, saved: SavedStream, lenient: bool) -> Descriptor:
                     f"but had been read up to {saved.position}"
                 )
         stream.move(saved.position)
-    return wasi.stream_descriptor(saved.index)
+    return process.stream_descriptor(saved.index)
 
 
 def _revive_file(roots: _Roots, saved: SavedFile, flags: int, lenient: bool) -> Descriptor:
@@ -261,23 +260,23 @@ def _revive_file(roots: _Roots, saved: SavedFile, flags: int, lenient: bool) -> 
     return descriptor
 
 
-def _revive_directory(wasi: Wasi, roots: _Roots, saved: SavedDirectory) -> Descriptor:
+def _revive_directory(process: Process, roots: _Roots, saved: SavedDirectory) -> Descriptor:
     root = roots.get(saved.root)
     if saved.preopen:
-        descriptor = wasi.preopen(root)
+        descriptor = process.preopen(root)
     else:
         descriptor = _reopen(root, saved.path, DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
     descriptor.names = None if saved.names is None else list(saved.names)
     return descriptor
 
 
-def _revive_socket(wasi: Wasi, saved: SavedSocket, sockets: Sequence[int]) -> Descriptor:
+def _revive_socket(process: Process, saved: SavedSocket, sockets: Sequence[int]) -> Descriptor:
     if saved.index >= len(sockets):
         raise CheckpointError(
             f"the program has inherited socket {saved.index}, which is not given now"
         )
     try:
-        descriptor = wasi.inherit(sockets[saved.index], saved.index)
+        descriptor = process.inherit(sockets[saved.index], saved.index)
     except BadInput as error:
         raise CheckpointError(error.message) from None
     if descriptor.kind != saved.kind:

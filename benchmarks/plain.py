@@ -37,8 +37,7 @@ class PlainCode:
     points = SuspensionPoints((), {}, {})
 
     def __init__(self, code: Code) -> None:
-        source: Deferred = code.function
-        self.first_line = code.first_line
+        source = code.function
         self.function = Deferred(
             source.name, source.filename, source.first_line, lambda: plain(source.text())
         )

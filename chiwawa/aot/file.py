@@ -1,27 +1,25 @@
 """A module to a Python file, written function by function as it is translated.
 
-The file has the functions, then everything else that an instance needs as literals, and the module
-itself, compressed. The same module gives the same bytes.
+The file has the functions as one string, then everything else that an instance needs as literals,
+and the module itself, compressed; ``chiwawa_runtime.bundle`` reads it. The same module gives the
+same bytes.
 """
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.function import translate_function
-from chiwawa.aot.options import Options
+from chiwawa.aot.options import Options, options_for
 from chiwawa.collector import uncollected
-from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.lower.points import points_of
 from chiwawa.module import Module
 from chiwawa.program import program_of
 from chiwawa_runtime.engine.code_rows import TypeCodes, write_row
 from chiwawa_runtime.engine.deferred import OWN_TABLES
-from chiwawa_runtime.engine.generated import BUILTINS
 from chiwawa_runtime.engine.translation import pack
 from chiwawa_runtime.state.program_literals import to_literals, type_indexes
 
@@ -53,52 +51,6 @@ if __name__ == "__main__":
 QUOTE, UNQUOTE = "r'''", "'''"
 INDENT = "    "
 WIDTH = 100
-
-
-def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
-    """The functions that have a safepoint: those with a loop or a call (see ``lower.lowered``)."""
-    result = set()
-    for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs):
-        summary = func.summary
-        if everywhere:
-            if summary.length > 1:
-                result.add(index)
-        elif summary.loops or summary.calls or summary.indirect:
-            result.add(index)
-    return frozenset(result)
-
-
-def function_names(module: Module, count: int) -> dict[int, str]:
-    """Python names for functions: ``f``, the index, and what each is called, if it can be part of
-    one."""
-    names = {}
-    called = module.func_names()
-    for index in range(count):
-        known = re.sub(r"\W+", "_", called.get(index, ""), flags=re.ASCII)
-        known = known.strip("_")[:60]
-        name = f"f{index}_{known}" if known else f"f{index}"
-        # Function 32 may well be called "load".
-        names[index] = name + "_" if name in BUILTINS else name
-    return names
-
-
-def options_for(
-    module: Module,
-    *,
-    everywhere: bool = False,
-    canonical_nans: bool = False,
-    polls: bool = True,
-) -> Options:
-    spaces = Spaces.of(module)
-    return Options(
-        spaces,
-        suspendable_functions(spaces, everywhere),
-        recursive_functions(spaces),
-        function_names(module, len(spaces.funcs)),
-        everywhere=everywhere,
-        canonical_nans=canonical_nans,
-        polls=polls,
-    )
 
 
 def translate(

@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 from chiwawa.aot.emit import Writer
-from chiwawa.aot.file import options_for
 from chiwawa.aot.function import Translated, translate_function
-from chiwawa.aot.options import Options
+from chiwawa.aot.options import Options, options_for
 from chiwawa.lower.points import points_of
 from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
@@ -26,8 +24,6 @@ from chiwawa_runtime.state.program import Program, SuspensionPoints
 class Translation:
     """A function that is translated when something needs to know more than its name."""
 
-    first_line = 1
-
     def __init__(
         self, index: int, options: Options, sites_of: SitesOf | None, filename: str
     ) -> None:
@@ -35,7 +31,7 @@ class Translation:
         self.options = options
         self.sites_of = sites_of
         self.generator = index in options.suspendable
-        self.function: Any = Deferred(options.names[index], filename, self.first_line, self.source)
+        self.function = Deferred(options.names[index], filename, 1, self.source)
 
     @cached_property
     def translated(self) -> Translated:

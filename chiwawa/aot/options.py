@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from chiwawa.lower.lowered import Spaces
+from chiwawa.lower.lowered import Spaces, recursive_functions
+from chiwawa.module import Module
+from chiwawa_runtime.engine.generated import BUILTINS
 
 
 @dataclass(slots=True)
@@ -20,3 +23,49 @@ class Options:
     everywhere: bool = False
     canonical_nans: bool = False
     polls: bool = True
+
+
+def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
+    """The functions that have a safepoint: those with a loop or a call (see ``lower.lowered``)."""
+    result = set()
+    for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs):
+        summary = func.summary
+        if everywhere:
+            if summary.length > 1:
+                result.add(index)
+        elif summary.loops or summary.calls or summary.indirect:
+            result.add(index)
+    return frozenset(result)
+
+
+def function_names(module: Module, count: int) -> dict[int, str]:
+    """Python names for functions: ``f``, the index, and what each is called, if it can be part of
+    one."""
+    names = {}
+    called = module.func_names()
+    for index in range(count):
+        known = re.sub(r"\W+", "_", called.get(index, ""), flags=re.ASCII)
+        known = known.strip("_")[:60]
+        name = f"f{index}_{known}" if known else f"f{index}"
+        # Function 32 may well be called "load".
+        names[index] = name + "_" if name in BUILTINS else name
+    return names
+
+
+def options_for(
+    module: Module,
+    *,
+    everywhere: bool = False,
+    canonical_nans: bool = False,
+    polls: bool = True,
+) -> Options:
+    spaces = Spaces.of(module)
+    return Options(
+        spaces,
+        suspendable_functions(spaces, everywhere),
+        recursive_functions(spaces),
+        function_names(module, len(spaces.funcs)),
+        everywhere=everywhere,
+        canonical_nans=canonical_nans,
+        polls=polls,
+    )

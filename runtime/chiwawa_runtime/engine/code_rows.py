@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from string import ascii_letters
 
-from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.engine.deferred import Deferred, edited
 from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
 from chiwawa_runtime.state.stacks import FEW, Stack, popped, pushed
 from chiwawa_runtime.state.types import FuncType, ValType
@@ -138,11 +138,12 @@ class WrittenCode:
         functions: Sequence[FuncType],
     ) -> None:
         """``valtypes`` are those that the codes stand for, ``types`` the module's, ``functions``
-        those of all its functions."""
+        those of all its functions. Raises BadInput where the row is of another line."""
         generator, first_line, slots, self._rest = row.split("|", 3)
+        if int(first_line) != function.first_line:
+            raise edited()
         self.function = function
         self.generator = generator == "g"
-        self.first_line = int(first_line)
         self.slots = int(slots)
         self._valtypes, self._types, self._functions = valtypes, types, functions
 

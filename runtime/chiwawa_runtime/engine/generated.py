@@ -17,7 +17,6 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, cast
 
 from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
-from chiwawa_runtime.engine.deferred import Deferred, edited
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.segments import (
@@ -133,16 +132,9 @@ class GeneratedEngine:
     def take_functions(self) -> None:
         self.functions = []
         for index, code in enumerate(self.bundle.codes, self.imported):
-            check_unedited(code)
-            source = code.function
-            if isinstance(source, Deferred):
-                own = self.at_first(index, code, source)
-                name = source.name
-            else:
-                own = self.own(index, code, source)
-                name = source.__name__
-            self.functions.append(own)
-            self.place(index, name, own)
+            first = self.at_first(index, code)
+            self.functions.append(first)
+            self.place(index, code.function.name, first)
 
     def own(self, index: int, code: Code, source: FunctionType) -> FunctionType:
         """A function of this instance with the code of ``source``."""
@@ -161,8 +153,9 @@ class GeneratedEngine:
             function.direct = own
             function.enter = entering(own)
 
-    def at_first(self, index: int, code: Code, source: Deferred) -> Callable[..., Any]:
+    def at_first(self, index: int, code: Code) -> Callable[..., Any]:
         """What stands for a function until it has been called."""
+        source = code.function
         made: list[FunctionType] = []
         generation = self.generation
 
@@ -266,16 +259,6 @@ class GeneratedEngine:
             [values[f"l{i}"] for i in range(len(points.locals))],
             [values[f"s{i}"] for i in range(len(stack))],
         )
-
-
-def check_unedited(code: Code) -> None:
-    function = code.function
-    if isinstance(function, Deferred):
-        line = function.first_line
-    else:
-        line = function.__code__.co_firstlineno
-    if line != code.first_line:
-        raise edited()
 
 
 def entering(function: Callable[..., Any]) -> Callable[..., Chain]:

@@ -7,8 +7,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
+from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.state.program import Program, SuspensionPoints
 
 #: Characters in a line of a packed module.
@@ -16,17 +17,13 @@ PACKED_LINE = 96
 
 
 class Code(Protocol):
-    """A generated function. ``generator`` says whether it can be suspended, ``first_line`` is that
-    of its ``def`` as it was written, ``slots`` how many stack variables a resumed frame has."""
+    """A generated function. ``generator`` says whether it can be suspended, ``slots`` how many
+    stack variables a resumed frame has."""
 
     @property
-    def function(self) -> Any:
-        """A FunctionType, or a ``Deferred``."""
-
+    def function(self) -> Deferred: ...
     @property
     def generator(self) -> bool: ...
-    @property
-    def first_line(self) -> int: ...
     @property
     def slots(self) -> int: ...
     @property

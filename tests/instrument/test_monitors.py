@@ -21,6 +21,7 @@ from chiwawa.instrument.monitors.table import Row
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.errors import Trap
 
 PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")
@@ -554,6 +555,26 @@ def test_all_monitors_together_find_the_same_as_each_alone(name: str) -> None:
         assert table(name, observed).rows == CASES[name].rows
         documents.append(document(observed, [*MONITORS]))
     assert documents[0] == documents[1]
+
+
+#: After the trap, four instructions of its block are left over.
+TRAPPING = """(module (func (export "main") (param i32) (result i32)
+  (i32.add (i32.add (i32.div_u (i32.const 1) (local.get 0)) (i32.const 3)) (i32.const 4))))"""
+
+
+@pytest.mark.parametrize("monitors", [["profile"], ["icount"], ["icount", "profile"]])
+@pytest.mark.parametrize("path", PATHS)
+def test_what_a_trap_keeps_from_running_is_not_counted(path: str, monitors: list[str]) -> None:
+    module = load(TRAPPING.encode())
+    instruments = Instruments(module, monitors=monitors)
+    run = api.start(module, "main", [0], path=path, instruments=instruments)
+    with pytest.raises(Trap):
+        run.go()
+    observed = instruments.observed()
+    if "icount" in monitors:
+        assert observed.counts == {0: [1, 1, 1, 0, 0, 0, 0, 0]}
+    if "profile" in monitors:
+        assert [node.instructions for node in observed.tree.walk()] == [0, 3]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -12,14 +12,26 @@ import wasmtime
 from chiwawa import api, paths
 from chiwawa.aot import tree
 from chiwawa.binary import decode, encode
+from chiwawa.immediates import KINDS
 from chiwawa.interp import handlers, prepare
-from chiwawa.module import Module
-from chiwawa.opcodes import BY_CODE, TABLE, Op
+from chiwawa.module import BrTable, Data, Elem, Export, Func, Global, Instr, MemArg, Module
+from chiwawa.opcodes import BY_CODE, BY_NAME, TABLE, Op
 from chiwawa.source import load
+from chiwawa.validate import validate
 from chiwawa.validate.module import TYPINGS
 from chiwawa.validate.rules import RULES as TYPING
 from chiwawa.wat import parse_module, print_module
 from chiwawa_runtime.checkpoint.leb import encode_u
+from chiwawa_runtime.errors import InvalidError
+from chiwawa_runtime.state.types import (
+    FUNCREF,
+    I32,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+)
 
 PATHS = paths.names()
 WITHOUT_MEANING = [op for op in TABLE if op.meaning is None]
@@ -290,3 +302,47 @@ def test_both_formats_read_and_write_an_instruction(op: Op) -> None:
     assert bodies(parse_module(text)) == bodies(module)
     assert bodies(parse_module(print_module(module))) == bodies(module)
     assert bodies(decode(encode(module))) == bodies(module)
+
+
+def naming(op: Op, wrong: int) -> Module:
+    """A module with one of everything, where ``op`` stands in code that cannot run and names what
+    there is, but by its immediate ``wrong``."""
+
+    def immediate(place: int, kind: str) -> Any:
+        index = 99 if place == wrong else 0
+        if kind == "memarg":
+            return MemArg(0, 0, index)
+        return BrTable((index,), 0) if kind == "labels" else index
+
+    imm = tuple(immediate(place, kind) for place, kind in enumerate(op.immediates))
+    end = Instr(BY_NAME["end"], (), 0)
+    stop = Instr(BY_NAME["unreachable"], (), 0)
+    zero = [Instr(BY_NAME["i32.const"], (0,), 0), end]
+    return Module(
+        types=[FuncType((), ())],
+        funcs=[Func(0, (I32,), [stop, Instr(op, imm, 0), stop, end])],
+        tables=[TableType(Limits(1), FUNCREF)],
+        mems=[MemoryType(Limits(1))],
+        globals=[Global(GlobalType(I32, True), zero)],
+        exports=[Export("f", "func", 0)],
+        elems=[Elem(FUNCREF, [], "passive")],
+        datas=[Data(b"", "passive")],
+        data_count=1,
+    )
+
+
+NAMING = [
+    (op, place)
+    for op in TABLE
+    for place, kind in enumerate(op.immediates)
+    if KINDS[kind].space or kind in ("memarg", "labels")
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "place"), NAMING, ids=[f"{op.name}-{op.immediates[place]}" for op, place in NAMING]
+)
+def test_what_an_instruction_names_must_be_there(op: Op, place: int) -> None:
+    validate(naming(op, -1))
+    with pytest.raises(InvalidError, match="unknown"):
+        validate(naming(op, place))

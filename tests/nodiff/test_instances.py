@@ -151,6 +151,24 @@ def test_a_trap_in_another_instance_is_told_and_counted_alike() -> None:
     assert len(seen[0][0]) == 2
 
 
+#: A function that waits for the host beneath so many calls of itself, and who calls it.
+WAITING = """(module (import "h" "wait" (func $wait (param i32) (result i32)))
+  (global $count (export "count") (mut i32) (i32.const 0))
+  (table (export "tab") 1 funcref) (elem (i32.const 0) $f)
+  (func $f (export "f") (param i32) (result i32)
+    (global.set $count (i32.add (global.get $count) (i32.const 1)))
+    (if (result i32) (local.get 0)
+      (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1)))))
+      (else (call $wait (global.get $count))))))"""
+WAITED_FOR = """(module (import "l" "f" (func $f (param i32) (result i32)))
+  (import "l" "tab" (table 1 funcref))
+  (func (export "direct") (param i32) (result i32)
+    (i32.add (i32.const 1000) (call $f (local.get 0))))
+  (func (export "indirect") (param i32) (result i32)
+    (i32.add (i32.const 1000)
+      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))"""
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("depth", [0, 1, 99, 100, 101, 350])
 @pytest.mark.parametrize("name", ["direct", "indirect"])
@@ -158,21 +176,7 @@ def test_a_host_call_that_another_instance_waits_in_is_taken_back_alone(
     path: str, depth: int, name: str
 ) -> None:
     """What that instance did before the call is not done again."""
-    library = load("""(module (import "h" "wait" (func $wait (param i32) (result i32)))
-      (global $count (export "count") (mut i32) (i32.const 0))
-      (table (export "tab") 1 funcref) (elem (i32.const 0) $f)
-      (func $f (export "f") (param i32) (result i32)
-        (global.set $count (i32.add (global.get $count) (i32.const 1)))
-        (if (result i32) (local.get 0)
-          (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1)))))
-          (else (call $wait (global.get $count))))))""")
-    module = load("""(module (import "l" "f" (func $f (param i32) (result i32)))
-      (import "l" "tab" (table 1 funcref))
-      (func (export "direct") (param i32) (result i32)
-        (i32.add (i32.const 1000) (call $f (local.get 0))))
-      (func (export "indirect") (param i32) (result i32)
-        (i32.add (i32.const 1000)
-          (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))""")
+    library, module = load(WAITING), load(WAITED_FOR)
     calls = []
 
     def wait(count: int) -> int:
@@ -193,3 +197,44 @@ def test_a_host_call_that_another_instance_waits_in_is_taken_back_alone(
     assert (stops, run.results) == (2, [1007 + depth])
     assert calls == [depth + 1] * 3
     assert first.exports["count"].value == depth + 1  # type: ignore[union-attr]
+
+
+def counts(path_below: str, path_above: str, name: str, times: int, asking: bool) -> Any:
+    """What is counted where the host has the program wait so many times."""
+    left = times
+
+    def wait(count: int) -> int:
+        nonlocal left
+        if not left:
+            return 7
+        left -= 1
+        if asking:
+            run.requests.ask()
+        raise Interrupted
+
+    first = api.instantiate(load(WAITING), {"h": {"wait": wait}}, path=path_below)
+    first.requests.count_from(0, None)
+    module = load(WAITED_FOR)
+    instruments = Instruments(module, monitors=["icount", "calls", "profile"])
+    imports = {"l": first.exports}
+    run = api.start(module, name, [3], imports, path=path_above, instruments=instruments)
+    run.requests.count_from(0, None)
+    stops = 0
+    while not run.go():
+        run.requests.take()
+        stops += 1
+    assert (stops, run.results) == (times, [1010])
+    observed = instruments.observed()
+    tree = [(n.function, n.calls, n.instructions) for n in observed.tree.walk()]
+    return first.requests.passed, run.requests.passed, observed.counts, tree
+
+
+@pytest.mark.parametrize("asking", [False, True])
+@pytest.mark.parametrize("name", ["direct", "indirect"])
+@pytest.mark.parametrize(("below", "above"), list(product(PATHS, PATHS)))
+def test_a_call_that_another_instance_makes_again_is_counted_once(
+    below: str, above: str, name: str, asking: bool
+) -> None:
+    """By the instruments of the caller, and among the safepoints of either instance."""
+    calm = counts(below, above, name, 0, asking)
+    assert counts(below, above, name, 2, asking) == calm

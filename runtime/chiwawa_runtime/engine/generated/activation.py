@@ -1,0 +1,103 @@
+"""A call of a generated function, in segments of generators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
+from chiwawa_runtime.engine.generated.frames import (
+    location_of,
+    read_frame,
+    take_back,
+    unwound_frames,
+)
+from chiwawa_runtime.engine.segments import Segments
+from chiwawa_runtime.engine.traps import trap_of
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.engine.generated.engine import GeneratedEngine
+
+
+class GeneratedActivation:
+    """``segments`` as a call of the function ``function`` of the instance that ``engine`` runs."""
+
+    def __init__(self, engine: GeneratedEngine, segments: Segments, function: int) -> None:
+        self.engine = engine
+        self.segments = segments
+        self.function = function
+        self.results: list[Any] = []
+        self.interrupted = False
+        #: The engine that has counted the safepoint to which it comes again when it goes on.
+        self.has_counted: GeneratedEngine | None = None
+        self._interrupted_frame: RawFrame | None = None
+
+    def advance(self) -> bool:
+        if self.has_counted is not None:
+            self.has_counted.safepoints.repeat()
+        self.has_counted = self._interrupted_frame = None
+        self.interrupted = False
+        segments = self.segments
+        try:
+            returned = segments.advance()
+        except Interrupted as interrupted:
+            if not self._take_back(interrupted):
+                raise
+            return False
+        self.interrupted = not returned and segments.interrupted
+        if returned:
+            self._take_results(segments.value)
+        return returned
+
+    def _take_results(self, value: Any) -> None:
+        count = len(self.engine.bundle.program.functions[self.function].results)
+        self.results = [] if count == 0 else [value] if count == 1 else list(value)
+
+    def _take_back(self, interrupted: Interrupted) -> bool:
+        """Have the youngest segment wait at the boundary before the call of a host function that
+        was interrupted; False where no function of ours has called it."""
+        taken_back = take_back(interrupted)
+        if taken_back is None:
+            return False
+        youngest = self.segments.segments[-1]
+        self.segments.segments[-1] = taken_back.segment(youngest.base, self.engine)
+        self.interrupted = True
+        self.has_counted = taken_back.engine
+        if taken_back.engine is self.engine:
+            self._interrupted_frame = taken_back.frames[0]
+        return True
+
+    def __del__(self) -> None:
+        self.segments.close()
+
+    def interrupted_frame(self) -> RawFrame | None:
+        return self._interrupted_frame
+
+    def frames(self) -> list[RawFrame]:
+        functions = self.engine.functions
+        result: list[RawFrame] = []
+        for segment in reversed(self.segments.segments):
+            if segment.made is not None:
+                if segment.frames is None:
+                    raise CheckpointError(SEVERAL)
+                result += segment.frames
+                continue
+            for place in reversed(segment.places()):
+                result.append(read_frame(functions, place, place.f_lineno, not result))
+        return result
+
+    def explain(self, error: BaseException) -> BaseException:
+        """The trap that ``error`` is, where it is one, with where the frames of generated code are,
+        of this and of other instances."""
+        places = unwound_frames(error)
+        trap = trap_of(error)
+        if trap is None:
+            if not isinstance(error, RecursionError | MemoryError) or not places:
+                return error
+            trap = Exhaustion()
+        if trap.backtrace:
+            return trap
+        locations = (location_of(p.owner.functions, p.frame, p.line) for p in places)
+        trap.backtrace = tuple(location for location in locations if location is not None)
+        trap.origin = places[0].owner.instance if places else None
+        return trap

@@ -59,7 +59,8 @@ def too_deep(step: If, targets: Targets, indent: int) -> bool:
     """Whether Python could not take this ``if`` as one."""
     if targets.flat and step.loops:
         return True
-    if indent < MOST_INDENTS:
+    if indent < MOST_INDENTS or not step.end_offset:
+        # A choice of branches is indented by the logarithm of how many there are, no more.
         return False
     return any(isinstance(inner, If | Loop | Block) for inner in (*step.then, *step.orelse))
 

@@ -60,10 +60,14 @@ class Call(Surveyed):
 
 @dataclass(slots=True, eq=False)
 class If(Surveyed):
+    """Two arms. Where they hold nothing but branches and what those move, which is what becomes of
+    a ``br_table``, it is no construct of the body's."""
+
     test: Node
     then: list[Step]
     orelse: list[Step]
-    #: The code offset at which the second arm begins, and at which the construct ends.
+    #: The code offset at which the second arm begins, and at which the construct ends; 0 where it
+    #: is none.
     else_offset: int
     end_offset: int
     #: What ``jumps_away`` says of it, once it has been asked: deep ones are asked often.

@@ -60,3 +60,27 @@ def test_what_is_written_grows_with_the_nesting_alone(kind: str) -> None:
     once, twice = written(nested(kind, 1000)), written(nested(kind, 2000))
     # A logarithm more: the places to resume at are found by halving.
     assert twice < 2.5 * once
+
+
+#: A table that carries an operand to three heights of the stack.
+TABLE = """
+    (block $a (result i32) (i32.const 100)
+      (block $b (result i32) (i32.const 200) (i32.const 300)
+        (block $c (result i32) (i32.const 7) (br_table $a $b $c $a $c $b (local.get 1)))
+        i32.add i32.add)
+      i32.add)
+    (local.set 0)"""
+
+
+@pytest.mark.parametrize("depth", [1, 57, 58, 59, 80])
+def test_a_table_that_moves_operands_leads_to_the_same_places_however_deep_it_stands(
+    depth: int,
+) -> None:
+    start, end = NESTED["if"]
+    text = start * depth + TABLE + end * depth
+    module = chiwawa.load(
+        f'(module (func (export "f") (param i32 i32) (result i32) {text} (local.get 0)))'
+    )
+    instance = chiwawa.instantiate(module, path="aot")
+    results = [instance.invoke("f", [1, index]) for index in range(7)]
+    assert results == [[7], [107], [607], [7], [607], [107], [107]]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from chiwawa.aot import ir_checker
 from chiwawa.interp import handlers
 from chiwawa.module import Module, TypeUse
 from chiwawa_runtime.engine.instance import Imports
@@ -22,6 +23,7 @@ from chiwawa_runtime.state.types import F32, F64, I32, I64, FuncType, ValType
 from tests.nodiff.generator_helpers import Choose, arguments
 from tests.nodiff.harness_helpers import GRANULARITIES, Call, Ending, Log, check, no_imports, whole
 from tests.nodiff.oracle_helpers import Oracle, agrees, without_nan
+from tests.unit.aot.form_helpers import forms
 
 #: Safepoints after which a run is broken off, and compared where it stands.
 LIMIT = 1200
@@ -126,8 +128,10 @@ def judge(
 ) -> Counter[str]:
     """How calls of ``module`` ended, how often wasmtime had a say, and how often a difference was
     the NaNs'. An AssertionError where anything else differs. ``depth`` is what ``harness.check``
-    takes."""
+    takes. What holds of the translator's inner form is checked, too."""
     stats: Counter[str] = Counter()
+    for steps, lowered in forms(module):
+        ir_checker.check(steps, lowered)
     calls = calls_of(module, choose, most)
     answers = oracle.ask(module.binary, [(call.name, bits) for call, bits in calls])
     for place, (call, _) in enumerate(calls):

@@ -50,6 +50,11 @@ class AnyMemory(ABC):
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Put ``data`` at ``address``, all or nothing. Traps out of bounds."""
 
+    def gather(self, ranges: Sequence[tuple[int, int]]) -> bytes:
+        """A copy of what is in ``ranges``, addresses and lengths, one after the other. Traps out of
+        bounds. An owner may have a faster way."""
+        return b"".join([self.read(address, n) for address, n in ranges])
+
     @abstractmethod
     def view(self) -> memoryview:
         """Its bytes without a copy, writable. Nobody may use it any more once the memory has grown,

@@ -225,16 +225,32 @@ class Memory(AnyMemory):
 
     def read(self, address: int, n: int) -> bytes:
         """For hosts: a copy of ``n`` bytes. Traps out of bounds."""
-        if address < 0 or n < 0 or address + n > len(self.raw):
+        raw = self.raw
+        end = address + n
+        if address < 0 or n < 0 or end > len(raw):
             raise out_of_bounds()
-        return bytes(self.raw[address : address + n])
+        return bytes(raw[address:end])
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """For hosts: put ``data`` at ``address``. Traps out of bounds."""
-        data = octets(data)
-        if address < 0 or address + len(data) > len(self.raw):
+        # Nearly everyone gives bytes.
+        if type(data) is not bytes:
+            data = octets(data)
+        raw = self.raw
+        end = address + len(data)
+        if address < 0 or end > len(raw):
             raise out_of_bounds()
-        self.raw[address : address + len(data)] = data
+        raw[address:end] = data
+
+    def gather(self, ranges: Sequence[tuple[int, int]]) -> bytes:
+        if len(ranges) == 1:
+            return self.read(*ranges[0])
+        raw = self.raw
+        size = len(raw)
+        for address, n in ranges:
+            if address < 0 or n < 0 or address + n > size:
+                raise out_of_bounds()
+        return b"".join([raw[address : address + n] for address, n in ranges])
 
 
 def new_memories(types: Sequence[MemoryType]) -> list[Memory]:

@@ -68,7 +68,11 @@ class Guest:
         return structure.unpack(self.read(address, structure.size))
 
     def put_u32(self, address: int, value: int) -> None:
-        self.write(address, _U32.pack(value))
+        # Not by ``write``: most calls end with this.
+        try:
+            self.memory.write(address, _U32.pack(value))
+        except Trap:
+            raise WasiError(FAULT) from None
 
     def put_u64(self, address: int, value: int) -> None:
         self.write(address, _U64.pack(value))
@@ -79,8 +83,9 @@ class Guest:
         Those beyond the first MAX_VECTORS are left out, and so is what would make them longer
         together than the memory, which only overlapping buffers are: the call has a short count
         then. EINVAL where nothing is left though there are more, since 0 would mean the end."""
-        self.check(address, n * IOVEC.size)
         end = self.memory.byte_length()
+        if address + n * IOVEC.size > end:
+            raise WasiError(FAULT)
         left = min(end, 0xFFFFFFFF)
         vectors = []
         given = self.memory.read(address, min(n, MAX_VECTORS) * IOVEC.size)
@@ -112,10 +117,7 @@ class Guest:
 
     def gather(self, vectors: list[tuple[int, int]]) -> bytes:
         """What the buffers hold, in order."""
-        read = self.memory.read
-        if len(vectors) == 1:
-            return read(*vectors[0])
-        return b"".join([read(address, length) for address, length in vectors])
+        return self.memory.gather(vectors)
 
     def scatter(self, vectors: list[tuple[int, int]], content: bytes) -> None:
         """Fill the buffers in order, as far as ``content`` goes."""

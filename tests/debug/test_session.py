@@ -10,6 +10,7 @@ import chiwawa
 from chiwawa.instrument import Instruments
 from chiwawa_runtime.checkpoint import decode
 from tests.debug.debug_helpers import Debug
+from tests.nodiff.moving_state_helpers import MovingState, use_other_state
 
 FILL = ("--invoke", "fill", "--params", "I32(3)")
 FIB = ("--invoke", "fib", "--params", "I32(10)")
@@ -380,3 +381,17 @@ def test_help_names_every_command(debug: Debug, demo: Path) -> None:
     for name in names:
         (said,) = debug(f"help {name}\n", demo, *FILL).lines[1:]
         assert said.startswith(name)
+
+
+@paths
+def test_a_program_whose_state_is_elsewhere_is_debugged_the_same(
+    debug: Debug, demo: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "watch 8 4\nwatch g0\nc\nc\nc\nx 0 40\np globals\np g0\np memory\nrc\nback 3\nx 65530\n"
+    )
+    ours = debug(script, demo, *FILL, "--path", path)
+    use_other_state(monkeypatch)
+    assert debug(script, demo, *FILL, "--path", path) == ours
+    assert MovingState.looked > 0
+    assert "0x00000008 +4: 00 00 00 00 -> 02 00 00 00" in "\n".join(ours.lines)

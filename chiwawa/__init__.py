@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from chiwawa_runtime.run.driver import Instance as Instance
     from chiwawa_runtime.run.driver import Run as Run
     from chiwawa_runtime.state.globals import Global as Global
+    from chiwawa_runtime.state.interface import AnyGlobal as AnyGlobal
+    from chiwawa_runtime.state.interface import AnyMemory as AnyMemory
+    from chiwawa_runtime.state.interface import AnyTable as AnyTable
     from chiwawa_runtime.state.memory import Memory as Memory
     from chiwawa_runtime.state.store import Function as Function
     from chiwawa_runtime.state.store import HostFunction as HostFunction
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AnyGlobal": "chiwawa_runtime.state.interface",
+    "AnyMemory": "chiwawa_runtime.state.interface",
+    "AnyTable": "chiwawa_runtime.state.interface",
     "At": "chiwawa.instrument",
     "Instruments": "chiwawa.instrument",
     "Match": "chiwawa.instrument",
@@ -95,6 +101,9 @@ _HOME = {
 }
 
 __all__ = [
+    "AnyGlobal",
+    "AnyMemory",
+    "AnyTable",
     "At",
     "BadInput",
     "CheckpointError",

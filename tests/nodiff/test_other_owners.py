@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from chiwawa import At, Instruments, Match, Memory, Table, Tracer, Tracing, Wasi, api
-from chiwawa.instrument.document import document
-from chiwawa.instrument.tables import MONITORS
-from chiwawa.instrument.trace import RESOURCES
+from chiwawa.instrument.monitors.document import document
+from chiwawa.instrument.monitors.monitors import MONITORS
+from chiwawa.instrument.tracing.tracer import RESOURCES
 from chiwawa.source import load
 from chiwawa_runtime.errors import Trap, UnsupportedError
 from chiwawa_runtime.run.driver import Run

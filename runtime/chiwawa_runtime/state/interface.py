@@ -23,7 +23,12 @@ REFUSED = 0xFFFFFFFF
 
 class AnyMemory(ABC):
     """A memory instance, whoever owns its bytes. ``type`` is as declared, addresses and lengths are
-    in bytes. Every method may be called at any time, and sees what the program has written."""
+    in bytes. Every method may be called at any time, and sees what the program has written::
+
+        memory = instance.memory()
+        memory.write(16, b"abcd")
+        assert memory.read(16, 4) == b"abcd"
+    """
 
     __slots__ = ()
 
@@ -89,7 +94,12 @@ class AnyTable(ABC):
     """A table instance, whoever owns its elements. ``type`` is as declared. References are None,
     ``Function`` objects, or what the host put there, each the same object for as long as it is
     there. Indices and numbers of elements are given as an i32 is; TypeError and ValueError are
-    raised for what is none, and for references that the table cannot hold."""
+    raised for what is none, and for references that the table cannot hold::
+
+        table = instance.exports["table"]
+        assert isinstance(table, AnyTable)
+        if table.grow(1, table.get(0)) == REFUSED: ...
+    """
 
     __slots__ = ()
 
@@ -137,7 +147,12 @@ class AnyTable(ABC):
 
 
 class AnyGlobal(ABC):
-    """A global instance, whoever owns its value."""
+    """A global instance, whoever owns its value::
+
+    counter = instance.exports["counter"]
+    assert isinstance(counter, AnyGlobal)
+    counter.value += 1
+    """
 
     __slots__ = ()
 

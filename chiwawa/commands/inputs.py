@@ -100,6 +100,8 @@ def load_runnable(file: str) -> Runnable:
     with naming(file):
         try:
             source = data.decode().replace("\r\n", "\n")
+            # A file may be larger than all that runs it.
+            del data
             return bundle_of(source, "<stdin>" if file == STANDARD else file)
         except (BadInput, OSError, UnicodeError):
             raise

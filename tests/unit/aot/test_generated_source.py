@@ -24,9 +24,15 @@ def translated(name: str) -> str:
 def test_the_functions_of_a_sample_are_as_they_were(
     name: str, golden: Callable[[str, str], None]
 ) -> None:
-    # The tables after them hold the module itself, compressed by whatever zlib there is.
     functions, _, _ = translated(f"{name}.wasm").partition("\n'''\n\nBUNDLE = ")
     golden(f"{name}_aot.py.txt", functions)
+
+
+def test_the_tables_of_a_sample_are_as_they_were(golden: Callable[[str, str], None]) -> None:
+    file = translated("indirect.wasm")
+    # The module itself is compressed by whatever zlib there is.
+    tables, _, _ = file[file.index("\nBUNDLE = ") + 1 :].partition("    module=")
+    golden("indirect_aot_tables.py.txt", tables)
 
 
 def test_the_same_module_gives_the_same_bytes() -> None:

@@ -121,7 +121,8 @@ source = open({program!r}, encoding="utf-8").read()
 exec(compile(source, {program!r}, "exec"), namespace)
 bundle = namespace["BUNDLE"]
 data = open({given!r}, "rb").read()
-run = starting.restore(bundle.program, checkpoint.decode(data), {{}}, GeneratedEngine(bundle))
+engine = GeneratedEngine(bundle)
+run = starting.restore(bundle.program, engine, checkpoint.decode(data), starting.Setup())
 assert run.checkpoint() == data
 assert run.go()
 print(run.results)

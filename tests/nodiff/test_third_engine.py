@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from harness_helpers import PATHS
 
 from chiwawa import api
 from chiwawa.module import Module
@@ -19,6 +18,7 @@ from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import Program, SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState
 from chiwawa_runtime.state.types import I32, I64, FuncType, ValType
+from tests.nodiff.harness_helpers import PATHS
 
 both_paths = pytest.mark.parametrize("path", PATHS)
 

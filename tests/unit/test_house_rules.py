@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 #: Where packages of ours are.
 FOLDERS = (ROOT, ROOT / "runtime")
 OURS = sorted(
@@ -73,3 +75,25 @@ def test_a_module_of_ours_has_one_name_wherever_it_is_imported() -> None:
         for place in (folder.joinpath(*name.split(".")) for folder in FOLDERS)
         if place.is_dir() or place.with_suffix(".py").is_file()
     ] == []
+
+
+def sections_of(document: Path) -> list[str]:
+    return re.split(r"^#+ ", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_modules_that_the_documents_name_are_there() -> None:
+    """From the root, from a package or from a room; a bare name stands beside one that the section
+    has named in full."""
+    wrong = []
+    places = (*FOLDERS, ROOT / "chiwawa", ROOT / "runtime" / "chiwawa_runtime")
+    for document in DOCUMENTS:
+        for section in sections_of(document):
+            named: list[Path] = []
+            # What ``chiwawa compile`` writes is called ``x_aot.py``.
+            for path in re.findall(r"`([a-z][\w/]*(?<!_aot)\.py)`", section):
+                beside = () if "/" in path else named
+                found = [place / path for place in (*places, *beside) if (place / path).is_file()]
+                if not found:
+                    wrong.append(f"{document.relative_to(ROOT)}: {path}")
+                named += [file.parent for file in found]
+    assert wrong == []

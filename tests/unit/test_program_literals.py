@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from type_helpers import functypes, globaltypes, memorytypes, tabletypes
 
 from chiwawa.aot.file import literal
 from chiwawa.program import program_of
@@ -26,6 +25,7 @@ from chiwawa_runtime.state.types import (
     MemoryType,
     TableType,
 )
+from tests.unit.type_helpers import functypes, globaltypes, memorytypes, tabletypes
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.wasm"))
 BINARY = bytes(range(256))

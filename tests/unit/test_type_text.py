@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from type_helpers import functypes, globaltypes, memorytypes, tabletypes, valtypes
 
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state import type_text
@@ -27,6 +26,7 @@ from chiwawa_runtime.state.types import (
     ValType,
     zero,
 )
+from tests.unit.type_helpers import functypes, globaltypes, memorytypes, tabletypes, valtypes
 
 
 @given(valtypes)

@@ -32,7 +32,7 @@ OWNERS = {
     "chiwawa_runtime/state/memory_data.py",
     "chiwawa_runtime/state/python_state.py",
     "chiwawa_runtime/state/table.py",
-    "chiwawa_runtime/engine/generated.py",
+    "chiwawa_runtime/engine/generated/functions.py",
     "chiwawa/interp/handlers.py",
     # Meanings of instructions.
     "chiwawa/opcodes.py",

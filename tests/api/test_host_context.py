@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from chiwawa import Interrupted, Module, instantiate, load, restore, start
+from tests.path_helpers import each_path
 
-both_paths = pytest.mark.parametrize("path", ["interp", "aot"])
 #: More frames than are on Python's stack at a time, and than it has room for.
 depths = pytest.mark.parametrize("depth", [0, 1, 5000])
 
@@ -37,7 +37,7 @@ def in_new_context(function: Callable[[], Any]) -> Any:
     return contextvars.copy_context().run(function)
 
 
-@both_paths
+@each_path
 @depths
 def test_a_host_function_sees_and_sets_the_callers_context(
     module: Module, path: str, depth: int
@@ -61,7 +61,7 @@ def test_a_host_function_sees_and_sets_the_callers_context(
     assert variable.get() == "unset"
 
 
-@both_paths
+@each_path
 @depths
 def test_a_host_function_runs_in_the_callers_thread(module: Module, path: str, depth: int) -> None:
     local = threading.local()
@@ -87,7 +87,7 @@ def test_a_host_function_runs_in_the_callers_thread(module: Module, path: str, d
     ]
 
 
-@both_paths
+@each_path
 @depths
 def test_a_host_function_called_within_a_coroutine_finds_its_loop_and_task(
     module: Module, path: str, depth: int
@@ -110,7 +110,7 @@ def test_a_host_function_called_within_a_coroutine_finds_its_loop_and_task(
     assert called == [depth]
 
 
-@both_paths
+@each_path
 @depths
 def test_each_go_of_a_run_has_the_context_of_its_caller(
     module: Module, path: str, depth: int
@@ -137,7 +137,7 @@ def test_each_go_of_a_run_has_the_context_of_its_caller(
     assert seen == ["first", "second", "third", "fourth"]
 
 
-@both_paths
+@each_path
 def test_a_host_function_computes_with_the_callers_decimal_context(
     module: Module, path: str
 ) -> None:

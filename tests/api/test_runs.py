@@ -25,9 +25,7 @@ from chiwawa import (
     start,
 )
 from chiwawa_runtime.engine.deep import has_room
-
-PATHS = ("interp", "aot")
-both_paths = pytest.mark.parametrize("path", PATHS)
+from tests.path_helpers import PATHS, each_path
 
 TEXT = """(module
   (import "h" "f" (func $f (param i32) (result i32)))
@@ -84,7 +82,7 @@ CALLS = [("one", [3], [13]), ("two", [3], [18]), ("three", [2], [33]), ("f", [3]
 WRITES: list[Callable[[Run], Any]] = [Run.checkpoint, Run.snapshot]
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize(("name", "args", "wanted"), CALLS)
 def test_a_run_that_waits_for_the_host_is_not_written(
@@ -106,7 +104,7 @@ def test_a_run_that_waits_for_the_host_is_not_written(
         assert "requests.ask()" in str(error)
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(("name", "args", "wanted"), CALLS)
 def test_asked_for_inside_it_is_written_when_the_run_has_stopped(
     module: Module, path: str, name: str, args: Any, wanted: Any
@@ -128,7 +126,7 @@ def test_asked_for_inside_it_is_written_when_the_run_has_stopped(
     assert run.results == wanted
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(("name", "args", "wanted"), CALLS)
 def test_a_run_cannot_go_on_inside_what_it_calls(
     module: Module, path: str, name: str, args: Any, wanted: Any
@@ -150,7 +148,7 @@ def test_a_run_cannot_go_on_inside_what_it_calls(
     assert {str(error) for error in results} == {"there are no results yet: the run has not ended"}
 
 
-@both_paths
+@each_path
 def test_what_is_refused_inside_and_not_caught_ends_the_program(module: Module, path: str) -> None:
     run = begun(module, path, "two", [3], lambda number: run.go())
     with pytest.raises(HostError, match=r"host function h\.f: RunError: the run is going") as error:
@@ -158,7 +156,7 @@ def test_what_is_refused_inside_and_not_caught_ends_the_program(module: Module, 
     assert type(error.value.__cause__) is RunError
 
 
-@both_paths
+@each_path
 def test_another_run_may_go_on_inside(module: Module, path: str) -> None:
     """One of another instance, and calls back into the same."""
     ends = []
@@ -180,7 +178,7 @@ def test_another_run_may_go_on_inside(module: Module, path: str) -> None:
     assert run.results == [18]
 
 
-@both_paths
+@each_path
 def test_a_run_that_is_stopped_is_not_written_while_its_instance_is_called(
     module: Module, path: str
 ) -> None:
@@ -246,7 +244,7 @@ def holding() -> Iterator[Holding]:
     made.leave.set()
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(("name", "args", "wanted"), CALLS)
 def test_another_thread_is_refused_while_a_run_goes_on(
     module: Module, path: str, name: str, args: Any, wanted: Any, holding: Holding
@@ -270,7 +268,7 @@ def test_another_thread_is_refused_while_a_run_goes_on(
     assert run.instance.invoke("plain", [1]) == [1]
 
 
-@both_paths
+@each_path
 def test_a_call_from_python_keeps_other_threads_out_too(
     module: Module, path: str, holding: Holding
 ) -> None:
@@ -283,7 +281,7 @@ def test_a_call_from_python_keeps_other_threads_out_too(
     assert instance.invoke("two", [4]) == [19]
 
 
-@both_paths
+@each_path
 def test_a_thread_that_the_host_starts_is_another_one(module: Module, path: str) -> None:
     """It is not inside the call, even if the call waits for it."""
     inside = []
@@ -298,7 +296,7 @@ def test_a_thread_that_the_host_starts_is_another_one(module: Module, path: str)
     assert [type(inside[0]), inside[1]] == [RunError, [1]]
 
 
-@both_paths
+@each_path
 def test_a_program_that_has_a_thread_of_its_own_for_room_may_be_called_back(
     module: Module, path: str
 ) -> None:
@@ -319,7 +317,7 @@ def test_a_program_that_has_a_thread_of_its_own_for_room_may_be_called_back(
     assert instance.invoke("plain", [1]) == [1]
 
 
-@both_paths
+@each_path
 def test_instances_that_import_functions_are_kept_together(path: str, holding: Holding) -> None:
     """And others are not: two that use a third at different times."""
     library = load("""(module (import "h" "f" (func $f (param i32) (result i32)))
@@ -353,7 +351,7 @@ class Slow:
         return self.write()
 
 
-@both_paths
+@each_path
 def test_going_on_waits_for_a_checkpoint_that_another_thread_writes(
     module: Module, path: str
 ) -> None:
@@ -385,7 +383,7 @@ def test_going_on_waits_for_a_checkpoint_that_another_thread_writes(
     assert again.results == [50]
 
 
-@both_paths
+@each_path
 def test_many_threads_at_one_run_and_at_their_own(module: Module, path: str) -> None:
     """Whoever was refused tries again; nobody gets in the way of the results."""
     shared = instantiate(module, {"h": {"f": calm}}, path=path)
@@ -423,7 +421,7 @@ ENDS: list[tuple[str, Any, str]] = [
 ]
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(("name", "raised", "end"), ENDS)
 def test_after_an_end_that_is_no_return_there_is_nothing_to_go_on_with(
     module: Module, path: str, name: str, raised: Any, end: str
@@ -451,7 +449,7 @@ def test_after_an_end_that_is_no_return_there_is_nothing_to_go_on_with(
     assert run.instance.invoke("plain", [1]) == [1]
 
 
-@both_paths
+@each_path
 def test_a_restored_run_that_traps_has_ended_as_well(module: Module, path: str) -> None:
     run = begun(module, path, "two", [1], calm)
     run.requests.count_from(0, 2)
@@ -467,7 +465,7 @@ def test_a_restored_run_that_traps_has_ended_as_well(module: Module, path: str) 
     assert str(caught(again.go)) == "the run has ended with a trap: of the host"
 
 
-@both_paths
+@each_path
 def test_a_run_that_has_returned_stays_so(module: Module, path: str) -> None:
     run = begun(module, path, "two", [1], calm)
     with pytest.raises(RunError, match="no results yet"):
@@ -495,7 +493,7 @@ class NotYet:
         return number
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize("granularity", ["safepoint", "instruction"])
 @pytest.mark.parametrize(("name", "args", "wanted"), CALLS)
 def test_interrupted_stops_a_run_that_nobody_asked_to_stop(
@@ -518,7 +516,7 @@ def test_interrupted_stops_a_run_that_nobody_asked_to_stop(
     assert run.results == wanted
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(("name", "args", "wanted"), CALLS)
 def test_interrupted_is_an_error_in_a_call_that_cannot_stop(
     module: Module, path: str, name: str, args: Any, wanted: Any
@@ -532,7 +530,7 @@ def test_interrupted_is_an_error_in_a_call_that_cannot_stop(
     assert instance.invoke(name, args) == wanted
 
 
-@both_paths
+@each_path
 def test_interrupted_in_a_call_back_is_an_error_of_the_host_function(
     module: Module, path: str
 ) -> None:
@@ -632,7 +630,7 @@ def test_a_trap_in_another_instance_has_the_frames_of_both(above: str, below: st
         assert [place.function for place in error.value.backtrace] == [1, 1]
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize("pending", [True, False])
 def test_a_request_does_not_keep_a_call_back_from_waiting(
     module: Module, path: str, pending: bool

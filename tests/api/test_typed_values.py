@@ -35,8 +35,8 @@ from chiwawa_runtime.state.types import (
     TableType,
     ValType,
 )
+from tests.path_helpers import each_path
 
-PATHS = ("interp", "aot")
 #: Signalling.
 NAN32, NAN64 = 0xFFA0_0001, 0x7FF4_0000_0000_0001
 
@@ -220,7 +220,7 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "value", "wanted"), GOOD)
 def test_a_value_of_its_type_is_what_the_program_has(
@@ -237,7 +237,7 @@ def test_a_value_of_its_type_is_what_the_program_has(
     assert (seen, type(seen)) == (wanted, int)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "value", "error"), BAD)
 def test_any_other_is_refused_and_changes_nothing(
@@ -251,7 +251,7 @@ def test_any_other_is_refused_and_changes_nothing(
     assert program.got(name) == before
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("put", TABLE_WAYS)
 def test_a_table_takes_what_its_element_type_says(module: Module, path: str, put: Any) -> None:
     program = Program(module, path)
@@ -299,7 +299,7 @@ def test_a_table_has_a_size_and_elements_of_its_type() -> None:
         table.get(1 << 32)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("way", [by_global, by_probe])
 def test_an_immutable_global_stays_as_it_is(module: Module, path: str, way: Any) -> None:
     program = Program(module, path)
@@ -308,7 +308,7 @@ def test_an_immutable_global_stays_as_it_is(module: Module, path: str, way: Any)
     assert program.thing("fixed").value == 5
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_what_is_written_means_the_same_to_every_instruction(module: Module, path: str) -> None:
     program = Program(module, path)
     program.thing("i32").value = -7
@@ -319,7 +319,7 @@ def test_what_is_written_means_the_same_to_every_instruction(module: Module, pat
     assert (value, type(value)) == (1, int)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_an_externref_is_handed_through_as_it_is(module: Module, path: str) -> None:
     """Whatever it is: a list of one, a truth value."""
     program = Program(module, path)
@@ -330,7 +330,7 @@ def test_an_externref_is_handed_through_as_it_is(module: Module, path: str) -> N
             assert program.thing("externref").value is thing
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize(
     ("returned", "message"),
     [

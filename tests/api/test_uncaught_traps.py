@@ -8,8 +8,7 @@ import pytest
 
 from chiwawa import Trap, instantiate, load
 from chiwawa_runtime.errors import FIRST, LAST
-
-both_paths = pytest.mark.parametrize("path", ["interp", "aot"])
+from tests.path_helpers import each_path
 
 TEXT = """(module
   (import "h" "f" (func $f))
@@ -33,7 +32,7 @@ def trap_of(path: str, name: str, *args: int) -> Trap:
     return caught.value
 
 
-@both_paths
+@each_path
 def test_its_text_and_pythons_traceback_end_with_the_frames_of_the_program(path: str) -> None:
     trap = trap_of(path, "main")
     assert trap.message == "out of bounds memory access"
@@ -47,7 +46,7 @@ def test_its_text_and_pythons_traceback_end_with_the_frames_of_the_program(path:
     assert shown[-3:] == [f"chiwawa_runtime.errors.Trap: {lines[0]}", *lines[1:]]
 
 
-@both_paths
+@each_path
 def test_a_trap_that_a_host_function_raises_shows_them_too(path: str) -> None:
     assert str(trap_of(path, "host")).splitlines() == [
         "of the host",
@@ -55,7 +54,7 @@ def test_a_trap_that_a_host_function_raises_shows_them_too(path: str) -> None:
     ]
 
 
-@both_paths
+@each_path
 def test_of_a_deep_program_the_ends_are_shown(path: str) -> None:
     trap = trap_of(path, "down", 5000)
     lines = str(trap).splitlines()

@@ -10,8 +10,7 @@ import pytest
 
 import chiwawa
 from chiwawa import CheckpointError, Module, Run, UnlinkableError, Wasi
-
-both_paths = pytest.mark.parametrize("path", ["interp", "aot"])
+from tests.path_helpers import PATHS, each_path
 
 #: Writes the time of day in a virtual clock, so many times.
 TEXT = """(module
@@ -65,7 +64,7 @@ def all_at_once(module: Module) -> bytes:
     return out.getvalue()
 
 
-@both_paths
+@each_path
 @ways
 def test_state_travels_however_a_wasi_is_given(module: Module, path: str, way: Given) -> None:
     out = io.BytesIO()
@@ -73,7 +72,7 @@ def test_state_travels_however_a_wasi_is_given(module: Module, path: str, way: G
     assert not run.go()
     data = run.checkpoint()
     written = out.getvalue()
-    for again_on in ("interp", "aot"):
+    for again_on in PATHS:
         rest = io.BytesIO()
         again = chiwawa.restore(module, data, path=again_on, **way(loaded(data, rest)))
         assert again.checkpoint() == data
@@ -81,7 +80,7 @@ def test_state_travels_however_a_wasi_is_given(module: Module, path: str, way: G
         assert written + rest.getvalue() == all_at_once(module)
 
 
-@both_paths
+@each_path
 @ways
 def test_an_instance_has_the_functions_of_a_wasi(module: Module, path: str, way: Given) -> None:
     out = io.BytesIO()
@@ -89,7 +88,7 @@ def test_an_instance_has_the_functions_of_a_wasi(module: Module, path: str, way:
     assert out.getvalue() == all_at_once(module)
 
 
-@both_paths
+@each_path
 def test_imports_come_before_the_functions_of_a_wasi(module: Module, path: str) -> None:
     own = {"wasi_snapshot_preview1": {"fd_write": lambda *args: seen.append(args) or 0}}
     seen: list[tuple[int, ...]] = []
@@ -100,7 +99,7 @@ def test_imports_come_before_the_functions_of_a_wasi(module: Module, path: str) 
     assert out.getvalue() == b""
 
 
-@both_paths
+@each_path
 def test_state_goes_on_through_instructions_to_the_next_safepoint(
     module: Module, path: str
 ) -> None:
@@ -119,7 +118,7 @@ def test_state_goes_on_through_instructions_to_the_next_safepoint(
         assert out.getvalue() + rest.getvalue() == all_at_once(module)
 
 
-@both_paths
+@each_path
 def test_a_checkpoint_with_state_is_refused_where_it_would_be_lost(
     module: Module, path: str
 ) -> None:
@@ -132,7 +131,7 @@ def test_a_checkpoint_with_state_is_refused_where_it_would_be_lost(
             chiwawa.restore(module, data, path=path, **way(fresh(io.BytesIO())))
 
 
-@both_paths
+@each_path
 def test_a_wasi_of_another_checkpoint_is_refused(module: Module, path: str) -> None:
     run = stopped(module, io.BytesIO())
     first = run.checkpoint()
@@ -143,7 +142,7 @@ def test_a_wasi_of_another_checkpoint_is_refused(module: Module, path: str) -> N
         chiwawa.restore(module, run.checkpoint(), path=path, wasi=loaded(first, io.BytesIO()))
 
 
-@both_paths
+@each_path
 def test_a_checkpoint_without_state_is_refused_where_a_wasi_is_given(
     module: Module, path: str
 ) -> None:
@@ -158,7 +157,7 @@ def test_a_checkpoint_without_state_is_refused_where_a_wasi_is_given(
     assert chiwawa.restore(module, data, own, path=path).go()
 
 
-@both_paths
+@each_path
 def test_a_program_has_one_wasi(module: Module, path: str) -> None:
     one, other = fresh(io.BytesIO()), fresh(io.BytesIO())
     name = "wasi_snapshot_preview1"

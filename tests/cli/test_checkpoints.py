@@ -27,8 +27,8 @@ from tests.cli.cli_helpers import (
     spawn,
     until,
 )
+from tests.path_helpers import PATHS, each_path, next_path
 
-PATHS = ("interp", "aot")
 WRITTEN = "chiwawa: checkpoint written to checkpoint.bin\n"
 FOUND = "chiwawa: found checkpoint.trigger, from before the program began\n"
 SHORT = ("--invoke", "sum", "--params", "I32(100000)")
@@ -61,7 +61,7 @@ REMOVER = """
 """
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_trigger_file_stops_a_program_and_is_removed(
     program: Programs, tmp_path: Path, path: str
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_trigger_that_cannot_be_removed_stops_once(
 
 
 @needs_sigusr1
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_sigusr1_stops_a_program(program: Programs, tmp_path: Path, path: str) -> None:
     process = (
         spawn(tmp_path, program.py, *LONG, "--cr-every=.1")
@@ -124,7 +124,7 @@ def test_sigusr1_stops_a_program(program: Programs, tmp_path: Path, path: str) -
 
 
 @needs_sigusr1
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_program_that_waits_for_input_is_stopped_at_once(tmp_path: Path, path: str) -> None:
     made = programs(tmp_path, "reader", READER)
     # So that one sees when it runs: the trigger of before the start is met at the first safepoint.
@@ -142,7 +142,7 @@ def test_a_program_that_waits_for_input_is_stopped_at_once(tmp_path: Path, path:
     os.close(writer)
     outcome = ended(process)
     assert (outcome.status, outcome.out) == (0, "I32(42)\n")
-    other = made.for_path("interp" if path == "aot" else "aot")
+    other = made.for_path(next_path(path))
     reader, writer = os.pipe()
     os.write(writer, b"+")
     os.close(writer)
@@ -151,7 +151,7 @@ def test_a_program_that_waits_for_input_is_stopped_at_once(tmp_path: Path, path:
     assert ended(restored).out == "I32(43)\n"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_an_interrupt_ends_it_quietly(program: Programs, tmp_path: Path, path: str) -> None:
     process = spawn(tmp_path, "-m", "chiwawa", program.for_path(path), *LONG, "--cr-every=.1")
     until((tmp_path / "checkpoint.bin").exists)
@@ -225,7 +225,7 @@ def test_a_safepoint_never_reached_stops_nothing(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_checkpoint_that_was_never_asked_for_is_said_at_the_end(
     cli: Cli, program: Programs, echo: Programs, path: str
 ) -> None:
@@ -276,7 +276,7 @@ def test_a_program_that_saves_nothing_needs_no_place_for_it(
         assert "cannot be written to" in one_line(cli(program.wasm, *SHORT, *options))
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_keeping_on_running_ends_with_the_result(cli: Cli, program: Programs, path: str) -> None:
     file = program.for_path(path)
     outcome = cli(file, *SHORT, "--cr-at", 100, "--cr-keep-running")
@@ -284,7 +284,7 @@ def test_keeping_on_running_ends_with_the_result(cli: Cli, program: Programs, pa
     assert cli(file, "--restore", "checkpoint.bin").out == SHORT_RESULT
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_checkpoints_by_the_clock_go_on(tmp_path: Path, path: str) -> None:
     made = programs(tmp_path, "program", UNTIL_TOLD)
     reader, writer = os.pipe()
@@ -306,7 +306,7 @@ def test_checkpoints_by_the_clock_go_on(tmp_path: Path, path: str) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"+")
     os.close(writer)
-    other = made.for_path("interp" if path == "aot" else "aot")
+    other = made.for_path(next_path(path))
     restored = spawn(tmp_path, "-m", "chiwawa", other, "--restore", file, stdin=reader)
     os.close(reader)
     assert ended(restored).out == "I32(43)\n"
@@ -380,7 +380,7 @@ class Payload:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_host_state_runs_nothing_without_consent_and_travels_on(
     cli: Cli, program: Programs, tmp_path: Path, path: str
 ) -> None:
@@ -426,7 +426,7 @@ GROWING = """
 """
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_max_memory_is_what_a_restore_may_build(cli: Cli, tmp_path: Path, path: str) -> None:
     (tmp_path / "growing.wat").write_text(GROWING)
     assert cli("run", "growing.wat", "--invoke", "f", "--path", path, "--cr-at", 3).status == 0

@@ -11,8 +11,8 @@ import pytest
 import chiwawa
 from chiwawa_runtime import checkpoint
 from tests.cli.cli_helpers import Cli, Programs, one_line, programs, python
+from tests.path_helpers import PATHS, each_path
 
-PATHS = ("interp", "aot")
 #: Adds up the bits of NaNs of different signs and payloads that meet.
 FLOATS = """
 (module $floats
@@ -55,7 +55,7 @@ def expected() -> str:
 
 
 @pytest.mark.parametrize("granularity", ["safepoint", "instruction"])
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_every_kind_of_file_gives_the_same(
     cli: Cli, floats: Programs, baked: Path, path: str, granularity: str
 ) -> None:

@@ -13,11 +13,10 @@ import pytest
 from chiwawa_runtime.engine.deferred import FORMAT, OWN_TABLES, TABLES
 from chiwawa_runtime.errors import BadInput
 from tests.cli.cli_helpers import Cli, Programs, environment, one_line, python
+from tests.path_helpers import PATHS, each_path
 
-PATHS = ("interp", "aot")
 
-
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize(
     "values",
     [
@@ -45,7 +44,7 @@ def test_parameters_may_be_hexadecimal_unsigned_and_begin_with_a_space(
     assert outcome.out == "I32(-1),I64(-1),F32(0.5),F64(10.0)\n"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_references_are_null_or_functions_by_index(cli: Cli, program: Programs, path: str) -> None:
     file = program.for_path(path)
     assert cli(file, "--invoke", "null", "--params", "REF(null)").out == "REF(null)\n"
@@ -99,7 +98,7 @@ def test_a_generated_file_says_what_takes_the_toolchain(program: Programs, tmp_p
 # WASI.
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_wasi_program_gets_its_arguments_and_its_status_becomes_ours(
     cli: Cli, echo: Programs, path: str
 ) -> None:
@@ -181,7 +180,7 @@ def test_a_trap_has_the_same_backtrace_on_both_paths(
     ]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_endless_recursion_is_a_trap_with_a_short_backtrace(
     cli: Cli, program: Programs, path: str
 ) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from chiwawa_runtime import checkpoint
 from tests.cli.cli_helpers import Programs, ended, programs, python, spawn
+from tests.path_helpers import each_path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals that can be sent take POSIX")
 
-PATHS = ("interp", "aot")
 NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 WRITTEN = "chiwawa: checkpoint written to checkpoint.bin\n"
 
@@ -103,7 +103,7 @@ def test_a_run_that_goes_on_after_others_ends_after_this_one(
     assert (outcome.status, outcome.out, outcome.err) == (-signal.SIGTERM, "", WRITTEN)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_two_signals_are_one(waiting: Programs, tmp_path: Path, path: str) -> None:
     process = started(tmp_path, "-m", "chiwawa", waiting.for_path(path), "--invoke", "spin", "--cr")
     # As timeout(1) and supervisors of groups do it.
@@ -115,7 +115,7 @@ def test_two_signals_are_one(waiting: Programs, tmp_path: Path, path: str) -> No
     checkpoint.decode((tmp_path / "checkpoint.bin").read_bytes())
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_checkpoint_that_cannot_be_written_keeps_nobody_alive(
     waiting: Programs, tmp_path: Path, path: str
 ) -> None:

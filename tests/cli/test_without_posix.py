@@ -10,11 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.cli.cli_helpers import ROOT, environment
+from tests.path_helpers import each_path
 
-PATHS = ("interp", "aot")
 SAMPLES = ROOT / "samples"
 
 #: What runs the command line there.
@@ -68,7 +66,7 @@ def windows(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Comple
     )
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_program_runs_stops_and_continues(tmp_path: Path, path: str) -> None:
     shutil.copy(SAMPLES / "primes.wasm", tmp_path)
     command = ("run", "primes.wasm", "--path", path)
@@ -86,7 +84,7 @@ def test_a_program_runs_stops_and_continues(tmp_path: Path, path: str) -> None:
     assert rest.stdout
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_program_reads_its_input(tmp_path: Path, path: str) -> None:
     shutil.copy(SAMPLES / "wc.wasm", tmp_path)
     done = windows(tmp_path, "run", "wc.wasm", "--path", path, stdin="one two\nthree\n")
@@ -94,7 +92,7 @@ def test_a_program_reads_its_input(tmp_path: Path, path: str) -> None:
     assert done.stdout.split() == ["2", "3", "14"]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_deep_recursion_and_a_trigger_need_nothing_of_posix(tmp_path: Path, path: str) -> None:
     shutil.copy(SAMPLES / "recursion.wasm", tmp_path)
     call = ("--path", path, "--invoke", "depth", "--params", "I32(100000)")
@@ -106,7 +104,7 @@ def test_deep_recursion_and_a_trigger_need_nothing_of_posix(tmp_path: Path, path
     assert (done.returncode, done.stdout) == (0, "I32(100000)\n")
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_directories_are_refused_by_name(tmp_path: Path, path: str) -> None:
     shutil.copy(SAMPLES / "wc.wasm", tmp_path)
     done = windows(tmp_path, "run", "wc.wasm", "--path", path, "--dir", ".")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa import At, HostError, Instruments, Match, Module, Probe, Trap, api, paths
+from chiwawa import At, HostError, Instruments, Match, Module, Probe, Trap, api
 from chiwawa.execution import GRANULARITIES
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.run.driver import Run
@@ -15,8 +15,6 @@ from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import F32, F64, ValType
 
-PATHS = paths.names()
-both_paths = pytest.mark.parametrize("path", PATHS)
 both_granularities = pytest.mark.parametrize("granularity", GRANULARITIES)
 
 #: A function without loops and calls, one with both, code that nothing reaches, and a trap.
@@ -92,10 +90,6 @@ NAN32, NAN64 = 0xFF80_0001, 0x7FF4_0000_0000_0001
 
 #: Where a probe fired, and what it saw there, in plain data.
 Firing = tuple[Any, ...]
-
-
-def other(path: str) -> str:
-    return "aot" if path == "interp" else "interp"
 
 
 def offsets(module: Module, function: int, op: str) -> list[int]:

@@ -13,8 +13,9 @@ from chiwawa.instrument.monitors.monitors import MONITORS, table
 from chiwawa.instrument.tracing.tracer import RESOURCES, Tracing
 from chiwawa.module import Module
 from chiwawa.source import load
-from tests.instrument.watching_helpers import EVERYTHING, PATHS, Watched, same_text, watched
+from tests.instrument.watching_helpers import EVERYTHING, Watched, same_text, watched
 from tests.nodiff.harness_helpers import Call
+from tests.path_helpers import PATHS
 
 JSONL = Tracing(resources=frozenset(RESOURCES), format="jsonl")
 

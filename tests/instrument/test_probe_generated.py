@@ -21,9 +21,10 @@ from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType
 from chiwawa_runtime.state.values import format_value
-from tests.instrument.probe_helpers import PATHS, TEXT, both_granularities, other, passed, seen
+from tests.instrument.probe_helpers import TEXT, both_granularities, passed, seen
 from tests.nodiff.generator_helpers import Choose, Generator, arguments, seeded
 from tests.nodiff.harness_helpers import state_of
+from tests.path_helpers import PATHS, each_path, next_path
 
 #: Safepoints, or boundaries, after which a run is broken off.
 LIMIT = {"safepoint": 100, "instruction": 600}
@@ -220,7 +221,7 @@ def test_they_do_in_generated_modules(granularity: str, seed: int) -> None:
 
 
 @both_granularities
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("seed", range(6))
 def test_a_run_that_changes_paths_fires_each_probe_once(
     seed: int, path: str, granularity: str
@@ -238,7 +239,7 @@ def test_a_run_that_changes_paths_fires_each_probe_once(
         log: list[Any] = []
         looking(run, case.matches, log)
         if ended(run)[0] == "stopped":
-            run = restore(module, run.checkpoint(), imports_of(module), path=other(path))
+            run = restore(module, run.checkpoint(), imports_of(module), path=next_path(path))
             assert run.requests.passed is not None
             run.requests.stop_at(LIMIT[granularity])
             looking(run, case.matches, log)

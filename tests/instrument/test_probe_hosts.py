@@ -31,10 +31,8 @@ from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.state.types import I32, FuncType
 from tests.instrument.probe_helpers import (
-    PATHS,
     TEXT,
     both_granularities,
-    both_paths,
     ended,
     logging,
     offsets,
@@ -42,6 +40,7 @@ from tests.instrument.probe_helpers import (
     start,
 )
 from tests.instrument.watching_helpers import raw, same_text
+from tests.path_helpers import PATHS, each_path
 
 BACK = """(module
   (import "env" "back" (func $back (param i32) (result i32)))
@@ -86,7 +85,7 @@ def test_probes_fire_in_what_a_host_function_calls_back(granularity: str) -> Non
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_stop_in_a_call_back_is_met_when_the_host_function_has_returned(
     path: str, granularity: str
 ) -> None:
@@ -199,7 +198,7 @@ def test_a_probe_added_in_a_call_back_fires_in_outer_frames_from_their_next_safe
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_call_that_was_interrupted_fires_its_probes_once(path: str, granularity: str) -> None:
     answers = iter([False, True, False, False, True, True])
 
@@ -227,7 +226,7 @@ def test_a_call_that_was_interrupted_fires_its_probes_once(path: str, granularit
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_stop_where_the_call_is_then_interrupted_stops_twice_and_fires_once(
     path: str, granularity: str
 ) -> None:
@@ -252,7 +251,7 @@ def test_a_stop_where_the_call_is_then_interrupted_stops_twice_and_fires_once(
     assert run.results == [3]
 
 
-@both_paths
+@each_path
 def test_an_action_may_call_the_program(path: str) -> None:
     instance = instantiate(load(TEXT), path=path)
     log: list[Any] = []
@@ -277,7 +276,7 @@ DEEP = """(module
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_added_under_deep_recursion_fires_in_all_its_frames(
     path: str, granularity: str
 ) -> None:
@@ -362,7 +361,7 @@ def done(function: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("op", ["loop", "nop", "call", "global.get"])
 @both_granularities
-@both_paths
+@each_path
 def test_probes_fire_in_the_functions_of_another_instance(
     path: str, granularity: str, op: str
 ) -> None:
@@ -380,7 +379,7 @@ def test_probes_fire_in_the_functions_of_another_instance(
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_that_stops_a_run_beneath_another_instance_changes_nothing(
     path: str, granularity: str
 ) -> None:
@@ -401,7 +400,7 @@ def test_a_probe_that_stops_a_run_beneath_another_instance_changes_nothing(
 
 @pytest.mark.parametrize("what", ["stop", "add", "both"])
 @both_granularities
-@both_paths
+@each_path
 def test_frames_of_another_instance_in_between_stay_as_they_are(
     path: str, granularity: str, what: str
 ) -> None:
@@ -433,7 +432,7 @@ def test_frames_of_another_instance_in_between_stay_as_they_are(
 
 
 @both_granularities
-@both_paths
+@each_path
 @pytest.mark.parametrize("op", ["loop", "call", "i32.sub", "i32.store"])
 def test_stops_leave_counts_and_trace_exact(path: str, granularity: str, op: str) -> None:
     found = []
@@ -465,7 +464,7 @@ def change_probes(instance: Instance) -> None:
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_trap_leaves_counts_exact(path: str, granularity: str) -> None:
     """The instruction at which a probe traps was begun."""
     traced = load(TEXT)

@@ -13,16 +13,15 @@ from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, FuncType
 from tests.instrument.probe_helpers import (
-    PATHS,
     TEXT,
     both_granularities,
-    both_paths,
     ended,
     logging,
     offsets,
     place,
     start,
 )
+from tests.path_helpers import PATHS, each_path
 
 PLAIN, SUM = 0, 1
 
@@ -33,7 +32,7 @@ def module() -> Module:
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_probes_at_one_boundary_fire_in_the_order_in_which_they_were_added(
     path: str, granularity: str
 ) -> None:
@@ -57,7 +56,7 @@ def test_probes_at_one_boundary_fire_in_the_order_in_which_they_were_added(
     assert [n for op, n in log if op == "local.get"] == [1, 5, 6] * 3
 
 
-@both_paths
+@each_path
 def test_many_probes_fire(path: str) -> None:
     instance = instantiate(module(), path=path)
     log: list[int] = []
@@ -74,7 +73,7 @@ def test_many_probes_fire(path: str) -> None:
     assert log == list(range(1, 300, 2))
 
 
-@both_paths
+@each_path
 def test_a_probe_removed_twice_or_before_anything_runs_is_gone(path: str) -> None:
     instance = instantiate(module(), path=path)
     log: list[str] = []
@@ -150,7 +149,7 @@ LEAF = """(module
 
 @pytest.mark.parametrize("had", [False, True], ids=["its first probe", "not its first"])
 @pytest.mark.parametrize("warm", [0, 1])
-@both_paths
+@each_path
 def test_functions_that_have_not_run_yet_get_a_new_probe_no_sooner(
     path: str, warm: int, had: bool
 ) -> None:
@@ -169,7 +168,7 @@ def test_functions_that_have_not_run_yet_get_a_new_probe_no_sooner(
 
 
 @pytest.mark.parametrize("warm", [0, 1])
-@both_paths
+@each_path
 def test_a_probe_added_when_no_safepoint_comes_any_more_is_there_for_the_next_call(
     path: str, warm: int
 ) -> None:
@@ -192,7 +191,7 @@ def test_a_probe_added_when_no_safepoint_comes_any_more_is_there_for_the_next_ca
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_that_removes_itself_fires_no_more(path: str, granularity: str) -> None:
     run = start(module(), "sum", (6,), path, granularity)
     log: list[Any] = []
@@ -211,7 +210,7 @@ def test_a_probe_that_removes_itself_fires_no_more(path: str, granularity: str) 
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_removed_while_firing_fires_no_more_there_either(
     path: str, granularity: str
 ) -> None:
@@ -260,7 +259,7 @@ def test_probes_that_add_and_remove_each_other_do_so_alike_on_both_paths(granula
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_probes_change_while_a_run_is_stopped(path: str, granularity: str) -> None:
     run = start(module(), "sum", (8,), path, granularity)
     log: list[Any] = []
@@ -294,7 +293,7 @@ def stop_at_loop(run: Run, n: int) -> Probe:
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_added_before_the_first_step_fires_at_the_first_boundary(
     path: str, granularity: str
 ) -> None:
@@ -306,7 +305,7 @@ def test_a_probe_added_before_the_first_step_fires_at_the_first_boundary(
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_probes_on_a_restored_run_fire_where_it_stands(path: str, granularity: str) -> None:
     from chiwawa import restore
 

@@ -23,18 +23,16 @@ from chiwawa import (
 from chiwawa.source import load
 from chiwawa_runtime.run.driver import Run
 from tests.instrument.probe_helpers import (
-    PATHS,
     TEXT,
     both_granularities,
-    both_paths,
     ended,
     logging,
     offsets,
-    other,
     passed,
     place,
     start,
 )
+from tests.path_helpers import PATHS, each_path, next_path
 
 PLAIN, SUM, FIB = 0, 1, 3
 
@@ -54,7 +52,7 @@ def where(run: Run) -> tuple[int, int]:
 @pytest.mark.parametrize(("ask", "reason"), [(At.stop, "stop"), (At.checkpoint, "probe")])
 @pytest.mark.parametrize("writes", [False, True])
 @both_granularities
-@both_paths
+@each_path
 def test_a_run_stops_at_a_safepoint_where_a_probe_wants_it_to(
     path: str, granularity: str, writes: bool, ask: Any, reason: str
 ) -> None:
@@ -78,7 +76,7 @@ def test_a_run_stops_at_a_safepoint_where_a_probe_wants_it_to(
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_run_stops_at_the_next_safepoint_where_this_is_none(path: str, granularity: str) -> None:
     loop = SUM, offsets(module(), SUM, "loop")[0]
     sub = SUM, offsets(module(), SUM, "i32.sub")[0]
@@ -92,7 +90,7 @@ def test_a_run_stops_at_the_next_safepoint_where_this_is_none(path: str, granula
     assert run.results == [4]
 
 
-@both_paths
+@each_path
 def test_a_run_without_another_safepoint_ends(path: str) -> None:
     run = start(module(), "plain", (1, 2), path)
     run.instance.probe(Match(op="i32.add"), At.stop)
@@ -102,7 +100,7 @@ def test_a_run_without_another_safepoint_ends(path: str) -> None:
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_run_stops_at_the_first_boundary_of_all(path: str, granularity: str) -> None:
     run = start(module(), "sum", (3,), path, granularity)
     run.instance.probe(Match(op="block"), At.stop)
@@ -112,7 +110,7 @@ def test_a_run_stops_at_the_first_boundary_of_all(path: str, granularity: str) -
     assert ended(run) == ("returned", 4)
 
 
-@both_paths
+@each_path
 def test_where_everything_stops_each_boundary_is_a_stop(path: str) -> None:
     run = start(module(), "sum", (4,), path, "instruction")
     places: list[Any] = []
@@ -130,7 +128,7 @@ def test_where_everything_stops_each_boundary_is_a_stop(path: str) -> None:
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_several_probes_may_want_it_at_once(path: str, granularity: str) -> None:
     run = start(module(), "sum", (1,), path, granularity)
     log: list[str] = []
@@ -148,7 +146,7 @@ def test_several_probes_may_want_it_at_once(path: str, granularity: str) -> None
 
 @pytest.mark.parametrize("added", ["nothing", "elsewhere", "here", "only here"])
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_that_has_fired_does_not_fire_again_when_the_run_goes_on(
     path: str, granularity: str, added: str
 ) -> None:
@@ -179,7 +177,7 @@ def test_a_probe_that_has_fired_does_not_fire_again_when_the_run_goes_on(
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_call_while_the_run_is_stopped_is_another_firing(path: str, granularity: str) -> None:
     run = start(module(), "sum", (2,), path, granularity)
     log: list[tuple[int, ...]] = []
@@ -231,11 +229,11 @@ def test_the_checkpoint_is_that_of_a_stop_by_count(granularity: str, op: str) ->
         probe.remove()
 
 
-@both_paths
+@each_path
 def test_every_boundary_can_be_written_and_carried_to_the_other_path(path: str) -> None:
     run = start(module(), "fib", (4,), path, "instruction")
     run.instance.probe(Match(group="call"), At.checkpoint)
-    counting = start(module(), "fib", (4,), other(path), "instruction")
+    counting = start(module(), "fib", (4,), next_path(path), "instruction")
     stops = 0
     while not run.go():
         assert run.requests.take() == ["probe"]
@@ -244,7 +242,7 @@ def test_every_boundary_can_be_written_and_carried_to_the_other_path(path: str) 
         counting.requests.take()
         data = run.checkpoint()
         assert data == counting.checkpoint()
-        assert ended(restore(module(), data, path=other(path))) == ("returned", 3)
+        assert ended(restore(module(), data, path=next_path(path))) == ("returned", 3)
         stops += 1
     assert stops == 8
 
@@ -277,7 +275,7 @@ def test_what_a_probe_writes_where_it_stops_is_in_the_checkpoint(granularity: st
         assert again.instance.memory().data[100:107] == b"written"
 
 
-@both_paths
+@each_path
 def test_operands_that_a_probe_writes_where_it_stops_are_kept(path: str) -> None:
     run = start(module(), "plain", (1, 2), path, "instruction")
 
@@ -288,7 +286,7 @@ def test_operands_that_a_probe_writes_where_it_stops_are_kept(path: str) -> None
     run.instance.probe(Match(op="i32.add"), action, writes=True)
     assert not run.go()
     run.requests.take()
-    assert ended(restore(module(), run.checkpoint(), path=other(path))) == ("returned", 42)
+    assert ended(restore(module(), run.checkpoint(), path=next_path(path))) == ("returned", 42)
     assert ended(run) == ("returned", 42)
 
 
@@ -331,7 +329,7 @@ def test_a_trap_is_at_its_boundary_wherever_that_is(
     "error", [IndexError("i"), ZeroDivisionError("z"), OverflowError("o"), KeyError("k")]
 )
 @both_granularities
-@both_paths
+@each_path
 def test_what_a_probe_raises_is_the_cause_of_a_host_error(
     path: str, granularity: str, error: Exception, what: str
 ) -> None:
@@ -353,7 +351,7 @@ def test_what_a_probe_raises_is_the_cause_of_a_host_error(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("export", ["plain", "fib"])
-@both_paths
+@each_path
 def test_what_is_no_error_passes(path: str, export: str, error: type[BaseException]) -> None:
     def fails(at: At) -> None:
         raise error
@@ -367,7 +365,7 @@ def test_what_is_no_error_passes(path: str, export: str, error: type[BaseExcepti
     assert instance.invoke("plain", (1, 2)) == [3]
 
 
-@both_paths
+@each_path
 def test_an_error_wins_over_a_stop_in_the_same_action(path: str) -> None:
     run = start(module(), "sum", (3,), path)
 
@@ -383,7 +381,7 @@ def test_an_error_wins_over_a_stop_in_the_same_action(path: str) -> None:
 
 @both_granularities
 @pytest.mark.parametrize("op", ["loop", "i32.sub"])
-@both_paths
+@each_path
 def test_a_stop_in_a_plain_call_changes_nothing(path: str, op: str, granularity: str) -> None:
     instance = instantiate(module(), path=path, granularity=granularity)
     log: list[int] = []
@@ -404,7 +402,7 @@ def test_a_stop_in_a_plain_call_changes_nothing(path: str, op: str, granularity:
 
 
 @pytest.mark.parametrize("export", ["sum", "fib"])
-@both_paths
+@each_path
 def test_a_run_that_was_broken_off_in_the_middle_has_ended(path: str, export: str) -> None:
     run = start(module(), export, (3,), path)
 
@@ -427,7 +425,7 @@ def test_a_run_that_was_broken_off_in_the_middle_has_ended(path: str, export: st
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_probes_added_to_instruments_beforehand_see_the_start_function(
     path: str, granularity: str
 ) -> None:
@@ -444,7 +442,7 @@ def test_probes_added_to_instruments_beforehand_see_the_start_function(
 
 
 @pytest.mark.parametrize("op", ["i32.sub", "br"])
-@both_paths
+@each_path
 def test_a_stop_on_the_way_to_a_safepoint_is_kept(path: str, op: str) -> None:
     """Generated code can be entered at safepoints only: what lies before is run by the other."""
     run = start(module(), "sum", (3,), path, "instruction")
@@ -469,7 +467,7 @@ def test_a_stop_on_the_way_to_a_safepoint_is_kept(path: str, op: str) -> None:
     assert len(log) == 3
 
 
-@both_paths
+@each_path
 def test_what_was_counted_elsewhere_travels_on_beside_probes(path: str) -> None:
     instruments = Instruments(module(), monitors=("icount",))
     run = start(module(), "sum", (5,), path, instruments=instruments)

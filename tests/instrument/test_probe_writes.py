@@ -19,12 +19,12 @@ from tests.instrument.probe_helpers import (
     TEXT,
     VALUES,
     both_granularities,
-    both_paths,
     comparable,
     ended,
     offsets,
     start,
 )
+from tests.path_helpers import each_path
 
 TYPES = (I32, I64, F32, F64)
 
@@ -39,7 +39,7 @@ def values() -> Module:
     return load(VALUES)
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(
     "action",
     [
@@ -60,7 +60,7 @@ def test_a_probe_that_only_reads_may_not_write(path: str, action: Any) -> None:
     assert instance.memory().data[0] == 0
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(
     ("index", "value", "error"),
     [
@@ -91,7 +91,7 @@ def test_values_of_other_types_are_refused(
 
 
 @both_granularities
-@both_paths
+@each_path
 @pytest.mark.parametrize("what", ["operand", "local"])
 def test_values_of_all_types_can_be_set(path: str, granularity: str, what: str) -> None:
     instance = instantiate(values(), path=path, granularity=granularity)
@@ -115,7 +115,7 @@ def test_values_of_all_types_can_be_set(path: str, granularity: str, what: str) 
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_memory_and_globals_can_be_set(path: str, granularity: str) -> None:
     instance = instantiate(values(), path=path, granularity=granularity)
     instance.probe(
@@ -136,7 +136,7 @@ def test_memory_and_globals_can_be_set(path: str, granularity: str) -> None:
         instance.invoke("fixed")
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(
     "data", ["text", 5, [1, 2], memoryview(struct.pack("<II", 1, 2)).cast("I"), None]
 )
@@ -196,7 +196,7 @@ CONTROL = """(module
 
 
 @both_granularities
-@both_paths
+@each_path
 @pytest.mark.parametrize(
     ("name", "operand", "value", "result"),
     [
@@ -237,7 +237,7 @@ def test_what_comes_next_goes_by_what_was_set(
     assert once
 
 
-@both_paths
+@each_path
 @both_granularities
 def test_a_probe_at_each_boundary_that_writes_what_is_there_changes_nothing(
     path: str, granularity: str
@@ -254,7 +254,7 @@ def test_a_probe_at_each_boundary_that_writes_what_is_there_changes_nothing(
     assert ended(run) == plain == ("returned", 25)
 
 
-@both_paths
+@each_path
 def test_later_probes_see_what_earlier_ones_have_set(path: str) -> None:
     instance = instantiate(module(), path=path)
     log: list[Any] = []
@@ -266,7 +266,7 @@ def test_later_probes_see_what_earlier_ones_have_set(path: str) -> None:
     assert log == [(1, 2), (40, 2)]
 
 
-@both_paths
+@each_path
 @both_granularities
 def test_the_trace_shows_the_locals_as_a_probe_leaves_them(path: str, granularity: str) -> None:
     """Lines of one block share the text of the locals, unless something may change them."""

@@ -18,12 +18,12 @@ from tests.instrument.probe_helpers import (
     TEXT,
     VALUES,
     both_granularities,
-    both_paths,
     comparable,
     fired,
     offsets,
     place,
 )
+from tests.path_helpers import each_path
 
 PLAIN, SUM, FIB = 0, 1, 3
 
@@ -41,7 +41,7 @@ def at(function: int, op: str, number: int = 0) -> tuple[int, int]:
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_by_instruction_fires_at_each_of_that_name(path: str, granularity: str) -> None:
     log = fired(module(), "sum", (3,), Match(op="i32.add"), path, granularity, place)
     # n is 3, 2 and 1: odd numbers are added by $plain, even ones to the global.
@@ -49,7 +49,7 @@ def test_a_probe_by_instruction_fires_at_each_of_that_name(path: str, granularit
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_by_group_fires_at_each_instruction_of_it(path: str, granularity: str) -> None:
     log = fired(module(), "sum", (1,), Match(group="store"), path, granularity, place)
     assert log == [at(PLAIN, "i32.store")]
@@ -58,7 +58,7 @@ def test_a_probe_by_group_fires_at_each_instruction_of_it(path: str, granularity
 
 
 @both_granularities
-@both_paths
+@each_path
 @pytest.mark.parametrize(
     "function", ["fib*", "fibonacci", "*nacc?", FIB, "[f]ib"], ids=lambda f: f"{f}"
 )
@@ -71,7 +71,7 @@ def test_a_probe_by_function_goes_by_its_name_exports_and_index(
     assert fired(module(), "sum", (3,), match, path, granularity, place) == []
 
 
-@both_paths
+@each_path
 def test_a_function_without_a_name_goes_by_its_index_in_brackets(path: str) -> None:
     # Read as a pattern, the brackets would mean one of the characters in them.
     module = load('(module (func (nop)) (func (export "func0") (call 0)))')
@@ -82,7 +82,7 @@ def test_a_function_without_a_name_goes_by_its_index_in_brackets(path: str) -> N
 
 
 @both_granularities
-@both_paths
+@each_path
 @pytest.mark.parametrize("op", ["block", "loop", "if", "br_if", "br", "local.get"])
 def test_a_probe_at_a_place_fires_whenever_the_program_is_there(
     path: str, granularity: str, op: str
@@ -94,7 +94,7 @@ def test_a_probe_at_a_place_fires_whenever_the_program_is_there(
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_at_the_first_boundary_sees_the_arguments(path: str, granularity: str) -> None:
     first = module().funcs[SUM].body[0].offset
     globals_ = ((100, int), ((1 << 64) - 1, int))
@@ -105,21 +105,21 @@ def test_a_probe_at_the_first_boundary_sees_the_arguments(path: str, granularity
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_a_probe_of_everything_fires_at_each_boundary(path: str, granularity: str) -> None:
     log = fired(module(), "plain", (5, 6), Match(), path, granularity, lambda at: at.op)
     assert log == ["i32.const", "local.get", "i32.store", "local.get", "local.get", "i32.add"]
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_code_that_nothing_reaches_fires_no_probe(path: str, granularity: str) -> None:
     for match in (Match(at=at(SUM, "drop")), Match(op="i32.store8"), Match(op="f64.add")):
         assert fired(module(), "sum", (3,), match, path, granularity) == []
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_all_that_a_match_gives_has_to_hold(path: str, granularity: str) -> None:
     where = at(PLAIN, "i32.add")
 
@@ -155,7 +155,7 @@ def test_all_that_a_match_gives_has_to_hold(path: str, granularity: str) -> None
         (Match(at=(1, -1)), "function 1 has no boundary at -0x001"),
     ],
 )
-@both_paths
+@each_path
 def test_what_can_match_nothing_is_refused(path: str, match: Match, message: str) -> None:
     instance = instantiate(module(), path=path)
     with pytest.raises(BadInput) as refused:
@@ -190,7 +190,7 @@ TYPES = (I32, I64, F32, F64, FUNCREF, EXTERNREF)
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_values_of_all_types_are_as_they_are(path: str, granularity: str) -> None:
     instance = instantiate(values(), path=path, granularity=granularity)
     function, thing = instance.functions[0], object()
@@ -228,7 +228,7 @@ def test_values_of_all_types_are_as_they_are(path: str, granularity: str) -> Non
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_results_of_comparisons_are_ints(path: str, granularity: str) -> None:
     log: list[Any] = []
     instance = instantiate(values(), path=path, granularity=granularity)
@@ -243,7 +243,7 @@ def test_results_of_comparisons_are_ints(path: str, granularity: str) -> None:
 
 
 @both_granularities
-@both_paths
+@each_path
 def test_memory_is_what_the_program_has_stored_so_far(path: str, granularity: str) -> None:
     log: list[Any] = []
     instance = instantiate(values(), path=path, granularity=granularity)
@@ -261,7 +261,7 @@ def test_memory_is_what_the_program_has_stored_so_far(path: str, granularity: st
     ]
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize(
     "action",
     [
@@ -286,7 +286,7 @@ def test_what_is_not_there_is_an_index_error(path: str, action: Any) -> None:
 # On what they work.
 
 
-@both_paths
+@each_path
 @both_granularities
 def test_probes_work_on_what_a_generated_file_offers(
     path: str, granularity: str, tmp_path: Any

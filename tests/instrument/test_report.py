@@ -21,6 +21,7 @@ from chiwawa.report import page, read
 from chiwawa.source import load
 from tests.instrument.browser_helpers import FLAGS, Document, show
 from tests.need_helpers import need
+from tests.path_helpers import PATHS
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
@@ -390,7 +391,7 @@ def test_a_sample_is_drawn_and_the_same_from_both_paths(
 ) -> None:
     module = load(SAMPLES / f"{sample}.wasm")
     documents = []
-    for path in ("interp", "aot"):
+    for path in PATHS:
         instruments = Instruments(module, monitors=MONITORS)
         assert start(module, function, [size], path=path, instruments=instruments).go()
         documents.append(document_of(instruments.observed(), list(MONITORS)))

@@ -17,8 +17,8 @@ from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Trap
 from tests.instrument.stepping_helpers import stepped
+from tests.path_helpers import PATHS, each_path
 
-PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")
 
 #: Each ends in a trap, in the middle of a block, in a callee or a caller: the export, which takes
@@ -140,7 +140,7 @@ def found(observed: Observed) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("name", TRAPPING)
 def test_a_program_that_traps(name: str, path: str, granularity: str) -> None:
     module = load(TRAPS)
@@ -152,7 +152,7 @@ def test_a_program_that_traps(name: str, path: str, granularity: str) -> None:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_busy_program(path: str, granularity: str) -> None:
     module = load(BUSY)
     expected, message = stepped(module, "main", (7,), imports())
@@ -162,7 +162,7 @@ def test_a_busy_program(path: str, granularity: str) -> None:
     assert found(observed) == found(expected)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_an_access_across_two_pages_counts_at_the_first(path: str) -> None:
     module = load("""
     (module (memory 2)

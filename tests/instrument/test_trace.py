@@ -17,14 +17,13 @@ from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError
 from tests.instrument.watching_helpers import (
     EVERYTHING,
-    PATHS,
-    other,
     safepoint_after,
     same_text,
     started,
     watched,
 )
 from tests.nodiff.harness_helpers import Call, spread
+from tests.path_helpers import PATHS, each_path, next_path
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 ROWS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
@@ -165,7 +164,7 @@ def test_a_stream_and_its_tables_are_the_same_when_the_run_changes_paths(
         run = started(call, first, EVERYTHING, MONITORS, granularity)
         for number in spread(total - 1, 3):
             assert not run.go(number)
-            moved = run.moved(other(first))
+            moved = run.moved(next_path(first))
             moved.go(to)
             what = f"{name}, {granularity}, from {first} at {number}"
             same_text(moved.text, whole[0].text, what)
@@ -182,7 +181,7 @@ def test_a_run_carried_on_and_on_leaves_one_stream(name: str, granularity: str) 
     run = started(call, "aot", EVERYTHING, MONITORS, granularity)
     for number in spread(whole.passed - 1, 3):
         assert not run.go(number)
-        run = run.moved(other(run.path))
+        run = run.moved(next_path(run.path))
     run.go(to)
     same_text(run.text, whole.text, f"{name}, {granularity}")
     same_text(run.documents(), whole.documents(), f"{name}, {granularity}")
@@ -236,7 +235,7 @@ def test_a_stream_is_the_same_when_the_run_changes_its_granularity(
 # Counts.
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("name", NAMES)
 def test_as_many_instructions_are_counted_as_boundaries_are_passed(name: str, path: str) -> None:
     call = call_of(name)
@@ -260,7 +259,7 @@ def instructions(run: Any) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("name", NAMES)
 def test_as_many_instructions_are_counted_in_whole_runs(name: str, path: str) -> None:
     call = call_of(name)
@@ -280,7 +279,7 @@ def test_tables_of_whole_runs_are_the_same_on_both_paths_and_across_them(name: s
         run = started(call, first, None, MONITORS)
         for number in spread(total - 1, 5):
             if not run.go(number):
-                run = run.moved(other(run.path))
+                run = run.moved(next_path(run.path))
         run.go()
         same_text(run.documents(), whole[0].documents(), f"{name}, first on {first}")
         assert run.ending == whole[0].ending

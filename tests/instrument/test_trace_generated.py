@@ -16,17 +16,10 @@ from chiwawa_runtime.errors import Interrupted, Trap
 from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, I64, FuncType
-from tests.instrument.watching_helpers import (
-    EVERYTHING,
-    PATHS,
-    Watched,
-    other,
-    same_text,
-    started,
-    watched,
-)
+from tests.instrument.watching_helpers import EVERYTHING, Watched, same_text, started, watched
 from tests.nodiff.generator_helpers import Generator, arguments, seeded
 from tests.nodiff.harness_helpers import Call, Log, spread
+from tests.path_helpers import PATHS, each_path, next_path
 
 #: Each is run many times over, so they are fewer than where only results are compared.
 MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000")) // 5
@@ -61,9 +54,11 @@ def moved_about(call: Call, granularity: str, whole: Watched, stops: int) -> Non
         chained = started(call, first, EVERYTHING, MONITORS, granularity)
         for number in numbers:
             assert not run.go(number)
-            compare_ends(run.moved(other(first)), whole, granularity, f"from {first} at {number}")
+            compare_ends(
+                run.moved(next_path(first)), whole, granularity, f"from {first} at {number}"
+            )
             assert not chained.go(number)
-            chained = chained.moved(other(chained.path))
+            chained = chained.moved(next_path(chained.path))
         compare_ends(chained, whole, granularity, f"on and on, first on {first}")
 
 
@@ -202,7 +197,7 @@ def test_a_trap_is_watched_alike(name: str, arg: int, kind: str) -> None:
     assert ending[0] == kind
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_endless_recursion_is_counted_to_its_end(path: str) -> None:
     module = load('(module (func $f (export "f") (result i32) (i32.add (i32.const 1) (call $f))))')
     run = watched(Call(module, "f"), path, None, MONITORS)
@@ -293,7 +288,7 @@ class Waits:
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("granularity", LIMIT)
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize(("name", "args"), [*ASKS, ("ask", (3, 4))])
 def test_a_call_that_was_interrupted_is_watched_once(
     name: str, args: tuple[int, ...], path: str, granularity: str, times: int

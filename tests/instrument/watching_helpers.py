@@ -23,12 +23,7 @@ from chiwawa_runtime.errors import HostError, Trap
 from chiwawa_runtime.run.driver import Run
 from tests.nodiff.harness_helpers import Call, Log
 
-PATHS = ("interp", "aot")
 EVERYTHING = Tracing(resources=frozenset(RESOURCES))
-
-
-def other(path: str) -> str:
-    return "aot" if path == "interp" else "interp"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Runs a call on both paths and compares everything that can be seen of it.
+"""Runs a call on all paths and compares everything that can be seen of it.
 
 What can be seen: results by their bits, traps with their backtraces, what host functions were
 called with, the final memories, globals, tables and dropped segments, how many safepoints were
@@ -22,8 +22,8 @@ from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType
+from tests.path_helpers import PATHS, next_path
 
-PATHS = ("interp", "aot")
 GRANULARITIES = ("safepoint", "instruction")
 
 #: What a host function was called with, in turn.
@@ -183,10 +183,13 @@ def same(left: Ending, right: Ending, what: str) -> None:
 
 
 def both(call: Call, granularity: str = "safepoint") -> Ending:
-    """The ending of an uninterrupted run, which both paths agree on."""
-    interp, aot = (whole(call, path, granularity) for path in PATHS)
-    same(interp, aot, f"{call.name}{call.args} {granularity}, interp and aot")
-    return interp
+    """The ending of an uninterrupted run, which all paths agree on."""
+    first, *others = PATHS
+    expected = whole(call, first, granularity)
+    for path in others:
+        what = f"{call.name}{call.args} {granularity}, {first} and {path}"
+        same(expected, whole(call, path, granularity), what)
+    return expected
 
 
 @dataclass(frozen=True)
@@ -239,15 +242,17 @@ def described(data: bytes) -> str:
 def compare_bytes(
     call: Call, numbers: Sequence[int], granularity: str = "safepoint"
 ) -> Iterator[Stop]:
-    """Each checkpoint of ``numbers``, once both paths have written the same bytes."""
+    """Each checkpoint of ``numbers``, once all paths have written the same bytes."""
     walks = (walk(call, path, numbers, granularity) for path in PATHS)
-    for left, right in zip(*walks, strict=True):
-        where = f"{call.name}{call.args} {granularity} {left.number}"
-        assert left.data == right.data, (
-            f"checkpoints differ at {where}:\n{described(left.data)}\n{described(right.data)}"
-        )
-        assert left.log == right.log, f"logs differ at {where}"
-        yield left
+    for stops in zip(*walks, strict=True):
+        first = stops[0]
+        for path, stop in zip(PATHS[1:], stops[1:], strict=True):
+            where = f"{call.name}{call.args} {granularity} {first.number}, {PATHS[0]} and {path}"
+            assert first.data == stop.data, (
+                f"checkpoints differ at {where}:\n{described(first.data)}\n{described(stop.data)}"
+            )
+            assert first.log == stop.log, f"logs differ at {where}"
+        yield first
 
 
 def cross(
@@ -258,8 +263,8 @@ def cross(
     granularity: str | None = None,
     paths: Sequence[str] = PATHS,
 ) -> None:
-    """Restore ``stop`` on each path, run to the end, and compare with the uninterrupted run. Both
-    paths wrote the same bytes, so that is all four crossings."""
+    """Restore ``stop`` on each path, run to the end, and compare with the uninterrupted run. All
+    paths wrote the same bytes, so that is each crossing."""
     for path in paths:
         session = again(call, stop.data, path, granularity, stop.log)
         what = f"{call.name}{call.args} restored at {stop.number} on {path} ({granularity})"
@@ -272,12 +277,12 @@ def cross(
 
 
 def chain(call: Call, expected: Ending, numbers: Sequence[int], first: str = "interp") -> None:
-    """Stop at each of ``numbers``, and go on from the checkpoint on the other path each time."""
+    """Stop at each of ``numbers``, and go on from the checkpoint on the next path each time."""
     path = first
     session = begin(call, path)
     for number in numbers:
         stop = stopped_at(session, number)
-        path = "aot" if path == "interp" else "interp"
+        path = next_path(path)
         session = again(call, stop.data, path, None, stop.log)
     ending = ended(session, call, to=call.limit)
     same(expected, ending, f"{call.name}{call.args} in a chain across paths")

@@ -20,7 +20,6 @@ from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.types import F32, F64
 from tests.nodiff.harness_helpers import (
     GRANULARITIES,
-    PATHS,
     Call,
     Ending,
     again,
@@ -33,6 +32,7 @@ from tests.nodiff.harness_helpers import (
     stopped_at,
     walk,
 )
+from tests.path_helpers import PATHS, each_path
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 MAKERS = [op for op in TABLE if "n" in op.effects]
@@ -257,7 +257,7 @@ def test_both_paths_write_the_same_and_go_on_alike() -> None:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_checkpoint_says_it_and_whoever_goes_on_does_so(path: str, granularity: str) -> None:
     call = mixing()
     expected = both(call, granularity)

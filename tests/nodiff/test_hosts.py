@@ -19,7 +19,6 @@ from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, FuncType
 from tests.nodiff.harness_helpers import (
-    PATHS,
     Call,
     Log,
     again,
@@ -32,6 +31,7 @@ from tests.nodiff.harness_helpers import (
     ended,
     spread,
 )
+from tests.path_helpers import PATHS, each_path
 
 TEXT = """(module
   (import "env" "ask" (func $ask (param i32 i32) (result i32)))
@@ -177,7 +177,7 @@ def test_depth_is_counted_through_the_host(module: Module) -> None:
     )
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_calling_back_often_needs_no_large_stack(path: str) -> None:
     """In a process of its own: Python's limit on recursion is as it starts with."""
     done = subprocess.run(
@@ -300,7 +300,7 @@ def test_an_interrupted_wait_leaves_the_program_before_the_call(
     assert stops[0] == stops[1]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_an_export_that_is_the_hosts_may_be_interrupted_too(module: Module, path: str) -> None:
     call = Call(module, "ask", (3, 4), importing(Waits(), with_instance=True))
     session = begin(call, path)
@@ -314,7 +314,7 @@ def test_an_export_that_is_the_hosts_may_be_interrupted_too(module: Module, path
     assert session.run.results == [304]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_request_made_by_the_host_stops_the_program_at_its_next_safepoint(
     module: Module, path: str
 ) -> None:

@@ -12,7 +12,8 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError, Interrupted, Trap
 from chiwawa_runtime.run.driver import Instance
-from tests.nodiff.harness_helpers import PATHS, bits, state_of
+from tests.nodiff.harness_helpers import bits, state_of
+from tests.path_helpers import PATHS, each_path
 
 BELOW = """(module
   (memory (export "mem") 1)
@@ -169,7 +170,7 @@ WAITED_FOR = """(module (import "l" "f" (func $f (param i32) (result i32)))
       (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))"""
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("depth", [0, 1, 99, 100, 101, 350])
 @pytest.mark.parametrize("name", ["direct", "indirect"])
 def test_a_host_call_that_another_instance_waits_in_is_taken_back_alone(

@@ -20,8 +20,7 @@ from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state import reserve
 from chiwawa_runtime.state.memory import REFUSED, Memory
 from chiwawa_runtime.state.types import PAGE, Limits, MemoryType
-
-PATHS = ("interp", "aot")
+from tests.path_helpers import PATHS, each_path
 
 MODULE = load("""(module
   (memory (export "m") 1)
@@ -69,7 +68,7 @@ def both(path: str, other: str) -> tuple[Instance, Instance]:
     return owner, api.instantiate(SHARING, {"m": owner.exports}, path=other)  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("other", PATHS)
 def test_all_who_have_a_memory_see_it_grow(kind: str, path: str, other: str) -> None:
     owner, sharing = both(path, other)
@@ -90,12 +89,12 @@ def test_all_who_have_a_memory_see_it_grow(kind: str, path: str, other: str) -> 
     assert not any(data[PAGE : 4 * PAGE])
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_an_operand_that_makes_a_memory_grow_comes_before_its_bytes(kind: str, path: str) -> None:
     assert api.instantiate(MODULE, path=path).invoke("grown") == [6]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize(
     ("name", "args"),
     [
@@ -121,7 +120,7 @@ def test_out_of_bounds_traps_and_writes_nothing(
     assert not any(instance.memory().data)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_while_somebody_holds_a_view_a_memory_does_not_grow(kind: str, path: str) -> None:
     instance = api.instantiate(MODULE, path=path)
     view = instance.memory().view()
@@ -195,7 +194,7 @@ def test_a_memory_can_be_copied_and_pickled_whole(kind: str) -> None:
 # What is too large.
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("can_map", [False, True])
 def test_more_than_the_machine_has_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, path: str, can_map: bool
@@ -232,7 +231,7 @@ def growing(pages: int) -> Any:
           (br_if 0 (i32.lt_u (local.get 0) (i32.const 3))))))""")
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_restore_builds_no_more_than_is_allowed(path: str) -> None:
     few, data = growing(10), stopped_with(10)
     with pytest.raises(CheckpointError, match=rf"--max-memory {11 * PAGE} ") as caught:
@@ -242,7 +241,7 @@ def test_a_restore_builds_no_more_than_is_allowed(path: str) -> None:
     assert api.restore(few, data, path=path).go()
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_four_gigabytes_of_zeros_in_a_small_file_are_refused_before_they_are_built(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +297,7 @@ module = load('''(module (memory 16384)
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 before = peak()
-for path in ("interp", "aot"):
+for path in PATHS:
     run = api.start(module, "f", [9], path=path, count=5)
     assert not run.go()
     data = run.checkpoint()

@@ -20,6 +20,7 @@ from tests.nodiff.harness_helpers import (
     spread,
     without_count,
 )
+from tests.path_helpers import PATHS
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 ROWS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
@@ -70,7 +71,7 @@ def test_each_of_100_places_is_crossed_from_and_to_either_path(row: dict[str, An
         cross(call, stop, expected)
 
 
-@pytest.mark.parametrize("first", ["interp", "aot"])
+@pytest.mark.parametrize("first", PATHS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
 def test_a_run_carried_on_and_on_across_paths_ends_the_same(
     row: dict[str, Any], first: str

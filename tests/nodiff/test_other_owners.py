@@ -36,8 +36,7 @@ from tests.nodiff.moving_state_helpers import (
     MovingState,
     use_other_state,
 )
-
-PATHS = ("interp", "aot")
+from tests.path_helpers import PATHS, each_path, next_path
 
 #: Writes, reads and grows in turn; calls through a table that grows too.
 PROGRAM = load("""(module $busy
@@ -165,16 +164,16 @@ def tell(legs: Sequence[tuple[str, bool]]) -> Story:
     return story
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_run_is_the_same_whoever_owns_its_state(path: str) -> None:
     ours, theirs = tell([(path, False)]), tell([(path, True)])
     assert len(ours.checkpoints) == 6
     assert ours == theirs
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_run_goes_from_owner_to_owner(path: str) -> None:
-    other = "aot" if path == "interp" else "interp"
+    other = next_path(path)
     paths = [path, other, path, other, path]
     ours = tell([(path, False) for path in paths])
     turns = tell([(path, bool(turn % 2)) for turn, path in enumerate(paths)])
@@ -192,7 +191,7 @@ def test_what_is_out_of_bounds_traps_whoever_owns_it(monkeypatch: pytest.MonkeyP
                 api.instantiate(module, path=path)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_two_instances_share_state_of_another_owner(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +228,7 @@ USER = load("""(module
 """)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize(
     ("kind", "wanted", "given"),
     [

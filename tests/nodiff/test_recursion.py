@@ -17,7 +17,8 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import CheckpointError, Exhaustion
 from tests.need_helpers import need
-from tests.nodiff.harness_helpers import PATHS, Call, again, begin, both, ended, same, stopped_at
+from tests.nodiff.harness_helpers import Call, again, begin, both, ended, same, stopped_at
+from tests.path_helpers import PATHS, each_path
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 100_000
@@ -88,7 +89,7 @@ def test_deeper_ends_in_the_same_trap_on_both_paths(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_program_is_whole_after_its_call_stack_was_exhausted(path: str) -> None:
     instance = api.instantiate(load(ENDLESS), path=path)
     for _ in range(2):
@@ -220,7 +221,7 @@ def test_many_functions_that_cannot_recur_may_be_on_top_of_each_other(length: in
             same(expected, ended(again(call, stop.data, path), call), f"restored on {path}")
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_the_process_is_left_as_it_was_found(path: str) -> None:
     """Python's limit on recursion and the size of stacks are the embedder's, also meanwhile."""
     seen = []
@@ -241,7 +242,7 @@ def test_the_process_is_left_as_it_was_found(path: str) -> None:
     assert len(set(seen)) == 1
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_caller_near_its_own_limit_can_call_deep_programs(path: str, recursion: Module) -> None:
     instance = api.instantiate(recursion, path=path)
 
@@ -274,7 +275,7 @@ DEPTHS = """(module
 
 
 @pytest.mark.parametrize(("name", "heavy"), [("down", 1), ("through", 1), ("wide", 2)])
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_checkpoint_has_no_more_frames_than_a_program_can(
     path: str, name: str, heavy: int
 ) -> None:

@@ -21,7 +21,8 @@ from chiwawa.source import load
 from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.state.memory import Memory
-from tests.nodiff.harness_helpers import PATHS, Call, Session, again, begin, both, ended
+from tests.nodiff.harness_helpers import Call, Session, again, begin, both, ended
+from tests.path_helpers import PATHS, each_path, next_path
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RUNS = [
@@ -74,7 +75,7 @@ def shaken(session: Session, before: set[int], after: set[int]) -> Session:
     return session
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize(("file", "export", "args"), RUNS)
 def test_requests_from_another_thread_change_nothing(
     file: str, export: str, args: tuple[int, ...], path: str
@@ -140,7 +141,7 @@ def tell_to_end(run: Run) -> list[int]:
     return [*run.results, int.from_bytes(rounds(run), "little")]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_requests_that_are_not_counted_stop_a_run_too(path: str) -> None:
     """Without a count the test at a safepoint is of another object."""
     module = load(ENDLESS)
@@ -151,14 +152,14 @@ def test_requests_that_are_not_counted_stop_a_run_too(path: str) -> None:
         asker.join()
         assert run.requests.take() == ["thread"]
         if turn % 2:
-            path = "aot" if path == "interp" else "interp"
+            path = next_path(path)
             run = api.restore(module, run.checkpoint(), path=path)
     returned, counted = tell_to_end(run)
     assert returned == counted > STOPS
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there are no such signals here")
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_signal_stops_a_run_where_it_can_go_on_on_either_path(path: str) -> None:
     module = load(ENDLESS)
     run = api.start(module, "rounds", path=path)

@@ -18,9 +18,7 @@ from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import Program, SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState
 from chiwawa_runtime.state.types import I32, I64, FuncType, ValType
-from tests.nodiff.harness_helpers import PATHS
-
-both_paths = pytest.mark.parametrize("path", PATHS)
+from tests.path_helpers import each_path
 
 CALLER = """(module
   (import "third" "none" (func $none (param i32)))
@@ -141,7 +139,7 @@ def third(engine: Third) -> Instance:
     return Instance(program, {}, checked)
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize(
     ("name", "result"), [("none", 5), ("one", 8), ("two", 15), ("indirect", 8)]
@@ -159,7 +157,7 @@ def test_its_functions_return_to_both_paths_however_often_they_are_suspended(
     assert stops == 0
 
 
-@both_paths
+@each_path
 def test_a_stop_of_the_caller_waits_among_its_frames(
     caller: Module, engine: Third, third: Instance, path: str
 ) -> None:
@@ -176,7 +174,7 @@ def test_a_stop_of_the_caller_waits_among_its_frames(
     assert run.results == [8]
 
 
-@both_paths
+@each_path
 def test_its_traps_are_the_callers(caller: Module, third: Instance, path: str) -> None:
     instance = api.instantiate(caller, {"third": third.exports}, path=path)
     with pytest.raises(Trap, match="of the third") as caught:
@@ -184,7 +182,7 @@ def test_its_traps_are_the_callers(caller: Module, third: Instance, path: str) -
     assert [place.function for place in caught.value.backtrace] == [8]
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize("calls", [0, 1, 250])
 def test_it_learns_how_deep_it_is_called(
     engine: Third, third: Instance, path: str, calls: int

@@ -22,6 +22,7 @@ from chiwawa.wat import parse_module, parse_script, print_module
 from chiwawa.wat.script import AssertRefused, AssertTrap, DefineModule, ModuleSource
 from chiwawa_runtime.errors import BadInput
 from tests import need_helpers
+from tests.path_helpers import PATHS
 
 SUITE = Path(need_helpers.testsuite() or "missing")
 #: Folders of a checkout that do not speak for the standard.
@@ -74,7 +75,7 @@ def known() -> dict[str, str]:
     return {line.partition(":")[0]: line for line in lines}
 
 
-@pytest.mark.parametrize("execution", ["interp", "aot"])
+@pytest.mark.parametrize("execution", PATHS)
 @pytest.mark.parametrize("file", FILES)
 def test_a_script_holds(file: str, execution: str, pytestconfig: pytest.Config) -> None:
     report = run_script(SUITE / file, execution)

@@ -18,7 +18,8 @@ from chiwawa.paths import names
 from chiwawa.source import load
 from chiwawa.wat import parse_module, print_module
 from chiwawa_runtime.errors import InvalidError
-from tests.nodiff.harness_helpers import PATHS, Call, check
+from tests.nodiff.harness_helpers import Call, check
+from tests.path_helpers import PATHS
 
 from chiwawa import api  # isort: skip
 

@@ -8,6 +8,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime.state import arithmetic
+from tests.path_helpers import each_path
 
 
 def twice(a: float, b: float) -> float:
@@ -23,7 +24,7 @@ def test_the_sum_that_tells_is_rounded_differently() -> None:
     assert twice(1.0, 2.0**-53 + 2.0**-65) == 1.0
 
 
-@pytest.mark.parametrize("path", ["interp", "aot"])
+@each_path
 def test_who_rounds_twice_is_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = chiwawa.load('(module (func (export "f") (loop)))')
     data = chiwawa.start(module, "f", path=path).checkpoint()

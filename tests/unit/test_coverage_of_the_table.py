@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wasmtime
 
-from chiwawa import api, paths
+from chiwawa import api
 from chiwawa.aot import tree
 from chiwawa.binary import decode, encode
 from chiwawa.immediates import KINDS
@@ -32,8 +32,8 @@ from chiwawa_runtime.state.types import (
     MemoryType,
     TableType,
 )
+from tests.path_helpers import PATHS, each_path
 
-PATHS = paths.names()
 WITHOUT_MEANING = [op for op in TABLE if op.meaning is None]
 #: Of each path: where it has its rules, and what it passes over without one.
 RULES: dict[str, list[dict[str, Any]]] = {
@@ -54,7 +54,7 @@ def rules_for(op: Op, path: str) -> list[dict[str, Any]]:
     return [rules for rules in RULES[path] if op.name in rules]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("op", TABLE, ids=lambda op: op.name)
 def test_an_instruction_has_a_meaning_or_one_rule_on_each_path(op: Op, path: str) -> None:
     needed = op.meaning is None and op.name not in PASSED_OVER[path]
@@ -245,7 +245,7 @@ def unsigned(value: Any, op: Op) -> Any:
     return value & ((1 << (64 if " (result i64)" in text_of(op) else 32)) - 1)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("op", TABLE, ids=lambda op: op.name)
 def test_an_instruction_does_what_it_does_elsewhere(op: Op, path: str) -> None:
     kind, values = outcome(op, path)
@@ -267,7 +267,7 @@ def without(places: list[tuple[dict[Any, Any], Any]]) -> Callable[[], None]:
     return back
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("op", TABLE, ids=lambda op: op.name)
 def test_without_its_typing_it_does_nothing(op: Op, path: str) -> None:
     right = outcome(op, path)

@@ -9,6 +9,7 @@ from chiwawa import limits
 from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.table import HOST_LIMIT, REFUSED
+from tests.path_helpers import each_path
 
 HEAD = b"\0asm\1\0\0\0"
 FUNCTION = b"\1\4\1\x60\0\0\3\2\1\0"
@@ -73,7 +74,7 @@ def test_parameters_have_a_limit() -> None:
         chiwawa.load(HEAD + section(1, contents))
 
 
-@pytest.mark.parametrize("path", ["interp", "aot"])
+@each_path
 def test_the_tables_of_an_instance_have_a_limit_together(path: str) -> None:
     large = chiwawa.load(f"(module {'(table 10_000_000 funcref)' * 200})")
     with pytest.raises(UnsupportedError, match="more than 10,000,000 elements of tables"):

@@ -17,6 +17,7 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.names import function_label, identifier, indexed_label, printable, quoted
 from chiwawa_runtime.state.program import Program
+from tests.path_helpers import each_path
 
 #: The name section's, an export's, the first export's, none.
 TEXT = r"""(module
@@ -26,7 +27,6 @@ TEXT = r"""(module
   (func (loop) unreachable))"""
 NAMES = {0: "first", 1: "second", 2: "\x1b[31m\u202e"}
 SHOWN = ["$first", "$second", r'$"\1b[31m\u{202e}"', "func[3]"]
-PATHS = ["interp", "aot"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_name_is_chosen_once_for_both_paths(module: Module, tmp_path: Path) ->
     assert function_labels(module) == [*NAMES.values(), "func[3]"]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_function_has_one_name_everywhere(module: Module, path: str) -> None:
     with pytest.raises(Trap) as caught:
         chiwawa.instantiate(module, path=path).invoke("other", [])

@@ -12,10 +12,10 @@ import pytest
 
 import chiwawa
 from benchmarks.handwritten import HANDWRITTEN
+from tests.path_helpers import each_path
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 CALLS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
-PATHS = ("aot", "interp")
 
 
 def bits_of(value: float, type_: str) -> int | str:
@@ -25,7 +25,7 @@ def bits_of(value: float, type_: str) -> int | str:
     return repr(float(value))
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call["name"])
 def test_a_sample_gives_what_wasmtime_gives(call: dict[str, Any], path: str) -> None:
     instance = chiwawa.instantiate(chiwawa.load(SAMPLES / call["file"]), {}, path=path)

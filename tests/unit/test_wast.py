@@ -6,6 +6,7 @@ import pytest
 
 from chiwawa.commands.wast import Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
+from tests.path_helpers import PATHS
 
 MODULE = r"""
 (module $m
@@ -26,7 +27,7 @@ MODULE = r"""
 """
 
 
-@pytest.fixture(params=["interp", "aot"])
+@pytest.fixture(params=PATHS)
 def execution(request: pytest.FixtureRequest) -> str:
     path: str = request.param
     return path

@@ -14,6 +14,7 @@ from chiwawa.module import Module
 from chiwawa.source import load_bytes
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.wasi import Wasi
+from tests.path_helpers import each_path
 from tests.wasi.c_program_helpers import Compile, restored, stop_after
 from tests.wasi.host_time_helpers import SECOND, HostTime
 
@@ -100,7 +101,7 @@ def test_a_program_is_moved_in_its_sleep_and_while_it_waits(
     assert waited[2] == 0
 
 
-@pytest.mark.parametrize("path", ["aot", "interp"])
+@each_path
 def test_a_missing_file_refuses_the_restore_in_one_line(
     program: Module, tmp_path: Path, pipe: tuple[int, int], host_time: HostTime, path: str
 ) -> None:

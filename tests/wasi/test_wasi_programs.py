@@ -12,9 +12,9 @@ import pytest
 from chiwawa.module import Module
 from chiwawa.source import load_bytes
 from chiwawa_runtime.wasi.functions import FUNCTIONS
+from tests.path_helpers import each_path
 from tests.wasi.c_program_helpers import Compile, Outcome, run_ours, run_wasmtime
 
-PATHS = ("aot", "interp")
 #: What wasmtime does not offer, and what we say.
 BEYOND = {
     "+clock_res_get": "ok: 0\n1\nok: 0\n1\ninval: 28\n",
@@ -57,7 +57,7 @@ def ours(binary: bytes, path: str, name: str, world: Path, **options: object) ->
     )
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_answers_as_wasmtime_s_does(
     compiled: Compile, world_of: dict[str, Path], name: str, path: str
@@ -78,7 +78,7 @@ def test_a_function_answers_as_wasmtime_s_does(
     assert mine.output or name in ("proc_exit", "proc_raise")
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 @pytest.mark.parametrize("name", BEYOND)
 def test_a_function_does_what_wasmtime_leaves_out(
     compiled: Compile, world: Path, name: str, path: str
@@ -88,7 +88,7 @@ def test_a_function_does_what_wasmtime_leaves_out(
     assert mine.status == (143 if name == "+proc_raise" else 0)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_path
 def test_a_program_serves_a_connection(compiled: Compile, world: Path, path: str) -> None:
     binary = compiled("functions")
     answers: list[bytes] = []

@@ -11,6 +11,7 @@ import pytest
 
 import chiwawa
 from chiwawa.aot import translate
+from tests.path_helpers import PATHS
 
 NESTED = {
     "if": ("(if (local.get 0) (then ", "))"),
@@ -48,9 +49,7 @@ def test_ten_thousand_are_translated_on_any_stack(
     module = nested(kind, 10_000)
     monkeypatch.setattr(threading.Thread, "start", start)
     limit = sys.getrecursionlimit()
-    results = [
-        chiwawa.instantiate(module, path=path).invoke("f", [1]) for path in ("aot", "interp")
-    ]
+    results = [chiwawa.instantiate(module, path=path).invoke("f", [1]) for path in PATHS]
     assert results[0] == results[1]
     assert sys.getrecursionlimit() == limit
 

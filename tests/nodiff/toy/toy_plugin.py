@@ -1,0 +1,5 @@
+"""A pytest plugin with which there is the path ``toy``, from before any test is collected."""
+
+from chiwawa import paths
+
+paths.HOMES["toy"] = "tests.nodiff.toy.path"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-from pathlib import Path
 from typing import TypeVar
 
 from chiwawa.binary import decode, encode, field_at
@@ -53,7 +52,8 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
             raise MalformedError("this is a binary module as a str: give bytes")
         return prepare(_parsed(source))
     try:
-        data = Path(source).read_bytes()
+        with open(source, "rb") as file:
+            data = file.read()
     except ValueError:
         # A zero byte, or a lone surrogate: the system cannot even be asked for it.
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), os.fspath(source)) from None

@@ -41,7 +41,7 @@ LARGE = 1 << 17
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
-    from chiwawa_runtime.wasi.standard_streams import occupy
+    from chiwawa_runtime.standard_streams import occupy
 
     occupy()
     from chiwawa_runtime.command.reporting import reported
@@ -201,7 +201,7 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.commands.inputs import load_runnable, shown
     from chiwawa.execution import Source
     from chiwawa.toolchain import Toolchain
-    from chiwawa_runtime.command.main import execute
+    from chiwawa_runtime.command.execution import execute
     from chiwawa_runtime.command.options import options_of
     from chiwawa_runtime.errors import Trap
 

@@ -11,7 +11,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from chiwawa.kinds import is_checkpoint, is_generated
@@ -28,6 +27,10 @@ _MODULE = b"\0asm\1\0\0\0"
 
 def shown(file: str) -> str:
     return "standard input" if file == STANDARD else file
+
+
+def suffix_of(file: str) -> str:
+    return os.path.splitext(file)[1]
 
 
 @contextlib.contextmanager
@@ -65,7 +68,7 @@ def module_in(data: bytes, file: str) -> Module:
         try:
             return load_bytes(data)
         except BadInput as error:
-            if Path(file).suffix != ".wast":
+            if suffix_of(file) != ".wast":
                 raise
             message = "it is a script, of which chiwawa wast runs all, and no one module"
             raise BadInput(message) from error
@@ -90,14 +93,15 @@ def refuse_checkpoint(data: bytes, file: str) -> None:
 
 def load_runnable(file: str) -> Runnable:
     """A module, or a generated file, which this runs."""
-    from chiwawa.api import bundle_of
     from chiwawa_runtime.errors import BadInput
 
     data = content(file)
-    if Path(file).suffix != ".py" and not is_generated(data):
+    if suffix_of(file) != ".py" and not is_generated(data):
         refuse_checkpoint(data, file)
         return module_in(data, file)
     with naming(file):
+        from chiwawa.api import bundle_of
+
         try:
             source = data.decode().replace("\r\n", "\n")
             # A file may be larger than all that runs it.
@@ -156,10 +160,10 @@ def default_output(file: str, suffix: str, ours: Callable[[bytes], bool] | None 
 
     if file == STANDARD:
         return STANDARD
-    made = f"{Path(file).stem}{suffix}"
+    made = f"{os.path.splitext(os.path.basename(file))[0]}{suffix}"
     if os.path.lexists(made):
         try:
-            replaceable = ours is not None and ours(Path(made).read_bytes())
+            replaceable = ours is not None and ours(content(made))
         except OSError:
             replaceable = False
         if not replaceable:

@@ -19,7 +19,7 @@ from chiwawa.instrument.monitors.monitors import MONITORS, table
 from chiwawa.instrument.source_lines import source_lines
 from chiwawa.instrument.tracing.tracer import EVENTS, RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
-from chiwawa_runtime.command.main import check_place
+from chiwawa_runtime.command.execution import check_place
 from chiwawa_runtime.command.options import InstrumentOptions
 from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.errors import BadInput

@@ -145,7 +145,7 @@ def test_a_bug_is_70_whatever_is_closed(tmp_path: Path) -> None:
     (tmp_path / "bug.py").write_text(
         "import os, sys\n"
         "from chiwawa_runtime.command.reporting import reported\n"
-        "from chiwawa_runtime.wasi.standard_streams import occupy\n"
+        "from chiwawa_runtime.standard_streams import occupy\n"
         "occupy()\n"
         "sys.exit(reported(lambda: 1 // 0))\n"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.options import Options, UsageError
@@ -16,14 +16,15 @@ from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.wasi import Wasi
-from chiwawa_runtime.wasi.abi import PREVIEW1, UNSTABLE
+from chiwawa_runtime.wasi import MODULES
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.wasi import Wasi
 
 #: Of many names, so many are listed.
 FIRST = 20
 #: The guest's standard input, output and error: host descriptors, or files (see ``wasi.streams``).
 STREAMS = (0, 1, 2)
-_WASI = (PREVIEW1.module, UNSTABLE.module)
 
 
 def started(
@@ -46,7 +47,9 @@ def started(
         raise BadInput(f'no exported function "{name}"; {listed(exported)}')
     args = [] if name is None else arguments(program, name, exported[name], options)
     wasi = None
-    if any(spec.module in _WASI for spec in program.imports):
+    if any(spec.module in MODULES for spec in program.imports):
+        from chiwawa_runtime.wasi import Wasi
+
         wasi = Wasi(
             [options.argv0 or program.name or "main", *options.args],
             options.env,
@@ -106,10 +109,12 @@ def revived(
     capture.check_sizes(program, snapshot, options.max_memory)
     wasi = None
     if snapshot.wasi is not None:
+        from chiwawa_runtime.wasi import Wasi
+
         dirs = [(d.host, d.guest, d.read_only) for d in options.dirs]
         wasi = Wasi.load(snapshot.wasi, dirs, *streams, lenient=options.lenient_files)
         stack.callback(wasi.close)
-    elif any(spec.module in _WASI for spec in program.imports):
+    elif any(spec.module in MODULES for spec in program.imports):
         raise CheckpointError("the checkpoint has no WASI state, which the program needs")
     setup = Setup(
         imports=imports_for(program, wasi),

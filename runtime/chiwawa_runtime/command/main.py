@@ -1,34 +1,71 @@
-"""``run``: a program from the command line, its checkpoints, its results, and its end.
-
-``python OUT.py …`` and ``chiwawa run …`` are both this; they differ in the ``Runner`` that they
-bring. A generated file alone can run its own code; the toolchain can also interpret it, or
-translate it anew.
-"""
+"""``python OUT.py …``: a generated file that has nothing but itself and this package."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from chiwawa_runtime import checkpoint
-from chiwawa_runtime.command.beginning import restored, started
-from chiwawa_runtime.command.following import follow
-from chiwawa_runtime.command.options import (
-    Options,
-    Parser,
-    UsageError,
-    add_options,
-    options_of,
-    split,
-)
-from chiwawa_runtime.command.reporting import reported, say
-from chiwawa_runtime.command.runner import FileRunner, Runner
+from chiwawa_runtime.command.execution import execute
+from chiwawa_runtime.command.options import Parser, UsageError, add_options, options_of, split
+from chiwawa_runtime.command.reporting import reported
+from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.translation import Bundle
-from chiwawa_runtime.errors import BadInput
-from chiwawa_runtime.run.triggers import TRIGGER, Signals, Watcher
-from chiwawa_runtime.wasi.standard_streams import occupy
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.run import starting
+from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.standard_streams import occupy
+from chiwawa_runtime.state.snapshot import Snapshot
+
+
+class FileRunner:
+    """The ``Runner`` of a generated file."""
+
+    paths = ("aot",)
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.program = bundle.program
+
+    def check(self, granularity: str | None) -> None:
+        compiled = self.bundle.granularity
+        if granularity not in (None, compiled):
+            raise UsageError(
+                f"this file was compiled with --granularity {compiled}: "
+                f"another takes chiwawa run FILE"
+            )
+
+    def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run:
+        self.check(setup.granularity)
+        if setup.canonical_nans not in (None, self.bundle.canonical_nans):
+            raise UsageError(
+                "this file was compiled without --deterministic: "
+                "chiwawa run FILE --deterministic, or chiwawa compile --deterministic"
+            )
+        return starting.start(self.program, GeneratedEngine(self.bundle), name, args, setup)
+
+    def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
+        self.check(setup.granularity)
+        compiled = self.bundle.canonical_nans
+        if snapshot.canonical_nans != compiled:
+            was, is_ = ("with", "without") if snapshot.canonical_nans else ("without", "with")
+            raise CheckpointError(
+                f"the program was run {was} --deterministic, and this file was compiled {is_} it: "
+                "chiwawa run FILE --restore can take it on from there"
+            )
+        engine = GeneratedEngine(self.bundle)
+        youngest = snapshot.frames[0] if snapshot.frames else None
+        if youngest is not None and snapshot.granularity != self.bundle.granularity:
+            imported = len(self.program.functions) - len(self.bundle.codes)
+            known = imported <= youngest.function < len(self.program.functions)
+            if known and engine.boundary(youngest.function, youngest.offset) is None:
+                raise CheckpointError(
+                    "the program was stopped between two safepoints of this file: "
+                    "chiwawa run FILE --restore can take it on from there"
+                )
+        return starting.restore(self.program, engine, snapshot, setup)
 
 
 def main(bundle: Bundle, argv: Sequence[str]) -> int:
@@ -49,42 +86,3 @@ def run_file(bundle: Bundle, argv: Sequence[str]) -> int:
     if options.instruments.asks():
         raise UsageError("traces and monitors take chiwawa run FILE")
     return execute(FileRunner(bundle), options)
-
-
-def execute(runner: Runner, options: Options) -> int:
-    """Run, until the end or a checkpoint that stops it: the exit status. Raises what the program
-    raises, and BadInput."""
-    path = options.path or runner.paths[0]
-    if path not in runner.paths:
-        raise UsageError(f"--path {path} takes chiwawa run FILE")
-    if options.saves():
-        check_place("--cr-file", options.file)
-        checkpoint.check_file(options.file)
-    with contextlib.ExitStack() as stack:
-        # Before anything that takes time: a signal that comes too early would end this process.
-        signals = stack.enter_context(Signals(saving=options.trigger or options.every is not None))
-        if options.restore is None:
-            run = started(runner, options, path, stack)
-        else:
-            run = restored(runner, options, path, stack)
-        signals.attach(run.requests)
-        trigger = TRIGGER if options.trigger else None
-        watcher = stack.enter_context(Watcher(run.requests, trigger, options.every, say))
-        return follow(run, options, watcher)
-
-
-def check_place(option: str, file: str) -> None:
-    """Hours later would be too late to hear that a file cannot be written."""
-    folder = os.path.dirname(os.path.realpath(file))
-    if not os.path.isdir(folder):
-        raise BadInput(f"{option} {file}: there is no directory {folder}")
-    if os.path.isdir(file):
-        raise BadInput(f"{option} {file}: it is a directory")
-    if not os.access(folder, os.W_OK):
-        raise BadInput(f"{option} {file}: the directory {folder} cannot be written to")
-    try:
-        os.lstat(file)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise BadInput(f"{option} {file}: {error.strerror}") from error

@@ -23,7 +23,7 @@ from chiwawa_runtime.errors import (
     backtrace_lines,
 )
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.wasi.standard_streams import writer
+from chiwawa_runtime.standard_streams import writer
 
 #: Exit statuses. A guest's own is passed on.
 BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13

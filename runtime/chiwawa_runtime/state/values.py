@@ -12,10 +12,9 @@ bit kept, except a host's reference that no snapshot carries, which prints as ``
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.numerics import (
@@ -39,6 +38,9 @@ from chiwawa_runtime.state.types import (
     ValType,
     VecType,
 )
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _NUMBERS: dict[str, NumType | VecType] = {str(t).upper(): t for t in (I32, I64, F32, F64, V128)}
 _LONGEST = 1000
@@ -228,6 +230,8 @@ def _f32(text: str) -> float:
 def _exact(text: str) -> Fraction:
     """Only for what rounds to a finite f64 other than 0, so that the exponent is bounded by the
     length of ``text``."""
+    from fractions import Fraction
+
     if "x" not in text[:3].lower():
         return Fraction(text)
     mantissa, _, exponent = text.lower().replace("0x", "").partition("p")
@@ -246,6 +250,8 @@ def _format_ref(valtype: RefType, value: object) -> str:
     if isinstance(value, FuncIdx):
         return f"{kind} {value.index}"
     if isinstance(value, Carried):
+        import json
+
         quoted = json.dumps(value.name).replace("\x7f", "\\u007f")
         return f"{kind} {quoted}"
     return f"{kind} <{type(value).__name__}>"
@@ -267,6 +273,8 @@ def _parse_ref(text: str, pos: int) -> tuple[tuple[RefType, Ref], int]:
         if len(index) > 10 or int(index) > 0xFFFFFFFF:
             raise BadInput(f"constant out of range: REF({kind} {_quoted(index)})")
         return (valtype, FuncIdx(int(index))), match.end()
+    import json
+
     try:
         name, end = json.JSONDecoder().raw_decode(text, match.end())
     except ValueError as error:

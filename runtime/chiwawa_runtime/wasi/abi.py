@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 
+from chiwawa_runtime.wasi import MODULES
+
 # Errnos.
 SUCCESS = 0
 TOO_BIG = 1
@@ -354,7 +356,7 @@ def _filestat_unstable(s: Filestat) -> bytes:
 
 
 PREVIEW1 = Layout(
-    module="wasi_snapshot_preview1",
+    module=MODULES[0],
     filestat=_filestat,
     subscription_size=48,
     body=16,
@@ -363,7 +365,7 @@ PREVIEW1 = Layout(
 )
 # An older clock subscription names itself a second time, before the clock's id.
 UNSTABLE = Layout(
-    module="wasi_unstable",
+    module=MODULES[1],
     filestat=_filestat_unstable,
     subscription_size=56,
     body=16,

@@ -13,8 +13,8 @@ import stat
 from typing import Any, BinaryIO
 
 from chiwawa_runtime.errors import Interrupted, WasiExit
+from chiwawa_runtime.standard_streams import Nothing
 from chiwawa_runtime.wasi.abi import AGAIN, BADF, CHARACTER_DEVICE, INVAL, UNKNOWN, WasiError
-from chiwawa_runtime.wasi.standard_streams import Nothing
 from chiwawa_runtime.wasi.waiting import ready, wait
 
 #: A pipe that is ready takes this many bytes without blocking (POSIX's least PIPE_BUF is smaller).

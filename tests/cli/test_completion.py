@@ -73,4 +73,4 @@ def test_without_argcomplete_a_question_is_not_answered(tmp_path: Path) -> None:
 
 def test_the_global_completion_finds_its_mark() -> None:
     # argcomplete looks for it in the first 1024 bytes of the module of the entry point.
-    assert b"PYTHON_ARGCOMPLETE_OK" in (ROOT / "chiwawa" / "cli.py").read_bytes()[:1024]
+    assert b"PYTHON_ARGCOMPLETE_OK" in (ROOT / "chiwawa/commands/cli.py").read_bytes()[:1024]

@@ -16,7 +16,7 @@ from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.wasi import MODULES
+from chiwawa_runtime.wasi.module_names import MODULES
 
 if TYPE_CHECKING:
     from chiwawa_runtime.wasi import Wasi

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chiwawa_runtime.wasi.context import Wasi as Wasi
 
-#: The modules that programs import its functions from: preview 1, and what came before.
-MODULES = ("wasi_snapshot_preview1", "wasi_unstable")
-
-__all__ = ["MODULES", "Wasi"]
+__all__ = ["Wasi"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 
-from chiwawa_runtime.wasi import MODULES
+from chiwawa_runtime.wasi import module_names
 
 # Errnos.
 SUCCESS = 0
@@ -356,7 +356,7 @@ def _filestat_unstable(s: Filestat) -> bytes:
 
 
 PREVIEW1 = Layout(
-    module=MODULES[0],
+    module=module_names.PREVIEW1,
     filestat=_filestat,
     subscription_size=48,
     body=16,
@@ -365,7 +365,7 @@ PREVIEW1 = Layout(
 )
 # An older clock subscription names itself a second time, before the clock's id.
 UNSTABLE = Layout(
-    module=MODULES[1],
+    module=module_names.UNSTABLE,
     filestat=_filestat_unstable,
     subscription_size=56,
     body=16,

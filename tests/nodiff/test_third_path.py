@@ -16,7 +16,7 @@ from chiwawa.source import load
 from tests.nodiff.harness_helpers import Call, begin, ended, stopped_at
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGIN = "tests.nodiff.toy.toy_plugin"
+PLUGIN = "tests.nodiff.toy.toy_plugin_helpers"
 
 
 def with_the_toy(*arguments: str) -> str:
@@ -51,7 +51,7 @@ def test_the_whole_list_holds(file: str) -> None:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setitem(paths.HOMES, "toy", "tests.nodiff.toy.path")
+    monkeypatch.setitem(paths.HOMES, "toy", "tests.nodiff.toy.toy_path_helpers")
     return "toy"
 
 

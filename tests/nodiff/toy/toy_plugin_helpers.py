@@ -2,4 +2,4 @@
 
 from chiwawa import paths
 
-paths.HOMES["toy"] = "tests.nodiff.toy.path"
+paths.HOMES["toy"] = "tests.nodiff.toy.toy_path_helpers"

@@ -17,15 +17,15 @@ from chiwawa.validate import Label
 
 @dataclass(slots=True, eq=False)
 class Surveyed:
-    """What ``survey`` notes at each step: in how many places in it a frame can be resumed and the
-    ``pc`` of the last of them, whether loops are in it, and which branches are: those from number
-    ``first`` up to, but not with, ``after``."""
+    """What ``survey`` notes at each step: how many places are in it at which a frame can be
+    resumed, and the ``pc`` of the last of them; whether loops are in it; and which branches are:
+    those from number ``branches_from`` up to, but not with, ``branches_to``."""
 
-    count: int = field(init=False, default=0)
-    last: int = field(init=False, default=0)
+    resumptions: int = field(init=False, default=0)
+    last_resumption: int = field(init=False, default=0)
     loops: bool = field(init=False, default=False)
-    first: int = field(init=False, default=0)
-    after: int = field(init=False, default=0)
+    branches_from: int = field(init=False, default=0)
+    branches_to: int = field(init=False, default=0)
 
 
 @dataclass(slots=True, eq=False)

@@ -155,7 +155,7 @@ class _Sequence:
         swallowed = self.swallowed(position, step)
         following = position + 1 + len(swallowed)
         orelse: Sequence[FlatStep] = step.orelse
-        last = step.last
+        last = step.last_resumption
         if swallowed:
             orelse = [*orelse, *swallowed]
             last = max(last, last_resumption(orelse))
@@ -240,15 +240,15 @@ class _Sequence:
     def resumptions_inside(self, step: Loop) -> int:
         """Up to which ``pc`` a loop is entered with it set: 0 where its head is the one place in it
         to be resumed at, which entering it from its start gets to."""
-        if not step.count or not self.guards.resumes_up_to:
+        if not step.resumptions or not self.guards.resumes_up_to:
             return 0
-        alone = step.count == 1 and bool(step.body) and isinstance(step.body[0], Poll)
-        return 0 if alone else step.last
+        alone = step.resumptions == 1 and bool(step.body) and isinstance(step.body[0], Poll)
+        return 0 if alone else step.last_resumption
 
     def entry(self, step: Loop, inside: int) -> list[ast.stmt]:
         """The list where the Python loop goes."""
         if inside:
             return self.guards.entered_up_to(inside)
-        if step.count and self.guards.resumes_up_to:
-            return self.guards.entered_at(step.last)
+        if step.resumptions and self.guards.resumes_up_to:
+            return self.guards.entered_at(step.last_resumption)
         return self.guards.running()

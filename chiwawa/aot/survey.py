@@ -32,7 +32,7 @@ class Survey:
                 if isinstance(step, Plain):
                     # Nothing is in it, as its fields say from the start.
                     continue
-                step.first = len(self.labels)
+                step.branches_from = len(self.labels)
                 if isinstance(step, If):
                     work.append((step, chain(step.then, step.orelse)))
                     break
@@ -47,23 +47,23 @@ class Survey:
                 if outer is not None:
                     depth -= isinstance(outer, Loop)
                     summarise(outer)
-                    outer.after = len(self.labels)
+                    outer.branches_to = len(self.labels)
 
     def leaf(self, step: Poll | Call | Br | BrTable) -> None:
         match step:
             case Poll(offset=offset):
-                step.count, step.last = 1, offset
+                step.resumptions, step.last_resumption = 1, offset
             case Call(offset=offset, resumes=True):
-                step.count, step.last = 1, offset + 1
+                step.resumptions, step.last_resumption = 1, offset + 1
             case Br(label=label):
                 self.labels.append(label)
             case BrTable(labels=labels):
                 self.labels += dict.fromkeys(labels)
-        step.after = len(self.labels)
+        step.branches_to = len(self.labels)
 
     def branches_of(self, step: Surveyed) -> Iterator[Label]:
         """The labels that branches in ``step`` lead to."""
-        return islice(self.labels, step.first, step.after)
+        return islice(self.labels, step.branches_from, step.branches_to)
 
 
 def summarise(step: If | Loop | Block) -> None:
@@ -71,12 +71,12 @@ def summarise(step: If | Loop | Block) -> None:
     count = last = 0
     loops = isinstance(step, Loop)
     for inner in chain(step.then, step.orelse) if isinstance(step, If) else step.body:
-        count += inner.count
-        last = max(last, inner.last)
+        count += inner.resumptions
+        last = max(last, inner.last_resumption)
         loops |= inner.loops
-    step.count, step.last, step.loops = count, last, loops
+    step.resumptions, step.last_resumption, step.loops = count, last, loops
 
 
 def last_resumption(steps: Sequence[Surveyed]) -> int:
     """The highest ``pc`` at which a frame can be resumed in ``steps``, or 0."""
-    return max((step.last for step in steps), default=0)
+    return max((step.last_resumption for step in steps), default=0)

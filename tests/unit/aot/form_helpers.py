@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from chiwawa.aot.builder import Builder
 from chiwawa.aot.emit import Writer
@@ -49,13 +49,18 @@ def written(statements: Sequence[ast.stmt]) -> str:
     return "".join(writer.result).removeprefix("\n")
 
 
-def forms(module: Module, *, everywhere: bool = False) -> Iterator[tuple[list[Step], Lowered]]:
+def forms(
+    module: Module,
+    *,
+    everywhere: bool = False,
+    sites_of: Callable[[Lowered], Sites] = lambda _: Sites(),
+) -> Iterator[tuple[list[Step], Lowered]]:
     """The inner form of each function of a module."""
     options = options_for(module, everywhere=everywhere)
     spaces = options.spaces
     for index in range(spaces.imported_funcs, len(spaces.funcs)):
         lowered = lower(spaces, index, everywhere=everywhere)
-        yield build(lowered, options, Sites()), lowered
+        yield build(lowered, options, sites_of(lowered)), lowered
 
 
 def form(fields: str) -> tuple[list[Step], Lowered]:

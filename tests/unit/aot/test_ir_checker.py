@@ -11,6 +11,7 @@ import pytest
 from chiwawa.aot.ir import Block, Br, BrTable, Call, If, Loop, Plain, Poll, Step
 from chiwawa.aot.ir_checker import check
 from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.sites import Site, Sites
 from chiwawa.meanings.fold import call, name
 from chiwawa.source import load
 from tests.nodiff.generator_helpers import Generator, seeded
@@ -52,6 +53,25 @@ def test_it_holds_of_generated_modules(seed: int) -> None:
     for everywhere in (False, True):
         for steps, lowered in forms(module, everywhere=everywhere):
             check(steps, lowered)
+
+
+def seeing_everything(lowered: Lowered) -> Sites:
+    """At each boundary, sites that see all its operands and locals, and may assign to them."""
+    at = {}
+    locals_ = [f"l{i}" for i in range(len(lowered.locals))]
+    for position, reached in enumerate(lowered.reached):
+        if reached:
+            operands = [f"s{i}" for i in range(lowered.heights[position])]
+            source = f"see({', '.join([*operands, *locals_])})"
+            at[position] = [Site("count()"), Site(source, reads=True, writes=True)]
+    return Sites(at, entry="enter()", exit="leave()")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_holds_with_sites_and_of_what_they_see(seed: int) -> None:
+    module = load(Generator(seeded(f"sites {seed}"), 60).module())
+    for steps, lowered in forms(module, sites_of=seeing_everything):
+        check(steps, lowered)
 
 
 def found(steps: list[Step], kind: type[Kind]) -> list[Kind]:

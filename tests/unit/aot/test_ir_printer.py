@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from chiwawa.aot.ir import Block, Br, Loop
@@ -61,13 +62,10 @@ def test_what_a_branch_does_to_a_loop_and_a_label_that_is_not_around_are_told_ap
 
 
 def test_the_architecture_shows_a_function_its_form_and_its_statements_as_they_are() -> None:
-    text = ARCHITECTURE.read_text(encoding="utf-8")
-
-    def block(language: str) -> str:
-        return text.partition(f"```{language}\n")[2].partition("```\n")[0]
-
-    steps, lowered = form(block("wat"))
-    assert show(steps) == block("text")
-    # The formatter writes numbers in capitals, in documents too.
-    shown = block("python").replace("0xFFFFFFFF", "0xffffffff")
-    assert written(structure(lowered, steps)[0]) + "\n" == shown
+    document = ARCHITECTURE.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(wat|text)\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+    assert [language for language, _ in blocks] == ["wat", "text", "text"]
+    fields, shown, statements = (block for _, block in blocks)
+    steps, lowered = form(fields)
+    assert show(steps) == shown
+    assert written(structure(lowered, steps)[0]) + "\n" == statements

@@ -15,9 +15,13 @@ def test_each_step_has_the_resumptions_in_it() -> None:
     loop = Loop(label("loop", 2, 7), [Poll(20), choice])
     steps: list[Step] = [Poll(10), plain("l0 = 1"), loop]
     Survey(steps)
-    assert [(step.count, step.last) for step in steps] == [(1, 10), (0, 0), (3, 51)]
-    assert (choice.count, choice.last) == (2, 51)
-    assert (host.count, guest.count) == (0, 1)
+    assert [(step.resumptions, step.last_resumption) for step in steps] == [
+        (1, 10),
+        (0, 0),
+        (3, 51),
+    ]
+    assert (choice.resumptions, choice.last_resumption) == (2, 51)
+    assert (host.resumptions, guest.resumptions) == (0, 1)
     assert last_resumption(steps) == 51
     assert last_resumption([]) == 0
 

@@ -42,6 +42,9 @@ from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import indirect_target
 from chiwawa_runtime.state.types import ValType
 
+#: What ``run_segments`` says where no segment has ended, beside the endings of segments.
+SUSPENDED = -1
+
 
 class Frame:
     """A function being run. ``segment`` is the one to run, or the one that ended in the call in
@@ -127,13 +130,12 @@ class InterpreterEngine:
         return None if position is None else code.lowered.types_at(position)
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
-        activation = Interpretation(self, len(self.spaces.funcs[function].results))
+        activation = Interpretation(self)
         activation.enter(self.instance.functions[function], list(args), depth, False)
         return activation
 
     def restore(self, frames: Sequence[RawFrame]) -> Interpretation:
-        oldest = frames[-1].function
-        activation = Interpretation(self, len(self.spaces.funcs[oldest].results))
+        activation = Interpretation(self)
         depth = 0
         for raw in reversed(frames):
             youngest = raw is frames[0]
@@ -153,9 +155,9 @@ class InterpreterEngine:
 class Interpretation:
     """A call in progress: frames, the oldest first."""
 
-    def __init__(self, engine: InterpreterEngine, arity: int) -> None:
+    def __init__(self, engine: InterpreterEngine) -> None:
         self.engine = engine
-        self.arity = arity
+        self.names_polled = engine.names_polled
         self.stack: list[Frame] = []
         self.results: list[Any] = []
         #: A call of another engine's function, on top of all frames.
@@ -168,143 +170,120 @@ class Interpretation:
         #: Where the youngest frame trapped, once it has.
         self.trapped: int | None = None
 
-    def enter(self, function: Function, args: list[Any], depth: int, imported: bool) -> None:
-        """Call ``function``: push its frame, or run it here if it is not an interpreter's."""
-        instance = function.instance
-        engine = None if instance is None else instance.engine
-        if isinstance(engine, InterpreterEngine):
-            if imported and depth >= MAX_DEPTH:
-                raise Exhaustion
-            code = engine.code(function.index)
-            self.stack.append(Frame(engine, code, args + code.zeros, depth))
-            if code.recursive and depth >= MAX_DEPTH:
-                self.trapped = code.lowered.body[0].offset
-                raise Exhaustion
-            return
-        if engine is not None:
-            self.other = engine.start(function.index, args, depth)
-            return
-        assert function.call_at is not None
-        value = function.call_at(depth, args)
-        count = len(function.type.results)
-        self.returned([value] if count == 1 else value if count else ())
-
-    def returned(self, results: Iterable[Any]) -> None:
-        """What the youngest frame has called, which was none of ours, has returned."""
-        if not self.stack:
-            self.results.extend(results)
-            return
-        frame = self.stack[-1]
-        frame.stack.extend(results)
-        assert frame.segment.next is not None
-        frame.segment = frame.segment.next
-
-    def advance_other(self) -> bool:
-        """Go on with the call of another engine's function; whether it has returned."""
-        other = self.other
-        assert other is not None
-        if not call_with_room(other.advance):
-            self.interrupted = other.interrupted
-            return False
-        self.other = None
-        self.returned(other.results)
-        return True
-
     def advance(self) -> bool:
-        stack = self.stack
         if self.counted:
             self.engine.safepoints.repeat()
         self.counted = self.interrupted = False
-        handlers: Any = iter(())
-        segment: Segment = stack[-1].segment if stack else None  # type: ignore[assignment]
         try:
-            if self.other is not None and not self.advance_other():
-                return False
-            if not stack:
-                return True
-            names = self.engine.names_polled
-            while True:
-                frame = stack[-1]
-                operands, locals_ = frame.stack, frame.locals
-                segment = frame.segment
-                while True:
-                    if segment.safepoint:
-                        if self.tested:
-                            self.tested = False
-                        elif names["poll"]:
-                            frame.segment = segment
-                            self.tested = True
-                            return False
-                    handlers = iter(segment.handlers)
-                    for handler in handlers:
-                        handler(operands, locals_)
-                    ending = segment.ending
-                    if ending == BR_IF:
-                        if not operands.pop():
-                            segment = segment.next  # type: ignore[assignment]
-                            continue
-                        jump = segment.argument
-                    elif ending == BR:
-                        jump = segment.argument
-                    elif ending == NEXT:
-                        segment = segment.next  # type: ignore[assignment]
-                        continue
-                    elif ending == IF:
-                        taken = operands.pop()
-                        segment = segment.next if taken else segment.argument.segment  # type: ignore[assignment]
-                        continue
-                    elif ending == BR_TABLE:
-                        index = operands.pop()
-                        jumps = segment.argument
-                        jump = jumps[index] if index < len(jumps) else jumps[-1]
-                    else:
-                        break
-                    if jump.drop:
-                        height = jump.height
-                        del operands[height : height + jump.drop]
-                    segment = jump.segment
-                frame.segment = segment
-                if ending == RETURN:
-                    arity = frame.code.arity
-                    values = operands[len(operands) - arity :] if arity else []
-                    stack.pop()
-                    if not stack:
-                        self.results = values
-                        return True
-                    caller = stack[-1]
-                    caller.stack += values
-                    caller.segment = caller.segment.next  # type: ignore[assignment]
-                elif ending == CALL:
-                    function = segment.argument
-                    imported = function.instance is not frame.engine.instance
-                    self.call(frame, function, segment.deeper, imported)
-                    if self.other is not None and not self.advance_other():
-                        return False
-                elif ending == CALL_INDIRECT:
-                    table, functype = segment.argument
-                    index = operands.pop()
-                    try:
-                        function = indirect_target(table, index, functype)
-                        self.call(frame, function, segment.deeper)
-                    except Interrupted:
-                        operands.append(index)
-                        raise
-                    if self.other is not None and not self.advance_other():
-                        return False
-                else:
-                    assert ending == UNREACHABLE
-                    raise Trap("unreachable")
+            return self.advance_other() and self.run()
         except Interrupted:
-            # The boundary before the call, whose arguments are on the stack again.
-            stack[-1].segment = segment
+            # The youngest frame is at the boundary before the call, whose operands it has again.
             self.counted = self.interrupted = True
             return False
-        except BaseException as error:
-            if self.trapped is None and stack:
-                self.trapped = place(error, segment, handlers)
+        except BaseException:
+            if self.trapped is None and self.stack:
+                self.trapped = self.stack[-1].segment.offsets[-1]
             raise
 
-    def call(self, frame: Frame, function: Function, deeper: int, imported: bool = False) -> None:
+    def run(self) -> bool:
+        """Run the youngest frame, and what it calls and returns to, until there is no frame (True)
+        or the call is suspended (False)."""
+        stack = self.stack
+        while stack:
+            frame = stack[-1]
+            ending = self.run_segments(frame)
+            if ending == RETURN:
+                self.return_(frame)
+            elif ending == CALL:
+                function = frame.segment.argument
+                self.call(frame, function, function.instance is not frame.engine.instance)
+            elif ending == CALL_INDIRECT:
+                self.call_indirect(frame)
+            elif ending == UNREACHABLE:
+                raise Trap("unreachable")
+            else:
+                assert ending == SUSPENDED
+                return False
+            if self.other is not None and not self.advance_other():
+                return False
+        return True
+
+    def run_segments(self, frame: Frame) -> int:
+        """Run segments of one function, from that of ``frame`` to one that ends in a call or leaves
+        the function: how that one ends. Or SUSPENDED, where a request is pending at a segment's
+        start. ``frame`` has that segment then, and where something is raised."""
+        operands, locals_ = frame.stack, frame.locals
+        segment = frame.segment
+        names = self.names_polled
+        handlers: Any = None
+        try:
+            while True:
+                if segment.safepoint:
+                    if self.tested:
+                        self.tested = False
+                    elif names["poll"]:
+                        self.tested = True
+                        return SUSPENDED
+                handlers = iter(segment.handlers)
+                for handler in handlers:
+                    handler(operands, locals_)
+                ending = segment.ending
+                if ending == BR_IF:
+                    if not operands.pop():
+                        segment = segment.next  # type: ignore[assignment]
+                        continue
+                    jump = segment.argument
+                elif ending == BR:
+                    jump = segment.argument
+                elif ending == NEXT:
+                    segment = segment.next  # type: ignore[assignment]
+                    continue
+                elif ending == IF:
+                    taken = operands.pop()
+                    segment = segment.next if taken else segment.argument.segment  # type: ignore[assignment]
+                    continue
+                elif ending == BR_TABLE:
+                    index = operands.pop()
+                    jumps = segment.argument
+                    jump = jumps[index] if index < len(jumps) else jumps[-1]
+                else:
+                    return ending
+                if jump.drop:
+                    height = jump.height
+                    del operands[height : height + jump.drop]
+                segment = jump.segment
+        except BaseException as error:
+            if not isinstance(error, Interrupted):
+                self.trapped = offset_of(error, segment, handlers)
+            raise
+        finally:
+            frame.segment = segment
+
+    def return_(self, frame: Frame) -> None:
+        """Give what the youngest frame returns to its caller, which goes on behind its call."""
+        arity = frame.code.arity
+        values = frame.stack[len(frame.stack) - arity :] if arity else []
+        self.stack.pop()
+        if not self.stack:
+            self.results = values
+            return
+        caller = self.stack[-1]
+        caller.stack += values
+        caller.segment = caller.segment.next  # type: ignore[assignment]
+
+    def call_indirect(self, frame: Frame) -> None:
+        """Call the function whose index in a table is the topmost operand."""
+        table, functype = frame.segment.argument
+        index = frame.stack.pop()
+        try:
+            self.call(frame, indirect_target(table, index, functype), False)
+        except Interrupted:
+            frame.stack.append(index)
+            raise
+
+    def call(self, frame: Frame, function: Function, imported: bool) -> None:
+        """Call ``function`` with arguments from the operands of ``frame``, which is the youngest.
+        An interrupted call has taken none."""
         operands = frame.stack
         count = len(function.type.params)
         if count:
@@ -313,10 +292,57 @@ class Interpretation:
         else:
             args = []
         try:
-            self.enter(function, args, frame.depth + deeper, imported)
+            self.enter(function, args, frame.depth + frame.segment.deeper, imported)
         except Interrupted:
             operands += args
             raise
+
+    def enter(self, function: Function, args: list[Any], depth: int, imported: bool) -> None:
+        """Begin a call of ``function``: push its frame, where an interpreter runs it; have its
+        engine begin the call, where another does; and else call the host to its end. ``imported``
+        is whether the caller names one that it imports."""
+        instance = function.instance
+        engine = None if instance is None else instance.engine
+        if isinstance(engine, InterpreterEngine):
+            if imported and depth >= MAX_DEPTH:
+                raise Exhaustion
+            # Inline what ``code`` begins with: calls are frequent.
+            code = engine.prepared.get(function.index) or engine.code(function.index)
+            self.stack.append(Frame(engine, code, args + code.zeros, depth))
+            if code.recursive and depth >= MAX_DEPTH:
+                self.trapped = code.lowered.body[0].offset
+                raise Exhaustion
+        elif engine is not None:
+            self.other = engine.start(function.index, args, depth)
+        else:
+            assert function.call_at is not None
+            value = function.call_at(depth, args)
+            count = len(function.type.results)
+            self.take_results([value] if count == 1 else value if count else ())
+
+    def advance_other(self) -> bool:
+        """Go on with the call of another engine's function, if there is one in progress; whether
+        there is none any more."""
+        other = self.other
+        if other is None:
+            return True
+        if not call_with_room(other.advance):
+            self.interrupted = other.interrupted
+            return False
+        self.other = None
+        self.take_results(other.results)
+        return True
+
+    def take_results(self, results: Iterable[Any]) -> None:
+        """Give what a call returned that has no frame here to the youngest frame, which has made
+        it; to whoever has made this call, where there is none."""
+        if not self.stack:
+            self.results.extend(results)
+            return
+        frame = self.stack[-1]
+        frame.stack.extend(results)
+        assert frame.segment.next is not None
+        frame.segment = frame.segment.next
 
     def interrupted_frame(self) -> RawFrame | None:
         if not (self.counted and self.interrupted) or self.stack[-1].engine is not self.engine:
@@ -339,14 +365,14 @@ class Interpretation:
 
     def explain(self, error: BaseException) -> BaseException:
         """The trap that ``error`` is, where it is one, with the places of all frames."""
-        # A trap beneath a host function has been told already.
-        told = isinstance(error, Trap) and bool(error.backtrace)
-        if self.other is not None and not told:
+        # A trap beneath a host function has its backtrace already.
+        explained = isinstance(error, Trap) and bool(error.backtrace)
+        if self.other is not None and not explained:
             error = self.other.explain(error)
         trap = trap_of(error)
         if trap is None:
             return error
-        if not told:
+        if not explained:
             locations = list(trap.backtrace)
             for frame in reversed(self.stack):
                 youngest = frame is self.stack[-1]
@@ -360,8 +386,9 @@ class Interpretation:
         return trap
 
 
-def place(error: BaseException, segment: Segment, handlers: Any) -> int:
-    """The code offset of the instruction that raised ``error``."""
+def offset_of(error: BaseException, segment: Segment, handlers: Any) -> int:
+    """The code offset of the instruction that raised ``error``. ``handlers`` is the iterator over
+    those of ``segment``."""
     beneath = error.__traceback__.tb_next if error.__traceback__ is not None else None
     if beneath is None or beneath.tb_frame.f_code.co_filename not in (HANDLERS, SITES):
         return segment.offsets[-1]

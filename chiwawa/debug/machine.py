@@ -1,6 +1,6 @@
 """A program on a time axis: forwards to a boundary, a place or a change, and back to any boundary.
 
-The number of boundaries met since the start is the time: at ``count`` N, N - 1 instructions have
+The number of boundaries passed since the start is the time: at ``count`` N, N - 1 instructions have
 been begun. It knows nothing of commands, breakpoints or text.
 """
 
@@ -19,7 +19,7 @@ from chiwawa.debug.history import History, Moment
 from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.command.beginning import revived, started
+from chiwawa_runtime.command.beginning import restored_from, started
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.contract import RawFrame
@@ -161,12 +161,12 @@ class Machine:
         closing = contextlib.ExitStack()
         with self.quiet_failure(closing):
             self.input.forget()
-            run = self.revived(snapshot, closing)
+            run = self.restored(snapshot, closing)
         self.made_virtual = self.virtual(run)
         count = run.requests.passed
         self.counted = count is not None
         if count is None:
-            # Where it stands is the first boundary that is met, if it stands at one.
+            # Where it stands is the first boundary, if it stands at one.
             count = int(run.activation is not None)
         self.replace(run, closing, count)
         self.settle()
@@ -199,11 +199,13 @@ class Machine:
             self.forward(self.count + 1)
         self.keep()
 
-    def revived(
+    def restored(
         self, snapshot: Snapshot, closing: contextlib.ExitStack, options: Options | None = None
     ) -> Run:
         streams = (self.input, *self.outputs)
-        return revived(self.runner, snapshot, options or self.options, self.path, closing, streams)
+        return restored_from(
+            self.runner, snapshot, options or self.options, self.path, closing, streams
+        )
 
     def replace(self, run: Run, closing: contextlib.ExitStack, count: int) -> None:
         self.closing.close()
@@ -302,7 +304,7 @@ class Machine:
         with self.quiet_failure(closing):
             # It was as large before.
             options = dataclasses.replace(self.options, max_memory=sys.maxsize)
-            run = self.revived(checkpoint.decode(moment.data), closing, options)
+            run = self.restored(checkpoint.decode(moment.data), closing, options)
         self.replace(run, closing, moment.count)
         for output, place in zip(self.outputs, moment.written, strict=True):
             output.place = place

@@ -22,7 +22,7 @@ from chiwawa_runtime.state.values import format_value
 #: Bytes in a line of a hex dump.
 _LINE = 16
 #: Code that is nested deeper is indented no further.
-_DEEPEST = 20
+_MOST_INDENTED = 20
 
 
 def value_text(machine: Machine, valtype: ValType, value: object) -> str:
@@ -188,7 +188,7 @@ def code_lines(
             there = (place[0], instr.offset)
             arrow = "->" if there == here else "  "
             star = "*" if there in marked else " "
-            indent = "  " * min(max(depth, 0), _DEEPEST)
+            indent = "  " * min(max(depth, 0), _MOST_INDENTED)
             text = printable(code.line(place[0], instr))
             yield f"{arrow}{star} 0x{instr.offset:04x}  {indent}{text}"
         if op.opens or (op.delimits and not op.ends):

@@ -254,9 +254,9 @@ class _Filler:
         segment.argument = (table, self.lowered.calls[position])
         self.calls(segment, position, True)
 
-    def calls(self, segment: Segment, position: int, crossing: bool) -> None:
+    def calls(self, segment: Segment, position: int, may_leave: bool) -> None:
         lowered = self.lowered
-        segment.deeper = int(crossing)
+        segment.deeper = int(may_leave)
         if self.prepared.recursive:
             segment.deeper = weight(len(lowered.locals) + lowered.height_in_call(position))
         segment.next = self.prepared.at[position + 1]

@@ -23,7 +23,7 @@ _EXACT = (1 << 53) - 1
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 #: Levels that no document of ours comes near.
-_DEEPEST = 50
+_MOST_LEVELS = 50
 
 Cell = int | float | str | None
 
@@ -69,9 +69,9 @@ def _is_deep(content: bytes) -> bool:
     """Whether JSON is nested so deep that Python's reader, which recurses, could come to harm. Its
     own limit is no help where deep programs have raised it."""
     brackets = _STRING.sub(b"", content).translate(None, _OTHERS)
-    for _ in range(_DEEPEST):
+    for _ in range(_MOST_LEVELS):
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return len(brackets) > _DEEPEST
+    return len(brackets) > _MOST_LEVELS
 
 
 def read(content: bytes) -> Run:

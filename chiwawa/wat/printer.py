@@ -46,7 +46,7 @@ _Ids = dict[str, dict[int, str]]
 
 _CALL_INDIRECT = ("typeidx", "tableidx")
 #: Deeper code is indented no further: the text would grow with the square of its depth.
-_DEEPEST = 40
+_MOST_INDENTED = 40
 _DATA_LINE = 48
 
 
@@ -271,7 +271,7 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
             return name if innermost[name][-1] == len(labels) - 1 - index else str(index)
         return str(index)
 
-    margins = ["  " * (depth + 1) for depth in range(_DEEPEST + 1)]
+    margins = ["  " * (depth + 1) for depth in range(_MOST_INDENTED + 1)]
     depth = 0
     for at in range(len(body) - 1):
         op, imm, _ = body[at]
@@ -279,18 +279,18 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
             name = label_names.get(blocks, "")
             label = f"${name}" if name and is_bare_id(name) else ""
             head = f"{op.mnemonic} {label}" if label else op.mnemonic
-            yield f"{margins[min(depth, _DEEPEST)]}{head}{_blocktype(op, imm[0], call)}"
+            yield f"{margins[min(depth, _MOST_INDENTED)]}{head}{_blocktype(op, imm[0], call)}"
             blocks += 1
             innermost.setdefault(label, []).append(len(labels))
             labels.append(label)
             depth += 1
         elif op.delimits:
-            yield margins[min(depth - 1, _DEEPEST)] + op.mnemonic
+            yield margins[min(depth - 1, _MOST_INDENTED)] + op.mnemonic
             if op.ends:
                 innermost[labels.pop()].pop()
                 depth -= 1
         else:
-            yield margins[min(depth, _DEEPEST)] + _instr(op, imm, call)
+            yield margins[min(depth, _MOST_INDENTED)] + _instr(op, imm, call)
 
 
 def _expr(expr: Expr, call: Call, word: str = "") -> str:

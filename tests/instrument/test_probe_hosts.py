@@ -389,7 +389,7 @@ def test_a_probe_that_stops_a_run_beneath_another_instance_changes_nothing(
     def action(at: At) -> None:
         log.append((at.name, at.op))
         at.stop()
-        # Frames of the other instance are on the stack, which nobody can revive.
+        # Frames of the other instance are on the stack, which nobody can restore.
         outer.probe(Match(op="i32.const"), lambda at: log.append("const"))
 
     outer.probe(Match(op="nop"), action)

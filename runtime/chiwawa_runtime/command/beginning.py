@@ -81,7 +81,7 @@ def restored(runner: Runner, options: Options, path: str, stack: contextlib.Exit
         snapshot = checkpoint.decode(data)
     except CheckpointError as error:
         raise CheckpointError(f"{options.restore}: {error}") from error
-    run = revived(runner, snapshot, options, path, stack)
+    run = restored_from(runner, snapshot, options, path, stack)
     if options.at is not None:
         passed = run.requests.passed
         if passed is None:
@@ -94,7 +94,7 @@ def restored(runner: Runner, options: Options, path: str, stack: contextlib.Exit
     return run
 
 
-def revived(
+def restored_from(
     runner: Runner,
     snapshot: Snapshot,
     options: Options,

@@ -28,7 +28,7 @@ def follow(run: Run, options: Options, watcher: Watcher) -> int:
                 written = True
                 if ending is None and not options.keep_running and set(reasons) != {BY_TIMER}:
                     return 0
-                watcher.rest()
+                watcher.restart_clock()
             if ending is not None:
                 raise Terminated(ending)
     except (Trap, WasiExit):

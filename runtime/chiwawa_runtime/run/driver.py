@@ -1,4 +1,4 @@
-"""Running: calls made in turn, stopped where a request is met, explained where they fail.
+"""Running: calls made in turn, stopped where somebody has asked for it, explained where they fail.
 
 A ``Run`` is one program's execution, on whichever engine its instance has. It goes on from where it
 stopped as often as it is asked to, and can be written to a checkpoint whenever it is stopped.
@@ -190,50 +190,71 @@ class Run:
         return error
 
     def advance(self) -> bool:
-        begun: list[capture.RawCall] = []
-        instance = self.instance
-        engine = instance.engine
-        while True:
+        """``proceed``, where there is room for it on Python's stack: make the calls in turn until
+        all have returned (True), or the run is to stop (False). What is raised ends the run."""
+        while self.activation is not None or self.plan:
             try:
-                if self.activation is None:
-                    if not self.plan:
-                        return True
-                    begun = [self.plan.pop(0)]
-                    self.function, args = begun[0]
-                    if instance.observer is not None:
-                        self.context = instance.observer.mark()
-                    self.activation = engine.start(self.function, args, self.depth)
-                    self.generation = engine.generation
-                elif self.generation != engine.generation:
-                    self.restore_activation()
-                done = self.activation.advance()
-            except Interrupted:
-                # A host function that no frame has called: its call has had no effect.
-                self.plan = begun + self.plan
-                self.activation = None
-                done = False
+                returned = self.advance_call()
             except BaseException as error:
                 explained = error if self.activation is None else self.activation.explain(error)
                 self.fail(explained)
                 if explained is error:
                     raise
                 raise explained from None
-            if not done:
-                interrupted = self.activation is None or self.activation.interrupted
-                # Where nobody has asked, a host function wants it.
-                wanted = interrupted and not self.requests.pending
-                if instance.observer is not None:
-                    self.tell(instance.observer)
-                if self.requests.pending or wanted:
-                    return False
-                # What instruments wanted is done; or another instance was asked.
-                self.requests.take()
-                continue
-            assert self.activation is not None
-            assert self.function is not None
-            types = instance.functions[self.function].type.results
-            self._results = list(map(plain, self.activation.results, types))
+            if returned:
+                self.end_call()
+            elif self.is_to_stop():
+                return False
+        return True
+
+    def advance_call(self) -> bool:
+        """Go on with the call in progress, or begin the next: whether it has returned. It is
+        suspended else, or not begun: where the host function that it is of was interrupted."""
+        begun: list[capture.RawCall] = []
+        try:
+            if self.activation is None:
+                begun = [self.plan.pop(0)]
+                self.activation = self.begin_call(*begun[0])
+            elif self.generation != self.instance.engine.generation:
+                self.restore_activation()
+            return self.activation.advance()
+        except Interrupted:
+            # No frame has called that host function, and its call has had no effect.
+            self.plan = begun + self.plan
             self.activation = None
+            return False
+
+    def begin_call(self, function: int, args: Sequence[Any]) -> Activation:
+        instance = self.instance
+        self.function = function
+        if instance.observer is not None:
+            self.context = instance.observer.mark()
+        activation = instance.engine.start(function, args, self.depth)
+        self.generation = instance.engine.generation
+        return activation
+
+    def end_call(self) -> None:
+        """Keep what the call in progress has returned."""
+        assert self.activation is not None
+        assert self.function is not None
+        types = self.instance.functions[self.function].type.results
+        self._results = list(map(plain, self.activation.results, types))
+        self.activation = None
+
+    def is_to_stop(self) -> bool:
+        """Whether the run, which is suspended, is to stop there. If not, it has done what it was
+        suspended for, and nothing is pending any more."""
+        interrupted = self.activation is None or self.activation.interrupted
+        # Where nobody has asked, the host function that was interrupted wants it.
+        wanted = interrupted and not self.requests.pending
+        if self.instance.observer is not None:
+            self.take_back(self.instance.observer)
+            self.apply_changes(self.instance.observer)
+        if self.requests.pending or wanted:
+            return True
+        # What instruments wanted is done; or another instance was asked.
+        self.requests.take()
+        return False
 
     def restore_activation(self) -> None:
         """Go on with functions as they are prepared now."""
@@ -248,12 +269,11 @@ class Run:
         self.activation = engine.restore(frames)
         self.generation = engine.generation
 
-    def tell(self, observer: Observer) -> None:
-        """Tell instruments why the run stands still, and have them changed if that is why."""
+    def take_back(self, observer: Observer) -> None:
+        """Have instruments take back the call of a host function that was interrupted."""
         frame = None if self.activation is None else self.activation.interrupted_frame()
         if frame is not None:
             observer.take_back(frame)
-        self.apply_changes(observer)
 
     def apply_changes(self, observer: Observer) -> None:
         """Have instruments changed if they have asked for it."""
@@ -308,7 +328,8 @@ class Run:
 
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """Call to the end, whatever is asked for meanwhile: for what a host function calls back, which
-    cannot be stopped in the middle. Such a request is met when the host function has returned."""
+    cannot be stopped in the middle. Such a request stops what has called the host function, when
+    that has returned."""
     turns.begin(instance.turns)
     generation = instance.engine.generation
     taken: list[tuple[ModuleInstance, str]] = []

@@ -55,7 +55,8 @@ class Watcher:
     def __enter__(self) -> Watcher:
         if self.trigger is not None or self.every is not None:
             if self.trigger is not None and os.path.lexists(self.trigger):
-                # It is met at the very first safepoint, and may be of a run that has long ended.
+                # The run stops at its very first safepoint. The file may be of a run that has long
+                # ended.
                 self.complain(f"found {TRIGGER}, from before the program began")
             self.look()
             thread = threading.Thread(target=self.watch, name="chiwawa watcher", daemon=True)
@@ -93,7 +94,7 @@ class Watcher:
             # Until the program has reached a safepoint, one request is enough.
             if BY_TIMER not in self.requests.pending:
                 self.requests.ask(BY_TIMER)
-            self.rest()
+            self.restart_clock()
 
     def take_trigger(self, trigger: str) -> None:
         try:
@@ -110,7 +111,7 @@ class Watcher:
             )
         self.requests.ask(BY_TRIGGER)
 
-    def rest(self) -> None:
+    def restart_clock(self) -> None:
         """Count the seconds to the next checkpoint from now."""
         self.due = time.monotonic() + (self.every or 0)
 

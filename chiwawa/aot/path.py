@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chiwawa.aot.ondemand import translate_on_demand
+# The package loads the translator when it is first asked for: a generated file runs without it.
+from chiwawa import aot
 from chiwawa.execution import Path, Prepared, Settings, Source
 from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
@@ -39,7 +40,7 @@ class Translated:
 
 def fresh(source: Source, settings: Settings, sites_of: SitesOf) -> Bundle:
     """A translation with what instruments want in it."""
-    return translate_on_demand(
+    return aot.translate_on_demand(
         source.module,
         source.program,
         granularity=settings.granularity,
@@ -54,7 +55,7 @@ def translation(module: Module, settings: Settings, polls: bool = True) -> Bundl
     what they cost."""
     return module.once(
         ("translation", settings, polls),
-        lambda: translate_on_demand(
+        lambda: aot.translate_on_demand(
             module,
             program_of(module),
             granularity=settings.granularity,

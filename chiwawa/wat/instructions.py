@@ -48,9 +48,6 @@ class Scope:
 #: Reads the immediates of an instruction that start at an index of the list.
 Reader = Callable[[Scope, Nodes, int], tuple[tuple[object, ...], int]]
 
-_BLOCK, _LOOP, _IF, _ELSE, _END = (BY_NAME[n] for n in ("block", "loop", "if", "else", "end"))
-_STRUCTURED = frozenset((_BLOCK, _LOOP, _IF))
-
 
 def _local(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
     return (resolve(scope.locals, items[i], "local"),), i + 1
@@ -187,7 +184,7 @@ _READERS: dict[tuple[str, ...], Reader] = {
 
 
 def _reader(op: Op) -> Reader | None:
-    if not op.immediates or op in _STRUCTURED:
+    if not op.immediates or op.opens:
         return None
     if op.immediates == ("memarg",):
         return _memarg_reader(op)
@@ -202,8 +199,8 @@ def _select(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int
 
 _SELECT = BY_NAME["select"]
 _SELECT_TYPED = BY_NAME["select t*"]
-_END_INSTR = Instr(_END, (), 0)
-_ELSE_INSTR = Instr(_ELSE, (), 0)
+_END_INSTR = Instr(BY_NAME["end"], (), 0)
+_ELSE_INSTR = Instr(BY_NAME["else"], (), 0)
 #: By word: its row, its reader where it has immediates, and itself where it has none.
 _WORDS: dict[str, tuple[Op, Reader | None, Instr]] = {
     op.mnemonic: (op, _select if op is _SELECT else _reader(op), Instr(op, (), 0))
@@ -256,9 +253,9 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
             if reader is not None:
                 imm, i = reader(scope, items, i)
                 held = Instr(_SELECT_TYPED if op is _SELECT and imm else op, imm, 0)
-            elif op in _STRUCTURED:
+            elif op.opens:
                 label, held, i = _read_header(scope, op, items, i)
-                if op is _IF:
+                if op.forks:
                     if_labels.append(label)
                     holds = _BEFORE_THEN
                 else:
@@ -267,7 +264,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                     _open(scope, label)
                     holds, held = _BODY, _END_INSTR
                 floor = len(labels)
-            elif op is _ELSE or op is _END:
+            elif op.delimits:
                 raise unexpected(item)
         elif item.type == "KEYWORD":  # type: ignore[union-attr]
             known = _WORDS.get(item.value)  # type: ignore[union-attr]
@@ -278,19 +275,19 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                 imm, i = reader(scope, items, i)
                 place(item.at)  # type: ignore[union-attr]
                 emit(Instr(_SELECT_TYPED if op is _SELECT and imm else op, imm, 0))
-            elif op in _STRUCTURED:
+            elif op.opens:
                 label, instr, i = _read_header(scope, op, items, i)
                 place(item.at)  # type: ignore[union-attr]
                 emit(instr)
                 _open(scope, label)
-                flat.append(op is _IF)
-            elif op is _END or op is _ELSE:
-                if len(labels) == floor or (op is _ELSE and not flat[-1]):
+                flat.append(op.forks)
+            elif op.delimits:
+                if len(labels) == floor or (op.divides and not flat[-1]):
                     raise unexpected(item)
                 i = _check_label(scope, items, i)
                 place(item.at)  # type: ignore[union-attr]
                 emit(instr)
-                if op is _END:
+                if op.ends:
                     _close(scope)
                     flat.pop()
                 else:

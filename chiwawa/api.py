@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 
 def load_generated(path: str | Path) -> Bundle:
-    """The bundle of a generated file. This runs the file. Raises BadInput for any other."""
+    """The bundle of a generated file. This runs the file. Raises BadInput for any other.
+
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> chiwawa.compile_file(module, "one.py")
+    >>> chiwawa.instantiate(chiwawa.load_generated("one.py")).invoke("one")
+    [1]
+    """
     return bundle_of(Path(path).read_text(encoding="utf-8"), str(path))
 
 
@@ -52,7 +58,11 @@ def compile_file(
 ) -> None:
     """Translate ``module`` to the Python file ``path``, which appears whole or not at all, or into
     a text file that is open. With ``canonical_nans`` every NaN that its arithmetic makes is the
-    canonical one. ``progress`` is told how many functions are done, and of how many."""
+    canonical one. ``progress`` is told how many functions are done, and of how many.
+
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> chiwawa.compile_file(module, "one.py", granularity="instruction")
+    """
     from chiwawa import aot
 
     writing = replacing(path) if isinstance(path, str | Path) else contextlib.nullcontext(path)
@@ -83,6 +93,13 @@ def instantiate(
     Raises UnlinkableError where they do not fit, and Trap.
     With ``canonical_nans`` every NaN that its arithmetic makes is the canonical one; None: as a
     generated file was compiled. ``instruments`` trace and count what it does.
+
+    >>> module = chiwawa.load('''(module
+    ...   (import "host" "twice" (func $twice (param i32) (result i32)))
+    ...   (func (export "f") (param i32) (result i32)
+    ...     (i32.add (i32.const 1) (call $twice (local.get 0)))))''')
+    >>> chiwawa.instantiate(module, {"host": {"twice": lambda n: 2 * n}}).invoke("f", [20])
+    [41]
     """
     setup = Setup(
         imports=imports or {},
@@ -117,6 +134,11 @@ def start(
     does.
 
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
+
+    >>> module = chiwawa.load('(module (func (export "forever") (loop $on (br $on))))')
+    >>> run = chiwawa.start(module, "forever", count=1000)
+    >>> run.go()
+    False
     """
     setup = Setup(
         imports=imports or {},
@@ -153,6 +175,14 @@ def restore(
 
     Raises CheckpointError where the file is damaged, or is of another module, or where WASI state
     would be lost, and UnlinkableError.
+
+    >>> module = chiwawa.load('(module (func (export "forever") (loop $on (br $on))))')
+    >>> run = chiwawa.start(module, "forever", path="aot", count=1000)
+    >>> run.go()
+    False
+    >>> again = chiwawa.restore(module, run.checkpoint(), path="interp")
+    >>> again.snapshot() == run.snapshot()
+    True
     """
     setup = Setup(
         imports=imports or {},

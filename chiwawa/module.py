@@ -246,7 +246,12 @@ class Module:
     """A module. Each list holds what is defined here; an index space is the imports of that kind,
     then the list. ``binary`` is the module's bytes, which its identity is the hash of: the decoder
     keeps what it read, the text parser what the encoder wrote. ``places`` are those in the text,
-    of a module that comes from one and has not been encoded yet."""
+    of a module that comes from one and has not been encoded yet.
+
+    >>> module = chiwawa.load("(module (memory 1) (func $first) (func $second))")
+    >>> len(module.funcs), len(module.mems), module.names.funcs
+    (2, 1, {0: 'first', 1: 'second'})
+    """
 
     types: list[FuncType] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)

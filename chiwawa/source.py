@@ -44,6 +44,10 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
 
     Raises MalformedError, InvalidError or UnsupportedError for what is in it, and OSError for a
     file that cannot be read.
+
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> [export.name for export in module.exports]
+    ['one']
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return load_program(bytes(source))

@@ -27,7 +27,15 @@ from chiwawa_runtime.errors import BadInput, Trap
 
 class Instruments:
     """What looks at a run of ``module``: the monitors named, a tracer, and probes that are added
-    later. One object serves one run, and what restores and continues it."""
+    later. One object serves one run, and what restores and continues it.
+
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> instruments = chiwawa.Instruments(module, monitors=["icount"])
+    >>> chiwawa.instantiate(module, instruments=instruments).invoke("one")
+    [1]
+    >>> instruments.observed().counts  # of function 0, each instruction
+    {0: [1, 0]}
+    """
 
     def __init__(
         self, module: Module, *, monitors: Iterable[str] = (), tracer: Tracer | None = None

@@ -37,6 +37,16 @@ class Match:
     ``op`` is an instruction's name, ``group`` a kind of instructions (``chiwawa.opcodes.GROUPS``),
     ``function`` an index or a pattern of names (``fib*``), ``at`` a function index and a code
     offset. ``where`` is asked each time, with what the action would get.
+
+    >>> module = chiwawa.load('''(module (func $f (export "f") (param i32) (result i32)
+    ...   (i32.mul (i32.add (local.get 0) (i32.const 1)) (i32.const 2))))''')
+    >>> instance = chiwawa.instantiate(module)
+    >>> match = chiwawa.Match(group="arithmetic", function="f*")
+    >>> probe = instance.probe(match, lambda at: print(at.op, at.operands))
+    >>> instance.invoke("f", [20])
+    i32.add (20, 1)
+    i32.mul (21, 2)
+    [42]
     """
 
     op: str | None = None
@@ -125,6 +135,15 @@ class At:
 
     Integers are unsigned, floats floats, references functions or what the host put there. The
     operands are the deepest first.
+
+    >>> def double(at: chiwawa.At) -> None:
+    ...     at.set_operand(0, 2 * at.operands[0])
+    >>> module = chiwawa.load('''(module (func (export "f") (param i32) (result i32)
+    ...   (i32.add (local.get 0) (i32.const 1))))''')
+    >>> instance = chiwawa.instantiate(module)
+    >>> probe = instance.probe(chiwawa.Match(op="i32.add"), double, writes=True)
+    >>> instance.invoke("f", [20])
+    [41]
     """
 
     __slots__ = (
@@ -227,7 +246,18 @@ Action = Callable[[At], object]
 
 
 class Probe:
-    """A probe that was added."""
+    """A probe that was added.
+
+    >>> module = chiwawa.load('(module (func $f (export "f") (nop)))')
+    >>> instance = chiwawa.instantiate(module)
+    >>> probe = instance.probe(chiwawa.Match(op="nop"), lambda at: print(at.name, at.offset))
+    >>> instance.invoke("f")
+    f 1
+    []
+    >>> probe.remove()
+    >>> instance.invoke("f")
+    []
+    """
 
     __slots__ = ("_changed", "_probes", "action", "match", "removed", "since", "writes")
 

@@ -55,7 +55,10 @@ LONGEST = 1000
 @dataclass(frozen=True, slots=True)
 class Tracing:
     """What to trace: groups of instructions, what of the state, in which functions (indices; None:
-    all), and in which format."""
+    all), and in which format.
+
+    >>> tracing = chiwawa.Tracing(frozenset({"call", "branch"}), functions=frozenset({0}))
+    """
 
     events: frozenset[str] = frozenset(("all",))
     resources: frozenset[str] = frozenset(DEFAULT)
@@ -72,7 +75,20 @@ class Out(Protocol):
 
 class Tracer:
     """Writes the trace to ``out``. A line is held back until the next one: its instruction may have
-    to be taken back."""
+    to be taken back.
+
+    >>> import io
+    >>> module = chiwawa.load('''(module (func (export "f") (param i32) (result i32)
+    ...   (i32.add (local.get 0) (i32.const 1))))''')
+    >>> out = io.StringIO()
+    >>> tracer = chiwawa.Tracer(module, chiwawa.Tracing(frozenset({"arithmetic"})), out)
+    >>> instruments = chiwawa.Instruments(module, tracer=tracer)
+    >>> chiwawa.instantiate(module, instruments=instruments).invoke("f", [41])
+    [42]
+    >>> instruments.finish()
+    >>> print(out.getvalue(), end="")
+    [PC:0+0005 | Instr:i32.add | Stack:[I32(41), I32(1)] | Locals:[I32(41)] | Globals:[]]
+    """
 
     def __init__(self, module: Module, tracing: Tracing, out: Out) -> None:
         self.module = module

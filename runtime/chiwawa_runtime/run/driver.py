@@ -39,7 +39,15 @@ MOST_NESTING = 100
 
 class Instance(ModuleInstance):
     """An instance of a module, as an embedder has it: its exported functions can be called, and it
-    can be probed. Raises what ``ModuleInstance`` raises."""
+    can be probed. Raises what ``ModuleInstance`` raises.
+
+    >>> module = chiwawa.load('''(module (memory (export "memory") 1)
+    ...   (func (export "get") (param i32) (result i32) (i32.load8_u (local.get 0))))''')
+    >>> instance = chiwawa.instantiate(module)
+    >>> instance.exports["memory"].write(16, b"a")
+    >>> instance.invoke("get", [16])
+    [97]
+    """
 
     def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
         """Call the exported function ``name`` to its end; its results, ints unsigned. Raises
@@ -78,6 +86,16 @@ class Run:
     ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
     with a checkpoint and was not trusted: it travels on unread, and so does ``monitors``, what was
     counted earlier, if nothing counts now. ``depth`` is that of the call stack beneath it.
+
+    >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+    ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    ...   (local.get 0)))''')
+    >>> run = chiwawa.start(module, "count", [10])
+    >>> run.requests.ask()
+    >>> run.go(), run.requests.take()
+    (False, ['api'])
+    >>> run.go(), run.results
+    (True, [0])
     """
 
     def __init__(

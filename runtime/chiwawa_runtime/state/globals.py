@@ -12,7 +12,17 @@ from chiwawa_runtime.state.types import GlobalType
 class Global(AnyGlobal):
     """A global instance. ``value`` is for hosts, and checked as arguments of a call are; engines
     whose functions run over it use ``raw``, which is as ``numerics`` says for numbers, and None for
-    null."""
+    null.
+
+    >>> from chiwawa_runtime.state.types import I32, GlobalType
+    >>> total = chiwawa.Global(GlobalType(I32, True), 7)
+    >>> module = chiwawa.load('''(module (import "host" "total" (global $total (mut i32)))
+    ...   (func (export "reset") (global.set $total (i32.const 0))))''')
+    >>> chiwawa.instantiate(module, {"host": {"total": total}}).invoke("reset")
+    []
+    >>> total.value
+    0
+    """
 
     __slots__ = ("raw", "type")
 

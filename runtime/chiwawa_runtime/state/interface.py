@@ -23,11 +23,13 @@ REFUSED = 0xFFFFFFFF
 
 class AnyMemory(ABC):
     """A memory instance, whoever owns its bytes. ``type`` is as declared, addresses and lengths are
-    in bytes. Every method may be called at any time, and sees what the program has written::
+    in bytes. Every method may be called at any time, and sees what the program has written.
 
-        memory = instance.memory()
-        memory.write(16, b"abcd")
-        assert memory.read(16, 4) == b"abcd"
+    >>> instance = chiwawa.instantiate(chiwawa.load('(module (memory (export "memory") 1))'))
+    >>> memory = instance.memory()
+    >>> memory.write(16, b"abcd")
+    >>> memory.read(16, 4)
+    b'abcd'
     """
 
     __slots__ = ()
@@ -94,11 +96,12 @@ class AnyTable(ABC):
     """A table instance, whoever owns its elements. ``type`` is as declared. References are None,
     ``Function`` objects, or what the host put there, each the same object for as long as it is
     there. Indices and numbers of elements are given as an i32 is; TypeError and ValueError are
-    raised for what is none, and for references that the table cannot hold::
+    raised for what is none, and for references that the table cannot hold.
 
-        table = instance.exports["table"]
-        assert isinstance(table, AnyTable)
-        if table.grow(1, table.get(0)) == REFUSED: ...
+    >>> module = chiwawa.load('(module (table (export "table") 1 2 funcref))')
+    >>> table = chiwawa.instantiate(module).exports["table"]
+    >>> table.grow(1, None), table.size()
+    (1, 2)
     """
 
     __slots__ = ()
@@ -147,11 +150,13 @@ class AnyTable(ABC):
 
 
 class AnyGlobal(ABC):
-    """A global instance, whoever owns its value::
+    """A global instance, whoever owns its value.
 
-    counter = instance.exports["counter"]
-    assert isinstance(counter, AnyGlobal)
-    counter.value += 1
+    >>> module = chiwawa.load('(module (global (export "total") (mut i32) (i32.const 7)))')
+    >>> total = chiwawa.instantiate(module).exports["total"]
+    >>> total.value += 1
+    >>> total.value
+    8
     """
 
     __slots__ = ()

@@ -59,6 +59,12 @@ class Memory(AnyMemory):
 
     Hosts use ``data``, ``read``, ``write`` and ``view``. ``raw`` is for the engines whose functions
     run over it: as it has a successor where a memory becomes large, they ``follow``.
+
+    >>> from chiwawa_runtime.state.types import Limits, MemoryType
+    >>> memory = chiwawa.Memory(MemoryType(Limits(1, 2)))
+    >>> memory.write(0, b"abc")
+    >>> memory.grow(1), memory.read(0, 3), memory.size()
+    (1, b'abc', 2)
     """
 
     __slots__ = ("_guard", "_holders", "raw", "type")

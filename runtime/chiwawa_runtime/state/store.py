@@ -31,6 +31,13 @@ class HostFunction:
     in a sequence, as ``type`` has results (one externref as it is, whatever that is); see
     ``coerce`` for what is taken. What it raises reaches the caller as the cause of a ``HostError``
     (see there).
+
+    >>> from chiwawa_runtime.state.types import I32, FuncType
+    >>> twice = chiwawa.HostFunction(FuncType((I32,), (I32,)), lambda n: 2 * n, "twice")
+    >>> module = chiwawa.load('''(module (import "host" "twice" (func (param i32) (result i32)))
+    ...   (export "twice" (func 0)))''')
+    >>> chiwawa.instantiate(module, {"host": {"twice": twice}}).invoke("twice", [21])
+    [42]
     """
 
     type: FuncType
@@ -50,7 +57,12 @@ class Function:
     suspended, and else ``enter``, a generator function that is delegated to, whose last argument is
     the depth in its segment.
 
-    No ``__getattr__`` here: Python reads all attributes of such a class more slowly."""
+    No ``__getattr__`` here: Python reads all attributes of such a class more slowly.
+
+    >>> module = chiwawa.load('(module (func $one (export "one") (result i32) (i32.const 1)))')
+    >>> chiwawa.instantiate(module).exports["one"]
+    <function one [] -> [i32]>
+    """
 
     __slots__ = (
         "call_at",

@@ -53,6 +53,11 @@ class Table(AnyTable):
     indices and numbers of elements; the rest is for hosts, and takes them as arguments of a call
     are taken: TypeError and ValueError where they are not of the table's type, or no i32. ``raw``
     is never replaced, so aliases of it stay valid when the table grows.
+
+    >>> from chiwawa_runtime.state.types import EXTERNREF, Limits, TableType
+    >>> table = chiwawa.Table(TableType(Limits(2), EXTERNREF), "something of the host's")
+    >>> table.size(), table.get(1)
+    (2, "something of the host's")
     """
 
     __slots__ = ("raw", "room", "type")

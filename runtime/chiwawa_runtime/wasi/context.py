@@ -38,6 +38,17 @@ class Wasi:
     ``stdout`` and ``stderr`` are host descriptors or binary file objects, and stay the caller's.
     With ``deterministic`` clocks are virtual and randomness repeats. Raises BadInput for what
     cannot be used.
+
+    >>> module = chiwawa.load('''(module
+    ...   (import "wasi_snapshot_preview1" "args_sizes_get"
+    ...     (func $sizes (param i32 i32) (result i32)))
+    ...   (memory (export "memory") 1)
+    ...   (func (export "arguments") (result i32)
+    ...     (drop (call $sizes (i32.const 0) (i32.const 4)))
+    ...     (i32.load (i32.const 0))))''')
+    >>> wasi = chiwawa.Wasi(["program", "argument"])
+    >>> chiwawa.instantiate(module, wasi=wasi).invoke("arguments")
+    [2]
     """
 
     def __init__(

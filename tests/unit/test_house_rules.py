@@ -97,3 +97,13 @@ def test_modules_that_the_documents_name_are_there() -> None:
                     wrong.append(f"{document.relative_to(ROOT)}: {path}")
                 named += [file.parent for file in found]
     assert wrong == []
+
+
+def test_each_walk_through_the_house_names_no_file_twice() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    _, _, walks = text.partition("## A walk through the house\n")
+    named = [re.findall(r"`(chiwawa\w*/[\w/]+\.py)`", walk) for walk in walks.split("\n**A")[1:]]
+    assert len(named) == 4
+    for files in named:
+        assert len(files) > 5
+        assert sorted(files) == sorted(set(files))

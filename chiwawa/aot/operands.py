@@ -28,9 +28,8 @@ MAX_NAMED = 500_000
 
 
 class Operand:
-    """An operand: an expression, which variables it reads (bits: of locals by index, of stack
-    positions by how far they are above its own), whether it reads state, whether it may trap (the
-    offset), how deep it is nested, whether it reads the rounding cell."""
+    """An operand that is pending as an expression, and what of it decides when it must be put into
+    its variable."""
 
     __slots__ = ("cell", "depth", "locals", "node", "slots", "state", "trap")
 
@@ -45,11 +44,17 @@ class Operand:
         cell: bool = False,
     ) -> None:
         self.node = node
+        #: The locals that it reads, as bits by index.
         self.locals = locals_
+        #: The stack positions whose variables it reads, as bits by how far above its own they are.
         self.slots = slots
+        #: Whether it reads what something else can write: memory, tables, globals.
         self.state = state
+        #: The code offset of the instruction in it that may trap, if one may.
         self.trap = trap
+        #: How deep its expression is nested.
         self.depth = depth
+        #: Whether it reads the cell that rounds to f32.
         self.cell = cell
 
 
@@ -69,9 +74,10 @@ class Operands:
         #: Where in the stack those are that are in the tuple ``results`` still, which has
         #: ``results_count``.
         self.results_from = self.results_to = self.results_count = 0
+        #: How many operands ``span`` has named, and what it gave.
         self.named = 0
         self.spans: dict[tuple[int, int], str] = {}
-        #: That of the instruction that is being translated.
+        #: The position of the instruction that is being translated.
         self.position = 0
 
     def push(self, operand: Operand) -> None:
@@ -100,6 +106,7 @@ class Operands:
         return Operand(name(f"s{height}", top), slots=1)
 
     def pop(self) -> Operand:
+        """Take the topmost operand off the stack."""
         height = len(self.stack) - 1
         operand = self.operand(height)
         self.cut(height)
@@ -211,6 +218,8 @@ class Operands:
             self.spill(height)
 
     def spill_where(self, *, trap: bool = False, state: bool = False, local: int = 0) -> None:
+        """Put operands into their variables that may trap, that read state, or that read one of the
+        locals whose bits are in ``local``."""
         stack = self.stack
         for height in range(self.settled, len(stack)):
             operand = stack[height]
@@ -222,15 +231,15 @@ class Operands:
                 self.spill(height)
 
     def spill_beneath(self, count: int) -> None:
-        """Put all operands beneath the topmost ``count`` into their variables; what may trap among
-        those, too."""
+        """Put all operands beneath the topmost ``count`` into their variables, and of those what
+        may trap."""
         self.spill_where(trap=True)
         self.spill_below(len(self.stack) - count)
 
     def spill_for_effect(self, first: int, traps: bool, writes: bool) -> None:
-        """Put what an instruction could change or overtake into variables, whose operands are those
-        from ``first`` up: where it ``traps``, what may trap before; where it ``writes``, what reads
-        state or may trap beneath its operands."""
+        """Put into variables what an instruction with an effect would change or overtake. Its own
+        operands are those from ``first`` up. Where it ``traps``, that is what may trap before it;
+        where it ``writes``, what reads state or may trap, beneath its own."""
         stack = self.stack
         for height in range(self.settled, len(stack)):
             operand = stack[height]

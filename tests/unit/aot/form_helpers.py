@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Sequence
 
-from chiwawa.aot.builder import Builder
 from chiwawa.aot.emit import Writer
-from chiwawa.aot.file import options_for
 from chiwawa.aot.ir import Plain, Step
+from chiwawa.aot.options import options_for
 from chiwawa.aot.tree import build
 from chiwawa.lower.lowered import Lowered, lower
 from chiwawa.lower.sites import Sites
@@ -67,10 +66,3 @@ def form(fields: str) -> tuple[list[Step], Lowered]:
     """That of the last function of a module of these fields."""
     *_, last = forms(load(f"(module {fields})"))
     return last
-
-
-def builder(fields: str) -> Builder:
-    """What the rules start with for the last function of a module of these fields."""
-    options = options_for(load(f"(module {fields})"))
-    spaces = options.spaces
-    return Builder(lower(spaces, len(spaces.funcs) - 1), options, Sites())

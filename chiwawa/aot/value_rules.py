@@ -15,7 +15,7 @@ from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
 
 #: Python's compiler and astor recurse into expressions: deeper ones go through a variable.
-DEEPEST = 24
+MAX_NESTING = 24
 
 
 def by_meaning(builder: Builder, position: int, instr: Instr) -> None:
@@ -35,7 +35,7 @@ def by_meaning(builder: Builder, position: int, instr: Instr) -> None:
         operand = stack[height] or operands.operand(height)
         node = operand.node
         if (
-            operand.depth > DEEPEST
+            operand.depth > MAX_NESTING
             or (traits.counts[height - first] > 1 and not is_atom(node))
             or (traits.lazy and operand.trap is not None)
         ):

@@ -110,7 +110,7 @@ def show() -> int:
     with tempfile.TemporaryDirectory(prefix="chiwawa-demo-") as name:
         folder = Folder(Path(name))
         try:
-            told(folder)
+            play(folder)
         except DemoError as error:
             say(f"\nThis should not happen: {error}")
             return 1
@@ -118,7 +118,7 @@ def show() -> int:
     return 0
 
 
-def told(folder: Folder) -> None:
+def play(folder: Folder) -> None:
     source = resources.files("chiwawa.commands").joinpath(MODULE).read_text(encoding="utf-8")
     (folder.path / MODULE).write_text(source, encoding="utf-8")
     say("A WebAssembly program counts the ways to place eleven queens. Compile it to Python:")

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chiwawa.debug.code import Code, Place
 from chiwawa.debug.history import History, Moment
+from chiwawa.debug.listing import FunctionListing, Place
 from chiwawa.debug.streams import Input, Output
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
@@ -51,11 +51,11 @@ _PART = 0.1
 _NEAR = 5_000
 
 
-class Look(Protocol):
+class Watched(Protocol):
     """Something that is looked at before each instruction."""
 
     def bind(self, instance: Instance) -> None:
-        """Look at this instance from now on; what is there now is no change."""
+        """Watch this instance from now on; what is there now is no change."""
 
     def changed(self) -> bool: ...
 
@@ -73,7 +73,7 @@ class Machine:
     def __init__(
         self,
         runner: Runner,
-        code: Code,
+        code: FunctionListing,
         options: Options,
         path: str,
         given: Input,
@@ -94,7 +94,7 @@ class Machine:
         #: Whether clocks and randomness were made virtual here.
         self.made_virtual = False
         self.probes: dict[Place, Probe] = {}
-        self.looks: tuple[Look, ...] = ()
+        self.watched: tuple[Watched, ...] = ()
         self.distance = _DISTANCE
         self.kept_at = 0.0
         self.next_moment = 0
@@ -213,7 +213,7 @@ class Machine:
         self.run = run
         self.end = None
         self.probes = {}
-        self.looks = ()
+        self.watched = ()
         self.input.pending = run.requests.pending
         run.requests.count_from(count, None)
 
@@ -222,8 +222,8 @@ class Machine:
 
     # Forwards.
 
-    def arm(self, places: Iterable[Place], looks: Sequence[Look] = ()) -> None:
-        """Have ``forward`` stop at these places, and where one of ``looks`` sees a change. It may
+    def arm(self, places: Iterable[Place], watched: Sequence[Watched] = ()) -> None:
+        """Have ``forward`` stop at these places, and where one of ``watched`` sees a change. It may
         also stop at a place that was armed before."""
         wanted = set(places)
         # The probe here may have fired already, and remembers not to do so again.
@@ -232,16 +232,16 @@ class Machine:
         for place in sorted(wanted - self.probes.keys()):
             probe = self.run.instance.probe(Match(at=place), At.stop)
             self.probes[place] = probe
-        if tuple(looks) != self.looks:
-            self.looks = tuple(looks)
-            for look in looks:
-                look.bind(self.instance)
-            self.instance.engine.safepoints.watch(self.look if looks else None, every=1)
+        if tuple(watched) != self.watched:
+            self.watched = tuple(watched)
+            for each in watched:
+                each.bind(self.instance)
+            self.instance.engine.safepoints.watch(self.look if watched else None, every=1)
 
     def look(self) -> None:
         """Have the program stop at the boundary that it has come to, once for each change."""
-        for look in self.looks:
-            if look.changed():
+        for each in self.watched:
+            if each.changed():
                 self.run.requests.ask(_CHANGED)
 
     def forward(self, target: int | None = None) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TextIO
 
 from chiwawa.debug import show
-from chiwawa.debug.code import Code
+from chiwawa.debug.listing import FunctionListing
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import GlobalWatch, LocalWatch, MemoryWatch
@@ -75,7 +75,7 @@ def debug(module: Module, options: Options, stdin: str | None) -> int:
         path = options.path or "interp"
         # Run again, it must compute the same.
         runner = Toolchain(Source(module), partial(Instruments, module), canonical_nans=True)
-        machine = Machine(runner, Code(module), options, path, Input(handle), outputs)
+        machine = Machine(runner, FunctionListing(module), options, path, Input(handle), outputs)
         try:
             prompt = Prompt(Session(machine), sys.stdin, sys.stdout)
             prompt.begin()

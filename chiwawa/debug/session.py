@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chiwawa.debug.code import Code, Place
 from chiwawa.debug.history import Moment
+from chiwawa.debug.listing import FunctionListing, Place
 from chiwawa.debug.machine import END, INTERRUPT, TARGET, End, Machine
 from chiwawa.debug.stops import Breakpoint, Change, LocalWatch, Watch
 from chiwawa_runtime.engine.contract import RawFrame
@@ -43,7 +43,7 @@ class Stop:
 class Session:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.code: Code = machine.code
+        self.code: FunctionListing = machine.code
         self.breakpoints: dict[int, Breakpoint] = {}
         self.watches: dict[int, Watch] = {}
         self.numbers: Iterator[int] = iter(range(1, 1 << 62))
@@ -151,8 +151,8 @@ class Session:
         places |= {r.place for r in returns.values() if r is not None}
         if arrival is not None:
             places.add(arrival.place)
-        looks = [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
-        machine.arm(places, looks)
+        watched = [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
+        machine.arm(places, watched)
         here = machine.place()
         while True:
             # After an instruction that may set a local that is watched, there is a look.
@@ -302,8 +302,8 @@ class Session:
         machine = self.machine
         machine.restore(moment)
         places = {b.place for b in self.breakpoints.values()}
-        looks = [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
-        machine.arm(places, looks)
+        watched = [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
+        machine.arm(places, watched)
         found = None
         while machine.count < upper:
             reason = machine.forward(upper)
@@ -311,7 +311,7 @@ class Session:
                 return INTERRUPT
             if reason == END:
                 break
-            changes = tuple(filter(None, [look.take() for look in looks]))
+            changes = tuple(filter(None, [each.take() for each in watched]))
             if changes or machine.place() in places:
                 found = machine.count, changes
         return found

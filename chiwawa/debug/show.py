@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chiwawa.debug.code import Code, Place
+from chiwawa.debug.listing import FunctionListing, Place
 from chiwawa.debug.machine import End, Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import Change
@@ -21,7 +21,7 @@ from chiwawa_runtime.state.values import format_value
 
 #: Bytes in a line of a hex dump.
 _LINE = 16
-#: Code that is nested deeper is indented no further.
+#: FunctionListing that is nested deeper is indented no further.
 _MOST_INDENTED = 20
 
 
@@ -45,7 +45,7 @@ def frame_types(
     return points.locals, engine.boundary(frame.function, frame.offset) or ()
 
 
-def place_text(code: Code, place: Place) -> str:
+def place_text(code: FunctionListing, place: Place) -> str:
     return f"{code.label(place[0])} at 0x{place[1]:04x}: {printable(code.text(place))}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chiwawa.debug.code import Place
+from chiwawa.debug.listing import Place
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.interface import AnyMemory

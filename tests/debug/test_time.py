@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 import chiwawa
-from chiwawa.debug.code import Code
+from chiwawa.debug.listing import FunctionListing
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session
 from chiwawa.debug.streams import Input, Output
@@ -44,7 +44,7 @@ class Sessions:
         module = chiwawa.load(ROOT / "samples" / sample["file"])
         outputs = (Output(self.nowhere), Output(self.nowhere))
         runner = Toolchain(Source(module), partial(Instruments, module), canonical_nans=True)
-        machine = Machine(runner, Code(module), options, path, Input(None), outputs)
+        machine = Machine(runner, FunctionListing(module), options, path, Input(None), outputs)
         session = Session(machine)
         session.begin()
         return session

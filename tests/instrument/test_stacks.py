@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chiwawa.instrument.counting.observed import Node, Observed
-from chiwawa.instrument.monitors.flamegraphs import DEEPEST, LONGEST, collapsed, speedscope
+from chiwawa.instrument.monitors.flamegraphs import LONGEST, MAX_CALLS, collapsed, speedscope
 from chiwawa.source import load_bytes
 
 MODULE = load_bytes(
@@ -96,9 +96,9 @@ def test_nothing_observed_is_an_empty_profile() -> None:
 
 def test_what_lies_too_deep_is_summed_up_by_function() -> None:
     lines = collapsed(chain(100_000, MAIN, FIB)).splitlines()
-    assert len(lines) == DEEPEST + 2
-    assert lines[DEEPEST - 1].count(";") == DEEPEST - 1
-    deeper = (100_000 - DEEPEST) // 2
+    assert len(lines) == MAX_CALLS + 2
+    assert lines[MAX_CALLS - 1].count(";") == MAX_CALLS - 1
+    deeper = (100_000 - MAX_CALLS) // 2
     assert lines[-2].endswith(f";main;fib;[deeper];main {deeper}")
     assert lines[-1].endswith(f";main;fib;[deeper];fib {deeper}")
     assert sum(int(line.rsplit(" ", 1)[1]) for line in lines) == 100_000
@@ -110,13 +110,13 @@ def test_speedscope_of_a_deep_tree_loses_no_instruction() -> None:
     (profile,) = file["profiles"]
     assert sum(profile["weights"]) == profile["endValue"] == 100_000
     assert file["shared"]["frames"] == [{"name": "fib"}, {"name": "[deeper]"}]
-    assert profile["samples"][-1] == [0] * DEEPEST + [1, 0]
+    assert profile["samples"][-1] == [0] * MAX_CALLS + [1, 0]
 
 
 def test_each_deep_branch_is_summed_up_where_it_is() -> None:
-    deep = (FIB,) * DEEPEST
+    deep = (FIB,) * MAX_CALLS
     found = observed(((MAIN, *deep, FIB), 3), ((MAIN, *deep, ODD), 4), ((ODD, *deep), 5))
-    lines = [line.replace("fib;" * (DEEPEST - 1), "…") for line in collapsed(found).splitlines()]
+    lines = [line.replace("fib;" * (MAX_CALLS - 1), "…") for line in collapsed(found).splitlines()]
     assert lines == [
         "main;…[deeper];fib 3",
         "main;…[deeper];odd__name__[1m 4",

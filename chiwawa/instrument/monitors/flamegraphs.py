@@ -3,8 +3,8 @@ Gregg's flame graphs (https://github.com/brendangregg/FlameGraph) and speedscope
 (https://github.com/jlfwong/speedscope, ``src/lib/file-format-spec.ts``).
 
 Both list whole stacks, so a tree as deep as it has nodes would take the square of its size. What
-lies deeper than ``DEEPEST`` calls is therefore summed up by function, beneath a frame ``[deeper]``:
-no instruction is lost, only the order of the calls down there.
+lies deeper than ``MAX_CALLS`` calls is therefore summed up by function, beneath a frame
+``[deeper]``: no instruction is lost, only the order of the calls down there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chiwawa.instrument.labels import function_labels
 from chiwawa_runtime.names import printable
 
 #: How many calls of a stack are told apart.
-DEEPEST = 1000
+MAX_CALLS = 1000
 #: How much of a name is written: it stands once in each stack that it is part of.
 LONGEST = 256
 #: What stands for the calls between the last that is told apart and a function below.
@@ -88,7 +88,7 @@ def stacks(observed: Observed) -> Iterator[Stack]:
     while work:
         node, depth = work.pop()
         work.extend((child, depth + 1) for child in reversed(node.sorted()))
-        if depth >= DEEPEST:
+        if depth >= MAX_CALLS:
             below[node.function] = below.get(node.function, 0) + node.instructions
             continue
         yield from _deeper(path, below)

@@ -17,7 +17,7 @@ Place = tuple[int, int]
 _OFFSET = re.compile(r"(.+)\+(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})", re.DOTALL)
 
 
-class Code:
+class FunctionListing:
     """A valid module's functions, laid out when they are first asked for."""
 
     def __init__(self, module: Module) -> None:

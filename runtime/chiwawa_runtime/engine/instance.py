@@ -7,6 +7,7 @@ holds between two boundaries, with the frames of its activation, is the whole st
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chiwawa_runtime.engine.calls import StartedFunction, host_function
@@ -102,12 +103,12 @@ class ModuleInstance:
                 self.linked = tuple(dict.fromkeys(self.linked + given.instance.linked))
                 self.turns = tuple(instance.turns[0] for instance in self.linked)
         elif isinstance(given, AnyTable) and isinstance(spec.type, TableType):
-            size = Limits(given.size(), given.type.limits.max)
+            size = replace(given.type.limits, min=given.size())
             if given.type.element != spec.type.element or not fits(size, spec.type.limits):
                 raise incompatible(spec, f"{size} {given.type.element}")
             self.tables.append(given)
         elif isinstance(given, AnyMemory) and isinstance(spec.type, MemoryType):
-            size = Limits(given.size(), given.type.limits.max)
+            size = replace(given.type.limits, min=given.size())
             if not fits(size, spec.type.limits):
                 raise incompatible(spec, str(size))
             self.memories.append(given)

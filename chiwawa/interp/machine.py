@@ -131,7 +131,7 @@ class InterpreterEngine:
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
         activation = Interpretation(self)
-        activation.enter(self.instance.functions[function], list(args), depth, False)
+        activation.enter(self.instance.functions[function], list(args), depth, None)
         return activation
 
     def restore(self, frames: Sequence[RawFrame]) -> Interpretation:
@@ -194,9 +194,9 @@ class Interpretation:
             ending = self.run_segments(frame)
             if ending == RETURN:
                 self.return_(frame)
-            elif ending == CALL:
-                function = frame.segment.argument
-                self.call(frame, function, function.instance is not frame.engine.instance)
+                continue
+            if ending == CALL:
+                self.call(frame, frame.segment.argument, frame.engine.instance)
             elif ending == CALL_INDIRECT:
                 self.call_indirect(frame)
             elif ending == UNREACHABLE:
@@ -276,12 +276,12 @@ class Interpretation:
         table, functype = frame.segment.argument
         index = frame.stack.pop()
         try:
-            self.call(frame, indirect_target(table, index, functype), False)
+            self.call(frame, indirect_target(table, index, functype), None)
         except Interrupted:
             frame.stack.append(index)
             raise
 
-    def call(self, frame: Frame, function: Function, imported: bool) -> None:
+    def call(self, frame: Frame, function: Function, named_by: ModuleInstance | None) -> None:
         """Call ``function`` with arguments from the operands of ``frame``, which is the youngest.
         An interrupted call has taken none."""
         operands = frame.stack
@@ -292,26 +292,27 @@ class Interpretation:
         else:
             args = []
         try:
-            self.enter(function, args, frame.depth + frame.segment.deeper, imported)
+            self.enter(function, args, frame.depth + frame.segment.deeper, named_by)
         except Interrupted:
             operands += args
             raise
 
-    def enter(self, function: Function, args: list[Any], depth: int, imported: bool) -> None:
+    def enter(
+        self, function: Function, args: list[Any], depth: int, named_by: ModuleInstance | None
+    ) -> None:
         """Begin a call of ``function``: push its frame, where an interpreter runs it; have its
-        engine begin the call, where another does; and else call the host to its end. ``imported``
-        is whether the caller names one that it imports."""
+        engine begin the call, where another does; and else call the host to its end. ``named_by``
+        is the instance whose code names the function, if it does: it may be one that is imported,
+        which counts towards the depth whatever it is."""
         instance = function.instance
         engine = None if instance is None else instance.engine
         if isinstance(engine, InterpreterEngine):
-            if imported and depth >= MAX_DEPTH:
-                raise Exhaustion
             # Inline what ``code`` begins with: calls are frequent.
             code = engine.prepared.get(function.index) or engine.code(function.index)
-            self.stack.append(Frame(engine, code, args + code.zeros, depth))
-            if code.recursive and depth >= MAX_DEPTH:
-                self.trapped = code.lowered.body[0].offset
-                raise Exhaustion
+            frame = Frame(engine, code, args + code.zeros, depth)
+            if depth >= MAX_DEPTH:
+                self.check_depth(frame, named_by is not None and named_by is not instance)
+            self.stack.append(frame)
         elif engine is not None:
             self.other = engine.start(function.index, args, depth)
         else:
@@ -319,6 +320,15 @@ class Interpretation:
             value = function.call_at(depth, args)
             count = len(function.type.results)
             self.take_results([value] if count == 1 else value if count else ())
+
+    def check_depth(self, frame: Frame, imported: bool) -> None:
+        """Raises Exhaustion where there is no room for ``frame``, so deep as it would be: in the
+        caller, where that imports the function, and else at its own beginning."""
+        if not imported and frame.code.recursive:
+            self.stack.append(frame)
+            self.trapped = frame.code.lowered.body[0].offset
+        if imported or frame.code.recursive:
+            raise Exhaustion
 
     def advance_other(self) -> bool:
         """Go on with the call of another engine's function, if there is one in progress; whether

@@ -157,7 +157,6 @@ class Interpretation:
 
     def __init__(self, engine: InterpreterEngine) -> None:
         self.engine = engine
-        self.names_polled = engine.names_polled
         self.stack: list[Frame] = []
         self.results: list[Any] = []
         #: A call of another engine's function, on top of all frames.
@@ -172,7 +171,8 @@ class Interpretation:
 
     def advance(self) -> bool:
         if self.counted:
-            self.engine.safepoints.repeat()
+            engine = self.stack[-1].engine if self.stack else self.engine
+            engine.safepoints.repeat()
         self.counted = self.interrupted = False
         try:
             return self.advance_other() and self.run()
@@ -214,7 +214,8 @@ class Interpretation:
         start. ``frame`` has that segment then, and where something is raised."""
         operands, locals_ = frame.stack, frame.locals
         segment = frame.segment
-        names = self.names_polled
+        # Of whichever instance the function is: it is that one which counts, and is asked.
+        names = frame.engine.names_polled
         handlers: Any = None
         try:
             while True:

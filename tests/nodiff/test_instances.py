@@ -239,3 +239,52 @@ def test_a_call_that_another_instance_makes_again_is_counted_once(
     """By the instruments of the caller, and among the safepoints of either instance."""
     calm = counts(below, above, name, 0, asking)
     assert counts(below, above, name, 2, asking) == calm
+
+
+@pytest.mark.parametrize(("name", "arg"), [("leaf", 5), ("loops", 4), ("mine", 6)])
+def test_each_instance_counts_the_safepoints_of_its_own_functions(
+    modules: tuple[Module, Module], name: str, arg: int
+) -> None:
+    """As many on each path, whichever the other instance is on."""
+    passed = set()
+    for below, above in product(PATHS, PATHS):
+        first = api.instantiate(modules[0], path=below)
+        first.requests.count_from(0, None)
+        run = api.start(modules[1], name, (arg,), {"below": first.exports}, path=above)
+        run.requests.count_from(0, None)
+        assert run.go()
+        passed.add((first.requests.passed, run.requests.passed))
+    assert len(passed) == 1, passed
+    assert sum(count or 0 for count in passed.pop()) > 0
+
+
+#: Goes round until the host says that it is enough.
+ROUNDS = """(module (import "h" "enough" (func $enough (result i32)))
+  (func (export "rounds") (result i32) (local i32)
+    (loop $again
+      (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+      (br_if $again (i32.eqz (call $enough))))
+    (local.get 0)))"""
+ASKED_ABOVE = """(module (import "l" "rounds" (func $rounds (result i32)))
+  (func (export "main") (result i32) (call $rounds)))"""
+
+
+@pytest.mark.parametrize(("below", "above"), list(product(PATHS, PATHS)))
+def test_a_request_stops_a_run_in_another_instances_function(below: str, above: str) -> None:
+    """At its next safepoint there, once for each request."""
+    rounds = 0
+
+    def enough() -> int:
+        nonlocal rounds
+        rounds += 1
+        if rounds in (2, 5):
+            run.requests.ask("host")
+        return rounds >= 9
+
+    first = api.instantiate(load(ROUNDS), {"h": {"enough": enough}}, path=below)
+    run = api.start(load(ASKED_ABOVE), "main", (), {"l": first.exports}, path=above)
+    stops = []
+    while not run.go():
+        assert run.requests.take() == ["host"]
+        stops.append(rounds)
+    assert (stops, run.results) == ([2, 5], [9])

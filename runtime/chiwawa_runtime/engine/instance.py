@@ -102,6 +102,7 @@ class ModuleInstance:
             if given.instance is not None:
                 self.linked = tuple(dict.fromkeys(self.linked + given.instance.linked))
                 self.turns = tuple(instance.turns[0] for instance in self.linked)
+                self.requests.beneath = tuple(i.requests for i in self.linked[1:])
         elif isinstance(given, AnyTable) and isinstance(spec.type, TableType):
             size = replace(given.type.limits, min=given.size())
             if given.type.element != spec.type.element or not fits(size, spec.type.limits):

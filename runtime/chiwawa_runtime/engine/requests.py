@@ -36,18 +36,26 @@ class Watched(list[str]):
 
 class Requests:
     """What a run has been asked for. ``ask`` may be called from any thread or signal handler;
-    ``pending`` is for host functions that wait, which only read it."""
+    ``pending`` is for host functions that wait, which only read it. ``beneath`` are the requests of
+    instances whose functions the run may be in: those stop for it, too."""
 
-    __slots__ = ("pending", "safepoints")
+    __slots__ = ("beneath", "pending", "safepoints")
 
     def __init__(self, safepoints: Safepoints) -> None:
         self.pending: list[str] = []
         self.safepoints = safepoints
+        self.beneath: tuple[Requests, ...] = ()
 
     def ask(self, reason: str = "api") -> None:
         """Ask the run to stop at its next safepoint."""
         self.pending.append(reason)
-        self.safepoints.request(True)
+        self.request(True)
+
+    def request(self, pending: bool) -> None:
+        """Have functions stop at their next safepoint, or no longer."""
+        self.safepoints.request(pending)
+        for requests in self.beneath:
+            requests.safepoints.request(pending or len(requests.pending) > 0)
 
     @property
     def passed(self) -> int | None:
@@ -74,7 +82,7 @@ class Requests:
     def take(self) -> list[str]:
         """The pending reasons, which are pending no longer."""
         # First: whoever asks from another thread from here on has the engine stop again.
-        self.safepoints.request(False)
+        self.request(False)
         reasons = self.pending[:]
         del self.pending[: len(reasons)]
         return reasons
@@ -83,9 +91,9 @@ class Requests:
         """Have ``reason`` pending no longer, however often it was asked for; whether it was."""
         if reason not in self.pending:
             return False
-        self.safepoints.request(False)
+        self.request(False)
         while reason in self.pending:
             self.pending.remove(reason)
         if len(self.pending):
-            self.safepoints.request(True)
+            self.request(True)
         return True

@@ -282,7 +282,7 @@ def test_a_memory_that_the_module_cannot_have_is_refused_before_it_is_built(
 MEASURED = """
 import resource, sys
 sys.path[:0] = sys.argv[1:]
-from chiwawa import api
+from chiwawa import api, paths
 from chiwawa.commands.diff import compare
 from chiwawa.inspect import describe
 from chiwawa.source import load
@@ -297,7 +297,7 @@ module = load('''(module (memory 16384)
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 before = peak()
-for path in PATHS:
+for path in paths.names():
     run = api.start(module, "f", [9], path=path, count=5)
     assert not run.go()
     data = run.checkpoint()

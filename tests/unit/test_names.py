@@ -6,7 +6,7 @@ import pytest
 
 import chiwawa
 from chiwawa import api
-from chiwawa.debug.code import Code
+from chiwawa.debug.listing import FunctionListing
 from chiwawa.inspect import describe, render
 from chiwawa.instrument.labels import function_labels
 from chiwawa.module import Module
@@ -57,7 +57,7 @@ def test_a_function_has_one_name_everywhere(module: Module, path: str) -> None:
     shown = render(describe(checkpoint.decode(run.checkpoint()), module))
     frames = [line.split(maxsplit=1)[1] for line in shown.splitlines() if line[:3] == "  #"]
     assert len(frames) > 1
-    labels = [Code(module).label(index) for index in range(4)]
+    labels = [FunctionListing(module).label(index) for index in range(4)]
     assert [frame.split(" at ")[0] for frame in frames] == labels[len(frames) - 1 :: -1]
     assert labels == [*(f"{name} (function {i})" for i, name in enumerate(SHOWN[:3])), "func[3]"]
 

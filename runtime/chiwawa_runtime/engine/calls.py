@@ -8,13 +8,17 @@ function's ``enter``; here is one for both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from chiwawa_runtime.engine.segments import INTERRUPTED, Chain, here
 from chiwawa_runtime.state.store import Function, HostFunction, bind_host
 
-if TYPE_CHECKING:
-    from chiwawa_runtime.engine.instance import ModuleInstance
+
+class Caller(Protocol):
+    """An instance, as far as calls of the host are concerned."""
+
+    #: How deep in the call stack the host is called.
+    depth: int
 
 
 class StartedFunction(Function):
@@ -36,7 +40,7 @@ class StartedFunction(Function):
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
 
-def host_function(host: HostFunction, instance: ModuleInstance | None, index: int) -> Function:
+def host_function(host: HostFunction, instance: Caller | None, index: int) -> Function:
     """``host`` as a function instance that ``instance`` imports (None: nobody's), its function
     ``index``."""
     function = Function(host.type, instance=None, index=index, name=host.name, host=host)

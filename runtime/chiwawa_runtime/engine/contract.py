@@ -8,14 +8,11 @@ asked to. How it does that is its own business.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.types import ValType
-
-if TYPE_CHECKING:
-    from chiwawa_runtime.engine.instance import ModuleInstance
 
 #: How many safepoints lie between two looks for requests, where the program itself has to look.
 LOOK_EVERY = 100
@@ -106,8 +103,8 @@ class Engine(Protocol):
     @property
     def safepoints(self) -> Safepoints: ...
 
-    def attach(self, instance: ModuleInstance) -> None:
-        """Called once, by the instance that it runs: memories and the like are there."""
+    def attach(self, instance: Any) -> None:
+        """Called once, by the ``ModuleInstance`` that it runs: memories and the like are there."""
 
     def suspension_points(self, function: int) -> SuspensionPoints:
         """Where the function may be suspended."""

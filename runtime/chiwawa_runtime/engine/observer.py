@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from chiwawa_runtime.engine.contract import RawFrame
-    from chiwawa_runtime.engine.instance import ModuleInstance
     from chiwawa_runtime.errors import Trap
 
 #: The reason with which instruments ask a run to stop so that they can be changed.
@@ -29,8 +28,8 @@ class Observer(Protocol):
     """Instruments, as a run sees them. They belong to one run after another, never to two at once
     but where a host function calls back."""
 
-    def attach(self, instance: ModuleInstance) -> None:
-        """The instance that is looked at from now on."""
+    def attach(self, instance: Any) -> None:
+        """The ``ModuleInstance`` that is looked at from now on."""
 
     def restore(self, frames: Sequence[RawFrame]) -> None:
         """A run goes on in ``frames`` (the youngest first), which were restored."""

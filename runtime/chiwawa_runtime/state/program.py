@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.stacks import Stack, unrolled
@@ -21,9 +21,6 @@ from chiwawa_runtime.state.types import (
     ValType,
 )
 
-if TYPE_CHECKING:
-    from chiwawa_runtime.engine.instance import ModuleInstance
-
 #: What the source of a constant expression may name, beside ``x``.
 CONSTANT_NAMES: dict[str, Any] = {**NAMESPACE, "inf": float("inf")}
 
@@ -34,8 +31,8 @@ class Constant:
 
     source: str
 
-    def __call__(self, instance: ModuleInstance) -> Any:
-        """Its value in ``instance``, whose imports are there already."""
+    def __call__(self, instance: object) -> Any:
+        """Its value in ``instance``, a ``ModuleInstance`` whose imports are there already."""
         return eval(self.source, CONSTANT_NAMES, {"x": instance})
 
 

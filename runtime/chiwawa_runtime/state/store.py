@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chiwawa_runtime.errors import HostError, Interrupted, Trap, WasiExit
 from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
-
-if TYPE_CHECKING:
-    from chiwawa_runtime.engine.instance import ModuleInstance
 
 #: What the host raises into a program to end it, and what a call back was ended by. It reaches the
 #: caller as it is; any other exception of the host's is wrapped.
@@ -81,12 +78,13 @@ class Function:
         self,
         type_: FuncType,
         *,
-        instance: ModuleInstance | None,
+        instance: Any,
         index: int,
         name: str | None,
         host: HostFunction | None = None,
     ) -> None:
         self.type = type_
+        #: The ``ModuleInstance`` that it is of, which is no business of this room; or None.
         self.instance = instance
         self.index = index
         self.name = name
@@ -150,7 +148,7 @@ def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
     return tuple(map(coerce, values, results))
 
 
-def bind_host(host: HostFunction, instance: ModuleInstance | None) -> Callable[..., Any]:
+def bind_host(host: HostFunction, instance: object) -> Callable[..., Any]:
     """A callable for ``host`` as ``instance`` imports it: plain ints in, checked values out."""
     call, results, name = host.call, host.type.results, host.name
     ints = tuple(t is I32 or t is I64 for t in host.type.params)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa import api
+from chiwawa import api, paths
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
@@ -180,8 +180,9 @@ def test_depth_is_counted_through_the_host(module: Module) -> None:
 @each_path
 def test_calling_back_often_needs_no_large_stack(path: str) -> None:
     """In a process of its own: Python's limit on recursion is as it starts with."""
+    program = CALLING_BACK.format(sys_path=sys.path, homes=paths.HOMES, path=path)
     done = subprocess.run(
-        [sys.executable, "-c", CALLING_BACK.format(path=path, sys_path=sys.path)],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=False,
@@ -193,11 +194,12 @@ def test_calling_back_often_needs_no_large_stack(path: str) -> None:
 CALLING_BACK = """
 import sys
 sys.path[:] = {sys_path!r}
-from chiwawa import api
+from chiwawa import api, paths
 from chiwawa.source import load
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import FuncType
+paths.HOMES.update({homes!r})
 module = load('(module (import "e" "back" (func)) (func (export "f") (call 0)))')
 count = 0
 def back(instance):

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def prepare(source: Source, setup: Setup, instruments: Instruments | None = None) -> Prepared:
-    """An engine for one instance of ``source``, in which ``instruments`` look at it. ``path`` of
-    the setup None: interp. Raises ValueError for a path or a granularity that there is not."""
+    """An engine for one instance of ``source``, in which ``instruments`` look at it. What the setup
+    leaves open is as ``source`` was compiled, and its ``default_path``. Raises ValueError for a
+    path or a granularity that there is not."""
     compiled = source.compiled
     settings = Settings(
         compiled.granularity if setup.granularity is None else setup.granularity,

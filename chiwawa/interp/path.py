@@ -14,11 +14,12 @@ from chiwawa.lower.sites import SitesOf
 class Interpreted:
     name = "interp"
     enters_anywhere = True
+    engine_type: type[InterpreterEngine] = InterpreterEngine
 
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None
     ) -> Prepared:
-        engine = InterpreterEngine(
+        engine = self.engine_type(
             Spaces.of(source.module),
             everywhere=settings.everywhere,
             canonical_nans=settings.canonical_nans,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -86,6 +87,18 @@ class Terminal:
                 pass
         self.until(wanted)
 
+    def leave(self) -> int:
+        """Type the key that ends the input until it is heard: the status that follows. Only at a
+        prompt does it end anything; typed a moment before, the terminal takes it for a character.
+        """
+        end = time.monotonic() + HANGS
+        while self.process.poll() is None:
+            assert time.monotonic() < end, self.text
+            os.write(self.master, b"\x04")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
+        return self.process.returncode
+
     def type(self, line: str) -> None:
         os.write(self.master, f"{line}\n".encode())
 
@@ -165,5 +178,4 @@ def test_ctrl_c_stops_the_program_and_not_the_debugger(open_terminal: Open, tmp_
     # At the prompt there is nothing to stop but what is typed.
     terminal.insist(lambda: terminal.process.send_signal(signal.SIGINT), PROMPT)
     terminal.insist(lambda: terminal.type("p locals"), "locals  ")
-    os.write(terminal.master, b"\x04")
-    assert terminal.process.wait(HANGS) == 0
+    assert terminal.leave() == 0

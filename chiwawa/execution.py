@@ -92,8 +92,11 @@ class Path(Protocol):
     #: granularity alone.
     enters_anywhere: bool
 
+    def lacks(self) -> str | None:
+        """What it takes that is not here, in a line; None where nothing is missing."""
+
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None
     ) -> Prepared:
         """An engine for one instance of ``source``. ``sites_of`` says what instruments want of its
-        functions; None: there are none."""
+        functions; None: there are none. Raises UnsupportedError for what the path cannot do."""

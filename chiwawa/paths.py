@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 HOMES = {
     "interp": "chiwawa.interp.path",
     "aot": "chiwawa.aot.path",
+    "native": "chiwawa.native.path",
 }
 
 
 def names() -> tuple[str, ...]:
     return tuple(HOMES)
+
+
+def available() -> tuple[str, ...]:
+    """The names of those that can run programs here."""
+    return tuple(name for name in HOMES if path(name).lacks() is None)
 
 
 def path(name: str) -> Path:

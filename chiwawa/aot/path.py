@@ -20,6 +20,9 @@ class Translated:
     # A generator can go on only where it was written to.
     enters_anywhere = False
 
+    def lacks(self) -> str | None:
+        return None
+
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None
     ) -> Prepared:

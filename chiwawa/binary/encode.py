@@ -43,10 +43,10 @@ def encode(module: Module) -> bytes:
     is written where there was one or an instruction needs it. Raises UnsupportedError for types
     that Wasm 2.0 cannot write.
     """
-    contents = _contents(module)
+    contents = contents_of(module, _vec(map(_code, module.funcs)))
     customs: dict[int, list[bytes]] = {}
     for custom in module.customs:
-        section = _section(0, write_name(custom.name) + custom.data)
+        section = write_section(0, write_name(custom.name) + custom.data)
         customs.setdefault(custom.after, []).append(section)
     out = [MAGIC, VERSION, *customs.get(0, ())]
     for section_id in SECTIONS:
@@ -54,12 +54,12 @@ def encode(module: Module) -> bytes:
         if body is None and section_id in customs and section_id not in _NOT_VECTORS:
             body = encode_u(0)
         if body is not None:
-            out.append(_section(section_id, body))
+            out.append(write_section(section_id, body))
         out.extend(customs.get(section_id, ()))
     if all(custom.name != NAME for custom in module.customs):
         names = write_names(module.names)
         if names:
-            out.append(_section(0, write_name(NAME) + names))
+            out.append(write_section(0, write_name(NAME) + names))
     return b"".join(out)
 
 
@@ -67,12 +67,14 @@ def encode(module: Module) -> bytes:
 _NOT_VECTORS = (8, 12)
 
 
-def _section(section_id: int, body: bytes) -> bytes:
+def write_section(section_id: int, body: bytes) -> bytes:
+    """Spec 5.5.2."""
     return bytes((section_id,)) + encode_u(len(body)) + body
 
 
-def _contents(module: Module) -> dict[int, bytes | None]:
-    """Each known section's contents, by id; None where there is nothing in it."""
+def contents_of(module: Module, code: bytes | None) -> dict[int, bytes | None]:
+    """Each known section's contents, by id; None where there is nothing in it. That of the code
+    section is ``code``: bodies may come from elsewhere."""
     count = module.data_count is not None or _uses_data_indices(module)
     return {
         1: _vec(map(write_functype, module.types)),
@@ -85,7 +87,7 @@ def _contents(module: Module) -> dict[int, bytes | None]:
         8: None if module.start is None else encode_u(module.start),
         9: _vec(map(_elem, module.elems)),
         12: encode_u(len(module.datas)) if count else None,
-        10: _vec(map(_code, module.funcs)),
+        10: code,
         11: _vec(map(_data, module.datas)),
     }
 

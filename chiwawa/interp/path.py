@@ -16,6 +16,9 @@ class Interpreted:
     enters_anywhere = True
     engine_type: type[InterpreterEngine] = InterpreterEngine
 
+    def lacks(self) -> str | None:
+        return None
+
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None
     ) -> Prepared:

@@ -31,7 +31,7 @@ def has_room(frames: int = NEEDED) -> bool:
     return False
 
 
-class _Elsewhere:
+class Elsewhere:
     """A call in another thread, and how it ended."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
@@ -50,6 +50,27 @@ class _Elsewhere:
         finally:
             self.done.release()
 
+    def wait(self, interrupt: Callable[[], None] | None) -> Any:
+        """What the call returns; what it raises is raised here. Where this thread is interrupted
+        meanwhile, ``interrupt`` is called, which should make it return soon, and then the
+        interruption goes on."""
+        try:
+            with turns.Waiting():
+                self.done.acquire()
+        except BaseException:
+            if interrupt is not None:
+                interrupt()
+                self.done.acquire()
+            raise
+        if self.failure is not None:
+            # The traceback refers to this frame.
+            failure, self.failure = self.failure, None
+            try:
+                raise failure
+            finally:
+                del failure
+        return self.outcome
+
 
 def call_with_room(function: Callable[[], Any], interrupt: Callable[[], None] | None = None) -> Any:
     """``function()``, in another thread where there is not room for it here, with a copy of the
@@ -58,23 +79,9 @@ def call_with_room(function: Callable[[], Any], interrupt: Callable[[], None] | 
     Python without threads calls it here all the same."""
     if has_room():
         return function()
-    job = _Elsewhere(function)
+    job = Elsewhere(function)
     try:
         threading.Thread(target=job.run, name="chiwawa", daemon=True).start()
     except RuntimeError:
         return function()
-    try:
-        with turns.Waiting():
-            job.done.acquire()
-    except BaseException:
-        if interrupt is not None:
-            interrupt()
-            job.done.acquire()
-        raise
-    if job.failure is not None:
-        try:
-            raise job.failure
-        finally:
-            # The traceback refers to this frame, and this frame to the job.
-            del job
-    return job.outcome
+    return job.wait(interrupt)

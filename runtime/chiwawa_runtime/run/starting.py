@@ -67,9 +67,10 @@ def start(
         plan.append((program.start, ()))
     if name is not None:
         plan.append(instance.prepared(name, args))
-    instance.initialise()
+    # Before anything is looked at: an engine may then prepare for it.
     if setup.count is not None:
         instance.requests.count_from(0, setup.count)
+    instance.initialise()
     return Run(instance, plan, wasi=wasi, carry=setup.carry)
 
 
@@ -88,6 +89,8 @@ def restore(
     check_state(snapshot, wasi)
     carry = setup.carried(snapshot)
     instance = Instance(program, imports, engine)
+    if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
+        instance.requests.count_from(snapshot.safepoints, None)
     frames, plan = capture.apply(instance, snapshot, carry)
     run = Run(
         instance,
@@ -101,8 +104,6 @@ def restore(
         instance.observe(observer)
         run.context = observer.mark()
         observer.restore(frames)
-    if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
-        instance.requests.count_from(snapshot.safepoints, None)
     if frames:
         run.function = frames[-1].function
         run.activation = engine.restore(frames)

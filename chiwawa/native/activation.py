@@ -1,0 +1,255 @@
+"""A call in progress of a rewritten module's function."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+from chiwawa.native import layout
+from chiwawa.native.guest import Guest
+from chiwawa.native.machine import Machine
+from chiwawa.native.records import reversed_records
+from chiwawa.native.room import call_in_thread
+from chiwawa.native.traps import Trapped, trap_from
+from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
+from chiwawa_runtime.engine.traps import trap_of
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location
+from chiwawa_runtime.state.store import Function
+
+
+class HostActivation:
+    """A call of a function of the host's, from no frame."""
+
+    interrupted = False
+
+    def __init__(self, function: Function, args: Sequence[Any], depth: int) -> None:
+        self.function = function
+        self.args = args
+        self.depth = depth
+        self.results: list[Any] = []
+
+    def advance(self) -> bool:
+        assert self.function.call_at is not None
+        value = self.function.call_at(self.depth, self.args)
+        count = len(self.function.type.results)
+        self.results = [value] if count == 1 else list(value) if count else []
+        return True
+
+    def interrupted_frame(self) -> RawFrame | None:
+        return None
+
+    def frames(self) -> list[RawFrame]:
+        return []
+
+    def explain(self, error: BaseException) -> BaseException:
+        return trap_of(error) or error
+
+
+class NativeActivation:
+    """A call of ``function``. Where it is suspended, its frames are here and not in the machine:
+    several calls can stand still at a time."""
+
+    def __init__(self, engine: Guest, function: int, args: Sequence[Any], depth: int) -> None:
+        self.engine = engine
+        self.function = function
+        self.args = args
+        self.depth = depth
+        self.results: list[Any] = []
+        self.interrupted = False
+        #: Suspended: the frames as records, the youngest first, where they hold no references; or
+        #: as frames.
+        self.saved: bytes | None = None
+        self.standing: list[RawFrame] | None = None
+        #: Whether the safepoint that it goes on at is to be tested again.
+        self.tested_again = False
+        #: What ended it, or interrupted it, in a host function.
+        self.failure: BaseException | None = None
+        #: A call of another engine's function that is suspended, on top of all frames.
+        self.other: Activation | None = None
+        #: Where it trapped.
+        self.places: list[tuple[int, int]] = []
+        self.cut = False
+        self.begun = False
+        #: The count of safepoints, while the machine's says something else.
+        self.count: int | None = None
+
+    # Going on.
+
+    def restored(self, frames: Sequence[RawFrame]) -> None:
+        self.standing = list(frames)
+        self.begun = True
+        self.tested_again = True
+
+    def advance(self) -> bool:
+        engine = self.engine
+        machine = engine.machine
+        if self.tested_again:
+            self.tested_again = False
+            if engine.safepoints.arrive():
+                self.tested_again = True
+                return False
+        self.interrupted = False
+        self.failure = None
+        if engine.dropping:
+            engine.dropping = False
+            machine.drop_segments()
+        return bool(call_in_thread(lambda: self.run(machine), engine.interrupt))
+
+    def run(self, machine: Machine) -> bool:
+        engine = self.engine
+        safepoints = engine.safepoints
+        functype = engine.spaces.funcs[self.function]
+        size = max(len(functype.params), len(functype.results))
+        values = (ctypes.c_uint64 * (2 * size))()
+        vault = machine.vault
+        vault.going.append(self)
+        engine.going.append(self)
+        try:
+            while True:
+                if self.begun:
+                    self.rewind(machine)
+                    for i in range(2 * size):
+                        values[i] = 0
+                else:
+                    self.begun = True
+                    machine.set(layout.DEPTH, self.depth)
+                    for i, (valtype, value) in enumerate(
+                        zip(functype.params, self.args, strict=True)
+                    ):
+                        values[2 * i] = vault.raw(valtype, value)
+                trap = machine.call(machine.function(self.function), values, size)
+                if trap:
+                    raise self.trapped(machine, trap)
+                mode = machine.cell(layout.MODE)
+                if not mode:
+                    self.results = [
+                        vault.from_raw(t, values[2 * i]) for i, t in enumerate(functype.results)
+                    ]
+                    return True
+                self.suspend(machine)
+                if mode & layout.EXHAUSTED:
+                    raise Exhaustion
+                if self.failure is not None:
+                    if isinstance(self.failure, Interrupted):
+                        self.interrupted = True
+                        return False
+                    raise self.failure
+                if self.other is not None or safepoints.arrive():
+                    return False
+        finally:
+            vault.going.pop()
+            engine.going.pop()
+            if vault.going and vault.going[-1].engine is engine:
+                # What called back finds its cells as they were.
+                machine.set(layout.SP, machine.tables.records_at)
+
+    def suspend(self, machine: Machine) -> None:
+        """Take the frames out of the machine."""
+        records = machine.records()
+        machine.set(layout.MODE, 0)
+        machine.set(layout.SP, machine.tables.records_at)
+        if any(machine.cell(each) for each in layout.REFERENCE_COUNTS.values()):
+            self.standing = self.engine.records.read(records, self.engine.reference)
+            for each in layout.REFERENCE_COUNTS.values():
+                machine.set(each, 0)
+            self.saved = None
+        else:
+            self.saved, self.standing = records, None
+
+    def rewind(self, machine: Machine) -> None:
+        """Have the machine enter the frames again."""
+        engine = self.engine
+        if self.saved is not None:
+            records = reversed_records(self.saved)
+        else:
+            assert self.standing is not None
+            records = engine.records.write(self.standing, engine.keep_reference)
+        machine.put_records(records)
+        machine.set(layout.DEPTH, 0)
+        machine.set(layout.MODE, layout.REWINDING)
+        for i in range(3):
+            machine.set_byte(layout.CEILING + i, 0)
+        if machine.count is not None:
+            count = machine.read_count()
+            ctypes.c_uint64.from_address(machine.base + layout.RESUMED_COUNT).value = count
+            machine.set_count(layout.REWINDING_COUNT)
+        machine.set_byte(layout.POLL + 1, 1)
+        self.saved = self.standing = None
+
+    # The host.
+
+    def call_host(self, function: Function, args: list[Any]) -> Any:
+        """Call a function that is not the module's, from a frame."""
+        machine = self.engine.machine
+        instance = function.instance
+        if instance is None:
+            assert function.call_at is not None
+            return function.call_at(machine.cell(layout.DEPTH), args)
+        other, self.other = self.other, None
+        if other is None:
+            other = instance.engine.start(function.index, args, machine.cell(layout.DEPTH))
+        if not other.advance():
+            self.other = other
+            if other.interrupted:
+                raise Interrupted
+            raise Suspended
+        results = other.results
+        return results[0] if len(results) == 1 else results
+
+    def failed(self, error: BaseException) -> None:
+        """A host function has ended otherwise than by returning."""
+        if not isinstance(error, Suspended):
+            self.failure = error
+        self.engine.machine.set(layout.MODE, layout.INTERRUPTED)
+
+    # What it looks like from outside.
+
+    def frames(self) -> list[RawFrame]:
+        if self.other is not None:
+            raise CheckpointError(SEVERAL)
+        return self.own_frames()
+
+    def own_frames(self) -> list[RawFrame]:
+        """Those of this instance."""
+        if self.standing is None:
+            assert self.saved is not None
+            self.standing = self.engine.records.read(self.saved, self.engine.reference)
+        return self.standing
+
+    def interrupted_frame(self) -> RawFrame | None:
+        if not self.interrupted or self.other is not None:
+            return None
+        return self.frames()[0]
+
+    def trapped(self, machine: Machine, trap: int) -> BaseException:
+        """The trap, with the places of its frames."""
+        machine.set(layout.MODE, 0)
+        machine.set(layout.SP, machine.tables.records_at)
+        found: Trapped = trap_from(self.engine, machine, trap)
+        self.places, self.cut = found.places, found.cut
+        return found.error
+
+    def explain(self, error: BaseException) -> BaseException:
+        explained = getattr(error, "backtrace", ())
+        if self.other is not None and not explained:
+            error = self.other.explain(error)
+            explained = getattr(error, "backtrace", ())
+        trap = trap_of(error)
+        if trap is None:
+            return error
+        if explained:
+            return trap
+        names = self.engine.instance.program.function_names
+        places = self.places
+        if not places and (self.saved is not None or self.standing is not None):
+            places = [(frame.function, frame.offset) for frame in self.own_frames()]
+        located = [Location(index, offset, names.get(index)) for index, offset in places]
+        trap.backtrace = tuple(located)
+        if trap.origin is None and located:
+            trap.origin = self.engine.instance
+        return trap
+
+
+class Suspended(Exception):
+    """Another instance's function, which was called, stands still."""

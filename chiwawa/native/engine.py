@@ -1,0 +1,359 @@
+"""The engine: functions of a rewritten module, run by wasmtime."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import wasmtime
+
+from chiwawa.lower.lowered import Lowered, Spaces, lower
+from chiwawa.lower.points import points_of
+from chiwawa.native import capi, layout
+from chiwawa.native.activation import HostActivation, NativeActivation
+from chiwawa.native.hosts import host_function
+from chiwawa.native.machine import Machine, compiled
+from chiwawa.native.records import Records
+from chiwawa.native.safepoints import NativeSafepoints
+from chiwawa.native.state import Bound, NativeGlobal, NativeMemory, NativeTable
+from chiwawa.native.vault import Vault
+from chiwawa_runtime.engine.contract import Activation, RawFrame
+from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, StateOwner
+from chiwawa_runtime.state.memory import DataSegment
+from chiwawa_runtime.state.program import SuspensionPoints
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
+from chiwawa_runtime.state.types import (
+    FuncType,
+    GlobalType,
+    MemoryType,
+    RefType,
+    TableType,
+    ValType,
+)
+
+
+class NativeState:
+    """The owner of state that wasmtime holds (see ``chiwawa_runtime.state.interface``)."""
+
+    def __init__(self, engine: NativeEngine) -> None:
+        self.engine = engine
+
+    def finder(self, name: str) -> Callable[[], Bound]:
+        engine = self.engine
+        known: list[tuple[Machine, Bound]] = []
+
+        def find() -> Bound:
+            machine = engine.machine
+            if not known or known[0][0] is not machine:
+                known[:] = [(machine, machine.bound(name))]
+            return known[0][1]
+
+        return find
+
+    def new_memories(self, types: Sequence[MemoryType]) -> Sequence[AnyMemory]:
+        first = len(self.engine.spaces.module.memory_types()) - len(types)
+        return [
+            NativeMemory(t, self.finder(f"{layout.MEMORY}{i}")) for i, t in enumerate(types, first)
+        ]
+
+    def new_tables(self, types: Sequence[TableType]) -> Sequence[AnyTable]:
+        if sum(t.limits.min for t in types) > HOST_LIMIT:
+            raise UnsupportedError(f"more than {HOST_LIMIT:,} elements of tables is not supported")
+        first = len(self.engine.spaces.module.table_types()) - len(types)
+        return [
+            NativeTable(t, self.finder(f"{layout.TABLE}{i}")) for i, t in enumerate(types, first)
+        ]
+
+    def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
+        index = self.engine.next_global
+        self.engine.next_global += 1
+        return NativeGlobal(type, self.finder(f"{layout.GLOBAL}{index}"), value)
+
+    def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
+        if isinstance(given, NativeMemory | NativeTable | NativeGlobal):
+            return self.engine.share(given.find().vault)
+        # What cannot change is as good as its value.
+        return isinstance(given, AnyGlobal) and not given.type.mutable
+
+
+class NativeEngine:
+    """Runs one instance of a module, by a machine that is made when it is first needed: by then it
+    is known whether safepoints are to be counted."""
+
+    sets_enter = False
+    granularity = "safepoint"
+
+    def __init__(self, spaces: Spaces, *, canonical_nans: bool = False) -> None:
+        self.spaces = spaces
+        self.canonical_nans = canonical_nans
+        self.generation = 0
+        self.instance: ModuleInstance
+        self.next_global = sum(1 for _ in spaces.module.imported(GlobalType))
+        self.state: StateOwner = NativeState(self)
+        self.vault: Vault | None = None
+        self._machine: Machine | None = None
+        self.records: Records
+        self.lowered: dict[int, Lowered] = {}
+        self.known_points: dict[int, SuspensionPoints] = {}
+        #: The activations that are going on, on top of each other.
+        self.going: list[NativeActivation] = []
+        self.safepoints = NativeSafepoints(self.change_machine, self.going)
+        #: Whether segments are marked that have to be dropped.
+        self.dropping = False
+
+    # The machine.
+
+    def share(self, vault: Vault) -> bool:
+        """Use the vault of an import; whether that can be."""
+        if self.vault is None:
+            self.vault = vault
+        return self.vault is vault
+
+    def attach(self, instance: ModuleInstance) -> None:
+        self.instance = instance
+        flags = layout.DROPPED
+        datas = [NativeData(self, i, d.data) for i, d in enumerate(instance.datas, flags)]
+        flags += len(datas)
+        instance.elems = [NativeElem(self, i, e) for i, e in enumerate(instance.elems, flags)]
+        instance.datas = [*datas]
+
+    def drop(self, flag: int) -> None:
+        """Have a segment dropped before anything runs."""
+        self.machine.set_byte(flag, 1)
+        self.dropping = True
+
+    @property
+    def machine(self) -> Machine:
+        if self._machine is None:
+            self._machine = self.make_machine()
+        return self._machine
+
+    def is_made(self) -> bool:
+        return self._machine is not None
+
+    def make_machine(self) -> Machine:
+        safepoints = self.safepoints
+        code = compiled(self.spaces.module, safepoints.counts, self.canonical_nans)
+        if self.vault is None:
+            self.vault = Vault(code.engine, host_function)
+        imports = [self.import_(i, spec) for i, spec in enumerate(self.instance.program.imports)]
+        try:
+            machine = Machine(code, self.vault, imports)
+        except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            said = " ".join(str(error).split())
+            raise UnsupportedError(f"wasmtime cannot make an instance: {said}") from None
+        self.records = Records(code.rewritten.tables)
+        self.vault.owners.append(self)
+        self._machine = machine
+        safepoints.begin(machine)
+        return machine
+
+    def import_(self, position: int, spec: Any) -> Any:
+        """wasmtime's extern for an import."""
+        instance, vault = self.instance, self.vault
+        assert vault is not None
+        kind = type(spec.type)
+        before = self.instance.program.imports[:position]
+        index = sum(1 for each in before if type(each.type) is kind)
+        if kind is FuncType:
+            function = instance.functions[index]
+            func = host_function(vault, function)
+            vault.addresses[id(function)] = address = vault.address_of_func(func)
+            vault.functions[address] = function
+            return wasmtime.Func._from_raw(as_bytes(func, wasmtime._ffi.wasmtime_func_t))
+        if kind is GlobalType:
+            given = instance.globals[index]
+            if not isinstance(given, NativeGlobal):
+                return constant(vault, given)
+            item: Any = given.find().item
+            return wasmtime.Global._from_raw(item)
+        if kind is TableType:
+            table: Any = instance.tables[index]
+            return wasmtime.Table._from_raw(table.find().item)
+        memory: Any = instance.memories[index]
+        return wasmtime.Memory._from_raw(memory.find().item)
+
+    # References to functions.
+
+    def native_functions(self) -> list[tuple[int, Function]]:
+        machine = self.machine
+        found = []
+        for index in range(self.spaces.imported_funcs, len(self.spaces.funcs)):
+            function = machine.function(index)
+            if function.store:
+                found.append(
+                    (machine.vault.address_of_func(function), self.instance.functions[index])
+                )
+        return found
+
+    def native_function(self, function: Function) -> int | None:
+        if function.instance is not self.instance:
+            return None
+        func = self.machine.function(function.index)
+        if not func.store:
+            return None
+        return self.machine.vault.address_of_func(func)
+
+    # The contract.
+
+    def lower(self, function: int) -> Lowered:
+        found = self.lowered.get(function)
+        if found is None:
+            found = self.lowered[function] = lower(self.spaces, function)
+        return found
+
+    def suspension_points(self, function: int) -> SuspensionPoints:
+        points = self.known_points.get(function)
+        if points is None:
+            points = points_of(self.lower(function), self.spaces)
+            self.known_points[function] = points
+        return points
+
+    def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
+        return self.suspension_points(function).operands(offset)
+
+    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation:
+        called = self.instance.functions[function]
+        if called.instance is self.instance:
+            return NativeActivation(self, function, args, depth)
+        if called.instance is not None:
+            activation: Activation = called.instance.engine.start(called.index, args, depth)
+            return activation
+        return HostActivation(called, args, depth)
+
+    def interrupt(self) -> None:
+        """What runs is to stop soon."""
+        self.instance.requests.ask("interrupt")
+
+    def reference(self, valtype: RefType, place: int) -> Any:
+        """The reference that a saved frame has, which the guest has put into a table."""
+        if not place:
+            return None
+        table = self.machine.references(str(valtype.heap))
+        val = capi.Val()
+        capi.table_get(self.machine.context, ctypes.byref(table), place - 1, ctypes.byref(val))
+        return self.machine.vault.value(valtype, val)
+
+    def keep_reference(self, valtype: RefType, value: Any) -> int:
+        """The opposite, for a frame that is to be entered again."""
+        if value is None:
+            return 0
+        machine = self.machine
+        count = layout.REFERENCE_COUNTS[str(valtype.heap)]
+        place = machine.cell(count)
+        machine.put_reference(valtype, place, value)
+        machine.set(count, place + 1)
+        return place + 1
+
+    def change_machine(self) -> None:
+        """Have another machine, which counts, with the state of this one."""
+        if self._machine is None:
+            return
+        before = self._machine
+        memories = [bytes(m.view()) for m in self.instance.memories]
+        tables = [t.elements for t in self.instance.tables]
+        values = [g.get() for g in self.instance.globals]
+        flags = before.flags()
+        assert self.vault is not None
+        self.vault.owners.remove(self)
+        self.vault.forget(self.instance.functions)
+        self._machine = None
+        machine = self.machine
+        machine.set_flags(flags)
+        machine.drop_segments()
+        program = self.instance.program
+        for index, data in enumerate(memories[program.imported(MemoryType) :]):
+            memory = self.instance.memories[index + program.imported(MemoryType)]
+            memory.reset(len(data), fresh=True)
+            memory.write(0, data)
+        for table, elements in zip(self.instance.tables, tables, strict=True):
+            table.reset(elements)
+        for each, value in zip(self.instance.globals, values, strict=True):
+            if each.type.mutable or isinstance(each, NativeGlobal):
+                each.reset(value)
+
+    def restore(self, frames: Sequence[RawFrame]) -> Activation:
+        oldest = frames[-1]
+        activation = NativeActivation(self, oldest.function, (), 0)
+        activation.restored(frames)
+        return activation
+
+
+class NativeElem(ElemSegment):
+    """Its flag in the shadow memory says whether it has been dropped."""
+
+    __slots__ = ("engine", "flag")
+
+    def __init__(self, engine: NativeEngine, flag: int, given: ElemSegment) -> None:
+        self.engine = engine
+        self.flag = flag
+        super().__init__(given.elements)
+
+    def drop(self) -> None:
+        self.elements = []
+        self.engine.drop(self.flag)
+
+    @property
+    def dropped(self) -> bool:
+        return bool(self.engine.machine.byte(self.flag))
+
+    @dropped.setter
+    def dropped(self, value: bool) -> None:
+        """None is when it is made."""
+
+
+class NativeData(DataSegment):
+    """Its flag in the shadow memory says whether it has been dropped."""
+
+    __slots__ = ("engine", "flag")
+
+    def __init__(self, engine: NativeEngine, flag: int, data: bytes) -> None:
+        self.engine = engine
+        self.flag = flag
+        super().__init__(data)
+
+    def drop(self) -> None:
+        self.data = b""
+        self.engine.drop(self.flag)
+
+    @property
+    def dropped(self) -> bool:
+        return bool(self.engine.machine.byte(self.flag))
+
+    @dropped.setter
+    def dropped(self, value: bool) -> None:
+        """None is when it is made."""
+
+
+def as_bytes(structure: ctypes.Structure, wanted: Any) -> Any:
+    """A structure as the package's own of the same shape."""
+    return wanted.from_buffer_copy(bytes(structure))
+
+
+def constant(vault: Vault, given: AnyGlobal) -> wasmtime.Global:
+    """An immutable global of somebody else's, by its value."""
+    types = {
+        "i32": wasmtime.ValType.i32,
+        "i64": wasmtime.ValType.i64,
+        "f32": wasmtime.ValType.f32,
+        "f64": wasmtime.ValType.f64,
+        "funcref": wasmtime.ValType.funcref,
+        "externref": wasmtime.ValType.externref,
+    }
+    globaltype = wasmtime.GlobalType(types[str(given.type.type)](), False)
+    val = vault.val(given.type.type, given.get())
+    made = wasmtime._ffi.wasmtime_global_t()
+    error = capi.global_new(
+        vault.context,
+        capi.address(globaltype.ptr()),
+        ctypes.byref(val),
+        ctypes.byref(made),
+    )
+    vault.release(val)
+    if error:
+        raise UnsupportedError(f"wasmtime: {capi.message(error)}")
+    return wasmtime.Global._from_raw(made)

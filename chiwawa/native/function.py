@@ -1,0 +1,430 @@
+"""One function rewritten, such that it can be stopped at its safepoints and entered again there.
+
+Most instructions are copied as they stand. What changes is control: see ``scopes``, ``frames``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from chiwawa.lower.lowered import Lowered
+from chiwawa.module import Func, Instr
+from chiwawa.native import code
+from chiwawa.native.frames import Frames, Inner, Site
+from chiwawa.native.layout import DROPPED, RECORD_FUNCTION, RP
+from chiwawa.native.operands import Operands
+from chiwawa.native.scopes import (
+    Assembled,
+    At,
+    Branch,
+    BranchIf,
+    BranchTable,
+    Close,
+    Copy,
+    Label,
+    Open,
+    OpenIf,
+    OpenLoop,
+    Piece,
+    Places,
+    assemble,
+)
+from chiwawa.native.tables import CALL, ENTRY, HOST, LOOP, FunctionTable
+from chiwawa.native.unit import Unit
+from chiwawa.opcodes import TABLE, Op
+from chiwawa.validate import Label as Construct
+from chiwawa_runtime.engine.segments import rise
+from chiwawa_runtime.state.stacks import unrolled
+from chiwawa_runtime.state.types import I32, ValType
+
+
+@dataclass(frozen=True, slots=True)
+class RewrittenFunction:
+    """``body`` is what stands behind its size in the code section."""
+
+    body: bytes
+    table: FunctionTable
+    hints: list[tuple[int, bool]]
+
+
+class Scope:
+    """The function, or a loop of it: what has been written, the labels in the order of their
+    places, and what can be entered in it."""
+
+    __slots__ = ("before", "inside", "labels", "pieces", "site", "start")
+
+    def __init__(self, site: Site, start: Label | None = None, before: Inner | None = None) -> None:
+        self.site = site
+        self.start = start
+        self.before = before
+        self.pieces: list[Piece] = []
+        self.labels: list[Label] = []
+        self.inside: list[Site | Inner] = []
+
+    def place(self, label: Label) -> None:
+        self.pieces.append(Close(label))
+        self.labels.append(label)
+
+    def closed(self, head: list[Piece]) -> list[Piece]:
+        """All of it, with all its labels opened."""
+        return [*map(Open, reversed(self.labels)), *head, *self.pieces]
+
+
+class _Rewriting:
+    def __init__(self, unit: Unit, lowered: Lowered) -> None:
+        self.unit = unit
+        self.lowered = lowered
+        self.operands = Operands(len(lowered.locals))
+        self.frames = Frames(unit, lowered, self.operands)
+        self.first = self.frames.site(ENTRY, lowered.body[0].offset, ())
+        self.scope = Scope(self.first)
+        self.scopes = [self.scope]
+        #: Where constructs end, and their second arms begin.
+        self.ends: dict[Construct, Label] = {}
+        self.seconds: dict[Construct, Label] = {}
+        self.starts: dict[Construct, Label] = {}
+        self.open: list[Construct] = []
+        self.live = True
+        #: How many constructs are open that cannot be reached.
+        self.dead = 0
+        #: Where original code starts that is yet to be copied.
+        self.copied: int | None = None
+        #: A safepoint at the very start is counted there, and not where the function begins.
+        body = lowered.body
+        counts_first = body[0].op.loops or (0 in lowered.safepoints and body[0].op.calls)
+        self.counted = not counts_first
+
+    def emit(self, *pieces: Piece) -> None:
+        self.scope.pieces += [piece for piece in pieces if piece != b""]
+
+    def flush(self, end: int) -> None:
+        if self.copied is not None:
+            self.scope.pieces.append(Copy(self.copied, end))
+            self.copied = None
+
+    def run(self) -> None:
+        lowered, operands = self.lowered, self.operands
+        body, heights, reached = lowered.body, lowered.heights, lowered.reached
+        rules, pops = RULES, POPS
+        for position, instr in enumerate(body):
+            op = instr.op
+            rule = rules.get(op)
+            if self.live and rule is None:
+                count = pops[op]
+                if count > operands.pending:
+                    self.flush(instr.offset)
+                    self.emit(operands.need(lowered.types_at(position), count))
+                if self.copied is None:
+                    self.copied = instr.offset
+                operands.pending += heights[position + 1] - heights[position]
+                continue
+            if not self.live and not self.is_end_of_dead(op, reached[position]):
+                continue
+            self.flush(instr.offset)
+            assert rule is not None
+            rule(self, position, instr)
+
+    def is_end_of_dead(self, op: Op, reached: bool) -> bool:
+        """Whether an instruction that cannot be reached by falling into it matters all the same:
+        it delimits a construct that can."""
+        assert not reached
+        if op.opens:
+            self.dead += 1
+        elif op.delimits:
+            if not self.dead:
+                return True
+            self.dead -= op.ends
+        return False
+
+    def types(self, position: int) -> tuple[ValType, ...]:
+        return self.lowered.types_at(position)
+
+    def die(self) -> None:
+        self.live = False
+        self.operands.pending = 0
+
+    # Constructs.
+
+    def block(self, position: int, instr: Instr) -> None:
+        construct = self.lowered.labels[position]
+        types = self.types(position)
+        if construct.forks:
+            self.emit(self.operands.need_alone(types, 1))
+            self.operands.pending = 0
+            self.seconds[construct] = Label()
+        else:
+            self.emit(self.operands.spill(types))
+        self.open.append(construct)
+        self.ends[construct] = Label()
+        if construct.forks:
+            # Where there is no second arm, the operands are where the end expects them.
+            self.emit(code.EQZ, BranchIf(self.seconds[construct]))
+        elif construct.loops:
+            self.begin_loop(construct, instr, types)
+
+    def begin_loop(self, construct: Construct, instr: Instr, types: tuple[ValType, ...]) -> None:
+        site = self.frames.site(LOOP, instr.offset, types)
+        before = Inner(site.number, site.number, Label())
+        self.scope.place(before.label)
+        self.scope.inside.append(before)
+        self.starts[construct] = Label()
+        self.scope = Scope(site, self.starts[construct], before)
+        self.scopes.append(self.scope)
+
+    def end_loop(self) -> None:
+        inner = self.scopes.pop()
+        self.scope = self.scopes[-1]
+        assert inner.before is not None
+        assert inner.start is not None
+        inner.before.last = len(self.frames.sites) - 1
+        head = self.frames.head(inner.site, inner.inside, True)
+        self.scope.pieces.append(OpenLoop(inner.start))
+        self.scope.pieces += inner.closed(head)
+        self.scope.pieces.append(Close(inner.start))
+
+    def delimit(self, position: int, instr: Instr) -> None:
+        if not self.open:
+            if self.live:
+                self.return_(self.lowered.type.results)
+            self.die()
+            return
+        construct = self.open[-1]
+        if self.live:
+            self.emit(self.operands.spill(unrolled(construct.stack) + construct.results))
+        if instr.op.divides:
+            if self.live:
+                self.emit(Branch(self.ends[construct]))
+            self.scope.place(self.seconds.pop(construct))
+            self.live = True
+            return
+        self.open.pop()
+        if construct.loops:
+            self.end_loop()
+        else:
+            if construct in self.seconds:
+                self.scope.place(self.seconds.pop(construct))
+            self.scope.place(self.ends[construct])
+        self.live = construct.leaves
+        self.operands.pending = 0
+
+    # Branches.
+
+    def branch(self, position: int, instr: Instr) -> None:
+        self.go_to(self.lowered.targets[position][0], self.types(position))
+        self.die()
+
+    def go_to(self, target: Construct, types: tuple[ValType, ...]) -> None:
+        """Branch there, from where the operands are of ``types``."""
+        if target.outermost:
+            self.return_(types)
+            return
+        operands = self.operands
+        taken = target.types
+        first = len(types) - len(taken)
+        if taken and first != target.height:
+            self.emit(operands.need(types, len(taken)))
+            self.emit(operands.set(types, first, target.height))
+            operands.pending -= len(taken)
+        elif taken:
+            self.emit(operands.spill(types))
+        self.emit(Branch(self.label_of(target)))
+
+    def label_of(self, target: Construct) -> Label:
+        return self.starts[target] if target.loops else self.ends[target]
+
+    def moves(self, target: Construct, height: int) -> bool:
+        """Whether a branch there, with ``height`` operands, is more than a branch."""
+        return target.outermost or (target.arity > 0 and height - target.arity != target.height)
+
+    def return_(self, types: tuple[ValType, ...]) -> None:
+        self.emit(self.operands.need(types, len(self.lowered.type.results)), code.RETURN)
+
+    def branch_if(self, position: int, instr: Instr) -> None:
+        target = self.lowered.targets[position][0]
+        types = self.types(position)
+        self.emit(self.operands.need_alone(types, 1))
+        self.operands.pending = 0
+        if not self.moves(target, len(types) - 1):
+            self.emit(BranchIf(self.label_of(target)))
+            return
+        self.emit(OpenIf())
+        self.go_to(target, types[:-1])
+        self.operands.pending = 0
+        self.emit(Close())
+
+    def branch_table(self, position: int, instr: Instr) -> None:
+        targets = self.lowered.targets[position]
+        types = self.types(position)
+        self.emit(self.operands.need_alone(types, 1))
+        self.operands.pending = 0
+        height = len(types) - 1
+        # Whose operands have to move goes through a block of its own.
+        through = {t: Label() for t in dict.fromkeys(targets) if self.moves(t, height)}
+        table = [through[t] if t in through else self.label_of(t) for t in targets]
+        if not through:
+            self.emit(BranchTable(table))
+        else:
+            index = self.operands.slot(height, types[-1])
+            self.emit(code.local_set(index), *map(Open, reversed(through.values())))
+            self.emit(code.local_get(index), BranchTable(table))
+            for target, label in through.items():
+                self.emit(Close(label))
+                self.go_to(target, types[:-1])
+                self.operands.pending = 0
+        self.die()
+
+    def unreachable(self, position: int, instr: Instr) -> None:
+        self.emit(At(instr.offset), code.UNREACHABLE)
+        self.die()
+
+    # Calls.
+
+    def call(self, position: int, instr: Instr) -> None:
+        unit, lowered, operands = self.unit, self.lowered, self.operands
+        op = instr.op
+        functype = lowered.calls[position]
+        types = self.types(position)
+        count = len(functype.params) + op.indirect
+        callee: int | None = None if op.indirect else instr.imm[0]
+        following = lowered.body[position + 1].offset
+        if callee is not None and callee >= unit.spaces.imported_funcs:
+            if callee not in unit.suspends:
+                self.emit(operands.need(types, count), Copy(instr.offset, following))
+                operands.pending += len(functype.results) - count
+                return
+            host = None
+        else:
+            host = self.host_call(position, instr, types)
+        if callee is None or host is not None or callee in unit.deep:
+            assert self.frames.depth is not None
+            values = len(lowered.locals) + len(types) - count
+            deeper = rise(values, self.frames.recursive, host is not None)
+            depth = unit.set_depth(self.frames.depth, deeper)
+        else:
+            depth = b""
+        if op.indirect:
+            depth += unit.set_callee(operands.slot(len(types) - 1, I32))
+        self.emit(operands.need_alone(types, count), depth, Copy(instr.offset, following))
+        operands.pending = 0
+        beneath = types[: len(types) - count]
+        results = beneath + functype.results
+        self.emit(operands.set(results, len(beneath)))
+        if callee is not None and host is not None:
+            # Nothing waits in a call of the host: it is made again.
+            self.emit(unit.mode(), BranchIf(self.frames.saving(host), likely=False))
+            return
+        site = self.frames.site(CALL, instr.offset, beneath)
+        if callee is None:
+            again = self.next_function() + code.call_indirect(instr.imm[0], unit.functions)
+        else:
+            again = code.call(callee)
+        site.again = depth + self.frames.called_again(again, functype, beneath)
+        self.scope.place(site.label)
+        self.scope.inside.append(site)
+        saving = self.frames.saving(site) if host is None else self.frames.saving_call(site, host)
+        self.emit(unit.mode(), BranchIf(saving, likely=False))
+
+    def host_call(self, position: int, instr: Instr, types: tuple[ValType, ...]) -> Site:
+        """The safepoint before a call that may reach the host."""
+        assert position in self.lowered.safepoints
+        self.emit(self.operands.spill(types))
+        site = self.frames.site(HOST, instr.offset, types)
+        self.emit(self.unit.is_to_stop(), BranchIf(self.frames.saving(site), likely=False))
+        self.scope.place(site.label)
+        self.scope.inside.append(site)
+        return site
+
+    def next_function(self) -> bytes:
+        """Push the function of the next record."""
+        return self.unit.cell(RP) + code.load(I32, self.unit.shadow, RECORD_FUNCTION)
+
+    # Segments.
+
+    def drop_segment(self, position: int, instr: Instr) -> None:
+        following = self.lowered.body[position + 1].offset
+        self.emit(Copy(instr.offset, following), dropped(self.unit, instr))
+
+    def finish(self) -> list[Piece]:
+        frames = self.frames
+        head = frames.head(self.first, self.scope.inside, self.counted)
+        inner = self.scope.closed(head)
+        cold = frames.cold
+        out: list[Piece] = [Open(frames.unwound), *(Open(label) for label, _ in reversed(cold))]
+        out += [*inner, code.UNREACHABLE]
+        for label, pieces in cold:
+            out += [Close(label), *pieces]
+        out += [Close(frames.unwound), frames.unwind(), code.END]
+        return out
+
+
+Rule = Callable[[_Rewriting, int, Instr], None]
+
+
+def _rule(op: Op) -> Rule | None:
+    """What is done for an instruction that is not just copied."""
+    if op.opens:
+        return _Rewriting.block
+    if op.delimits:
+        return _Rewriting.delimit
+    if op.calls:
+        return _Rewriting.call
+    if op.switches:
+        return _Rewriting.branch_table
+    if op.conditional:
+        return _Rewriting.branch_if
+    if op.stops:
+        return _Rewriting.branch if op.branches else _Rewriting.unreachable
+    if op.immediates in (("dataidx",), ("elemidx",)):
+        return _Rewriting.drop_segment
+    return None
+
+
+def _pops(op: Op) -> int:
+    """How many operands an instruction takes that is copied."""
+    if op.signature is not None:
+        return len(op.params)
+    if op.meaning is not None:
+        return len(op.operands)
+    # drop, and those for locals.
+    return int(op.name != "local.get")
+
+
+RULES: dict[Op, Rule] = {op: rule for op in TABLE if (rule := _rule(op)) is not None}
+POPS: dict[Op, int] = {op: _pops(op) for op in TABLE if op not in RULES}
+
+
+def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> RewrittenFunction:
+    """``original`` is the function's body, its vector of locals included."""
+    rewriting = _Rewriting(unit, lowered)
+    rewriting.run()
+    pieces = rewriting.finish()
+    params = len(lowered.type.params)
+    declared = code.declared((*lowered.locals[params:], *rewriting.operands.added))
+    assembled: Assembled = assemble(pieces, original, len(declared))
+    entries = tuple(site.entry for site in rewriting.frames.sites)
+    table = FunctionTable(lowered.locals, entries, assembled.places)
+    return RewrittenFunction(declared + assembled.body, table, assembled.hints)
+
+
+def rewrite_drops(unit: Unit, func: Func, original: bytes) -> tuple[bytes, Places]:
+    """A function that is never suspended: it notes what segments it drops."""
+    pieces: list[Piece] = []
+    body = func.body
+    copied = 0
+    for instr, following in pairwise(body):
+        if RULES.get(instr.op) is _Rewriting.drop_segment:
+            pieces += [Copy(copied, following.offset), dropped(unit, instr)]
+            copied = following.offset
+    pieces.append(Copy(copied, len(original)))
+    assembled = assemble(pieces, original, 0)
+    return assembled.body, assembled.places
+
+
+def dropped(unit: Unit, instr: Instr) -> bytes:
+    """Note that a segment has been dropped."""
+    index = instr.imm[0]
+    if instr.op.immediates == ("elemidx",):
+        index += unit.flags_of_elems
+    return code.i32(0) + code.i32(1) + code.access("i32.store8", unit.shadow, DROPPED + index)

@@ -1,0 +1,83 @@
+"""Functions that a rewritten module imports or finds in a table, and that are not its own: of the
+host, or of another instance.
+
+A callback never fails: what is raised is kept by the activation that called it, and the mode tells
+the guest to unwind, which saves its frames as it does at a safepoint.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import wasmtime
+
+from chiwawa.native import capi
+from chiwawa.native.vault import Vault
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.types import I32, I64, FuncType
+
+_VALTYPES = {
+    "i32": wasmtime.ValType.i32,
+    "i64": wasmtime.ValType.i64,
+    "f32": wasmtime.ValType.f32,
+    "f64": wasmtime.ValType.f64,
+    "funcref": wasmtime.ValType.funcref,
+    "externref": wasmtime.ValType.externref,
+}
+
+
+def native_type(functype: FuncType) -> wasmtime.FuncType:
+    return wasmtime.FuncType(
+        [_VALTYPES[str(t)]() for t in functype.params],
+        [_VALTYPES[str(t)]() for t in functype.results],
+    )
+
+
+def host_function(vault: Vault, function: Function) -> capi.Func:
+    """``function`` as one in the vault's store."""
+    params, results = function.type.params, function.type.results
+    going = vault.going
+    #: Numbers that need no more than a mask, as most do.
+    masks = [_MASKS.get(t) for t in params]
+    plain = None not in masks
+    slots = [(2 * i, mask) for i, mask in enumerate(masks)]
+    typed = list(enumerate(params))
+    single = results[0] if len(results) == 1 else None
+    mask = None if single is None else _MASKS.get(single)
+
+    def called(env: object, caller: object, values: Any, count: int) -> None:
+        activation = going[-1]
+        try:
+            if plain:
+                args = [values[slot] & each for slot, each in slots]
+            else:
+                args = [vault.from_raw(t, values[2 * i]) for i, t in typed]
+            value = activation.call_host(function, args)
+            if mask is not None:
+                values[0] = value & mask
+            elif single is not None:
+                values[0] = vault.raw(single, value)
+            elif results:
+                for i, valtype in enumerate(results):
+                    values[2 * i] = vault.raw(valtype, value[i])
+        except BaseException as error:
+            activation.failed(error)
+        return
+
+    callback = capi.Callback(called)
+    func = capi.Func()
+    functype = native_type(function.type)
+    capi.new_unchecked(
+        vault.context,
+        capi.address(functype.ptr()),
+        callback,
+        None,
+        None,
+        ctypes.byref(func),
+    )
+    vault.kept.append(callback)
+    return func
+
+
+_MASKS: dict[object, int] = {t: (1 << t.bits) - 1 for t in (I32, I64)}

@@ -1,0 +1,233 @@
+"""A rewritten module compiled and instantiated: what an engine runs."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from functools import lru_cache
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi
+
+from chiwawa.module import Module
+from chiwawa.native import capi, layout
+from chiwawa.native.module import Rewritten, rewrite
+from chiwawa.native.state import Bound
+from chiwawa.native.vault import Vault
+from chiwawa_runtime.engine.segments import MAX_DEPTH
+from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.state.types import RefType
+
+#: The stacks that are tried, in bytes, the largest first: a program may be a hundred thousand calls
+#: deep. What is never written to takes no memory.
+STACKS = (1 << 30, 1 << 28, 1 << 26, 1 << 24)
+#: Of that, what is left for host functions.
+FOR_HOSTS = 1 << 23
+#: What threads are given before they start is the whole process's.
+_STARTING = threading.Lock()
+
+
+def start_thread(target: Any, size: int) -> None:
+    """Start a thread with a stack of ``size`` bytes. Raises RuntimeError."""
+    with _STARTING:
+        before = threading.stack_size(size)
+        try:
+            threading.Thread(target=target, name="chiwawa native", daemon=True).start()
+        finally:
+            threading.stack_size(before)
+
+
+@lru_cache(maxsize=1)
+def stack_size() -> int:
+    """The largest stack that a thread can have here."""
+    for size in STACKS:
+        try:
+            start_thread(lambda: None, size)
+        except (RuntimeError, ValueError):
+            continue
+        return size
+    return STACKS[-1]
+
+
+@lru_cache(maxsize=2)
+def compiler(canonical_nans: bool) -> wasmtime.Engine:
+    """wasmtime, as all machines use it."""
+    config = wasmtime.Config()
+    config.wasm_multi_memory = True
+    config.cranelift_nan_canonicalization = canonical_nans
+    capi.branch_hinting_set(capi.address(config.ptr()), True)
+    room = stack_size() - FOR_HOSTS
+    # In this order: no other stack of wasmtime's may be smaller.
+    capi.async_stack_size_set(capi.address(config.ptr()), room)
+    config.max_wasm_stack = room
+    return wasmtime.Engine(config)
+
+
+class Compiled:
+    """A module rewritten and compiled; all instances of it share it."""
+
+    def __init__(self, module: Module, counting: bool, canonical_nans: bool) -> None:
+        self.rewritten: Rewritten = rewrite(module, counting)
+        self.engine = compiler(canonical_nans)
+        try:
+            self.module = wasmtime.Module(self.engine, self.rewritten.binary)
+        except wasmtime.WasmtimeError as error:
+            said = " ".join(str(error).split())
+            raise UnsupportedError(f"wasmtime cannot compile this module: {said}") from None
+
+
+def compiled(module: Module, counting: bool, canonical_nans: bool) -> Compiled:
+    key = ("native", counting, canonical_nans)
+    return module.once(key, lambda: Compiled(module, counting, canonical_nans))
+
+
+class Machine:
+    """An instance in a vault. ``imports`` are wasmtime's externs, in order."""
+
+    def __init__(self, compiled: Compiled, vault: Vault, imports: list[Any]) -> None:
+        self.vault = vault
+        self.tables = compiled.rewritten.tables
+        self.instance = wasmtime.Instance(vault.store, compiled.module, imports)
+        self.exports = self.instance.exports(vault.store)
+        self.context = vault.context
+        #: Where the shadow memory is. It never moves: wasmtime keeps 4 GiB of addresses for it.
+        self.base = self.shadow()
+        self.count: Any = self.item(layout.COUNT) if self.tables.counting else None
+        self.functions = self.item(layout.FUNCTIONS)
+        self.drops = self.item(layout.DROP)
+        self.set(layout.SP, self.tables.records_at)
+        self.set(layout.CEILING, MAX_DEPTH)
+        self.set_limit(layout.NO_LIMIT)
+        self.known: dict[int, capi.Func] = {}
+
+    def item(self, name: str) -> Any:
+        """wasmtime's structure for an export."""
+        extern = self.exports[name]._as_extern()
+        kind: Any = extern.kind
+        return getattr(extern.of, _KIND_FIELDS[kind])
+
+    def bound(self, name: str) -> Bound:
+        return Bound(self.vault, self.item(name))
+
+    # The shadow memory.
+
+    def shadow(self) -> int:
+        memory = self.item(layout.SHADOW)
+        found: int = capi.memory_data(self.context, ctypes.byref(memory))
+        return found
+
+    def cell(self, address: int) -> int:
+        return ctypes.c_uint32.from_address(self.base + address).value
+
+    def set(self, address: int, value: int) -> None:
+        ctypes.c_uint32.from_address(self.base + address).value = value
+
+    def set_byte(self, address: int, value: int) -> None:
+        ctypes.c_uint8.from_address(self.base + address).value = value
+
+    def byte(self, address: int) -> int:
+        return ctypes.c_uint8.from_address(self.base + address).value
+
+    def set_limit(self, limit: int) -> None:
+        """But for the byte that is requests'."""
+        ctypes.memmove(self.base + layout.LIMIT, limit.to_bytes(7, "little"), 7)
+
+    def request(self, pending: bool) -> None:
+        """From any thread: each byte is written at once."""
+        self.set_byte(layout.CEILING + 3, 0x80 * pending)
+        self.set_byte(layout.LIMIT + 7, 0x80 * pending)
+        self.set_byte(layout.POLL, pending)
+
+    def read_count(self) -> int:
+        val = capi.Val()
+        capi.global_get(self.context, ctypes.byref(self.count), ctypes.byref(val))
+        return int(val.of.bits)
+
+    def set_count(self, count: int) -> None:
+        val = capi.Val()
+        val.kind = capi.KINDS["i64"]
+        val.of.bits = count
+        capi.global_set(self.context, ctypes.byref(self.count), ctypes.byref(val))
+
+    def records(self) -> bytes:
+        """The frames that have been saved, the youngest first."""
+        start = self.tables.records_at
+        return ctypes.string_at(self.base + start, self.cell(layout.SP) - start)
+
+    def put_records(self, records: bytes) -> None:
+        """Have frames to be entered again, the oldest first."""
+        start = self.tables.records_at
+        memory = self.item(layout.SHADOW)
+        size = capi.memory_data_size(self.context, ctypes.byref(memory))
+        missing = start + len(records) - size
+        if missing > 0:
+            old = ctypes.c_uint64()
+            pages = -(-missing // 65536)
+            error = capi.memory_grow(self.context, ctypes.byref(memory), pages, ctypes.byref(old))
+            if error:
+                raise MemoryError(capi.message(error))
+        ctypes.memmove(self.base + start, records, len(records))
+        self.set(layout.SP, start)
+        self.set(layout.RP, start)
+
+    def references(self, heap: str) -> Any:
+        """The table that references of saved frames are in."""
+        return self.item(layout.REFERENCES[heap])
+
+    def put_reference(self, valtype: RefType, place: int, value: object) -> None:
+        table = self.references(str(valtype.heap))
+        at = ctypes.byref(table)
+        if place >= capi.table_size(self.context, at):
+            old = ctypes.c_uint64()
+            null = self.vault.val(valtype, None)
+            error = capi.table_grow(
+                self.context, at, place + 16, ctypes.byref(null), ctypes.byref(old)
+            )
+            if error:
+                raise MemoryError(capi.message(error))
+        val = self.vault.val(valtype, value)
+        capi.table_set(self.context, at, place, ctypes.byref(val))
+        self.vault.release(val)
+
+    def flags(self) -> bytes:
+        """Of all segments, whether they have been dropped."""
+        return ctypes.string_at(self.base + layout.DROPPED, self.tables.records_at - layout.DROPPED)
+
+    def set_flags(self, flags: bytes) -> None:
+        ctypes.memmove(self.base + layout.DROPPED, flags, len(flags))
+
+    # Calls.
+
+    def function(self, index: int) -> capi.Func:
+        """A function of the module's, by its index."""
+        found = self.known.get(index)
+        if found is None:
+            val = capi.Val()
+            at = ctypes.byref(self.functions)
+            capi.table_get(self.context, at, index, ctypes.byref(val))
+            found = self.known[index] = capi.Func(val.of.func.store, val.of.func.private)
+        return found
+
+    def call(self, function: Any, values: Any, count: int) -> int:
+        """Call it, with ``count`` arguments or results in ``values``: the trap that it ended in, or
+        0. Raises an error of wasmtime's."""
+        trap = ctypes.c_void_p()
+        error = capi.call_unchecked(
+            self.context, ctypes.byref(function), values, count, ctypes.byref(trap)
+        )
+        if error:
+            raise UnsupportedError(f"wasmtime: {capi.message(error)}")
+        return trap.value or 0
+
+    def drop_segments(self) -> None:
+        """Drop those that are marked."""
+        self.call(self.drops, None, 0)
+
+
+_KIND_FIELDS = {
+    _ffi.WASMTIME_EXTERN_FUNC.value: "func",
+    _ffi.WASMTIME_EXTERN_GLOBAL.value: "global_",
+    _ffi.WASMTIME_EXTERN_TABLE.value: "table",
+    _ffi.WASMTIME_EXTERN_MEMORY.value: "memory",
+}

@@ -1,0 +1,51 @@
+"""The path ``native``: a module is rewritten so that it can be stopped, and run by wasmtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chiwawa.execution import Path, Prepared, Settings, Source
+from chiwawa.lower.lowered import Spaces
+from chiwawa.lower.sites import SitesOf
+from chiwawa_runtime.errors import UnsupportedError
+
+
+class Native:
+    name = "native"
+    enters_anywhere = False
+
+    def lacks(self) -> str | None:
+        try:
+            import wasmtime  # noqa: F401
+        except ModuleNotFoundError:
+            return 'the native path needs wasmtime: pip install "chiwawa[native]"'
+        except (ImportError, OSError, RuntimeError) as error:
+            said = " ".join(str(error).split())
+            return f"the native path needs wasmtime, which does not run on this machine: {said}"
+        return None
+
+    def prepare(
+        self, source: Source, settings: Settings, sites_of: SitesOf | None = None
+    ) -> Prepared:
+        lacks = self.lacks()
+        if lacks is not None:
+            raise UnsupportedError(lacks)
+        if settings.everywhere:
+            raise UnsupportedError(
+                "the native path stops at safepoints alone: granularity instruction takes "
+                "another path (interp or aot)"
+            )
+        if sites_of is not None:
+            raise UnsupportedError("the native path has no instruments: aot and interp have them")
+        from chiwawa.native.engine import NativeEngine
+
+        engine = NativeEngine(Spaces.of(source.module), canonical_nans=settings.canonical_nans)
+
+        def fit(sites_of: SitesOf, names: Mapping[str, Any]) -> Callable[[], None]:
+            raise UnsupportedError("the native path has no instruments: aot and interp have them")
+
+        return Prepared(engine, fit)
+
+
+PATH: Path = Native()

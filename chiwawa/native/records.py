@@ -1,0 +1,120 @@
+"""Saved frames as bytes, and as frames with values that a program holds."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chiwawa.native.layout import RECORD_VALUES
+from chiwawa.native.tables import Tables
+from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits
+from chiwawa_runtime.state.types import F32, F64, I64, NumType, RefType, ValType
+
+_HEAD = struct.Struct("<IIII")
+assert _HEAD.size == RECORD_VALUES
+#: A reference's place in a table of references, or the reference.
+Read = Callable[[RefType, int], Any]
+Write = Callable[[RefType, Any], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Of all records of one entry."""
+
+    values: struct.Struct
+    #: The values that are not as ``struct`` gives them: place and type.
+    others: tuple[tuple[int, ValType], ...]
+    locals: int
+    offset: int
+
+
+class Records:
+    """Reads and writes the records of a module."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.shapes: dict[tuple[int, int], Shape] = {}
+        self.numbers: dict[tuple[int, int, bool], int] = {}
+
+    def shape(self, function: int, entry: int) -> Shape:
+        key = function, entry
+        found = self.shapes.get(key)
+        if found is None:
+            table = self.tables.functions[function]
+            types = (*table.locals, *table.entries[entry].types)
+            found = self.shapes[key] = Shape(
+                struct.Struct("<" + "".join(map(_code, types))),
+                tuple((i, t) for i, t in enumerate(types) if t is F32 or isinstance(t, RefType)),
+                len(table.locals),
+                table.entries[entry].offset,
+            )
+        return found
+
+    def read(self, data: bytes, reference: Read) -> list[RawFrame]:
+        """The frames that were saved, the youngest first."""
+        frames = []
+        at = 0
+        while at < len(data):
+            size, function, entry, _ = _HEAD.unpack_from(data, at)
+            shape = self.shape(function, entry)
+            values: Sequence[Any] = shape.values.unpack_from(data, at + RECORD_VALUES)
+            if shape.others:
+                values = list(values)
+                for place, valtype in shape.others:
+                    if valtype is F32:
+                        values[place] = f32_from_bits(values[place])
+                    else:
+                        values[place] = reference(valtype, values[place])  # type: ignore[arg-type]
+            count = shape.locals
+            frames.append(RawFrame(function, shape.offset, values[:count], values[count:]))
+            at += size
+        return frames
+
+    def write(self, frames: Sequence[RawFrame], reference: Write) -> bytes:
+        """Frames, the youngest first, as records, the oldest first."""
+        out = []
+        for position in range(len(frames) - 1, -1, -1):
+            frame = frames[position]
+            entry = self.number(frame.function, frame.offset, position > 0)
+            shape = self.shape(frame.function, entry)
+            values = [*frame.locals, *frame.stack]
+            for place, valtype in shape.others:
+                if valtype is F32:
+                    values[place] = f32_bits(values[place])
+                else:
+                    values[place] = reference(valtype, values[place])  # type: ignore[arg-type]
+            size = RECORD_VALUES + shape.values.size
+            out += [_HEAD.pack(size, frame.function, entry, 0), shape.values.pack(*values)]
+        return b"".join(out)
+
+    def number(self, function: int, offset: int, waiting: bool) -> int:
+        key = function, offset, waiting
+        found = self.numbers.get(key)
+        if found is None:
+            found = self.numbers[key] = self.tables.functions[function].find(offset, waiting)
+        return found
+
+
+def reversed_records(data: bytes) -> bytes:
+    """Records in the opposite order."""
+    parts = []
+    at = 0
+    while at < len(data):
+        (size,) = struct.unpack_from("<I", data, at)
+        parts.append(data[at : at + size])
+        at += size
+    parts.reverse()
+    return b"".join(parts)
+
+
+def _code(valtype: ValType) -> str:
+    """How ``struct`` reads a slot."""
+    if valtype is I64:
+        return "Q"
+    if valtype is F64:
+        return "d"
+    assert isinstance(valtype, NumType | RefType)
+    return "I4x"

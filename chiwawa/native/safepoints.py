@@ -1,0 +1,115 @@
+"""What the native engine does at safepoints: the guest looks at cells, and unwinds where they say
+so; what that was for is found out here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chiwawa.native.layout import NO_LIMIT
+from chiwawa.native.machine import Machine
+from chiwawa_runtime.engine.contract import LOOK_EVERY
+
+
+class NativeSafepoints:
+    """The ``contract.Safepoints`` of a native engine. ``counts``: its functions count safepoints,
+    which takes others than those that only look; ``change_machine`` brings those. ``going`` are the
+    activations that are going on."""
+
+    def __init__(self, change_machine: Callable[[], None], going: list[Any]) -> None:
+        self.change_machine = change_machine
+        self.going = going
+        self.machine: Machine | None = None
+        self.pending = False
+        self.counts = False
+        #: The count where the machine was made, until it is.
+        self.first = 0
+        #: Whether somebody wants to know the count.
+        self.counting = False
+        self.stop_at: int | None = None
+        self.reached: Callable[[], None] = lambda: None
+        self.reached_at: int | None = None
+        self.look: Callable[[], None] | None = None
+        self.every = LOOK_EVERY
+        self.look_at = 0
+
+    def begin(self, machine: Machine) -> None:
+        """The engine has a machine."""
+        self.machine = machine
+        if self.counts:
+            machine.set_count(self.first)
+        self.place_limit()
+        machine.request(self.pending)
+        # Somebody may have asked meanwhile.
+        machine.request(self.pending)
+
+    @property
+    def count(self) -> int:
+        """How many safepoints have been passed, where they are counted."""
+        machine = self.machine
+        return self.first if machine is None or machine.count is None else machine.read_count()
+
+    @property
+    def passed(self) -> int | None:
+        if not self.counting:
+            return None
+        going = self.going
+        # While frames are entered again the count says something else.
+        return going[-1].count if going and going[-1].count is not None else self.count
+
+    def request(self, pending: bool) -> None:
+        self.pending = pending
+        if self.machine is not None:
+            self.machine.request(pending)
+            if self.pending is not pending:
+                self.machine.request(self.pending)
+
+    def count_from(self, passed: int, stop_at: int | None, reached: Callable[[], None]) -> None:
+        self.counting = True
+        self.stop_at = stop_at
+        self.reached = reached
+        self.reached_at = None
+        self.want_count(passed)
+
+    def watch(self, look: Callable[[], None] | None, every: int = LOOK_EVERY) -> None:
+        self.look = look
+        self.every = every
+        if look is not None:
+            self.want_count(self.count)
+            self.look_at = self.count + every
+        self.place_limit()
+
+    def want_count(self, passed: int) -> None:
+        if not self.counts:
+            self.counts = True
+            self.change_machine()
+        if self.machine is None:
+            self.first = passed
+        else:
+            self.machine.set_count(passed)
+        self.place_limit()
+
+    def place_limit(self) -> None:
+        machine = self.machine
+        if machine is None or not self.counts:
+            return
+        count = machine.read_count()
+        limits = [NO_LIMIT]
+        if self.stop_at is not None and self.stop_at > count:
+            limits.append(self.stop_at)
+        if self.look is not None:
+            limits.append(self.look_at)
+        machine.set_limit(min(limits))
+
+    def arrive(self) -> bool:
+        """What runs is suspended at a safepoint: whether it is to stay there."""
+        if self.counts:
+            count = self.count
+            if self.counting and count == self.stop_at != self.reached_at:
+                self.reached_at = count
+                self.reached()
+            if self.look is not None and count >= self.look_at:
+                self.look_at = count + self.every
+                self.look()
+            self.place_limit()
+        return self.pending

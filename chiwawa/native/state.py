@@ -1,0 +1,256 @@
+"""Memories, tables and globals that wasmtime holds, as everybody sees them.
+
+An instance of wasmtime's makes them when its machine is first needed (see ``machine``): what stands
+here before that is what it is to begin with.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from chiwawa.native import capi
+from chiwawa.native.vault import Vault
+from chiwawa_runtime.errors import ResourceError
+from chiwawa_runtime.state.interface import REFUSED, AnyGlobal, AnyMemory, AnyTable
+from chiwawa_runtime.state.memory import MAX_PAGES, out_of_bounds
+from chiwawa_runtime.state.memory_data import MemoryData, octets
+from chiwawa_runtime.state.memory_image import MemoryImage
+from chiwawa_runtime.state.store import coerce, plain
+from chiwawa_runtime.state.table import HOST_LIMIT
+from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
+from chiwawa_runtime.state.types import I32, PAGE, GlobalType, MemoryType, TableType
+
+
+class Bound:
+    """What a handle is of: ``vault``, and ``item``, the structure by which wasmtime knows it."""
+
+    __slots__ = ("item", "vault")
+
+    def __init__(self, vault: Vault, item: ctypes.Structure) -> None:
+        self.vault = vault
+        self.item = item
+
+    @property
+    def at(self) -> Any:
+        return ctypes.byref(self.item)
+
+
+#: Gives what a handle is of: once the machine is there, this is quick.
+Find = Callable[[], Bound]
+
+
+class NativeMemory(AnyMemory):
+    __slots__ = ("find", "type")
+
+    def __init__(self, type: MemoryType, find: Find) -> None:
+        self.type = type
+        self.find = find
+
+    def extent(self) -> tuple[int, int]:
+        """Where its bytes are, and how many."""
+        bound = self.find()
+        context, at = bound.vault.context, bound.at
+        return capi.memory_data(context, at) or 0, capi.memory_data_size(context, at)
+
+    @property
+    def raw(self) -> memoryview:
+        return self.view()
+
+    @property
+    def data(self) -> MemoryData:
+        return MemoryData(self)
+
+    def size(self) -> int:
+        return self.byte_length() // PAGE
+
+    def byte_length(self) -> int:
+        bound = self.find()
+        size: int = capi.memory_data_size(bound.vault.context, bound.at)
+        return size
+
+    def place(self, address: int, n: int) -> int:
+        """Where ``n`` bytes from ``address`` on are. Traps out of bounds."""
+        base, size = self.extent()
+        if address < 0 or n < 0 or address + n > size:
+            raise out_of_bounds()
+        return base + address
+
+    def read(self, address: int, n: int) -> bytes:
+        return ctypes.string_at(self.place(address, n), n)
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        given = data if type(data) is bytes else octets(data)
+        ctypes.memmove(self.place(address, len(given)), given, len(given))
+
+    def view(self) -> memoryview:
+        base, size = self.extent()
+        # The array knows no owner of its bytes.
+        array = (ctypes.c_ubyte * size).from_address(base)
+        array.owner = self.find().vault.store  # type: ignore[attr-defined]
+        return memoryview(array).cast("B")
+
+    def grow(self, pages: int) -> int:
+        if pages < 0:
+            raise ValueError("a memory cannot shrink")
+        bound = self.find()
+        old = ctypes.c_uint64()
+        limit = self.type.limits.max
+        if self.size() + pages > (MAX_PAGES if limit is None else min(limit, MAX_PAGES)):
+            return REFUSED
+        error = capi.memory_grow(bound.vault.context, bound.at, pages, ctypes.byref(old))
+        if error:
+            capi.discard(error)
+            return REFUSED
+        return old.value
+
+    def fill(self, dst: int, value: int, n: int) -> None:
+        ctypes.memset(self.place(dst, n), value & 0xFF, n)
+
+    def copy(self, source: AnyMemory, dst: int, src: int, n: int) -> None:
+        to = self.place(dst, n)
+        if isinstance(source, NativeMemory):
+            ctypes.memmove(to, source.place(src, n), n)
+        else:
+            ctypes.memmove(to, source.read(src, n), n)
+
+    def image(self) -> MemoryImage:
+        base, size = self.extent()
+        # Slices of an array of characters are bytes.
+        array = (ctypes.c_char * size).from_address(base)
+        array.owner = self.find().vault.store  # type: ignore[attr-defined]
+        return MemoryImage.of(self.type, array)  # type: ignore[arg-type]
+
+    def reset(self, size: int, *, fresh: bool) -> None:
+        base, now = self.extent()
+        if size < now:
+            # wasmtime's memories do not shrink: only one that the host has given could have to.
+            raise ResourceError("a memory of the native path cannot become smaller")
+        if not fresh:
+            ctypes.memset(base, 0, now)
+        if size > now and self.grow((size - now) // PAGE) == REFUSED:
+            raise ResourceError(
+                f"not enough memory: a memory of {size // PAGE} pages takes {size} bytes"
+            )
+
+
+class NativeTable(AnyTable):
+    __slots__ = ("find", "type")
+
+    def __init__(self, type: TableType, find: Find) -> None:
+        self.type = type
+        self.find = find
+
+    def size(self) -> int:
+        bound = self.find()
+        size: int = capi.table_size(bound.vault.context, bound.at)
+        return size
+
+    def reference(self, ref: object) -> Any:
+        return coerce(ref, self.type.element)
+
+    def get(self, index: int) -> Any:
+        index = coerce(index, I32)
+        bound = self.find()
+        val = capi.Val()
+        if not capi.table_get(bound.vault.context, bound.at, index, ctypes.byref(val)):
+            raise table_out_of_bounds()
+        return bound.vault.value(self.type.element, val)
+
+    def set(self, index: int, ref: object) -> None:
+        index, ref = coerce(index, I32), self.reference(ref)
+        if index >= self.size():
+            raise table_out_of_bounds()
+        self.put(index, (ref,))
+
+    def put(self, index: int, refs: Sequence[object]) -> None:
+        bound = self.find()
+        vault, at = bound.vault, bound.at
+        for place, ref in enumerate(refs, index):
+            val = vault.val(self.type.element, ref)
+            error = capi.table_set(vault.context, at, place, ctypes.byref(val))
+            vault.release(val)
+            if error:
+                capi.discard(error)
+                raise table_out_of_bounds()
+
+    def grow(self, n: int, ref: object = None) -> int:
+        n, ref = coerce(n, I32), self.reference(ref)
+        bound = self.find()
+        vault = bound.vault
+        limit = self.type.limits.max
+        if self.size() + n > (HOST_LIMIT if limit is None else min(limit, HOST_LIMIT)):
+            return REFUSED
+        old = ctypes.c_uint64()
+        val = vault.val(self.type.element, ref)
+        error = capi.table_grow(vault.context, bound.at, n, ctypes.byref(val), ctypes.byref(old))
+        vault.release(val)
+        if error:
+            capi.discard(error)
+            return REFUSED
+        return old.value
+
+    def fill(self, index: int, ref: object, n: int) -> None:
+        index, ref, n = coerce(index, I32), self.reference(ref), coerce(n, I32)
+        self.place(index, [ref] * n if index + n <= self.size() else [ref] * (self.size() + 1))
+
+    def copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
+        if source.type.element != self.type.element:
+            raise TypeError(f"a table of {self.type.element} takes no {source.type.element}")
+        dst, src, n = coerce(dst, I32), coerce(src, I32), coerce(n, I32)
+        if src + n > source.size():
+            raise table_out_of_bounds()
+        self.place(dst, [source.get(i) for i in range(src, src + n)])
+
+    @property
+    def elements(self) -> tuple[Any, ...]:
+        return tuple(self.get(i) for i in range(self.size()))
+
+    def place(self, index: int, refs: Sequence[object]) -> None:
+        if index + len(refs) > self.size():
+            raise table_out_of_bounds()
+        self.put(index, refs)
+
+    def reset(self, elements: Sequence[object]) -> None:
+        missing = len(elements) - self.size()
+        if missing < 0:
+            raise ResourceError("a table of the native path cannot become smaller")
+        if missing and self.grow(missing) == REFUSED:
+            raise ResourceError(f"not enough room for a table of {len(elements)} elements")
+        self.put(0, elements)
+
+
+class NativeGlobal(AnyGlobal):
+    __slots__ = ("find", "initial", "type")
+
+    def __init__(self, type: GlobalType, find: Find, initial: object = None) -> None:
+        self.type = type
+        self.find = find
+        self.initial = initial
+
+    @property
+    def value(self) -> Any:
+        return plain(self.get(), self.type.type)
+
+    @value.setter
+    def value(self, value: object) -> None:
+        if not self.type.mutable:
+            raise TypeError("the global is immutable")
+        self.reset(coerce(value, self.type.type))
+
+    def get(self) -> Any:
+        bound = self.find()
+        val = capi.Val()
+        capi.global_get(bound.vault.context, bound.at, ctypes.byref(val))
+        return bound.vault.value(self.type.type, val)
+
+    def reset(self, value: object) -> None:
+        bound = self.find()
+        val = bound.vault.val(self.type.type, value)
+        error = capi.global_set(bound.vault.context, bound.at, ctypes.byref(val))
+        bound.vault.release(val)
+        if error:
+            capi.discard(error)
+            if self.get() != value:
+                raise ResourceError("an immutable global of the native path keeps its value")

@@ -1,0 +1,78 @@
+"""Traps as wasmtime says them, as ours: the suite's words, and the original's places."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import wasmtime
+from wasmtime import _ffi
+
+from chiwawa.native import layout
+from chiwawa.native.guest import Guest
+from chiwawa.native.machine import Machine
+from chiwawa_runtime.errors import Exhaustion, Trap
+
+#: wasmtime keeps so many frames of a trap, and offers no other number.
+MOST_FRAMES = 20
+_CODES = wasmtime.TrapCode
+_MESSAGES = {
+    _CODES.UNREACHABLE: "unreachable",
+    _CODES.MEMORY_OUT_OF_BOUNDS: "out of bounds memory access",
+    _CODES.INTEGER_OVERFLOW: "integer overflow",
+    _CODES.INTEGER_DIVISION_BY_ZERO: "integer divide by zero",
+    _CODES.BAD_CONVERSION_TO_INTEGER: "invalid conversion to integer",
+    _CODES.BAD_SIGNATURE: "indirect call type mismatch",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trapped:
+    """A trap, and the frames: function and code offset, the youngest first; ``cut`` where there
+    were more."""
+
+    error: BaseException
+    places: list[tuple[int, int]]
+    cut: bool
+
+
+def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
+    pointer = ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t))
+    found = wasmtime.Trap._from_ptr(pointer)
+    places = []
+    functions = len(engine.spaces.funcs)
+    frames = found.frames
+    for frame in frames:
+        index = frame.func_index
+        if index < functions:
+            where = machine.tables.places.get(index)
+            offset = frame.func_offset
+            places.append((index, offset if where is None else where.original(offset)))
+    code = found.trap_code
+    if code is _CODES.STACK_OVERFLOW:
+        error: BaseException = Exhaustion()
+    else:
+        error = Trap(message(engine, machine, code, places))
+    return Trapped(error, places, len(frames) >= MOST_FRAMES)
+
+
+def message(
+    engine: Guest,
+    machine: Machine,
+    code: object,
+    places: list[tuple[int, int]],
+) -> str:
+    if code is _CODES.TABLE_OUT_OF_BOUNDS:
+        return "undefined element" if calls(engine, places) else "out of bounds table access"
+    if code is _CODES.INDIRECT_CALL_TO_NULL:
+        return f"uninitialized element {machine.cell(layout.CALLEE)}"
+    return _MESSAGES.get(code) or f"wasmtime: {code}"  # type: ignore[call-overload]
+
+
+def calls(engine: Guest, places: list[tuple[int, int]]) -> bool:
+    """Whether the youngest frame stands at a call through a table."""
+    if not places:
+        return False
+    index, offset = places[0]
+    body = engine.lower(index).body
+    return any(instr.offset == offset and instr.op.indirect for instr in body)

@@ -1,0 +1,210 @@
+"""A wasmtime store, and which of our objects its references stand for.
+
+A funcref is a ``Function`` of ours, each the same object for as long as it is there; an externref
+whatever the host gave. wasmtime keeps a number for that, and says when it needs it no longer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import wasmtime
+
+from chiwawa.native import capi
+from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.table import HOST_LIMIT
+from chiwawa_runtime.state.types import F32, F64, NumType, ValType
+
+#: No limit, to wasmtime's limiter.
+_ANY = -1
+
+
+class Owner(Protocol):
+    """What has functions in a store: an instance's engine."""
+
+    def native_functions(self) -> list[tuple[int, Function]]:
+        """Those that a reference can be of, by the address that the store knows each by."""
+
+    def native_function(self, function: Function) -> int | None:
+        """The address by which the store knows ``function``, where it is one of these."""
+
+
+class Vault:
+    """``store`` and what is in it. ``make_host`` makes a host function in it of any ``Function``,
+    for those that no owner in it has."""
+
+    def __init__(
+        self, engine: wasmtime.Engine, make_host: Callable[[Vault, Function], capi.Func]
+    ) -> None:
+        self.make_host = make_host
+        self.store = wasmtime.Store(engine)
+        self.context = capi.context(self.store)
+        capi.store_limiter(capi.address(self.store.ptr()), _ANY, HOST_LIMIT, _ANY, _ANY, _ANY)
+        self.owners: list[Owner] = []
+        self.functions: dict[int, Function] = {}
+        self.addresses: dict[int, int] = {}
+        #: What must live as long as the store does.
+        self.kept: list[object] = []
+        self.objects: dict[int, list[Any]] = {}
+        self.numbers: dict[int, int] = {}
+        self.next = 1
+        objects, numbers = self.objects, self.numbers
+
+        def released(number: int | None) -> None:
+            entry = objects.get(number or 0)
+            if entry is not None:
+                entry[1] -= 1
+                if not entry[1]:
+                    del objects[number or 0]
+                    numbers.pop(id(entry[0]), None)
+
+        self.released = capi.Finalizer(released)
+        #: The activations that are going on, of whichever instance, on top of each other.
+        self.going: list[Any] = []
+
+    # Functions.
+
+    def function_of(self, address: int | None) -> Function | None:
+        """What a funcref is, by its address."""
+        if not address:
+            return None
+        found = self.functions.get(address)
+        if found is None:
+            for owner in self.owners:
+                for known, function in owner.native_functions():
+                    self.functions.setdefault(known, function)
+            found = self.functions[address]
+        return found
+
+    def address_of(self, function: Function | None) -> int:
+        """The funcref that ``function`` is."""
+        if function is None:
+            return 0
+        found = self.addresses.get(id(function))
+        if found is None:
+            found = self._address_of(function)
+            self.addresses[id(function)] = found
+            self.functions.setdefault(found, function)
+            self.kept.append(function)
+        return found
+
+    def _address_of(self, function: Function) -> int:
+        for owner in self.owners:
+            address = owner.native_function(function)
+            if address is not None:
+                return address
+        return self.address_of_func(self.make_host(self, function))
+
+    def address_of_func(self, func: capi.Func) -> int:
+        found: int = capi.func_to_raw(self.context, ctypes.byref(func))
+        return found
+
+    def forget(self, functions: Iterable[Function]) -> None:
+        """These are others from now on. What had a reference to one of them may still give it."""
+        for function in functions:
+            self.addresses.pop(id(function), None)
+
+    # Host references.
+
+    def number_of(self, value: object) -> int:
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = self.next
+            self.next += 1
+            self.objects[number] = [value, 0]
+        self.objects[number][1] += 1
+        return number
+
+    def externref(self, value: object) -> capi.Externref:
+        """A new reference, to be unrooted."""
+        made = capi.Externref()
+        number = self.number_of(value)
+        if not capi.externref_new(self.context, number, self.released, ctypes.byref(made)):
+            raise MemoryError("no room for a reference")
+        return made
+
+    def object_of(self, reference: capi.Externref) -> Any:
+        if not reference.store:
+            return None
+        number = capi.externref_data(self.context, ctypes.byref(reference))
+        return self.objects[number or 0][0]
+
+    # Values.
+
+    def val(self, valtype: ValType, value: Any) -> capi.Val:
+        """``value``, as a program holds it, as wasmtime's globals and tables take it. To be
+        released."""
+        val = capi.Val()
+        val.kind = capi.KINDS[str(valtype)]
+        if isinstance(valtype, NumType):
+            val.of.bits = bits_of(valtype, value)
+        elif valtype.heap == "func":  # type: ignore[union-attr]
+            address = self.address_of(value)
+            if address:
+                capi.func_from_raw(self.context, address, ctypes.byref(val.of.func))
+        elif value is not None:
+            val.of.externref = self.externref(value)
+        return val
+
+    def release(self, val: capi.Val) -> None:
+        if val.kind == capi.KINDS["externref"] and val.of.externref.store:
+            capi.externref_unroot(ctypes.byref(val.of.externref))
+
+    def value(self, valtype: ValType, val: capi.Val) -> Any:
+        """The opposite; ``val`` is released."""
+        if isinstance(valtype, NumType):
+            return from_bits(valtype, val.of.bits)
+        if valtype.heap == "func":  # type: ignore[union-attr]
+            if not val.of.func.store:
+                return None
+            return self.function_of(capi.func_to_raw(self.context, ctypes.byref(val.of.func)))
+        found = self.object_of(val.of.externref)
+        self.release(val)
+        return found
+
+    def raw(self, valtype: ValType, value: Any) -> int:
+        """``value`` as calls take it."""
+        if isinstance(valtype, NumType):
+            return bits_of(valtype, value)
+        if value is None:
+            return 0
+        if valtype.heap == "func":  # type: ignore[union-attr]
+            return self.address_of(value)
+        made = self.externref(value)
+        found: int = capi.externref_to_raw(self.context, ctypes.byref(made))
+        capi.externref_unroot(ctypes.byref(made))
+        return found
+
+    def from_raw(self, valtype: ValType, raw: int) -> Any:
+        """The opposite."""
+        if isinstance(valtype, NumType):
+            return from_bits(valtype, raw)
+        if valtype.heap == "func":  # type: ignore[union-attr]
+            return self.function_of(raw)
+        if not raw & 0xFFFFFFFF:
+            return None
+        reference = capi.Externref()
+        capi.externref_from_raw(self.context, raw & 0xFFFFFFFF, ctypes.byref(reference))
+        found = self.object_of(reference)
+        capi.externref_unroot(ctypes.byref(reference))
+        return found
+
+
+def bits_of(valtype: NumType, value: Any) -> int:
+    """The bits of a number, unsigned."""
+    if valtype is F32:
+        return f32_bits(value)
+    if valtype is F64:
+        return f64_bits(value)
+    return int(value)
+
+
+def from_bits(valtype: NumType, bits: int) -> Any:
+    """The number; bits beyond its width play no part."""
+    if valtype is F64:
+        return f64_from_bits(bits)
+    bits &= (1 << valtype.bits) - 1
+    return f32_from_bits(bits) if valtype is F32 else bits

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
+from chiwawa.cache import Cache
 from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
 from chiwawa.program import program_of
@@ -44,9 +45,11 @@ class Settings:
 
 class Source:
     """A program as it was given, and all that can be made of it. ``translated`` is what a generated
-    file has of it, compiled with ``compiled``."""
+    file has of it, compiled with ``compiled``. ``cache`` is where paths may keep what takes them
+    long; None: the user's."""
 
-    def __init__(self, given: Runnable) -> None:
+    def __init__(self, given: Runnable, cache: Cache | None = None) -> None:
+        self.cache = Cache.of_user() if cache is None else cache
         self.translated: Bundle | None = None
         self.compiled = Settings()
         if isinstance(given, Module):
@@ -65,13 +68,13 @@ class Source:
     def module(self) -> Module:
         """What it is, or was compiled from."""
         assert self.translated is not None
-        return _embedded(self.translated.module)
+        return _embedded(self.translated.module, self.cache)
 
 
 @lru_cache(maxsize=4)
-def _embedded(binary: bytes) -> Module:
+def _embedded(binary: bytes, cache: Cache) -> Module:
     """The module of a generated file."""
-    return load_bytes(binary)
+    return load_bytes(binary, cache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ It reads a snapshot and a decoded module, and runs neither. A host's state is co
 
 from __future__ import annotations
 
-import hashlib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -44,7 +43,7 @@ def describe(
     CheckpointError if ``module`` is not the one that was stopped.
     """
     if module is not None:
-        check_module(snapshot, hashlib.sha256(module.binary).digest())
+        check_module(snapshot, module.hash)
     names = None if module is None else module.names
     functions = {} if module is None else module.func_names()
     return {

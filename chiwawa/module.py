@@ -7,6 +7,7 @@ instruction's code offset, because a boundary is named by it.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -278,6 +279,11 @@ class Module:
         if key not in self.derived:
             self.derived[key] = make()
         return self.derived[key]  # type: ignore[no-any-return]
+
+    @property
+    def hash(self) -> bytes:
+        """Its identity: the SHA-256 of its bytes."""
+        return self.once("hash", lambda: hashlib.sha256(self.binary).digest())
 
     def imported(self, kind: type) -> Iterator[Import]:
         """The imports whose ``desc`` is a ``kind``, in order."""

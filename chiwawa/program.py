@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.meanings.constants import constant, reference
 from chiwawa.module import Module, TypeUse
@@ -33,7 +31,7 @@ def _program_of(module: Module) -> Program:
         datas.append(DataSpec(data.init, data.at, data.memidx, offset))
     return Program(
         name=module.names.module or "",
-        hash=hashlib.sha256(module.binary).digest(),
+        hash=module.hash,
         types=module.types,
         functions=spaces.funcs,
         imports=imports,

@@ -8,16 +8,19 @@ line and column nevertheless. Files of other kinds that people give for modules 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 from typing import TypeVar
 
 from chiwawa.binary import decode, encode, field_at
+from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.collector import uncollected
 from chiwawa.kinds import is_checkpoint, is_generated, other_kind
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
 from chiwawa.validate import BodyChecks, validate
+from chiwawa.validated import recalled, remember
 from chiwawa_runtime.errors import (
     BadInput,
     Field,
@@ -49,43 +52,45 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
     >>> [export.name for export in module.exports]
     ['one']
     """
+    cache = Cache.of_user()
     if isinstance(source, bytes | bytearray | memoryview):
-        return load_program(bytes(source))
+        return load_program(bytes(source), cache)
     if isinstance(source, str) and (_TEXT.match(source) or _NO_PATH.search(source)):
         if source.startswith(_BINARY):
             raise MalformedError("this is a binary module as a str: give bytes")
-        return prepare(_parsed(source))
+        return prepare(_parsed(source), cache)
     try:
         with open(source, "rb") as file:
             data = file.read()
     except ValueError:
         # A zero byte, or a lone surrogate: the system cannot even be asked for it.
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), os.fspath(source)) from None
-    return load_program(data)
+    return load_program(data, cache)
 
 
-def load_program(data: bytes) -> Module:
+def load_program(data: bytes, cache: Cache = NO_CACHE) -> Module:
     """As ``load_bytes``, of what is to be run."""
     if is_checkpoint(data):
         raise MalformedError("it is a checkpoint (a core dump), not a program")
-    return load_bytes(data)
+    return load_bytes(data, cache)
 
 
-def load_bytes(data: bytes) -> Module:
+def load_bytes(data: bytes, cache: Cache = NO_CACHE) -> Module:
     """The valid module in ``data``, by its content: binary where it starts with a zero byte, as no
-    text does. A checkpoint is one, too, without code."""
+    text does. A checkpoint is one, too, without code. Of a large one, ``cache`` may know that it is
+    valid."""
     if is_generated(data):
         raise MalformedError("it is a generated file, and a module (.wasm, .wat) is wanted")
     kind = other_kind(data)
     if kind is not None:
         raise MalformedError(f"it is no module: it is {kind}")
     if data[:1] == b"\0":
-        return prepare(data)
+        return prepare(data, cache)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
-    return prepare(_parsed(text))
+    return prepare(_parsed(text), cache)
 
 
 def _parsed(text: str) -> Module | bytes:
@@ -95,14 +100,11 @@ def _parsed(text: str) -> Module | bytes:
     return parse_source(text)
 
 
-def prepare(module: Module | bytes) -> Module:
+def prepare(module: Module | bytes, cache: Cache = NO_CACHE) -> Module:
     """A module from the text parser, or a binary one, decoded and validated."""
     if isinstance(module, bytes):
-        checks = BodyChecks()
         with uncollected():
-            decoded = decode(module, checks)
-            validate(decoded, checks)
-        return decoded
+            return _decoded(module, cache)
     places = module.places
     binary = encode(module)
     # From here on the module is what its bytes say; the other need not be there twice.
@@ -117,6 +119,21 @@ def prepare(module: Module | bytes) -> Module:
     except (InvalidError, UnsupportedError) as error:
         raise _in_text(places, decoded, error, error.field) from None
     return decoded
+
+
+def _decoded(binary: bytes, cache: Cache) -> Module:
+    """The module, which is valid."""
+    digest = hashlib.sha256(binary).digest()
+    summaries = recalled(binary, digest, cache)
+    if summaries is not None:
+        module = decode(binary, summaries=summaries)
+    else:
+        checks = BodyChecks()
+        module = decode(binary, checks)
+        validate(module, checks)
+        remember(module, digest, cache)
+    module.derived["hash"] = digest
+    return module
 
 
 def _in_text(places: Places | None, module: Module, error: E, field: Field | None) -> E:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.need_helpers import need
+
+# What tests find out must not hang on what others have left in the user's cache, nor fill it. Those
+# of the cache have one of their own.
+os.environ["CHIWAWA_CACHE"] = "off"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

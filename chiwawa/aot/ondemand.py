@@ -6,7 +6,6 @@ instruments get functions of their own without anything else being translated.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -71,7 +70,7 @@ def translate_on_demand(
         canonical_nans=canonical_nans,
         polls=polls,
     )
-    digest = hashlib.sha256(module.binary).hexdigest()[:16]
+    digest = module.hash.hex()[:16]
     imported = options.spaces.imported_funcs
     codes: list[Code] = []
     for index in range(imported, len(options.spaces.funcs)):

@@ -6,7 +6,7 @@ and compares their sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -59,6 +59,8 @@ class Parts:
     bodies: int = 0
     #: Looks at each function when its body has been read.
     check: CheckBody | None = None
+    #: Of all functions, where these very bodies have been read before.
+    summaries: Sequence[Summary] | None = None
     locals_seen: dict[bytes, tuple[ValType, ...]] = field(default_factory=dict)
     locals_in_all: int = 0
 
@@ -198,13 +200,18 @@ def _code(r: Reader, parts: Parts) -> None:
         if size > limits.BODY:
             raise r.unsupported(limits.more_than(limits.BODY, "bytes of a body"), start)
         local_types = _locals(r, parts)
-        body = parts.exprs.read_plain(r, base)
-        if r.pos != r.end:
-            raise r.malformed("section size mismatch", start)
         parts.bodies += 1
         if index < len(funcs):
             func = funcs[index]
             func.locals, func.source, func.at = local_types, source, base - contents
+        if parts.summaries is not None:
+            func.known = parts.summaries[index]
+            r.pos = r.end
+            continue
+        body = parts.exprs.read_plain(r, base)
+        if r.pos != r.end:
+            raise r.malformed("section size mismatch", start)
+        if index < len(funcs):
             func.known = Summary.of(body)
             if parts.check is not None:
                 parts.check(parts.module, index, body)

@@ -163,6 +163,12 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         help="what the program reads (default: the terminal; nothing where that has no commands)",
     )
     add_options(made["debug"], names())
+    for name in ("run", "compile", "debug"):
+        made[name].add_argument(
+            "--no-cache",
+            action="store_true",
+            help="neither use nor keep what the user's cache has of large programs",
+        )
     made["diff"].add_argument("a", metavar="A", help="a checkpoint")
     made["diff"].add_argument("b", metavar="B", help="another")
     made["diff"].add_argument(
@@ -198,15 +204,14 @@ def help_(parser: Parser, verbs: Mapping[str, Parser], verb: str | None) -> int:
 
 
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.commands.inputs import load_runnable, shown
-    from chiwawa.execution import Source
+    from chiwawa.commands.inputs import load_source, shown
     from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.command.execution import execute
     from chiwawa_runtime.command.options import options_of
     from chiwawa_runtime.errors import Trap
 
     options = options_of(parsed, rest)
-    source = Source(load_runnable(parsed.file))
+    source = load_source(parsed.file, cached=not parsed.no_cache)
     try:
         if not options.instruments.asks():
             return execute(Toolchain(source), options)
@@ -225,6 +230,7 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.api import compile_file
+    from chiwawa.cache import NO_CACHE, Cache
     from chiwawa.commands.inputs import (
         STANDARD,
         default_output,
@@ -235,7 +241,8 @@ def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.kinds import is_generated
 
     out = parsed.output or default_output(parsed.file, "_aot.py", is_generated)
-    module = load_program(parsed.file)
+    cache = NO_CACHE if parsed.no_cache else Cache.of_user()
+    module = load_program(parsed.file, cache)
     with naming(parsed.file), progress_bar(len(module.binary)) as progress:
         compile_file(
             module,
@@ -380,13 +387,14 @@ def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def debug(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.commands.inputs import STANDARD, load_either
+    from chiwawa.commands.inputs import STANDARD, load_source
     from chiwawa.debug import debug
     from chiwawa_runtime.command.options import UsageError, options_of
 
     if parsed.file == STANDARD:
         raise UsageError("debug reads its commands from standard input: give it a file")
-    return debug(load_either(parsed.file), options_of(parsed, rest), parsed.stdin)
+    source = load_source(parsed.file, cached=not parsed.no_cache)
+    return debug(source, options_of(parsed, rest), parsed.stdin)
 
 
 def demo(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -7,7 +7,6 @@ matched by depth, counted from the oldest, since that is where two stops of one 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
@@ -54,7 +53,7 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
     one of the two is not of that module.
     """
     if module is not None:
-        module_hash = hashlib.sha256(module.binary).digest()
+        module_hash = module.hash
         check_module(a, module_hash)
         check_module(b, module_hash)
     names = None if module is None else module.names

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from chiwawa.kinds import is_checkpoint, is_generated
 
 if TYPE_CHECKING:
-    from chiwawa.execution import Runnable
+    from chiwawa.cache import Cache
+    from chiwawa.execution import Runnable, Source
     from chiwawa.module import Module
     from chiwawa_runtime.state.snapshot import Snapshot
 
@@ -56,17 +57,20 @@ def content(file: str) -> bytes:
 
 
 def load_module(file: str) -> Module:
-    """The module in a file, whatever it is: a core dump is one, too."""
-    return module_in(content(file), file)
+    """The module in a file, whatever it is: a core dump is one, too. It is read and checked even if
+    that has been done before."""
+    from chiwawa.cache import NO_CACHE
+
+    return module_in(content(file), file, NO_CACHE)
 
 
-def module_in(data: bytes, file: str) -> Module:
+def module_in(data: bytes, file: str, cache: Cache) -> Module:
     from chiwawa.source import load_bytes
     from chiwawa_runtime.errors import BadInput
 
     with naming(file):
         try:
-            return load_bytes(data)
+            return load_bytes(data, cache)
         except BadInput as error:
             if suffix_of(file) != ".wast":
                 raise
@@ -74,11 +78,11 @@ def module_in(data: bytes, file: str) -> Module:
             raise BadInput(message) from error
 
 
-def load_program(file: str) -> Module:
+def load_program(file: str, cache: Cache) -> Module:
     """A module that is to be run or translated. A checkpoint is none."""
     data = content(file)
     refuse_checkpoint(data, file)
-    return module_in(data, file)
+    return module_in(data, file, cache)
 
 
 def refuse_checkpoint(data: bytes, file: str) -> None:
@@ -91,14 +95,14 @@ def refuse_checkpoint(data: bytes, file: str) -> None:
         )
 
 
-def load_runnable(file: str) -> Runnable:
+def load_runnable(file: str, cache: Cache) -> Runnable:
     """A module, or a generated file, which this runs."""
     from chiwawa_runtime.errors import BadInput
 
     data = content(file)
     if suffix_of(file) != ".py" and not is_generated(data):
         refuse_checkpoint(data, file)
-        return module_in(data, file)
+        return module_in(data, file, cache)
     with naming(file):
         from chiwawa.api import bundle_of
 
@@ -113,11 +117,19 @@ def load_runnable(file: str) -> Runnable:
             raise BadInput(f"it cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def load_either(file: str) -> Module:
-    """A module, or the one that a generated file embeds."""
+def load_source(file: str, *, cached: bool = True) -> Source:
+    """A module or a generated file, and what can be made of it. Unless ``cached``, nothing of that
+    is taken from the user's cache, or kept there."""
+    from chiwawa.cache import NO_CACHE, Cache
     from chiwawa.execution import Source
 
-    return Source(load_runnable(file)).module
+    cache = Cache.of_user() if cached else NO_CACHE
+    return Source(load_runnable(file, cache), cache)
+
+
+def load_either(file: str) -> Module:
+    """A module, or the one that a generated file embeds."""
+    return load_source(file).module
 
 
 def checkpoint_bytes(file: str) -> bytes:

@@ -20,7 +20,6 @@ from chiwawa.debug.streams import Input, Output
 from chiwawa.execution import Source
 from chiwawa.inspect import called
 from chiwawa.instrument import Instruments
-from chiwawa.module import Module
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.options import Options, UsageError
@@ -60,10 +59,11 @@ _VALUE = re.compile(r"([lsg])([0-9]{1,9})")
 _AROUND, _LISTED = 5, 30
 
 
-def debug(module: Module, options: Options, stdin: str | None) -> int:
+def debug(source: Source, options: Options, stdin: str | None) -> int:
     """``chiwawa debug``: read commands from standard input until they end. The program reads
     the file ``stdin``, or the terminal, or nothing. The exit status is 0."""
     check(options)
+    module = source.module
     handle = None
     if stdin is not None:
         handle = os.open(stdin, os.O_RDONLY)
@@ -74,7 +74,7 @@ def debug(module: Module, options: Options, stdin: str | None) -> int:
         options = dataclasses.replace(options, deterministic=True, granularity="instruction")
         path = options.path or "interp"
         # Run again, it must compute the same.
-        runner = Toolchain(Source(module), partial(Instruments, module), canonical_nans=True)
+        runner = Toolchain(source, partial(Instruments, module), canonical_nans=True)
         machine = Machine(runner, FunctionListing(module), options, path, Input(handle), outputs)
         try:
             prompt = Prompt(Session(machine), sys.stdin, sys.stdout)

@@ -209,7 +209,7 @@ def test_endless_recursion_is_a_trap_with_a_short_backtrace(
         (["--invoke", "sum", "--params", "-1"], "a value such as I32(1) expected at '-1'"),
         (["--params", "I32(1)"], "--params needs --invoke"),
         (["--invoke"], "argument --invoke: expected one argument (see chiwawa run --help)"),
-        (["--no-such"], "unknown option --no-such (see chiwawa run --help)"),
+        (["--nonsense"], "unknown option --nonsense (see chiwawa run --help)"),
         (["--path", "jit"], "invalid choice: 'jit'"),
         (["--cr-at", "0"], "a whole number from 1 on expected, not '0'"),
         (["--cr-at", "-5"], "argument --cr-at"),

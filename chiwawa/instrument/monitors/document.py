@@ -7,7 +7,6 @@ a line, or is a formula to a spreadsheet. The JSON document has them as they are
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -152,7 +151,7 @@ def document(
         "version": 1,
         "module": {
             "name": module.names.module or title,
-            "sha256": hashlib.sha256(module.binary).hexdigest(),
+            "sha256": module.hash.hex(),
         },
         "gaps": observed.gaps,
         "functions": [

@@ -36,6 +36,19 @@ def _chiwawa(sample: Sample, path: str) -> Ready:
     return lambda size: instance.invoke(sample.export, [size])
 
 
+def native(sample: Sample) -> Ready:
+    return _chiwawa(sample, "native")
+
+
+def counting(sample: Sample) -> Ready:
+    """The native path with functions that count safepoints."""
+    import chiwawa
+
+    instance = chiwawa.instantiate(chiwawa.load(sample.file), path="native")
+    instance.engine.safepoints.count_from(0, None, lambda: None)
+    return lambda size: instance.invoke(sample.export, [size])
+
+
 def unpolled(sample: Sample) -> Ready:
     """The AOT path without the tests for a request at safepoints: what those cost."""
     from chiwawa.aot.path import translation
@@ -85,11 +98,43 @@ def ppci(sample: Sample) -> Ready:
 
 
 def wasmtime(sample: Sample) -> Ready:
+    return _wasmtime(sample)
+
+
+def epochs(sample: Sample) -> Ready:
+    """wasmtime's own way of being interrupted: a trap, after which nothing goes on."""
+    return _wasmtime(sample, epoch_interruption=True)
+
+
+def fuel(sample: Sample) -> Ready:
+    """wasmtime's own way of counting."""
+    return _wasmtime(sample, consume_fuel=True)
+
+
+def asyncify(sample: Sample) -> Ready:
+    """The module as binaryen makes it stoppable, at the same safepoints as ours."""
+    import chiwawa
+    from benchmarks.asyncify import asyncified
+
+    return _wasmtime(sample, asyncified(chiwawa.load(sample.file)))
+
+
+def _wasmtime(sample: Sample, binary: bytes | None = None, **settings: bool) -> Ready:
     import wasmtime
 
-    store = wasmtime.Store()
-    module = wasmtime.Module.from_file(store.engine, str(sample.file))
-    function = wasmtime.Instance(store, module, []).exports(store)[sample.export]
+    config = wasmtime.Config()
+    for name, value in settings.items():
+        setattr(config, name, value)
+    store = wasmtime.Store(wasmtime.Engine(config))
+    if settings.get("epoch_interruption"):
+        store.set_epoch_deadline(1)
+    if settings.get("consume_fuel"):
+        store.set_fuel((1 << 64) - 1)
+    module = wasmtime.Module(store.engine, binary or sample.file.read_bytes())
+    imports = [
+        wasmtime.Func(store, wasmtime.FuncType([], []), lambda: None) for _ in module.imports
+    ]
+    function = wasmtime.Instance(store, module, imports).exports(store)[sample.export]
     assert isinstance(function, wasmtime.Func)
     return lambda size: function(store, size)
 
@@ -104,6 +149,11 @@ ENGINES: dict[str, Callable[[Sample], Ready]] = {
     "pywasm": pywasm,
     "ppci": ppci,
     "wasmtime": wasmtime,
+    "native": native,
+    "counting": counting,
+    "asyncify": asyncify,
+    "epochs": epochs,
+    "fuel": fuel,
 }
 #: The package whose version matters; where it is None there is none but Python's own.
 PACKAGES: dict[str, str | None] = {
@@ -116,4 +166,9 @@ PACKAGES: dict[str, str | None] = {
     "pywasm": "pywasm",
     "ppci": "ppci",
     "wasmtime": "wasmtime",
+    "native": "chiwawa",
+    "counting": "chiwawa",
+    "asyncify": "binaryen",
+    "epochs": "wasmtime",
+    "fuel": "wasmtime",
 }

@@ -1,4 +1,4 @@
-"""The measurements as text: a header that says where, a table of times, a table of ratios."""
+"""The measurements as text: a header that says where, and for each topic times and ratios."""
 
 from __future__ import annotations
 
@@ -8,23 +8,57 @@ import os
 import platform
 import statistics
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import asyncify
 from benchmarks.costs import Cost
 from benchmarks.engines import PACKAGES
 from benchmarks.measure import Cell, Column
+from benchmarks.native_costs import Figure
 
-#: Title, the column divided, the column that it is divided by: how many times longer it takes.
-RATIOS = (
-    ("aot / handwritten", "aot", "handwritten"),
-    ("interp / aot", "interp", "aot"),
-    ("pywasm / aot", "pywasm", "aot"),
-    ("ppci / aot", "ppci", "aot"),
-    ("pywasm / interp", "pywasm", "interp"),
-    ("aot / unpolled", "aot", "unpolled"),
-    ("aot / plain", "aot", "plain"),
-    ("counted / aot", "counted", "aot"),
-)
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What is compared with each other. ``ratios`` are pairs of engines: the column that is divided
+    and the one that it is divided by, so how many times longer it takes."""
+
+    title: str
+    engines: tuple[str, ...]
+    ratios: tuple[tuple[str, str], ...]
+
+
+TOPICS = {
+    "python": Topic(
+        "In Python",
+        (
+            *("handwritten", "aot", "unpolled", "plain", "counted", "interp"),
+            *("pywasm", "ppci", "wasmtime"),
+        ),
+        (
+            ("aot", "handwritten"),
+            ("interp", "aot"),
+            ("pywasm", "aot"),
+            ("ppci", "aot"),
+            ("pywasm", "interp"),
+            ("aot", "unpolled"),
+            ("aot", "plain"),
+            ("counted", "aot"),
+        ),
+    ),
+    "native": Topic(
+        "As machine code",
+        ("wasmtime", "native", "counting", "asyncify", "epochs", "fuel", "aot"),
+        (
+            ("native", "wasmtime"),
+            ("counting", "wasmtime"),
+            ("asyncify", "wasmtime"),
+            ("epochs", "wasmtime"),
+            ("fuel", "wasmtime"),
+            ("aot", "native"),
+        ),
+    ),
+}
 Row = dict[str, Cell]
 
 
@@ -41,6 +75,8 @@ def described(column: Column) -> str:
     package = PACKAGES[column.engine]
     if package is None or package == "chiwawa":
         return column.title
+    if package == "binaryen":
+        return f"{column.title} ({asyncify.version() or 'binaryen is not installed'})"
     try:
         return f"{column.title} ({package} {importlib.metadata.version(package)})"
     except importlib.metadata.PackageNotFoundError:
@@ -84,17 +120,51 @@ def geometric_mean(values: list[float | None]) -> float | None:
     return math.exp(sum(map(math.log, known)) / len(known)) if known else None
 
 
-def ratios_of(columns: list[Column]) -> list[tuple[str, str, str]]:
-    """The ratios that these columns allow, for each Python that has them."""
+def ratios_of(topic: Topic, columns: list[Column]) -> list[tuple[str, str, str]]:
+    """The ratios that these columns allow, for each Python that has them: their titles, and those
+    of the two columns."""
     titles = {column.title for column in columns}
-    pypy = [(f"pypy: {t}", f"pypy {a}", f"pypy {b}") for t, a, b in RATIOS]
-    return [r for r in (*RATIOS, *pypy) if r[1] in titles and r[2] in titles]
+    own = [(f"{a} / {b}", a, b) for a, b in topic.ratios]
+    pypy = [(f"pypy: {t}", f"pypy {a}", f"pypy {b}") for t, a, b in own]
+    return [r for r in (*own, *pypy) if r[1] in titles and r[2] in titles]
 
 
-def render(columns: list[Column], rows: dict[str, Row], costs: list[Cost]) -> str:
+def render(
+    topics: list[Topic],
+    columns: list[Column],
+    rows: dict[str, Row],
+    costs: list[Cost],
+    figures: list[Figure],
+) -> str:
     """The tables and the failures, as Markdown."""
+    failures = [
+        f"- {name}, {title} fails: {cell.failure}"
+        for name, row in rows.items()
+        for title, cell in row.items()
+        if cell.failure is not None
+    ]
+    lines = [f"{line}  " for line in header(columns)]
+    for topic in topics:
+        lines += ["", *compared(topic, columns, rows)]
+    lines += ["", *failures] if failures else []
+    lines += ["", "Other costs:", "", *grid(cost_rows(costs))] if costs else []
+    lines += ["", "The native path beside running:", "", *grid(figure_rows(figures))] * bool(
+        figures
+    )
+    return "\n".join(lines)
+
+
+def compared(topic: Topic, columns: list[Column], rows: dict[str, Row]) -> list[str]:
+    """The times and the ratios of a topic."""
+    columns = [
+        column
+        for python in dict.fromkeys(column.python for column in columns)
+        for engine in topic.engines
+        for column in columns
+        if column.engine == engine and column.python == python
+    ]
     titles = [column.title for column in columns]
-    ratios = ratios_of(columns)
+    ratios = ratios_of(topic, columns)
     times = [
         ["sample", *titles],
         *([name, *(time_text(row[t].unit) for t in titles)] for name, row in rows.items()),
@@ -104,27 +174,15 @@ def render(columns: list[Column], rows: dict[str, Row], costs: list[Cost]) -> st
         quotients.append([name, *(ratio_text(ratio(row, a, b)) for _, a, b in ratios)])
     means = [geometric_mean([ratio(row, a, b) for row in rows.values()]) for _, a, b in ratios]
     quotients.append(["geometric mean", *map(ratio_text, means)])
-    failures = [
-        f"- {name}, {title} fails: {cell.failure}"
-        for name, row in rows.items()
-        for title, cell in row.items()
-        if cell.failure is not None
+    return [
+        f"{topic.title}: time for one unit of work (median):",
+        "",
+        *grid(times),
+        "",
+        f"{topic.title}: ratios:",
+        "",
+        *grid(quotients),
     ]
-    return "\n".join(
-        [
-            *(f"{line}  " for line in header(columns)),
-            "",
-            "Time for one unit of work (median):",
-            "",
-            *grid(times),
-            "",
-            "Ratios:",
-            "",
-            *grid(quotients),
-            *(["", *failures] if failures else []),
-            *(["", "Other costs:", "", *grid(cost_rows(costs))] if costs else []),
-        ]
-    )
 
 
 def cost_rows(costs: list[Cost]) -> list[list[str]]:
@@ -135,6 +193,10 @@ def cost_rows(costs: list[Cost]) -> list[list[str]]:
             for c in costs
         ),
     ]
+
+
+def figure_rows(figures: list[Figure]) -> list[list[str]]:
+    return [["what", "median"], *([f.what, f"{number_text(f.value)} {f.unit}"] for f in figures)]
 
 
 def grid(rows: list[list[str]]) -> list[str]:
@@ -157,6 +219,10 @@ def time_text(seconds: float | None) -> str:
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds * 1e9:.3g} ns"
+
+
+def number_text(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
 def ratio_text(value: float | None) -> str:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 SAMPLES = Path(__file__).resolve().parent
-PROGRAMS = ("primes", "wc")
+PROGRAMS = ("primes", "spheres", "wc")
 PROGRAM_FLAGS = ("-target", "wasm32-wasi", "-O2")
 KERNEL_FLAGS = (
     *("-target", "wasm32-freestanding", "-mcpu=mvp", "-O2", "-nostdlib"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 
 import pytest
 
-from benchmarks import table
+from benchmarks import asyncify, table
 from benchmarks.engines import ENGINES, PACKAGES
 from benchmarks.handwritten import HANDWRITTEN
 from benchmarks.measure import Cell, Column, judge, measure
@@ -14,6 +15,7 @@ from benchmarks.plain import plain_bundle
 from benchmarks.samples import Sample, compute_samples
 from chiwawa.api import instantiate
 from chiwawa.source import load
+from tests.need_helpers import need
 
 SAMPLE = compute_samples()["pi"]
 
@@ -37,7 +39,7 @@ def test_an_engine_that_is_missing_fails_alone() -> None:
     assert row["absent"].failure == "KeyError: 'absent'"
     assert row["handwritten"].failure is None
     assert "- pi, absent fails: KeyError: 'absent'" in table.render(
-        [column("handwritten")], {"pi": row}, []
+        [table.TOPICS["python"]], [column("handwritten")], {"pi": row}, [], []
     )
 
 
@@ -80,3 +82,50 @@ def test_plain_and_handwritten_versions_do_the_same(sample: Sample) -> None:
 
 def test_every_engine_says_whose_version_matters() -> None:
     assert list(PACKAGES) == list(ENGINES)
+
+
+@pytest.mark.needs("wasm-opt")
+@pytest.mark.needs("wasmtime")
+def test_what_asyncify_makes_can_be_stopped_at_our_safepoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import wasmtime
+
+    monkeypatch.setattr(asyncify, "program", lambda: need("wasm-opt"))
+    sample = compute_samples()["quicksort"]
+    store = wasmtime.Store()
+    binary = asyncify.asyncified(load(sample.file))
+    calls: list[str] = []
+
+    def call(name: str, *args: int) -> int:
+        found = exports[name]
+        assert isinstance(found, wasmtime.Func)
+        result: int = found(store, *args)
+        return result
+
+    def stop() -> None:
+        if call("asyncify_get_state") == 2:
+            call("asyncify_stop_rewind")
+            calls.append("went on")
+        else:
+            call("asyncify_start_unwind", room)
+            calls.append("stopped")
+
+    module = wasmtime.Module(store.engine, binary)
+    imported = wasmtime.Func(store, wasmtime.FuncType([], []), stop)
+    exports = wasmtime.Instance(store, module, [imported]).exports(store)
+    cell, memory = exports[asyncify.CELL], exports["memory"]
+    assert isinstance(cell, wasmtime.Global)
+    assert isinstance(memory, wasmtime.Memory)
+    wanted = call(sample.export, sample.size)
+    # Where frames are saved to: from its first word to its second.
+    room = memory.grow(store, 1) << 16
+    for stops in range(1, 4):
+        memory.write(store, struct.pack("<II", room + 8, room + 65536), room)
+        cell.set_value(store, 1)
+        call(sample.export, sample.size)
+        call("asyncify_stop_unwind")
+        cell.set_value(store, 0)
+        call("asyncify_start_rewind", room)
+        assert call(sample.export, sample.size) == wanted
+        assert calls == ["stopped", "went on"] * stops

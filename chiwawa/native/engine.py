@@ -8,12 +8,14 @@ from typing import Any
 
 import wasmtime
 
+from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.lower.lowered import Lowered, Spaces, lower
 from chiwawa.lower.points import points_of
 from chiwawa.native import capi, layout
 from chiwawa.native.activation import HostActivation, NativeActivation
+from chiwawa.native.compiled import compiled
 from chiwawa.native.hosts import host_function
-from chiwawa.native.machine import Machine, compiled
+from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
 from chiwawa.native.state import Bound, NativeGlobal, NativeMemory, NativeTable
@@ -87,8 +89,11 @@ class NativeEngine:
     sets_enter = False
     granularity = "safepoint"
 
-    def __init__(self, spaces: Spaces, *, canonical_nans: bool = False) -> None:
+    def __init__(
+        self, spaces: Spaces, *, canonical_nans: bool = False, cache: Cache = NO_CACHE
+    ) -> None:
         self.spaces = spaces
+        self.cache = cache
         self.canonical_nans = canonical_nans
         self.generation = 0
         self.instance: ModuleInstance
@@ -137,7 +142,7 @@ class NativeEngine:
 
     def make_machine(self) -> Machine:
         safepoints = self.safepoints
-        code = compiled(self.spaces.module, safepoints.counts, self.canonical_nans)
+        code = compiled(self.spaces.module, self.cache, safepoints.counts, self.canonical_nans)
         if self.vault is None:
             self.vault = Vault(code.engine, host_function)
         imports = [self.import_(i, spec) for i, spec in enumerate(self.instance.program.imports)]
@@ -146,7 +151,7 @@ class NativeEngine:
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             said = " ".join(str(error).split())
             raise UnsupportedError(f"wasmtime cannot make an instance: {said}") from None
-        self.records = Records(code.rewritten.tables)
+        self.records = Records(code.tables)
         self.vault.owners.append(self)
         self._machine = machine
         safepoints.begin(machine)

@@ -3,83 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import threading
-from functools import lru_cache
 from typing import Any
 
 import wasmtime
 from wasmtime import _ffi
 
-from chiwawa.module import Module
 from chiwawa.native import capi, layout
-from chiwawa.native.module import Rewritten, rewrite
+from chiwawa.native.compiled import Compiled
 from chiwawa.native.state import Bound
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.types import RefType
-
-#: The stacks that are tried, in bytes, the largest first: a program may be a hundred thousand calls
-#: deep. What is never written to takes no memory.
-STACKS = (1 << 30, 1 << 28, 1 << 26, 1 << 24)
-#: Of that, what is left for host functions.
-FOR_HOSTS = 1 << 23
-#: What threads are given before they start is the whole process's.
-_STARTING = threading.Lock()
-
-
-def start_thread(target: Any, size: int) -> None:
-    """Start a thread with a stack of ``size`` bytes. Raises RuntimeError."""
-    with _STARTING:
-        before = threading.stack_size(size)
-        try:
-            threading.Thread(target=target, name="chiwawa native", daemon=True).start()
-        finally:
-            threading.stack_size(before)
-
-
-@lru_cache(maxsize=1)
-def stack_size() -> int:
-    """The largest stack that a thread can have here."""
-    for size in STACKS:
-        try:
-            start_thread(lambda: None, size)
-        except (RuntimeError, ValueError):
-            continue
-        return size
-    return STACKS[-1]
-
-
-@lru_cache(maxsize=2)
-def compiler(canonical_nans: bool) -> wasmtime.Engine:
-    """wasmtime, as all machines use it."""
-    config = wasmtime.Config()
-    config.wasm_multi_memory = True
-    config.cranelift_nan_canonicalization = canonical_nans
-    capi.branch_hinting_set(capi.address(config.ptr()), True)
-    room = stack_size() - FOR_HOSTS
-    # In this order: no other stack of wasmtime's may be smaller.
-    capi.async_stack_size_set(capi.address(config.ptr()), room)
-    config.max_wasm_stack = room
-    return wasmtime.Engine(config)
-
-
-class Compiled:
-    """A module rewritten and compiled; all instances of it share it."""
-
-    def __init__(self, module: Module, counting: bool, canonical_nans: bool) -> None:
-        self.rewritten: Rewritten = rewrite(module, counting)
-        self.engine = compiler(canonical_nans)
-        try:
-            self.module = wasmtime.Module(self.engine, self.rewritten.binary)
-        except wasmtime.WasmtimeError as error:
-            said = " ".join(str(error).split())
-            raise UnsupportedError(f"wasmtime cannot compile this module: {said}") from None
-
-
-def compiled(module: Module, counting: bool, canonical_nans: bool) -> Compiled:
-    key = ("native", counting, canonical_nans)
-    return module.once(key, lambda: Compiled(module, counting, canonical_nans))
 
 
 class Machine:
@@ -87,7 +22,7 @@ class Machine:
 
     def __init__(self, compiled: Compiled, vault: Vault, imports: list[Any]) -> None:
         self.vault = vault
-        self.tables = compiled.rewritten.tables
+        self.tables = compiled.tables
         self.instance = wasmtime.Instance(vault.store, compiled.module, imports)
         self.exports = self.instance.exports(vault.store)
         self.context = vault.context

@@ -14,8 +14,7 @@ from chiwawa.lower.lowered import Spaces, lower, recursive_functions
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
 from chiwawa.native import code, layout
 from chiwawa.native.function import rewrite_drops, rewrite_function
-from chiwawa.native.scopes import Places
-from chiwawa.native.tables import FunctionTable, Tables
+from chiwawa.native.tables import Tables, TablesWriter
 from chiwawa.native.unit import Unit, deep_functions, suspending
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.errors import UnsupportedError
@@ -321,8 +320,8 @@ class _Assembly:
     def run(self) -> Rewritten:
         unit = self.unit()
         bodies: list[bytes] = []
-        tables: dict[int, FunctionTable] = {}
-        places: dict[int, Places] = {}
+        tables = TablesWriter(self.counting, self.records_at, self.original.hash)
+        tables.skip(self.spaces.imported_funcs)
         hints: list[bytes] = []
         modes = [*(d.mode for d in self.original.datas), *(e.mode for e in self.original.elems)]
         drops = "passive" in modes
@@ -330,13 +329,15 @@ class _Assembly:
         for index, (func, body) in enumerate(originals, self.spaces.imported_funcs):
             if index not in unit.suspends:
                 if drops:
-                    body, places[index] = rewrite_drops(unit, func, body)
+                    body, places = rewrite_drops(unit, func, body)
+                    tables.add_places(places)
+                else:
+                    tables.skip()
                 bodies.append(body)
                 continue
             rewritten = rewrite_function(unit, lower(self.spaces, index), body)
             bodies.append(rewritten.body)
-            tables[index] = rewritten.table
-            places[index] = rewritten.table.places
+            tables.add(rewritten.table)
             if rewritten.hints:
                 likely = (code.u(at) + b"\x01" + bytes((yes,)) for at, yes in rewritten.hints)
                 hints.append(code.u(index) + code.vector(likely))
@@ -350,8 +351,7 @@ class _Assembly:
             found = contents[section_id]
             if found is not None:
                 out.append(write_section(section_id, found))
-        tables_ = Tables(self.counting, self.records_at, tables, places)
-        return Rewritten(b"".join(out), tables_)
+        return Rewritten(b"".join(out), Tables(tables.written()))
 
 
 def rewrite(module: Module, counting: bool) -> Rewritten:

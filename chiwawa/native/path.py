@@ -40,7 +40,9 @@ class Native:
             raise UnsupportedError("the native path has no instruments: aot and interp have them")
         from chiwawa.native.engine import NativeEngine
 
-        engine = NativeEngine(Spaces.of(source.module), canonical_nans=settings.canonical_nans)
+        engine = NativeEngine(
+            Spaces.of(source.module), canonical_nans=settings.canonical_nans, cache=source.cache
+        )
 
         def fit(sites_of: SitesOf, names: Mapping[str, Any]) -> Callable[[], None]:
             raise UnsupportedError("the native path has no instruments: aot and interp have them")

@@ -43,7 +43,7 @@ class Records:
         key = function, entry
         found = self.shapes.get(key)
         if found is None:
-            table = self.tables.functions[function]
+            table = self.tables.function(function)
             types = (*table.locals, *table.entries[entry].types)
             found = self.shapes[key] = Shape(
                 struct.Struct("<" + "".join(map(_code, types))),
@@ -94,7 +94,7 @@ class Records:
         key = function, offset, waiting
         found = self.numbers.get(key)
         if found is None:
-            found = self.numbers[key] = self.tables.functions[function].find(offset, waiting)
+            found = self.numbers[key] = self.tables.function(function).find(offset, waiting)
         return found
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from chiwawa.native.machine import stack_size, start_thread
+from chiwawa.native.stacks import stack_size, start_thread
 from chiwawa_runtime.engine.deep import Elsewhere
 
 _inside = threading.local()

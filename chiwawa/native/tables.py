@@ -1,18 +1,38 @@
-"""What a host must know of a rewritten module to read its saved frames, and to make some."""
+"""What a host must know of a rewritten module to read its saved frames, and to make some.
+
+They are bytes as a file has them, which ``docs/native.md`` specifies, and a function's are read
+when they are first asked for. They are written function by function, as the module is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from array import array
 from dataclasses import dataclass
 
+from chiwawa.binary.reader import Reader
+from chiwawa.binary.types import read_valtype, write_valtype, write_valtypes
 from chiwawa.native.layout import record_size
 from chiwawa.native.scopes import Places
+from chiwawa_runtime.checkpoint.leb import decode_s, encode_s, encode_u
+from chiwawa_runtime.errors import MalformedError
 from chiwawa_runtime.state.types import ValType
 
 #: The kinds of entries, by the number that files give them. A frame waits in a ``call``, and stands
 #: at all others.
 ENTRY, LOOP, HOST, CALL = "entry", "loop", "host", "call"
 KINDS = (ENTRY, LOOP, HOST, CALL)
+
+#: Changes whenever files, the rewriter and the engine come to agree on something else.
+VERSION = 1
+#: The version, whether safepoints are counted, where the first record is, how many functions there
+#: are, and the SHA-256 of the original.
+_HEAD = struct.Struct("<IIII32s")
+_WORD = struct.Struct("<I")
+#: A function's table begins with what it has.
+_PLACES, _FRAMES = 0, 1
+#: More than any function has.
+_MOST_LOCALS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +68,148 @@ class FunctionTable:
         return record_size((*self.locals, *self.entries[entry].types))
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """``functions`` has those that may be suspended, and ``places`` of all others those where they
-    may trap. ``records_at`` is the address of the first record."""
+class TablesWriter:
+    """Writes the tables of a module whose SHA-256 is ``original``, of its functions in order."""
 
-    counting: bool
-    records_at: int
-    functions: Mapping[int, FunctionTable]
-    places: Mapping[int, Places]
+    def __init__(self, counting: bool, records_at: int, original: bytes) -> None:
+        self.counting = counting
+        self.records_at = records_at
+        self.original = original
+        self.starts = array("I", [0])
+        self.parts = bytearray()
+
+    def skip(self, count: int = 1) -> None:
+        """So many functions stay as they are."""
+        self.starts.extend([len(self.parts)] * count)
+
+    def add_places(self, places: Places) -> None:
+        """Of a function that is never suspended."""
+        self.parts += encode_u(_PLACES)
+        self._places(places)
+        self.skip()
+
+    def add(self, table: FunctionTable) -> None:
+        out = self.parts
+        out += encode_u(_FRAMES)
+        groups: list[tuple[int, ValType]] = []
+        for valtype in table.locals:
+            if groups and groups[-1][1] == valtype:
+                groups[-1] = groups[-1][0] + 1, valtype
+            else:
+                groups.append((1, valtype))
+        out += encode_u(len(groups))
+        for count, valtype in groups:
+            out += encode_u(count) + write_valtype(valtype)
+        out += encode_u(len(table.entries))
+        for entry in table.entries:
+            out += encode_u(KINDS.index(entry.kind)) + encode_u(entry.offset)
+            out += write_valtypes(entry.types)
+        self._places(table.places)
+        self.skip()
+
+    def _places(self, places: Places) -> None:
+        out = self.parts
+        out += encode_u(len(places.new))
+        before = 0
+        for new, old in zip(places.new, places.old, strict=True):
+            out += encode_u(new - before) + encode_s(old)
+            before = new
+
+    def written(self) -> bytes:
+        head = _HEAD.pack(
+            VERSION, self.counting, self.records_at, len(self.starts) - 1, self.original
+        )
+        starts = struct.pack(f"<{len(self.starts)}I", *self.starts)
+        return head + starts + self.parts
+
+
+class Tables:
+    """The tables in ``data``. ``records_at`` is the address of the first record, ``original`` the
+    SHA-256 of the module that was rewritten. Raises MalformedError, now or when a function is asked
+    for, for what no rewriter has written."""
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) < _HEAD.size:
+            raise _malformed("cut off")
+        version, counting, records_at, functions, original = _HEAD.unpack_from(data)
+        if version != VERSION:
+            raise _malformed(f"of version {version}, and this is for {VERSION}: compile it again")
+        if counting > 1 or _HEAD.size + _WORD.size * (functions + 1) > len(data):
+            raise _malformed("cut off")
+        self.data = data
+        self.counting = bool(counting)
+        self.records_at: int = records_at
+        self.original: bytes = original
+        self.count: int = functions
+        self.known: dict[int, FunctionTable | Places | None] = {}
+
+    def function(self, index: int) -> FunctionTable:
+        """Of a function that may be suspended. Raises KeyError for any other."""
+        found = self._table(index)
+        if not isinstance(found, FunctionTable):
+            raise KeyError(index)
+        return found
+
+    def places(self, index: int) -> Places | None:
+        """Where a function may trap; None: it is as it was."""
+        found = self._table(index)
+        return found.places if isinstance(found, FunctionTable) else found
+
+    def _table(self, index: int) -> FunctionTable | Places | None:
+        if index not in self.known:
+            self.known[index] = self._read(index)
+        return self.known[index]
+
+    def _read(self, index: int) -> FunctionTable | Places | None:
+        if index >= self.count:
+            return None
+        at = _HEAD.size + _WORD.size * index
+        first = _HEAD.size + _WORD.size * (self.count + 1)
+        start, end = (_WORD.unpack_from(self.data, at + each)[0] + first for each in (0, 4))
+        if not start <= end <= len(self.data):
+            raise _malformed("broken")
+        if start == end:
+            return None
+        try:
+            return _function(Reader(self.data[start:end]))
+        except MalformedError:
+            raise _malformed("broken") from None
+
+
+def _function(r: Reader) -> FunctionTable | Places:
+    what = r.u32()
+    if what == _PLACES:
+        return _places(r)
+    if what != _FRAMES:
+        raise r.malformed("")
+    locals_: list[ValType] = []
+    for _ in range(r.u32()):
+        count = r.u32()
+        if len(locals_) + count > _MOST_LOCALS:
+            raise r.malformed("")
+        locals_ += [read_valtype(r)] * count
+    entries = r.vec(_entry)
+    return FunctionTable(tuple(locals_), tuple(entries), _places(r))
+
+
+def _entry(r: Reader) -> Entry:
+    kind = r.u32()
+    if kind >= len(KINDS):
+        raise r.malformed("")
+    return Entry(KINDS[kind], r.u32(), tuple(r.vec(read_valtype)))
+
+
+def _places(r: Reader) -> Places:
+    new: list[int] = []
+    old: list[int] = []
+    at = 0
+    for _ in range(r.u32()):
+        at += r.u32()
+        new.append(at)
+        value, r.pos = decode_s(r.data, r.pos, 33)
+        old.append(value)
+    return Places(new, old)
+
+
+def _malformed(what: str) -> MalformedError:
+    return MalformedError(f"the tables of a rewritten module are {what}")

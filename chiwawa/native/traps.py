@@ -45,7 +45,7 @@ def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
     for frame in frames:
         index = frame.func_index
         if index < functions:
-            where = machine.tables.places.get(index)
+            where = machine.tables.places(index)
             offset = frame.func_offset
             places.append((index, offset if where is None else where.original(offset)))
     code = found.trap_code

@@ -1,0 +1,120 @@
+"""A module rewritten and compiled, or both taken from the user's cache.
+
+What is kept of a module are its tables and the digest of what it was rewritten to; and of a
+rewritten module, by its digest, the machine code that wasmtime has made of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+
+import wasmtime
+
+from chiwawa.cache import Cache, key_of
+from chiwawa.module import Module
+from chiwawa.native import capi
+from chiwawa.native.module import Rewritten, rewrite
+from chiwawa.native.stacks import FOR_HOSTS, stack_size
+from chiwawa.native.tables import Tables
+from chiwawa_runtime.errors import UnsupportedError
+
+#: Smaller modules, in bytes, are rewritten and compiled as quickly as looked up.
+SMALL = 1 << 13
+_DIGEST = hashlib.sha256().digest_size
+
+
+@lru_cache(maxsize=2)
+def compiler(canonical_nans: bool) -> wasmtime.Engine:
+    """wasmtime, as all machines use it."""
+    config = wasmtime.Config()
+    config.wasm_multi_memory = True
+    config.cranelift_nan_canonicalization = canonical_nans
+    capi.branch_hinting_set(capi.address(config.ptr()), True)
+    room = stack_size() - FOR_HOSTS
+    # In this order: no other stack of wasmtime's may be smaller.
+    capi.async_stack_size_set(capi.address(config.ptr()), room)
+    config.max_wasm_stack = room
+    return wasmtime.Engine(config)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A module rewritten and compiled; all instances of it share it."""
+
+    engine: wasmtime.Engine
+    module: wasmtime.Module
+    tables: Tables
+
+
+def compiled(module: Module, cache: Cache, counting: bool, canonical_nans: bool) -> Compiled:
+    """Raises UnsupportedError."""
+    key = ("native", counting, canonical_nans)
+    return module.once(key, lambda: _compiled(module, cache, counting, canonical_nans))
+
+
+def _compiled(module: Module, cache: Cache, counting: bool, canonical_nans: bool) -> Compiled:
+    if len(module.binary) < SMALL:
+        return fresh(rewrite(module, counting), canonical_nans)
+    key = key_of("rewritten", module.hash, str(counting))
+    data = cache.read(key)
+    if data is not None:
+        code = kept_code(data[:_DIGEST], cache, canonical_nans)
+        if code is not None:
+            return Compiled(compiler(canonical_nans), code, Tables(data[_DIGEST:]))
+    rewritten = rewrite(module, counting)
+    digest = hashlib.sha256(rewritten.binary).digest()
+    cache.keep(key, digest, rewritten.tables.data)
+    return kept(rewritten, digest, cache, canonical_nans)
+
+
+def kept(rewritten: Rewritten, digest: bytes, cache: Cache, canonical_nans: bool) -> Compiled:
+    """``rewritten``, whose bytes have the SHA-256 ``digest``, compiled now or before."""
+    code = kept_code(digest, cache, canonical_nans)
+    if code is not None:
+        return Compiled(compiler(canonical_nans), code, rewritten.tables)
+    made = fresh(rewritten, canonical_nans)
+    if cache.folder is not None:
+        cache.keep(_code_key(digest, canonical_nans), memoryview(made.module.serialize()))
+    return made
+
+
+def fresh(rewritten: Rewritten, canonical_nans: bool) -> Compiled:
+    """Raises UnsupportedError."""
+    engine = compiler(canonical_nans)
+    try:
+        code = wasmtime.Module(engine, rewritten.binary)
+    except wasmtime.WasmtimeError as error:
+        said = " ".join(str(error).split())
+        raise UnsupportedError(f"wasmtime cannot compile this module: {said}") from None
+    return Compiled(engine, code, rewritten.tables)
+
+
+def kept_code(digest: bytes, cache: Cache, canonical_nans: bool) -> wasmtime.Module | None:
+    """The machine code of the rewritten module with this SHA-256, if it has been kept."""
+
+    def load(path: str) -> wasmtime.Module | None:
+        try:
+            return wasmtime.Module.deserialize_file(compiler(canonical_nans), path)
+        except wasmtime.WasmtimeError:
+            # Of another processor, whose user has the same home.
+            return None
+
+    return cache.use(_code_key(digest, canonical_nans), load)
+
+
+def _code_key(digest: bytes, canonical_nans: bool) -> str:
+    machine = (sys.platform, platform.machine(), str(stack_size()))
+    return key_of("compiled", digest, str(canonical_nans), _version(), *machine)
+
+
+def _version() -> str:
+    """Of wasmtime, which takes no code but its own version's anyway."""
+    try:
+        return metadata.version("wasmtime")
+    except metadata.PackageNotFoundError:
+        return ""

@@ -37,15 +37,22 @@ def _chiwawa(sample: Sample, path: str) -> Ready:
 
 
 def native(sample: Sample) -> Ready:
-    return _chiwawa(sample, "native")
+    return _native(sample, counts=False)
 
 
 def counting(sample: Sample) -> Ready:
     """The native path with functions that count safepoints."""
+    return _native(sample, counts=True)
+
+
+def _native(sample: Sample, counts: bool) -> Ready:
     import chiwawa
 
     instance = chiwawa.instantiate(chiwawa.load(sample.file), path="native")
-    instance.engine.safepoints.count_from(0, None, lambda: None)
+    if counts:
+        instance.engine.safepoints.count_from(0, None, lambda: None)
+    # It is compiled when it is first called.
+    instance.invoke(sample.export, [1])
     return lambda size: instance.invoke(sample.export, [size])
 
 

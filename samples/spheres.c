@@ -2,7 +2,7 @@
  *
  * Three spheres on a floor under an evening sky, one of them a mirror. The light that reaches each
  * character is the mean of RAYS paths, each followed from surface to surface until it leaves the
- * scene: some seconds of work for machine code, many minutes for Python. The paths are random, by a
+ * scene: some seconds of work for machine code, ten minutes and more for Python. The paths are random, by a
  * generator whose state runs through the whole picture: stopped in the middle and continued
  * elsewhere, it must be the same picture to the last character. */
 #include <stdio.h>
@@ -97,7 +97,7 @@ static double light(vec from, vec ray) {
 }
 
 int main(int argc, char **argv) {
-    int rays = argc > 1 ? atoi(argv[1]) : 6000;
+    int rays = argc > 1 ? atoi(argv[1]) : 10000;
     int columns = argc > 2 ? atoi(argv[2]) : 76;
     int lines = columns * 13 / 32;
     for (int line = 0; line < lines; line++) {

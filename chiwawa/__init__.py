@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chiwawa.api import compile_file as compile_file
+    from chiwawa.api import compile_native as compile_native
     from chiwawa.api import instantiate as instantiate
     from chiwawa.api import load_generated as load_generated
+    from chiwawa.api import load_native as load_native
     from chiwawa.api import restore as restore
     from chiwawa.api import start as start
     from chiwawa.instrument import At as At
@@ -93,9 +95,11 @@ _HOME = {
     "Wasi": "chiwawa_runtime.wasi",
     "WasiExit": "chiwawa_runtime.errors",
     "compile_file": "chiwawa.api",
+    "compile_native": "chiwawa.api",
     "instantiate": "chiwawa.api",
     "load": "chiwawa.source",
     "load_generated": "chiwawa.api",
+    "load_native": "chiwawa.api",
     "restore": "chiwawa.api",
     "start": "chiwawa.api",
 }
@@ -134,9 +138,11 @@ __all__ = [
     "WasiExit",
     "__version__",
     "compile_file",
+    "compile_native",
     "instantiate",
     "load",
     "load_generated",
+    "load_native",
     "restore",
     "start",
 ]

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from chiwawa import restoring, running
 from chiwawa.execution import Runnable, Source
-from chiwawa.files import replacing
+from chiwawa.files import replacing, write_bytes
+from chiwawa.kinds import is_native
 from chiwawa.module import Module
+from chiwawa.native_file import NativeFile, read_native, write_native
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.deferred import run_source
 from chiwawa_runtime.engine.instance import Imports
@@ -74,6 +76,47 @@ def compile_file(
             canonical_nans=canonical_nans,
             progress=progress,
         )
+
+
+def load_native(path: str | Path) -> NativeFile:
+    """What ``compile_native`` wrote; it can be run on every path. Raises BadInput for any other
+    file.
+
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> chiwawa.compile_native(module, "one_native.wasm")
+    >>> chiwawa.instantiate(chiwawa.load_native("one_native.wasm"), path="interp").invoke("one")
+    [1]
+    """
+    data = Path(path).read_bytes()
+    if not is_native(data):
+        raise BadInput(f"{path} is no module that chiwawa rewrote")
+    return read_native(data)
+
+
+def compile_native(
+    module: Module,
+    path: str | Path,
+    *,
+    counting: bool = False,
+    canonical_nans: bool = False,
+    original: bool = True,
+) -> None:
+    """Rewrite ``module`` for the native path, to the file ``path``, which appears whole or not at
+    all. It is a module that any engine runs, and any host can stop. Where ``counting``, it counts
+    safepoints. Without its ``original`` it is smaller, and for other hosts alone. Raises
+    UnsupportedError."""
+    from chiwawa.native.module import rewrite
+
+    rewritten = rewrite(module, counting)
+    write_bytes(
+        path,
+        write_native(
+            rewritten.binary,
+            rewritten.tables.data,
+            module.binary if original else None,
+            canonical_nans=canonical_nans,
+        ),
+    )
 
 
 def instantiate(

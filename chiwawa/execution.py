@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from chiwawa.cache import Cache
 from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
+from chiwawa.native_file import NativeFile
 from chiwawa.program import program_of
 from chiwawa.source import load_bytes
 from chiwawa_runtime.engine.contract import Engine
@@ -19,8 +20,8 @@ from chiwawa_runtime.state.program import Program
 
 GRANULARITIES = ("safepoint", "instruction")
 
-#: What can be run: a module, or what a generated file offers.
-Runnable = Module | Bundle
+#: What can be run: a module, or what a generated file offers, of Python or of rewritten Wasm.
+Runnable = Module | Bundle | NativeFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,19 @@ class Settings:
 
 class Source:
     """A program as it was given, and all that can be made of it. ``translated`` is what a generated
-    file has of it, compiled with ``compiled``. ``cache`` is where paths may keep what takes them
-    long; None: the user's."""
+    file has of it, compiled with ``compiled``; ``rewritten`` the file for the native path that it
+    came in. ``cache`` is where paths may keep what takes them long; None: the user's."""
 
     def __init__(self, given: Runnable, cache: Cache | None = None) -> None:
         self.cache = Cache.of_user() if cache is None else cache
         self.translated: Bundle | None = None
+        self.rewritten: NativeFile | None = None
         self.compiled = Settings()
         if isinstance(given, Module):
             self.module = given
+        elif isinstance(given, NativeFile):
+            self.rewritten = given
+            self.compiled = Settings(canonical_nans=given.canonical_nans)
         else:
             self.translated = given
             self.compiled = Settings(given.granularity, given.canonical_nans)
@@ -67,6 +72,8 @@ class Source:
     @cached_property
     def module(self) -> Module:
         """What it is, or was compiled from."""
+        if self.rewritten is not None:
+            return _embedded(self.rewritten.original, self.cache)
         assert self.translated is not None
         return _embedded(self.translated.module, self.cache)
 

@@ -30,6 +30,11 @@ def is_generated(data: bytes) -> bool:
     return data.startswith(first) and second in data[:1000].partition(b"\n")[0]
 
 
+def is_native(data: bytes) -> bool:
+    """Whether it is a module rewritten for the native path (``chiwawa.native_file``)."""
+    return data.startswith(_MODULE) and _first_section(data) == (0, b"chiwawa")
+
+
 def is_checkpoint(data: bytes) -> bool:
     """Whether it is a core dump, of chiwawa or another tool. Each is a valid module."""
     return data.startswith(_MODULE) and _first_section(data) == (0, b"core")

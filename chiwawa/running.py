@@ -33,7 +33,9 @@ def prepare(source: Source, setup: Setup, instruments: Instruments | None = None
 
 
 def default_path(source: Source) -> str:
-    """What has been translated is not interpreted unless somebody wants it."""
+    """What has been translated, or rewritten, is not interpreted unless somebody wants it."""
+    if source.rewritten is not None:
+        return "native"
     return "interp" if source.translated is None else "aot"
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from chiwawa.binary import decode, encode, field_at
 from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.collector import uncollected
-from chiwawa.kinds import is_checkpoint, is_generated, other_kind
+from chiwawa.kinds import is_checkpoint, is_generated, is_native, other_kind
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
 from chiwawa.validate import BodyChecks, validate
@@ -72,6 +72,12 @@ def load_program(data: bytes, cache: Cache = NO_CACHE) -> Module:
     """As ``load_bytes``, of what is to be run."""
     if is_checkpoint(data):
         raise MalformedError("it is a checkpoint (a core dump), not a program")
+    if is_native(data):
+        # As a module it would do nothing: it places no segments, and starts nothing.
+        raise MalformedError(
+            "it is a module rewritten for the native path, which is not loaded as a module: "
+            "chiwawa run runs it, load_native loads it"
+        )
     return load_bytes(data, cache)
 
 

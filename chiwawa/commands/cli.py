@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "run a module (.wasm, .wat) or a generated file (.py); the word run may be left out",
-    "compile": "translate a module to a Python file",
+    "compile": "translate a module to a Python file, or rewrite it to one that can be stopped",
     "validate": "check modules",
     "wat2wasm": "a module in the text format to the binary format",
     "wasm2wat": "a module in the binary format to the text format",
@@ -126,7 +126,10 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     add_options(made["run"], names())
     made["compile"].add_argument("file", metavar="IN", help=FILE_OR_STDIN)
     made["compile"].add_argument(
-        "-o", "--output", metavar="OUT.py", help="default: NAME_aot.py, here; - for stdout"
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="OUT.py, or OUT.wasm for the native path (default: NAME_aot.py, here; - for stdout)",
     )
     made["compile"].add_argument(
         "--granularity",
@@ -138,6 +141,14 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         "--deterministic",
         action="store_true",
         help="have arithmetic make the canonical NaN alone, on every processor (slower)",
+    )
+    made["compile"].add_argument(
+        "--counting", action="store_true", help="of OUT.wasm: count safepoints (slower)"
+    )
+    made["compile"].add_argument(
+        "--no-original",
+        action="store_true",
+        help="of OUT.wasm: leave the original out; the file is for other hosts then",
     )
     made["validate"].add_argument("files", metavar="FILE", nargs="+", help=FILE_OR_STDIN)
     made["wat2wasm"].add_argument("file", metavar="IN", help=FILE_OR_STDIN)
@@ -230,19 +241,24 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.api import compile_file
-    from chiwawa.cache import NO_CACHE, Cache
     from chiwawa.commands.inputs import (
         STANDARD,
         default_output,
         load_program,
         naming,
         standard_text,
+        users_cache,
     )
     from chiwawa.kinds import is_generated
+    from chiwawa_runtime.command.options import UsageError
 
+    if (parsed.output or "").endswith(".wasm"):
+        return compile_to_native(parsed)
+    for option, given in (("--counting", parsed.counting), ("--no-original", parsed.no_original)):
+        if given:
+            raise UsageError(f"{option} is of rewritten modules: give -o OUT.wasm")
     out = parsed.output or default_output(parsed.file, "_aot.py", is_generated)
-    cache = NO_CACHE if parsed.no_cache else Cache.of_user()
-    module = load_program(parsed.file, cache)
+    module = load_program(parsed.file, users_cache(not parsed.no_cache))
     with naming(parsed.file), progress_bar(len(module.binary)) as progress:
         compile_file(
             module,
@@ -252,6 +268,25 @@ def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
             progress=progress,
         )
     say_where(parsed.output, out)
+    return 0
+
+
+def compile_to_native(parsed: argparse.Namespace) -> int:
+    from chiwawa.api import compile_native
+    from chiwawa.commands.inputs import load_program, naming, users_cache
+    from chiwawa_runtime.command.options import UsageError
+
+    if parsed.granularity != "safepoint":
+        raise UsageError("--granularity instruction: a rewritten module stops at safepoints alone")
+    module = load_program(parsed.file, users_cache(not parsed.no_cache))
+    with naming(parsed.file):
+        compile_native(
+            module,
+            parsed.output,
+            counting=parsed.counting,
+            canonical_nans=parsed.deterministic,
+            original=not parsed.no_original,
+        )
     return 0
 
 

@@ -13,12 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from chiwawa.kinds import is_checkpoint, is_generated
+from chiwawa.kinds import is_checkpoint, is_generated, is_native
 
 if TYPE_CHECKING:
     from chiwawa.cache import Cache
     from chiwawa.execution import Runnable, Source
     from chiwawa.module import Module
+    from chiwawa.native_file import NativeFile
     from chiwawa_runtime.state.snapshot import Snapshot
 
 #: What stands for standard input, or output, where a file is wanted.
@@ -82,7 +83,16 @@ def load_program(file: str, cache: Cache) -> Module:
     """A module that is to be run or translated. A checkpoint is none."""
     data = content(file)
     refuse_checkpoint(data, file)
+    if is_native(data):
+        data = native_in(data, file).original
     return module_in(data, file, cache)
+
+
+def native_in(data: bytes, file: str) -> NativeFile:
+    from chiwawa.native_file import read_native
+
+    with naming(file):
+        return read_native(data)
 
 
 def refuse_checkpoint(data: bytes, file: str) -> None:
@@ -96,10 +106,12 @@ def refuse_checkpoint(data: bytes, file: str) -> None:
 
 
 def load_runnable(file: str, cache: Cache) -> Runnable:
-    """A module, or a generated file, which this runs."""
+    """A module, or a generated file, of Python, which this runs, or of rewritten Wasm."""
     from chiwawa_runtime.errors import BadInput
 
     data = content(file)
+    if is_native(data):
+        return native_in(data, file)
     if suffix_of(file) != ".py" and not is_generated(data):
         refuse_checkpoint(data, file)
         return module_in(data, file, cache)
@@ -117,13 +129,18 @@ def load_runnable(file: str, cache: Cache) -> Runnable:
             raise BadInput(f"it cannot be imported: {type(error).__name__}: {error}") from error
 
 
+def users_cache(used: bool) -> Cache:
+    from chiwawa.cache import NO_CACHE, Cache
+
+    return Cache.of_user() if used else NO_CACHE
+
+
 def load_source(file: str, *, cached: bool = True) -> Source:
     """A module or a generated file, and what can be made of it. Unless ``cached``, nothing of that
     is taken from the user's cache, or kept there."""
-    from chiwawa.cache import NO_CACHE, Cache
     from chiwawa.execution import Source
 
-    cache = Cache.of_user() if cached else NO_CACHE
+    cache = users_cache(cached)
     return Source(load_runnable(file, cache), cache)
 
 

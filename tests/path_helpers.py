@@ -8,8 +8,8 @@ import pytest
 
 from chiwawa import paths
 
-#: The native path is not among them yet.
-PATHS = tuple(name for name in paths.available() if name != "native")
+#: Those that can run here.
+PATHS = paths.available()
 #: Of a path and the one after it, each pair once.
 PAIRS = list(itertools.permutations(PATHS, 2))
 

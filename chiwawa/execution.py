@@ -101,6 +101,8 @@ class Path(Protocol):
     #: Whether a run can be taken on from every boundary; otherwise from the safepoints of its
     #: granularity alone.
     enters_anywhere: bool
+    #: Of GRANULARITIES, those that it can stop at.
+    granularities: tuple[str, ...]
 
     def lacks(self) -> str | None:
         """What it takes that is not here, in a line; None where nothing is missing."""

@@ -26,10 +26,14 @@ def restore(
 ) -> Run:
     """The run that ``snapshot`` is of, not yet going on. Raises CheckpointError, UnlinkableError,
     ResourceError."""
+    name = setup.path or default_path(source)
+    granularity = snapshot.granularity
+    if granularity not in paths.path(name).granularities:
+        granularity = "safepoint"
     setup = replace(
         setup,
-        path=setup.path or default_path(source),
-        granularity=setup.granularity or snapshot.granularity,
+        path=name,
+        granularity=setup.granularity or granularity,
         canonical_nans=(
             snapshot.canonical_nans if setup.canonical_nans is None else setup.canonical_nans
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 # The package loads the translator when it is first asked for: a generated file runs without it.
 from chiwawa import aot
-from chiwawa.execution import Path, Prepared, Settings, Source
+from chiwawa.execution import GRANULARITIES, Path, Prepared, Settings, Source
 from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
 from chiwawa.program import program_of
@@ -19,6 +19,7 @@ class Translated:
     name = "aot"
     # A generator can go on only where it was written to.
     enters_anywhere = False
+    granularities = GRANULARITIES
 
     def lacks(self) -> str | None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chiwawa.execution import Path, Prepared, Settings, Source
+from chiwawa.execution import GRANULARITIES, Path, Prepared, Settings, Source
 from chiwawa.interp.machine import InterpreterEngine
 from chiwawa.lower.lowered import Spaces
 from chiwawa.lower.sites import SitesOf
@@ -14,6 +14,7 @@ from chiwawa.lower.sites import SitesOf
 class Interpreted:
     name = "interp"
     enters_anywhere = True
+    granularities = GRANULARITIES
     engine_type: type[InterpreterEngine] = InterpreterEngine
 
     def lacks(self) -> str | None:

@@ -246,6 +246,7 @@ class NativeActivation:
             places = [(frame.function, frame.offset) for frame in self.own_frames()]
         located = [Location(index, offset, names.get(index)) for index, offset in places]
         trap.backtrace = tuple(located)
+        trap.cut = self.cut
         if trap.origin is None and located:
             trap.origin = self.engine.instance
         return trap

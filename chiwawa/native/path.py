@@ -14,6 +14,7 @@ from chiwawa_runtime.errors import UnsupportedError
 class Native:
     name = "native"
     enters_anywhere = False
+    granularities = ("safepoint",)
 
     def lacks(self) -> str | None:
         try:

@@ -183,29 +183,34 @@ class Location:
 FIRST, LAST = 20, 10
 
 
-def backtrace_lines(places: Sequence[Location]) -> Iterator[str]:
-    """A backtrace for people: a line for each frame, the youngest first."""
+def backtrace_lines(places: Sequence[Location], cut: bool = False) -> Iterator[str]:
+    """A backtrace for people: a line for each frame, the youngest first; and one where it is
+    ``cut``."""
     left_out = len(places) - FIRST - LAST
     for number, place in enumerate(places):
         if left_out <= 1 or number < FIRST or number >= FIRST + left_out:
             yield f"  at {place}"
         elif number == FIRST:
             yield f"  … {left_out} frames left out …"
+    if cut:
+        yield "  … and older frames, which wasmtime does not keep …"
 
 
 class Trap(ChiwawaError):
     """The program trapped. ``message`` is in the words of the suite; ``backtrace`` has the youngest
-    frame first, ``origin`` is the instance that this one is of; the driver fills them. ``str()``,
-    and so Python's own traceback, has the message and then the backtrace, a line for each frame."""
+    frame first, ``origin`` is the instance that this one is of; the driver fills them. ``cut`` says
+    that there were more frames, which the engine does not know. ``str()``, and so Python's own
+    traceback, has the message and then the backtrace, a line for each frame."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
         self.backtrace: tuple[Location, ...] = ()
         self.origin: object = None
+        self.cut = False
 
     def __str__(self) -> str:
-        return "\n".join((self.message, *backtrace_lines(self.backtrace)))
+        return "\n".join((self.message, *backtrace_lines(self.backtrace, self.cut)))
 
 
 class Exhaustion(Trap):

@@ -113,7 +113,7 @@ def status_of(action: Callable[[], int]) -> int:
 
 def trap_lines(trap: Trap) -> Iterator[str]:
     yield f"trap: {trap.message}"
-    yield from backtrace_lines(trap.backtrace)
+    yield from backtrace_lines(trap.backtrace, trap.cut)
 
 
 def excerpt_lines(error: Exception) -> int:

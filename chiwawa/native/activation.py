@@ -14,7 +14,7 @@ from chiwawa.native.room import call_in_thread
 from chiwawa.native.traps import Trapped, trap_from
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.traps import trap_of
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location
+from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
 from chiwawa_runtime.state.store import Function
 
 
@@ -130,6 +130,8 @@ class NativeActivation:
                 self.suspend(machine)
                 if mode & layout.EXHAUSTED:
                     raise Exhaustion
+                if mode & layout.TRAPPED:
+                    raise Trap("unreachable")
                 if self.failure is not None:
                     if isinstance(self.failure, Interrupted):
                         self.interrupted = True

@@ -22,6 +22,7 @@ from chiwawa.native.layout import (
     RECORD_VALUES,
     REWINDING,
     SLOT,
+    TRAPPED,
     record_size,
 )
 from chiwawa.native.operands import Operands
@@ -35,7 +36,7 @@ from chiwawa.native.scopes import (
     OpenIf,
     Piece,
 )
-from chiwawa.native.tables import CALL, ENTRY, Entry
+from chiwawa.native.tables import CALL, ENTRY, TRAP, Entry
 from chiwawa.native.unit import Unit
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.state.types import I32, FuncType, NumType, RefType, ValType
@@ -80,11 +81,27 @@ class Frames:
         self.unwound = Label()
         #: What is saved where: the labels of code behind all loops, with that code.
         self.cold: list[tuple[Label, list[Piece]]] = []
+        #: Where the function traps by itself, with code offsets.
+        self.traps: list[tuple[Label, int]] = []
 
     def site(self, kind: str, offset: int, types: tuple[ValType, ...]) -> Site:
         site = Site(len(self.sites), Entry(kind, offset, types))
         self.sites.append(site)
         return site
+
+    def trap(self, offset: int) -> Label:
+        """Where the frame is saved, so that all frames of the trap are known."""
+        label = Label()
+        self.traps.append((label, offset))
+        return label
+
+    def place_traps(self) -> None:
+        """Number them, behind all entries at which the function may go on."""
+        for label, offset in self.traps:
+            site = self.site(TRAP, offset, ())
+            trapped = code.i32(0) + code.i32(TRAPPED)
+            trapped += code.store(I32, self.unit.shadow, MODE)
+            self.cold.append((label, [trapped, *self.save(site)]))
 
     # Saving.
 

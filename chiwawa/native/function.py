@@ -13,11 +13,10 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.module import Func, Instr
 from chiwawa.native import code
 from chiwawa.native.frames import Frames, Inner, Site
-from chiwawa.native.layout import DROPPED, RECORD_FUNCTION, RP
+from chiwawa.native.layout import DROPPED, RECORD_FUNCTION, RP, UNREACHED
 from chiwawa.native.operands import Operands
 from chiwawa.native.scopes import (
     Assembled,
-    At,
     Branch,
     BranchIf,
     BranchTable,
@@ -92,9 +91,13 @@ class _Rewriting:
         #: Where original code starts that is yet to be copied.
         self.copied: int | None = None
         #: A safepoint at the very start is counted there, and not where the function begins.
-        body = lowered.body
-        counts_first = body[0].op.loops or (0 in lowered.safepoints and body[0].op.calls)
-        self.counted = not counts_first
+        begins = lowered.body[0]
+        self.counted = not (begins.op.loops or self.reaches_host(begins))
+
+    def reaches_host(self, instr: Instr) -> bool:
+        """Whether an instruction calls what may be a function of the host's."""
+        op = instr.op
+        return op.indirect or (op.calls and instr.imm[0] < self.unit.spaces.imported_funcs)
 
     def emit(self, *pieces: Piece) -> None:
         self.scope.pieces += [piece for piece in pieces if piece != b""]
@@ -276,7 +279,7 @@ class _Rewriting:
         self.die()
 
     def unreachable(self, position: int, instr: Instr) -> None:
-        self.emit(At(instr.offset), code.UNREACHABLE)
+        self.emit(Branch(self.frames.trap(instr.offset)))
         self.die()
 
     # Calls.
@@ -289,14 +292,13 @@ class _Rewriting:
         count = len(functype.params) + op.indirect
         callee: int | None = None if op.indirect else instr.imm[0]
         following = lowered.body[position + 1].offset
-        if callee is not None and callee >= unit.spaces.imported_funcs:
-            if callee not in unit.suspends:
-                self.emit(operands.need(types, count), Copy(instr.offset, following))
-                operands.pending += len(functype.results) - count
-                return
-            host = None
-        else:
+        host: Site | None = None
+        if self.reaches_host(instr):
             host = self.host_call(position, instr, types)
+        elif callee not in unit.suspends:
+            self.emit(operands.need(types, count), Copy(instr.offset, following))
+            operands.pending += len(functype.results) - count
+            return
         if callee is None or host is not None or callee in unit.deep:
             assert self.frames.depth is not None
             values = len(lowered.locals) + len(types) - count
@@ -349,6 +351,7 @@ class _Rewriting:
     def finish(self) -> list[Piece]:
         frames = self.frames
         head = frames.head(self.first, self.scope.inside, self.counted)
+        frames.place_traps()
         inner = self.scope.closed(head)
         cold = frames.cold
         out: list[Piece] = [Open(frames.unwound), *(Open(label) for label, _ in reversed(cold))]
@@ -408,18 +411,31 @@ def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> Rewritten
     return RewrittenFunction(declared + assembled.body, table, assembled.hints)
 
 
-def rewrite_drops(unit: Unit, func: Func, original: bytes) -> tuple[bytes, Places]:
-    """A function that is never suspended: it notes what segments it drops."""
+def rewrite_simple(unit: Unit, func: Func, original: bytes) -> tuple[bytes, Places] | None:
+    """A function that is never suspended: it notes what segments it drops, and where it traps by
+    itself. None where it does neither."""
     pieces: list[Piece] = []
     body = func.body
     copied = 0
     for instr, following in pairwise(body):
-        if RULES.get(instr.op) is _Rewriting.drop_segment:
+        rule = RULES.get(instr.op)
+        if rule is _Rewriting.drop_segment:
             pieces += [Copy(copied, following.offset), dropped(unit, instr)]
             copied = following.offset
+        elif rule is _Rewriting.unreachable:
+            pieces += [Copy(copied, instr.offset), unreached(unit, instr)]
+            copied = instr.offset
+    if not pieces:
+        return None
     pieces.append(Copy(copied, len(original)))
     assembled = assemble(pieces, original, 0)
     return assembled.body, assembled.places
+
+
+def unreached(unit: Unit, instr: Instr) -> bytes:
+    """Note where the function traps."""
+    offset = code.i32(instr.offset)
+    return code.i32(0) + offset + code.store(I32, unit.shadow, UNREACHED)
 
 
 def dropped(unit: Unit, instr: Instr) -> bytes:

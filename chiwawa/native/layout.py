@@ -41,11 +41,14 @@ RESUMED_COUNT = 32
 REFERENCE_COUNTS = {"func": 40, "extern": 44}
 #: The index with which an element of a table was called last: a trap says it.
 CALLEE = 48
+#: The code offset of an ``unreachable`` that traps: what wasmtime says may be that of a branch
+#: around it.
+UNREACHED = 52
 #: A byte for each data segment and then for each element segment: 1 once it has been dropped.
 DROPPED = 64
 
 # Bits of the mode.
-UNWINDING, REWINDING, EXHAUSTED, INTERRUPTED = 1, 2, 4, 8
+UNWINDING, REWINDING, EXHAUSTED, INTERRUPTED, TRAPPED = 1, 2, 4, 8, 16
 
 #: What the count is while rewinding: so many that it is beyond every limit.
 REWINDING_COUNT = 1 << 62

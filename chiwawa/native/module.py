@@ -13,7 +13,7 @@ from chiwawa.binary.sections import SECTIONS, BodySource, ref_func
 from chiwawa.lower.lowered import Spaces, lower, recursive_functions
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
 from chiwawa.native import code, layout
-from chiwawa.native.function import rewrite_drops, rewrite_function
+from chiwawa.native.function import rewrite_function, rewrite_simple
 from chiwawa.native.tables import Tables, TablesWriter
 from chiwawa.native.unit import Unit, deep_functions, suspending
 from chiwawa.opcodes import TABLE
@@ -212,7 +212,7 @@ class _Assembly:
         ):
             body += get(base) + get(local) + code.store(I32, self.shadow, address)
         body += self.set_cell(layout.SP, get(base) + get(size) + code.ADD)
-        kept = self.cell(layout.MODE) + code.i32(layout.EXHAUSTED) + code.AND
+        kept = self.cell(layout.MODE) + code.i32(layout.EXHAUSTED | layout.TRAPPED) + code.AND
         body += self.set_cell(layout.MODE, kept + code.i32(layout.UNWINDING) + code.OR)
         return self.add(_SAVE, (I32,), body + get(base))
 
@@ -323,16 +323,15 @@ class _Assembly:
         tables = TablesWriter(self.counting, self.records_at, self.original.hash)
         tables.skip(self.spaces.imported_funcs)
         hints: list[bytes] = []
-        modes = [*(d.mode for d in self.original.datas), *(e.mode for e in self.original.elems)]
-        drops = "passive" in modes
         originals = zip(self.original.funcs, bodies_of(self.original), strict=True)
         for index, (func, body) in enumerate(originals, self.spaces.imported_funcs):
             if index not in unit.suspends:
-                if drops:
-                    body, places = rewrite_drops(unit, func, body)
-                    tables.add_places(places)
-                else:
+                simple = rewrite_simple(unit, func, body)
+                if simple is None:
                     tables.skip()
+                else:
+                    body, places = simple
+                    tables.add_places(places)
                 bodies.append(body)
                 continue
             rewritten = rewrite_function(unit, lower(self.spaces, index), body)

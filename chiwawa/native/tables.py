@@ -19,9 +19,9 @@ from chiwawa_runtime.errors import MalformedError
 from chiwawa_runtime.state.types import ValType
 
 #: The kinds of entries, by the number that files give them. A frame waits in a ``call``, and stands
-#: at all others.
-ENTRY, LOOP, HOST, CALL = "entry", "loop", "host", "call"
-KINDS = (ENTRY, LOOP, HOST, CALL)
+#: at all others. From a ``trap`` none goes on: it says where the program trapped.
+ENTRY, LOOP, HOST, CALL, TRAP = "entry", "loop", "host", "call", "trap"
+KINDS = (ENTRY, LOOP, HOST, CALL, TRAP)
 
 #: Changes whenever files, the rewriter and the engine come to agree on something else.
 VERSION = 1
@@ -59,6 +59,8 @@ class FunctionTable:
         KeyError."""
         for number in range(len(self.entries) - 1, -1, -1):
             entry = self.entries[number]
+            if entry.kind == TRAP:
+                continue
             if entry.offset == offset and (entry.kind == CALL) == waiting:
                 return number
         raise KeyError(offset)

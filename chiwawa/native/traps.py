@@ -49,6 +49,8 @@ def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
             offset = frame.func_offset
             places.append((index, offset if where is None else where.original(offset)))
     code = found.trap_code
+    if code is _CODES.UNREACHABLE and places:
+        places[0] = places[0][0], machine.cell(layout.UNREACHED)
     if code is _CODES.STACK_OVERFLOW:
         error: BaseException = Exhaustion()
     else:

@@ -87,10 +87,13 @@ def _embedded(binary: bytes, cache: Cache) -> Module:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An engine for one instance of a program. ``fit`` gives it what instruments want of functions
-    and the names that their sites use, and returns what has the engine ask them anew."""
+    and the names that their sites use, and returns what has the engine ask them anew. An engine
+    whose functions cannot be looked at has ``hand_over`` instead: it makes another engine run the
+    instance, over the same state, where nothing runs or from the next safepoint on."""
 
     engine: Engine
-    fit: Callable[[SitesOf, Mapping[str, Any]], Callable[[], None]]
+    fit: Callable[[SitesOf, Mapping[str, Any]], Callable[[], None]] | None
+    hand_over: Callable[[Engine], None] | None = None
 
 
 class Path(Protocol):
@@ -103,6 +106,8 @@ class Path(Protocol):
     enters_anywhere: bool
     #: Of GRANULARITIES, those that it can stop at.
     granularities: tuple[str, ...]
+    #: Whether instruments can look at its functions.
+    instruments: bool
 
     def lacks(self) -> str | None:
         """What it takes that is not here, in a line; None where nothing is missing."""

@@ -34,6 +34,14 @@ def path(name: str) -> Path:
     return found
 
 
+def looked_at(name: str) -> str:
+    """The name of a path on which instruments can look at what ``name`` would run: its own, or that
+    of the fastest that has them."""
+    if path(name).instruments:
+        return name
+    return next(each for each in reversed(HOMES) if path(each).instruments)
+
+
 def entering_anywhere() -> str:
     """The name of the first path on which a run can be taken on from every boundary."""
     return next(name for name in HOMES if path(name).enters_anywhere)

@@ -27,6 +27,8 @@ def restore(
     """The run that ``snapshot`` is of, not yet going on. Raises CheckpointError, UnlinkableError,
     ResourceError."""
     name = setup.path or default_path(source)
+    if instruments is not None:
+        name = paths.looked_at(name)
     granularity = snapshot.granularity
     if granularity not in paths.path(name).granularities:
         granularity = "safepoint"

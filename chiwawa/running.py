@@ -25,10 +25,12 @@ def prepare(source: Source, setup: Setup, instruments: Instruments | None = None
         compiled.granularity if setup.granularity is None else setup.granularity,
         compiled.canonical_nans if setup.canonical_nans is None else setup.canonical_nans,
     )
-    path = paths.path(setup.path or default_path(source))
-    prepared = path.prepare(source, settings, None if instruments is None else instruments.sites_of)
-    if instruments is not None:
-        fit(prepared, instruments)
+    name = setup.path or default_path(source)
+    if instruments is None:
+        return paths.path(name).prepare(source, settings)
+    path = paths.path(paths.looked_at(name))
+    prepared = path.prepare(source, settings, instruments.sites_of)
+    fit(prepared, instruments)
     return prepared
 
 
@@ -41,6 +43,7 @@ def default_path(source: Source) -> str:
 
 def fit(prepared: Prepared, instruments: Instruments) -> None:
     """Have the engine run what ``instruments`` want, from when they say so."""
+    assert prepared.fit is not None
     instruments.replace_code = prepared.fit(instruments.sites_of, instruments.names)
 
 
@@ -51,10 +54,33 @@ def make_probeable(instance: ModuleInstance, source: Source, prepared: Prepared)
         from chiwawa.instrument import Instruments
 
         instruments = Instruments(source.module)
-        fit(prepared, instruments)
+        if prepared.hand_over is None:
+            fit(prepared, instruments)
+        else:
+            succeed(prepared, source, instruments)
         return instruments
 
     instance.equip = equip
+
+
+def succeed(prepared: Prepared, source: Source, instruments: Instruments) -> None:
+    """Have an engine that instruments can look at take the place of one whose functions they
+    cannot, when they want something for the first time."""
+    hand_over = prepared.hand_over
+    assert hand_over is not None
+    engine = prepared.engine
+    settings = Settings(engine.granularity, engine.canonical_nans)
+    path = paths.path(paths.entering_anywhere())
+    successor = path.prepare(source, settings, instruments.sites_of)
+    fit(successor, instruments)
+    ask_anew = instruments.replace_code
+
+    def first() -> None:
+        hand_over(successor.engine)
+        instruments.replace_code = ask_anew
+        ask_anew()
+
+    instruments.replace_code = first
 
 
 def instantiate(source: Source, setup: Setup, instruments: Instruments | None = None) -> Instance:

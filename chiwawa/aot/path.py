@@ -19,7 +19,8 @@ class Translated:
     name = "aot"
     # A generator can go on only where it was written to.
     enters_anywhere = False
-    granularities = GRANULARITIES
+    granularities: tuple[str, ...] = GRANULARITIES
+    instruments = True
 
     def lacks(self) -> str | None:
         return None

@@ -14,7 +14,8 @@ from chiwawa.lower.sites import SitesOf
 class Interpreted:
     name = "interp"
     enters_anywhere = True
-    granularities = GRANULARITIES
+    granularities: tuple[str, ...] = GRANULARITIES
+    instruments = True
     engine_type: type[InterpreterEngine] = InterpreterEngine
 
     def lacks(self) -> str | None:

@@ -20,7 +20,7 @@ from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
 from chiwawa.native.state import Bound, NativeGlobal, NativeMemory, NativeTable
 from chiwawa.native.vault import Vault
-from chiwawa_runtime.engine.contract import Activation, RawFrame
+from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, StateOwner
@@ -230,6 +230,22 @@ class NativeEngine:
             return activation
         return HostActivation(called, args, depth)
 
+    def hand_over(self, successor: Engine) -> None:
+        """Have ``successor`` run the instance, over its state as it is."""
+        instance, mine = self.instance, self.safepoints
+        other = successor.safepoints
+        successor.generation = self.generation + 1
+        if mine.passed is not None:
+            other.count_from(mine.passed, mine.stop_at, mine.reached)
+        if mine.look is not None:
+            other.watch(mine.look, mine.every)
+        other.request(mine.pending)
+        successor.attach(instance)
+        instance.engine = successor
+        instance.requests.safepoints = other
+        # Who runs here now comes to the next safepoint, and goes on there.
+        mine.request(len(self.going) > 0)
+
     def interrupt(self) -> None:
         """What runs is to stop soon."""
         self.instance.requests.ask("interrupt")
@@ -291,7 +307,7 @@ class NativeEngine:
 class NativeElem(ElemSegment):
     """Its flag in the shadow memory says whether it has been dropped."""
 
-    __slots__ = ("engine", "flag")
+    __slots__ = ("content", "engine", "flag")
 
     def __init__(self, engine: NativeEngine, flag: int, given: ElemSegment) -> None:
         self.engine = engine
@@ -299,8 +315,15 @@ class NativeElem(ElemSegment):
         super().__init__(given.elements)
 
     def drop(self) -> None:
-        self.elements = []
         self.engine.drop(self.flag)
+
+    @property
+    def elements(self) -> list[Any]:
+        return [] if self.dropped else self.content
+
+    @elements.setter
+    def elements(self, elements: list[Any]) -> None:
+        self.content = elements
 
     @property
     def dropped(self) -> bool:
@@ -314,7 +337,7 @@ class NativeElem(ElemSegment):
 class NativeData(DataSegment):
     """Its flag in the shadow memory says whether it has been dropped."""
 
-    __slots__ = ("engine", "flag")
+    __slots__ = ("content", "engine", "flag")
 
     def __init__(self, engine: NativeEngine, flag: int, data: bytes) -> None:
         self.engine = engine
@@ -322,8 +345,15 @@ class NativeData(DataSegment):
         super().__init__(data)
 
     def drop(self) -> None:
-        self.data = b""
         self.engine.drop(self.flag)
+
+    @property
+    def data(self) -> bytes:
+        return b"" if self.dropped else self.content
+
+    @data.setter
+    def data(self, data: bytes) -> None:
+        self.content = data
 
     @property
     def dropped(self) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from chiwawa.execution import Path, Prepared, Settings, Source
 from chiwawa.lower.lowered import Spaces
 from chiwawa.lower.sites import SitesOf
@@ -14,7 +11,8 @@ from chiwawa_runtime.errors import UnsupportedError
 class Native:
     name = "native"
     enters_anywhere = False
-    granularities = ("safepoint",)
+    granularities: tuple[str, ...] = ("safepoint",)
+    instruments = False
 
     def lacks(self) -> str | None:
         try:
@@ -38,17 +36,13 @@ class Native:
                 "another path (interp or aot)"
             )
         if sites_of is not None:
-            raise UnsupportedError("the native path has no instruments: aot and interp have them")
+            raise UnsupportedError("instruments take another path than native (interp or aot)")
         from chiwawa.native.engine import NativeEngine
 
         engine = NativeEngine(
             Spaces.of(source.module), canonical_nans=settings.canonical_nans, cache=source.cache
         )
-
-        def fit(sites_of: SitesOf, names: Mapping[str, Any]) -> Callable[[], None]:
-            raise UnsupportedError("the native path has no instruments: aot and interp have them")
-
-        return Prepared(engine, fit)
+        return Prepared(engine, None, engine.hand_over)
 
 
 PATH: Path = Native()

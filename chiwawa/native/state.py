@@ -14,11 +14,11 @@ from chiwawa.native import capi
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.interface import REFUSED, AnyGlobal, AnyMemory, AnyTable
-from chiwawa_runtime.state.memory import MAX_PAGES, out_of_bounds
+from chiwawa_runtime.state.memory import MAX_PAGES, DataSegment, out_of_bounds
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.store import coerce, plain
-from chiwawa_runtime.state.table import HOST_LIMIT
+from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
 from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
 from chiwawa_runtime.state.types import I32, PAGE, GlobalType, MemoryType, TableType
 
@@ -90,6 +90,16 @@ class NativeMemory(AnyMemory):
         array = (ctypes.c_ubyte * size).from_address(base)
         array.owner = self.find().vault.store  # type: ignore[attr-defined]
         return memoryview(array).cast("B")
+
+    def follow(self, holder: object) -> None:
+        """Where another engine runs over it: ``raw`` is looked at anew each time."""
+
+    def init(self, segment: DataSegment, dst: int, src: int, n: int) -> None:
+        """Spec 4.4.7, memory.init."""
+        given = segment.data
+        if src + n > len(given):
+            raise out_of_bounds()
+        self.write(dst, given[src : src + n])
 
     def grow(self, pages: int) -> int:
         if pages < 0:
@@ -203,6 +213,40 @@ class NativeTable(AnyTable):
             raise table_out_of_bounds()
         self.place(dst, [source.get(i) for i in range(src, src + n)])
 
+    # What another engine runs over it by.
+
+    @property
+    def raw(self) -> NativeTable:
+        """What has a length, and elements by index."""
+        return self
+
+    def __len__(self) -> int:
+        return self.size()
+
+    def __getitem__(self, index: int) -> Any:
+        return self.get(index)
+
+    def raw_get(self, index: int) -> Any:
+        return self.get(index)
+
+    def raw_set(self, index: int, ref: object) -> None:
+        self.set(index, ref)
+
+    def raw_grow(self, n: int, ref: object) -> int:
+        return self.grow(n, ref)
+
+    def raw_fill(self, index: int, ref: object, n: int) -> None:
+        self.fill(index, ref, n)
+
+    def raw_copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
+        self.copy(source, dst, src, n)
+
+    def raw_init(self, segment: ElemSegment, dst: int, src: int, n: int) -> None:
+        elements = segment.elements
+        if dst + n > self.size() or src + n > len(elements):
+            raise table_out_of_bounds()
+        self.place(dst, elements[src : src + n])
+
     @property
     def elements(self) -> tuple[Any, ...]:
         return tuple(self.get(i) for i in range(self.size()))
@@ -244,6 +288,15 @@ class NativeGlobal(AnyGlobal):
         val = capi.Val()
         capi.global_get(bound.vault.context, bound.at, ctypes.byref(val))
         return bound.vault.value(self.type.type, val)
+
+    @property
+    def raw(self) -> Any:
+        """What another engine runs over it by."""
+        return self.get()
+
+    @raw.setter
+    def raw(self, value: object) -> None:
+        self.reset(value)
 
     def reset(self, value: object) -> None:
         bound = self.find()

@@ -3,12 +3,13 @@
 Each safepoint and each call that may be suspended is an *entry*. Code that saves a frame stands
 behind all loops, where nobody comes by who does not stop; what leads back to an entry stands at the
 head of the function and of each loop around it, in the arm that is taken when somebody is to stop
-there, for rewinding sets that condition, too.
+there, for rewinding sets that condition, too. At its own entry, a loop is begun anew.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from chiwawa.lower.lowered import Lowered
 from chiwawa.native import code
@@ -27,6 +28,7 @@ from chiwawa.native.layout import (
 )
 from chiwawa.native.operands import Operands
 from chiwawa.native.scopes import (
+    At,
     Branch,
     BranchIf,
     BranchTable,
@@ -36,7 +38,7 @@ from chiwawa.native.scopes import (
     OpenIf,
     Piece,
 )
-from chiwawa.native.tables import CALL, ENTRY, TRAP, Entry
+from chiwawa.native.tables import CALL, TRAP, Entry
 from chiwawa.native.unit import Unit
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.state.types import I32, FuncType, NumType, RefType, ValType
@@ -57,12 +59,16 @@ class Site:
 
 @dataclass(slots=True, eq=False)
 class Inner:
-    """A loop inside of a scope, with all entries from ``first`` to ``last``. ``label`` is before
-    it."""
+    """A loop inside of a scope: its own entry, and all those up to number ``last``. ``label`` is
+    before it."""
 
-    first: int
+    site: Site
     last: int
     label: Label
+
+
+#: How many entries lead where, in the order of their numbers.
+Arms: TypeAlias = list[tuple[int, list[Piece]]]
 
 
 class Frames:
@@ -170,7 +176,7 @@ class Frames:
         out += code.load(I32, self.unit.shadow, RECORD_ENTRY) + code.local_set(self.wanted)
         return out + b"".join(self.fetch(i, t, i) for i, t in enumerate(self.lowered.locals))
 
-    def resume(self, site: Site) -> bytes:
+    def resume(self, site: Site) -> list[Piece]:
         """Have the operands of an entry, and do there what it takes to go on behind it."""
         first = len(self.lowered.locals)
         out = b"".join(
@@ -178,8 +184,8 @@ class Frames:
             for height, t in enumerate(site.entry.types)
         )
         if site.entry.kind == CALL:
-            return out + site.again
-        return out + code.call(self.unit.resumed)
+            return [out, At(site.entry.offset), site.again]
+        return [out + code.call(self.unit.resumed)]
 
     def called_again(self, callee: bytes, functype: FuncType, types: tuple[ValType, ...]) -> bytes:
         """A call whose arguments play no part; ``types`` are of the operands beneath."""
@@ -204,18 +210,13 @@ class Frames:
         return depth + test + room + code.AND
 
     def head(self, site: Site, inside: list[Site | Inner], counted: bool) -> list[Piece]:
-        """What a function or a loop begins with; ``inside`` are the entries in its scope. Where the
-        frame is wanted in the middle, it goes there."""
+        """What a function begins with; ``inside`` are the entries in its scope. Where the frame is
+        wanted in the middle, it goes there."""
         begins = Label()
-        is_function = site.entry.kind == ENTRY
-        test = self.is_to_go_on(counted) if is_function else self.unit.is_to_go_on()
-        out: list[Piece] = [Open(begins), test, BranchIf(begins, likely=True)]
-        out += [self.unit.mode() + code.i32(REWINDING) + code.AND, OpenIf()]
-        if is_function:
-            out.append(self.enter())
-        out += self.dispatch(site, inside, begins)
-        out.append(Close())
-        if is_function and self.recursive:
+        out: list[Piece] = [Open(begins), self.is_to_go_on(counted), BranchIf(begins, likely=True)]
+        arms: Arms = [(1, [*self.resume(site), Branch(begins)])]
+        out += self.rewinding([self.enter()], 0, [*arms, *self.arms(inside)])
+        if self.recursive:
             assert self.depth is not None
             deep = code.local_get(self.depth) + code.i32(MAX_DEPTH) + code.BYTE["i32.ge_s"]
             exhausted = code.i32(0) + code.i32(EXHAUSTED)
@@ -224,25 +225,48 @@ class Frames:
         out += [Branch(self.saving(site)), Close(begins)]
         return out
 
-    def dispatch(self, site: Site, inside: list[Site | Inner], begins: Label) -> list[Piece]:
-        """Go to the entry that is wanted, which is in this scope."""
-        arms: list[tuple[Label, list[Piece]]] = [(Label(), [self.resume(site), Branch(begins)])]
-        table = [arms[0][0]]
-        for each in inside:
-            arm = Label()
-            if isinstance(each, Inner):
-                arms.append((arm, [Branch(each.label)]))
-                table += [arm] * (each.last - each.first + 1)
-            else:
-                arms.append((arm, [self.resume(each), Branch(each.label)]))
-                table.append(arm)
-        if len(arms) == 1:
-            return arms[0][1]
-        out: list[Piece] = [Open(arm) for arm, _ in reversed(arms)]
-        out.append(code.local_get(self.wanted))
-        if site.number:
-            out.append(code.i32(site.number) + code.SUB)
-        out.append(BranchTable([*table, table[0]]))
-        for arm, pieces in arms:
-            out += [Close(arm), *pieces]
+    def loop_head(self, site: Site, inside: list[Site | Inner]) -> list[Piece]:
+        """What a loop begins with. Whoever goes on at its own entry comes from before it; so where
+        there is no other in it, the loop has nothing in it but a branch to what is behind it.
+        A call, however rarely it is made, would have an engine keep fewer values in registers."""
+        if not inside:
+            return [self.unit.is_to_stop(), BranchIf(self.saving(site), likely=False)]
+        begins = Label()
+        out: list[Piece] = [Open(begins), self.unit.is_to_go_on(), BranchIf(begins, likely=True)]
+        out += self.rewinding([], site.number + 1, self.arms(inside))
+        out += [Branch(self.saving(site)), Close(begins)]
         return out
+
+    def arms(self, inside: list[Site | Inner]) -> Arms:
+        """What leads to each of these entries."""
+        arms: Arms = []
+        for each in inside:
+            if isinstance(each, Site):
+                arms.append((1, [*self.resume(each), Branch(each.label)]))
+                continue
+            # The loop counts it once more.
+            again = self.unit.uncounted() if self.unit.counts else b""
+            arms.append((1, [*self.resume(each.site), again, Branch(each.label)]))
+            others = each.last - each.site.number
+            if others:
+                arms.append((others, [Branch(each.label)]))
+        return arms
+
+    def rewinding(self, first: list[Piece], lowest: int, arms: Arms) -> list[Piece]:
+        """While rewinding: do ``first``, and take one of ``arms``, to the entries from number
+        ``lowest`` on."""
+        out = [self.unit.mode() + code.i32(REWINDING) + code.AND, OpenIf(), *first]
+        if len(arms) == 1:
+            return [*out, *arms[0][1], Close()]
+        labels = [Label() for _ in arms]
+        out += map(Open, reversed(labels))
+        out.append(code.local_get(self.wanted))
+        if lowest:
+            out.append(code.i32(lowest) + code.SUB)
+        table = [
+            label for label, (count, _) in zip(labels, arms, strict=True) for _ in range(count)
+        ]
+        out.append(BranchTable([*table, table[0]]))
+        for label, (_, pieces) in zip(labels, arms, strict=True):
+            out += [Close(label), *pieces]
+        return [*out, Close()]

@@ -169,7 +169,7 @@ class _Rewriting:
 
     def begin_loop(self, construct: Construct, instr: Instr, types: tuple[ValType, ...]) -> None:
         site = self.frames.site(LOOP, instr.offset, types)
-        before = Inner(site.number, site.number, Label())
+        before = Inner(site, site.number, Label())
         self.scope.place(before.label)
         self.scope.inside.append(before)
         self.starts[construct] = Label()
@@ -182,7 +182,7 @@ class _Rewriting:
         assert inner.before is not None
         assert inner.start is not None
         inner.before.last = len(self.frames.sites) - 1
-        head = self.frames.head(inner.site, inner.inside, True)
+        head = self.frames.loop_head(inner.site, inner.inside)
         self.scope.pieces.append(OpenLoop(inner.start))
         self.scope.pieces += inner.closed(head)
         self.scope.pieces.append(Close(inner.start))

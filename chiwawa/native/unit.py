@@ -55,6 +55,11 @@ class Unit:
             return self.cell(POLL)
         return self.counted() + code.BYTE["i64.ge_s"]
 
+    def uncounted(self) -> bytes:
+        """Count one safepoint less."""
+        less = code.global_get(self.count) + code.i64(-1) + code.ADD64
+        return less + code.global_set(self.count)
+
     def counted(self) -> bytes:
         """Count a safepoint; push the count and the limit."""
         return (

@@ -23,20 +23,20 @@ def recalled(binary: bytes, digest: bytes, cache: Cache) -> list[Summary] | None
     if len(binary) < SMALL:
         return None
     data = cache.read(_key(digest))
-    return None if data is None else list(_read(data))
+    return None if data is None else list(read_summaries(data))
 
 
 def remember(module: Module, digest: bytes, cache: Cache) -> None:
     """Note that ``module`` is valid."""
     if len(module.binary) >= SMALL:
-        cache.keep(_key(digest), _written([func.summary for func in module.funcs]))
+        cache.keep(_key(digest), write_summaries([func.summary for func in module.funcs]))
 
 
 def _key(digest: bytes) -> str:
     return key_of("summaries", digest, sys.byteorder, str(_WORD))
 
 
-def _written(summaries: Sequence[Summary]) -> bytes:
+def write_summaries(summaries: Sequence[Summary]) -> bytes:
     """How many there are; their lengths, how many they call and refer to; their flags; then all
     that they call and refer to, one after the other."""
     words = array("I", [len(summaries)])
@@ -50,7 +50,7 @@ def _written(summaries: Sequence[Summary]) -> bytes:
     return words.tobytes() + flags + named.tobytes()
 
 
-def _read(data: bytes) -> Iterator[Summary]:
+def read_summaries(data: bytes) -> Iterator[Summary]:
     count = array("I", data[:_WORD])[0]
     flags_at = _WORD * (1 + 3 * count)
     words = array("I", data[_WORD:flags_at])

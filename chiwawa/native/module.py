@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from chiwawa.binary.decode import MAGIC, VERSION
@@ -10,11 +10,13 @@ from chiwawa.binary.encode import contents_of, write_expr, write_section
 from chiwawa.binary.names import write_name
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, BodySource, ref_func
+from chiwawa.collector import uncollected
 from chiwawa.lower.lowered import Spaces, lower, recursive_functions
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
 from chiwawa.native import code, layout
 from chiwawa.native.function import rewrite_function, rewrite_simple
-from chiwawa.native.tables import Tables, TablesWriter
+from chiwawa.native.shares import Part, helpers, processors, shares
+from chiwawa.native.tables import Tables, write_places, write_table, write_tables
 from chiwawa.native.unit import Unit, deep_functions, suspending
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.errors import UnsupportedError
@@ -317,44 +319,60 @@ class _Assembly:
             flags_of_elems=len(self.original.datas),
         )
 
-    def run(self) -> Rewritten:
-        unit = self.unit()
-        bodies: list[bytes] = []
-        tables = TablesWriter(self.counting, self.records_at, self.original.hash)
-        tables.skip(self.spaces.imported_funcs)
-        hints: list[bytes] = []
-        originals = zip(self.original.funcs, bodies_of(self.original), strict=True)
-        for index, (func, body) in enumerate(originals, self.spaces.imported_funcs):
-            if index not in unit.suspends:
-                simple = rewrite_simple(unit, func, body)
-                if simple is None:
-                    tables.skip()
-                else:
-                    body, places = simple
-                    tables.add_places(places)
-                bodies.append(body)
+    def parts(self, unit: Unit, some: range) -> Iterator[Part]:
+        """``some`` of the functions that the module defines, rewritten."""
+        bodies = bodies_of(self.original)
+        for position in some:
+            index, body = self.spaces.imported_funcs + position, bodies[position]
+            if index in unit.suspends:
+                rewritten = rewrite_function(unit, lower(self.spaces, index), body)
+                likely = [code.u(at) + b"\x01" + bytes((yes,)) for at, yes in rewritten.hints]
+                hints = code.u(index) + code.vector(likely) if likely else b""
+                yield rewritten.body, write_table(rewritten.table), hints
                 continue
-            rewritten = rewrite_function(unit, lower(self.spaces, index), body)
-            bodies.append(rewritten.body)
-            tables.add(rewritten.table)
-            if rewritten.hints:
-                likely = (code.u(at) + b"\x01" + bytes((yes,)) for at, yes in rewritten.hints)
-                hints.append(code.u(index) + code.vector(likely))
-        bodies += self.added
-        section = code.vector(code.u(len(body)) + body for body in bodies)
+            simple = rewrite_simple(unit, self.original.funcs[position], body)
+            if simple is None:
+                yield body, b"", b""
+            else:
+                body, places = simple
+                yield body, write_places(places), b""
+
+    def joined(self, parts: Iterable[Part]) -> Rewritten:
+        """The module of all its functions."""
+        bodies, tables, hints = zip(*parts, strict=True) if self.original.funcs else ((), (), ())
+        section = code.vector([code.u(len(body)) + body for body in (*bodies, *self.added)])
         contents = contents_of(self.module, section)
         out = [MAGIC, VERSION]
         for section_id in SECTIONS:
-            if section_id == _CODE and hints:
-                out.append(write_section(0, write_name(_HINTS) + code.vector(hints)))
+            if section_id == _CODE and any(hints):
+                known = code.vector([each for each in hints if each])
+                out.append(write_section(0, write_name(_HINTS) + known))
             found = contents[section_id]
             if found is not None:
                 out.append(write_section(section_id, found))
-        return Rewritten(b"".join(out), Tables(tables.written()))
+        of_all = [b""] * self.spaces.imported_funcs + list(tables)
+        written = write_tables(self.counting, self.records_at, self.original.hash, of_all)
+        return Rewritten(b"".join(out), Tables(written))
 
 
-def rewrite(module: Module, counting: bool) -> Rewritten:
+def rewrite(module: Module, counting: bool, processes: int | None = None) -> Rewritten:
     """``module``, which is valid and was read from a binary, as one that can be stopped. Where
-    ``counting``, it counts safepoints. The same module gives the same bytes. Raises
-    UnsupportedError."""
-    return _Assembly(Spaces.of(module), counting).run()
+    ``counting``, it counts safepoints. The same module gives the same bytes. A large one is shared
+    among so many processes (None: as many as there are processors). Raises UnsupportedError."""
+    with uncollected():
+        assembly = _Assembly(Spaces.of(module), counting)
+        unit = assembly.unit()
+        lengths = [func.summary.length for func in module.funcs]
+        some = shares(lengths, processors() if processes is None else processes)
+        with helpers(module, counting, some[1:]) as others:
+            parts = list(assembly.parts(unit, some[0]))
+            for share, helped in zip(some[1:], others, strict=True):
+                parts += helped() or assembly.parts(unit, share)
+        return assembly.joined(parts)
+
+
+def rewrite_share(module: Module, counting: bool, share: range) -> list[Part]:
+    """What a process does for ``rewrite`` in another."""
+    with uncollected():
+        assembly = _Assembly(Spaces.of(module), counting)
+        return list(assembly.parts(assembly.unit(), share))

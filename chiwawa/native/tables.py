@@ -7,8 +7,9 @@ when they are first asked for. They are written function by function, as the mod
 from __future__ import annotations
 
 import struct
-from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_valtype, write_valtype, write_valtypes
@@ -70,59 +71,48 @@ class FunctionTable:
         return record_size((*self.locals, *self.entries[entry].types))
 
 
-class TablesWriter:
-    """Writes the tables of a module whose SHA-256 is ``original``, of its functions in order."""
+def write_table(table: FunctionTable) -> bytes:
+    """Of a function that may be suspended."""
+    groups: list[tuple[int, ValType]] = []
+    for valtype in table.locals:
+        if groups and groups[-1][1] == valtype:
+            groups[-1] = groups[-1][0] + 1, valtype
+        else:
+            groups.append((1, valtype))
+    out = bytearray(encode_u(_FRAMES) + encode_u(len(groups)))
+    for count, valtype in groups:
+        out += encode_u(count) + write_valtype(valtype)
+    out += encode_u(len(table.entries))
+    for entry in table.entries:
+        out += encode_u(KINDS.index(entry.kind)) + encode_u(entry.offset)
+        out += write_valtypes(entry.types)
+    _write_places(out, table.places)
+    return bytes(out)
 
-    def __init__(self, counting: bool, records_at: int, original: bytes) -> None:
-        self.counting = counting
-        self.records_at = records_at
-        self.original = original
-        self.starts = array("I", [0])
-        self.parts = bytearray()
 
-    def skip(self, count: int = 1) -> None:
-        """So many functions stay as they are."""
-        self.starts.extend([len(self.parts)] * count)
+def write_places(places: Places) -> bytes:
+    """Of a function that is never suspended, but not as it was."""
+    out = bytearray(encode_u(_PLACES))
+    _write_places(out, places)
+    return bytes(out)
 
-    def add_places(self, places: Places) -> None:
-        """Of a function that is never suspended."""
-        self.parts += encode_u(_PLACES)
-        self._places(places)
-        self.skip()
 
-    def add(self, table: FunctionTable) -> None:
-        out = self.parts
-        out += encode_u(_FRAMES)
-        groups: list[tuple[int, ValType]] = []
-        for valtype in table.locals:
-            if groups and groups[-1][1] == valtype:
-                groups[-1] = groups[-1][0] + 1, valtype
-            else:
-                groups.append((1, valtype))
-        out += encode_u(len(groups))
-        for count, valtype in groups:
-            out += encode_u(count) + write_valtype(valtype)
-        out += encode_u(len(table.entries))
-        for entry in table.entries:
-            out += encode_u(KINDS.index(entry.kind)) + encode_u(entry.offset)
-            out += write_valtypes(entry.types)
-        self._places(table.places)
-        self.skip()
+def _write_places(out: bytearray, places: Places) -> None:
+    out += encode_u(len(places.new))
+    before = 0
+    for new, old in zip(places.new, places.old, strict=True):
+        out += encode_u(new - before) + encode_s(old)
+        before = new
 
-    def _places(self, places: Places) -> None:
-        out = self.parts
-        out += encode_u(len(places.new))
-        before = 0
-        for new, old in zip(places.new, places.old, strict=True):
-            out += encode_u(new - before) + encode_s(old)
-            before = new
 
-    def written(self) -> bytes:
-        head = _HEAD.pack(
-            VERSION, self.counting, self.records_at, len(self.starts) - 1, self.original
-        )
-        starts = struct.pack(f"<{len(self.starts)}I", *self.starts)
-        return head + starts + self.parts
+def write_tables(
+    counting: bool, records_at: int, original: bytes, functions: Sequence[bytes]
+) -> bytes:
+    """The tables of a module whose SHA-256 is ``original``; those of its ``functions``, imported
+    ones first, have been written. One that is as it was has nothing."""
+    head = _HEAD.pack(VERSION, counting, records_at, len(functions), original)
+    starts = accumulate(map(len, functions), initial=0)
+    return b"".join((head, struct.pack(f"<{len(functions) + 1}I", *starts), *functions))
 
 
 class Tables:

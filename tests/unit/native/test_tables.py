@@ -17,7 +17,9 @@ from chiwawa.native.tables import (
     Entry,
     FunctionTable,
     Tables,
-    TablesWriter,
+    write_places,
+    write_table,
+    write_tables,
 )
 from chiwawa_runtime.errors import MalformedError
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
@@ -48,13 +50,9 @@ def read_all(data: bytes) -> None:
 
 @pytest.fixture
 def data() -> bytes:
-    writer = TablesWriter(True, 96, ORIGINAL)
-    writer.skip(2)
-    writer.add(TABLE)
-    writer.add_places(ONLY_PLACES)
-    writer.skip()
-    writer.add(FunctionTable((), (), Places([], [])))
-    return writer.written()
+    empty = write_table(FunctionTable((), (), Places([], [])))
+    functions = [b"", b"", write_table(TABLE), write_places(ONLY_PLACES), b"", empty]
+    return write_tables(True, 96, ORIGINAL, functions)
 
 
 def test_they_come_back(data: bytes) -> None:

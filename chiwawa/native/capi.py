@@ -103,8 +103,16 @@ memory_data_size = _function("wasmtime_memory_data_size", c_size_t, _p, _p)
 memory_grow = _function("wasmtime_memory_grow", _p, _p, _p, c_uint64, _p)
 store_limiter = _function("wasmtime_store_limiter", None, _p, *[ctypes.c_int64] * 5)
 trap_code = _function("wasmtime_trap_code", c_bool, _p, POINTER(c_uint8))
+_flag_set = _function(
+    "wasmtime_config_cranelift_flag_set", None, _p, ctypes.c_char_p, ctypes.c_char_p
+)
 branch_hinting_set = _function("wasmtime_config_wasm_branch_hinting_set", None, _p, c_bool)
 async_stack_size_set = _function("wasmtime_config_async_stack_size_set", None, _p, c_size_t)
+
+
+def set_flag(config: wasmtime.Config, name: str, value: str) -> None:
+    """Set a flag of wasmtime's compiler."""
+    _flag_set(address(config.ptr()), name.encode(), value.encode())
 
 
 def context(store: wasmtime.Store) -> int:

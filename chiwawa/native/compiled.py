@@ -28,12 +28,36 @@ SMALL = 1 << 13
 _DIGEST = hashlib.sha256().digest_size
 
 
-@lru_cache(maxsize=2)
-def compiler(canonical_nans: bool) -> wasmtime.Engine:
+#: wasmtime's usual allocation of registers takes gigabytes for a function that has many locals at
+#: many places where it can be entered. So many instructions times locals are too many.
+MOST = 12_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a module is compiled. ``frugal``: registers are allocated in a way that takes less
+    memory, for code that is slower."""
+
+    canonical_nans: bool
+    frugal: bool = False
+
+
+def is_frugal(module: Module) -> bool:
+    """Whether a function of ``module`` would take too much memory otherwise."""
+    return any(
+        func.summary.length * (len(func.locals) + len(module.types[func.typeidx].params)) > MOST
+        for func in module.funcs
+    )
+
+
+@lru_cache(maxsize=4)
+def compiler(how: How) -> wasmtime.Engine:
     """wasmtime, as all machines use it."""
     config = wasmtime.Config()
     config.wasm_multi_memory = True
-    config.cranelift_nan_canonicalization = canonical_nans
+    config.cranelift_nan_canonicalization = how.canonical_nans
+    if how.frugal:
+        capi.set_flag(config, "regalloc_algorithm", "single_pass")
     capi.branch_hinting_set(capi.address(config.ptr()), True)
     room = stack_size() - FOR_HOSTS
     # In this order: no other stack of wasmtime's may be smaller.
@@ -58,34 +82,35 @@ def compiled(module: Module, cache: Cache, counting: bool, canonical_nans: bool)
 
 
 def _compiled(module: Module, cache: Cache, counting: bool, canonical_nans: bool) -> Compiled:
+    how = How(canonical_nans, is_frugal(module))
     if len(module.binary) < SMALL:
-        return fresh(rewrite(module, counting), canonical_nans)
+        return fresh(rewrite(module, counting), how)
     key = key_of("rewritten", module.hash, str(counting))
     data = cache.read(key)
     if data is not None:
-        code = kept_code(data[:_DIGEST], cache, canonical_nans)
+        code = kept_code(data[:_DIGEST], cache, how)
         if code is not None:
-            return Compiled(compiler(canonical_nans), code, Tables(data[_DIGEST:]))
+            return Compiled(compiler(how), code, Tables(data[_DIGEST:]))
     rewritten = rewrite(module, counting)
     digest = hashlib.sha256(rewritten.binary).digest()
     cache.keep(key, digest, rewritten.tables.data)
-    return kept(rewritten, digest, cache, canonical_nans)
+    return kept(rewritten, digest, cache, how)
 
 
-def kept(rewritten: Rewritten, digest: bytes, cache: Cache, canonical_nans: bool) -> Compiled:
+def kept(rewritten: Rewritten, digest: bytes, cache: Cache, how: How) -> Compiled:
     """``rewritten``, whose bytes have the SHA-256 ``digest``, compiled now or before."""
-    code = kept_code(digest, cache, canonical_nans)
+    code = kept_code(digest, cache, how)
     if code is not None:
-        return Compiled(compiler(canonical_nans), code, rewritten.tables)
-    made = fresh(rewritten, canonical_nans)
+        return Compiled(compiler(how), code, rewritten.tables)
+    made = fresh(rewritten, how)
     if cache.folder is not None:
-        cache.keep(_code_key(digest, canonical_nans), memoryview(made.module.serialize()))
+        cache.keep(_code_key(digest, how), memoryview(made.module.serialize()))
     return made
 
 
-def fresh(rewritten: Rewritten, canonical_nans: bool) -> Compiled:
+def fresh(rewritten: Rewritten, how: How) -> Compiled:
     """Raises UnsupportedError."""
-    engine = compiler(canonical_nans)
+    engine = compiler(how)
     try:
         code = wasmtime.Module(engine, rewritten.binary)
     except wasmtime.WasmtimeError as error:
@@ -94,22 +119,22 @@ def fresh(rewritten: Rewritten, canonical_nans: bool) -> Compiled:
     return Compiled(engine, code, rewritten.tables)
 
 
-def kept_code(digest: bytes, cache: Cache, canonical_nans: bool) -> wasmtime.Module | None:
+def kept_code(digest: bytes, cache: Cache, how: How) -> wasmtime.Module | None:
     """The machine code of the rewritten module with this SHA-256, if it has been kept."""
 
     def load(path: str) -> wasmtime.Module | None:
         try:
-            return wasmtime.Module.deserialize_file(compiler(canonical_nans), path)
+            return wasmtime.Module.deserialize_file(compiler(how), path)
         except wasmtime.WasmtimeError:
             # Of another processor, whose user has the same home.
             return None
 
-    return cache.use(_code_key(digest, canonical_nans), load)
+    return cache.use(_code_key(digest, how), load)
 
 
-def _code_key(digest: bytes, canonical_nans: bool) -> str:
+def _code_key(digest: bytes, how: How) -> str:
     machine = (sys.platform, platform.machine(), str(stack_size()))
-    return key_of("compiled", digest, str(canonical_nans), _version(), *machine)
+    return key_of("compiled", digest, str(how), _version(), *machine)
 
 
 def _version() -> str:

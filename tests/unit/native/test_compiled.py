@@ -14,7 +14,8 @@ from chiwawa.module import Module
 pytest.importorskip("wasmtime")
 
 from chiwawa.native import compiled
-from chiwawa.native.compiled import SMALL, Compiled
+from chiwawa.native.compiled import SMALL, Compiled, How
+from chiwawa.native.module import Rewritten
 
 WAT = """(module (memory 1) (data (i32.const 0) "{data}")
   (func (export "f") (param i32) (result i32) (local $sum i32)
@@ -44,9 +45,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         steps.append("rewritten")
         return rewrite(module, counting)
 
-    def compiling(rewritten: object, canonical_nans: bool) -> object:
+    def compiling(rewritten: Rewritten, how: How) -> Compiled:
         steps.append("compiled")
-        return fresh(rewritten, canonical_nans)  # type: ignore[arg-type]
+        return fresh(rewritten, how)
 
     monkeypatch.setattr(compiled, "rewrite", rewriting)
     monkeypatch.setattr(compiled, "fresh", compiling)
@@ -134,3 +135,19 @@ def test_a_run_from_the_cache_stops_and_goes_on(
         assert rest.results == [500500]
     assert saved[0] == saved[1]
     assert made.count("rewritten") <= 2
+
+
+def test_one_that_would_take_much_memory_runs_the_same(
+    binary: bytes, cache: Cache, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not compiled.is_frugal(chiwawa.load(binary))
+    monkeypatch.setattr(compiled, "MOST", 3)
+    assert compiled.is_frugal(chiwawa.load(binary))
+    for _ in range(2):
+        made_of(chiwawa.load(binary), cache, True, False)
+    assert made == BOTH
+    run = chiwawa.start(chiwawa.load(binary), "f", [1000], path="native", count=500)
+    assert not run.go()
+    rest = chiwawa.restore(chiwawa.load(binary), run.checkpoint(), path="native")
+    assert rest.go()
+    assert rest.results == [500500]

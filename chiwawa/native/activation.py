@@ -168,7 +168,7 @@ class NativeActivation:
             assert self.standing is not None
             records = engine.records.write(self.standing, engine.keep_reference)
         machine.put_records(records)
-        machine.set(layout.DEPTH, 0)
+        machine.set(layout.DEPTH, self.depth)
         machine.set(layout.MODE, layout.REWINDING)
         for i in range(3):
             machine.set_byte(layout.CEILING + i, 0)

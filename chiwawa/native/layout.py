@@ -15,6 +15,7 @@ FUNCTIONS = PREFIX + "functions"
 COUNT = PREFIX + "count"
 INITIALISE = PREFIX + "initialise"
 DROP = PREFIX + "drop"
+START = PREFIX + "start"
 #: By kind of state, with the index behind.
 MEMORY, TABLE, GLOBAL = PREFIX + "memory:", PREFIX + "table:", PREFIX + "global:"
 #: The tables that references of saved frames are in, by heap type.

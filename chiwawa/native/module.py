@@ -156,6 +156,8 @@ class _Assembly:
             for index in range(number):
                 self.export(f"{prefix}{index}", kind, index)
         module.elems += self.listed()
+        if original.start is not None:
+            self.export(layout.START, "func", original.start)
         #: The added functions' bodies.
         self.added: list[bytes] = []
         self.records_at = layout.records_at(len(original.datas), len(original.elems))

@@ -15,6 +15,7 @@ from typing import Any
 
 from chiwawa import api
 from chiwawa.module import Module
+from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import (
@@ -277,9 +278,12 @@ def cross(
     granularity: str | None = None,
     paths: Sequence[str] = EVERY,
 ) -> None:
-    """Restore ``stop`` on each path, run to the end, and compare with the uninterrupted run. All
-    paths wrote the same bytes, so that is each crossing."""
+    """Restore ``stop`` on each path that can stop so, run to the end, and compare with the
+    uninterrupted run. All paths wrote the same bytes, so that is each crossing."""
+    possible = stopping_at(granularity or checkpoint.decode(stop.data).granularity)
     for path in paths:
+        if path not in possible:
+            continue
         session = again(call, stop.data, path, granularity, stop.log)
         what = f"{call.name}{call.args} restored at {stop.number} on {path} ({granularity})"
         if granularity is None:
@@ -332,7 +336,7 @@ def check(
     crossed = set(spread(len(numbers), instruction_crossings))
     for place, stop in enumerate(compare_bytes(call, numbers, "instruction"), 1):
         if place in crossed:
-            cross(call, stop, fine, paths=stopping_at("instruction"))
+            cross(call, stop, fine)
             if expected.kind != "stopped" and fine.kind != "stopped":
                 coarse(call, stop, expected)
     return expected

@@ -326,8 +326,10 @@ class _Assembly:
         bodies = bodies_of(self.original)
         for position in some:
             index, body = self.spaces.imported_funcs + position, bodies[position]
-            if index in unit.suspends:
-                rewritten = rewrite_function(unit, lower(self.spaces, index), body)
+            lowered = lower(self.spaces, index) if index in unit.suspends else None
+            # What loops or calls may do so in code alone that is never reached.
+            if lowered is not None and lowered.safepoints:
+                rewritten = rewrite_function(unit, lowered, body)
                 likely = [code.u(at) + b"\x01" + bytes((yes,)) for at, yes in rewritten.hints]
                 hints = code.u(index) + code.vector(likely) if likely else b""
                 yield rewritten.body, write_table(rewritten.table), hints

@@ -187,7 +187,7 @@ class NativeEngine:
     def native_functions(self) -> list[tuple[int, Function]]:
         machine = self.machine
         found = []
-        for index in range(self.spaces.imported_funcs, len(self.spaces.funcs)):
+        for index in range(len(self.spaces.funcs)):
             function = machine.function(index)
             if function.store:
                 found.append(

@@ -78,7 +78,8 @@ def passive_elem(elem: Elem) -> Elem:
 
 
 def escaping(spaces: Spaces) -> set[int]:
-    """The functions defined here that can be called otherwise than by their index."""
+    """The functions that can be called otherwise than by their index. wasmtime may know one that is
+    imported by more than one reference."""
     module = spaces.module
     found = {e.index for e in module.exports if e.kind == "func"}
     if module.start is not None:
@@ -89,7 +90,7 @@ def escaping(spaces: Spaces) -> set[int]:
         found.update(i.imm[0] for i in expr if i.op.refers)
     for func in module.funcs:
         found.update(func.summary.refers)
-    return {index for index in found if index >= spaces.imported_funcs}
+    return found
 
 
 def bodies_of(module: Module) -> list[bytes]:

@@ -10,7 +10,7 @@ from chiwawa.native import layout
 from chiwawa.native.guest import Guest
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import reversed_records
-from chiwawa.native.room import call_in_thread
+from chiwawa.native.room import call_in_thread, is_in_room
 from chiwawa.native.traps import Trapped, trap_from
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.traps import trap_of
@@ -89,6 +89,10 @@ class NativeActivation:
             if engine.safepoints.arrive():
                 self.tested_again = True
                 return False
+        if machine.vault.going and not is_in_room():
+            # wasmtime takes all that is beneath each other in a store to be on one stack, and
+            # Python's is at its end there.
+            raise Exhaustion
         self.interrupted = False
         self.failure = None
         if engine.dropping:

@@ -221,6 +221,9 @@ class Frames:
             deep = code.local_get(self.depth) + code.i32(MAX_DEPTH) + code.BYTE["i32.ge_s"]
             exhausted = code.i32(0) + code.i32(EXHAUSTED)
             exhausted += code.store(I32, self.unit.shadow, MODE)
+            if counted and self.unit.counts:
+                # It does not come to its first safepoint.
+                exhausted += self.unit.uncounted()
             out += [deep, OpenIf(), exhausted, Close()]
         out += [Branch(self.saving(site)), Close(begins)]
         return out

@@ -13,11 +13,16 @@ from chiwawa_runtime.engine.deep import Elsewhere
 _inside = threading.local()
 
 
+def is_in_room() -> bool:
+    """Whether this thread has room for a guest."""
+    return getattr(_inside, "room", False)
+
+
 def call_in_thread(function: Callable[[], Any], interrupt: Callable[[], None]) -> Any:
     """``function()`` where there is room for a guest: in another thread, with a copy of the
     context, unless this is such a thread. What it raises is raised here. Where this thread is
     interrupted meanwhile, ``interrupt`` is called, which should make ``function`` return soon."""
-    if getattr(_inside, "room", False):
+    if is_in_room():
         return function()
 
     def inside() -> Any:

@@ -39,6 +39,11 @@ FILE_OR_STDIN = "a file, or - for standard input"
 LARGE = 1 << 17
 
 
+#: What ``wast --path`` takes beside the name of one path, and what ``both`` are.
+SEVERAL = ("both", "all")
+BOTH = ("interp", "aot")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     from chiwawa_runtime.standard_streams import occupy
@@ -159,7 +164,10 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     made["wasm2wat"].add_argument("-o", "--output", metavar="OUT.wat", help="default: stdout")
     made["wast"].add_argument("files", metavar="FILE", nargs="+")
     made["wast"].add_argument(
-        "--path", choices=(*names(), "both"), default="both", help="default: both"
+        "--path",
+        choices=(*names(), *SEVERAL),
+        default="both",
+        help="both (the default) are interp and aot, all are those that can run here",
     )
     made["wast"].add_argument("--json", action="store_true", help="print JSON")
     made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT", help=FILE_OR_STDIN)
@@ -354,15 +362,14 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
     from chiwawa.commands.inputs import naming, refuse_module
     from chiwawa.commands.wast import format_report, run_script
-    from chiwawa.paths import names
+    from chiwawa.paths import available
 
+    chosen = {"both": BOTH, "all": available()}.get(parsed.path, (parsed.path,))
     failed = 0
     reports = []
     for file in parsed.files:
         refuse_module(file)
-        for path in names():
-            if parsed.path not in (path, "both"):
-                continue
+        for path in chosen:
             with naming(file):
                 report = run_script(file, path)
             failed += report.failed

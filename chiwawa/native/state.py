@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chiwawa.native import capi
-from chiwawa.native.vault import Vault
+from chiwawa.native.vault import Vault, bits_of
 from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.interface import REFUSED, AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import MAX_PAGES, DataSegment, out_of_bounds
@@ -20,7 +20,15 @@ from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.store import coerce, plain
 from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
 from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
-from chiwawa_runtime.state.types import I32, PAGE, GlobalType, MemoryType, TableType
+from chiwawa_runtime.state.types import (
+    I32,
+    PAGE,
+    GlobalType,
+    MemoryType,
+    NumType,
+    TableType,
+    ValType,
+)
 
 
 class Bound:
@@ -265,6 +273,13 @@ class NativeTable(AnyTable):
         self.put(0, elements)
 
 
+def same(valtype: ValType, left: Any, right: Any) -> bool:
+    """Whether two values are the same: NaNs by their bits."""
+    if isinstance(valtype, NumType):
+        return bits_of(valtype, left) == bits_of(valtype, right)
+    return left is right
+
+
 class NativeGlobal(AnyGlobal):
     __slots__ = ("find", "initial", "type")
 
@@ -305,5 +320,5 @@ class NativeGlobal(AnyGlobal):
         bound.vault.release(val)
         if error:
             capi.discard(error)
-            if self.get() != value:
+            if not same(self.type.type, self.get(), value):
                 raise ResourceError("an immutable global of the native path keeps its value")

@@ -67,8 +67,18 @@ class End:
     error: ChiwawaError | None
 
 
+@dataclass(frozen=True, slots=True)
+class Swift:
+    """How to run a program as long as nobody looks: by ``runner``, which has no instruments, on
+    ``path``, which may be one that stops at safepoints alone."""
+
+    runner: Runner
+    path: str
+
+
 class Machine:
-    """``options`` are as ``run`` has them, deterministic and of granularity ``instruction``."""
+    """``options`` are as ``run`` has them, deterministic and of granularity ``instruction``. With
+    ``swift``, ``hurry`` goes that way."""
 
     def __init__(
         self,
@@ -78,7 +88,9 @@ class Machine:
         path: str,
         given: Input,
         outputs: tuple[Output, Output],
+        swift: Swift | None = None,
     ) -> None:
+        self.swift = swift
         self.runner = runner
         self.code = code
         self.options = options
@@ -277,6 +289,75 @@ class Machine:
                 if BY_STOP in reasons and self.count != start:
                     return PLACE
 
+    # Unseen.
+
+    def hurry(self) -> str | None:
+        """Run swiftly, past anything that is armed, to the last safepoint before the end (TARGET),
+        or where an interrupt comes (INTERRUPT). Nobody counts boundaries on the way: time begins
+        anew there. None, and nothing has changed, where there is no way or no use to do so."""
+        if self.swift is None or self.end is not None or self.writes_files():
+            return None
+        try:
+            data = self.run.checkpoint()
+        except CheckpointError:
+            return None
+        stdout, stderr = self.outputs
+        here = Moment(self.count, data, (stdout.place, stderr.place))
+        # How far the end is, one knows only behind it.
+        try:
+            reason, passed, data = self.hurried(here, None)
+            if reason == END and passed:
+                reason, passed, data = self.hurried(here, passed)
+        except ChiwawaError:
+            self.restore(here)
+            raise
+        if reason == END:
+            self.restore(here)
+            return None
+        closing = contextlib.ExitStack()
+        with self.quiet_failure(closing):
+            run = self.restored(checkpoint.decode(data), closing, self.large())
+        self.counted = False
+        self.replace(run, closing, 1)
+        self.history.clear()
+        self.keep()
+        return reason
+
+    def hurried(self, moment: Moment, target: int | None) -> tuple[str, int, bytes]:
+        """Run swiftly from ``moment`` to the safepoint ``target`` after it, an interrupt or the
+        end: which it was, the safepoints passed, and a checkpoint where there is one."""
+        assert self.swift is not None
+        options = dataclasses.replace(self.large(), granularity="safepoint")
+        streams = (self.input, *self.outputs)
+        self.written(moment)
+        with contextlib.ExitStack() as closing, Signals() as signals:
+            snapshot = checkpoint.decode(moment.data)
+            try:
+                run = restored_from(
+                    self.swift.runner, snapshot, options, self.swift.path, closing, streams
+                )
+            except (Trap, WasiExit, HostError):
+                # It came to no safepoint where it could be taken up.
+                return END, 0, b""
+            self.input.pending = run.requests.pending
+            run.requests.count_from(0, target)
+            signals.attach(run.requests)
+            reason = None
+            while reason is None:
+                try:
+                    done = run.go()
+                except (Trap, WasiExit, HostError):
+                    done = True
+                passed = run.requests.passed or 0
+                if done:
+                    return END, passed, b""
+                reasons = run.requests.take()
+                if BY_INTERRUPT in reasons or BY_SIGNAL in reasons:
+                    reason = INTERRUPT
+                elif passed == target:
+                    reason = TARGET
+            return reason, passed, run.checkpoint()
+
     # Back.
 
     def keep(self) -> None:
@@ -302,14 +383,20 @@ class Machine:
         """Stand at ``moment``, with nothing armed."""
         closing = contextlib.ExitStack()
         with self.quiet_failure(closing):
-            # It was as large before.
-            options = dataclasses.replace(self.options, max_memory=sys.maxsize)
-            run = self.restored(checkpoint.decode(moment.data), closing, options)
+            run = self.restored(checkpoint.decode(moment.data), closing, self.large())
         self.replace(run, closing, moment.count)
-        for output, place in zip(self.outputs, moment.written, strict=True):
-            output.place = place
+        self.written(moment)
         self.kept_at = time.monotonic()
         self.next_moment = moment.count + self.distance
+
+    def large(self) -> Options:
+        """The options for a program that was as large before."""
+        return dataclasses.replace(self.options, max_memory=sys.maxsize)
+
+    def written(self, moment: Moment) -> None:
+        """The program has written what it had at ``moment``."""
+        for output, place in zip(self.outputs, moment.written, strict=True):
+            output.place = place
 
     def check_back(self) -> None:
         """Raises BadInput where there is no going back."""

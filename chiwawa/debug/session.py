@@ -5,6 +5,7 @@ It drives a ``Machine`` and keeps breakpoints and watches; it neither reads comm
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ class Arrival:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Why the program has stopped. ``end`` is set where it came to its end; it stands before the
-    instruction that ended it if ``before_end``. ``gone`` are watches whose frame has returned."""
+    instruction that ended it if ``before_end``. ``gone`` are watches whose frame has returned.
+    ``anew``: on the way, time has begun anew."""
 
     breakpoints: tuple[Breakpoint, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -38,6 +40,7 @@ class Stop:
     beginning: bool = False
     end: End | None = None
     before_end: bool = False
+    anew: bool = False
 
 
 class Session:
@@ -115,7 +118,9 @@ class Session:
 
     def proceed(self) -> Stop:
         self.running()
-        return self.travel(None)
+        reason = None if self.breakpoints or self.watches else self.machine.hurry()
+        stop = self.stopped(interrupted=True) if reason == INTERRUPT else self.travel(None)
+        return dataclasses.replace(stop, anew=reason is not None)
 
     def arrival(self, frames: list[RawFrame]) -> Arrival | None:
         """Where the program goes on when the call that the youngest of ``frames`` is at has

@@ -52,6 +52,8 @@ def place_text(code: FunctionListing, place: Place) -> str:
 def stop_lines(session: Session, stop: Stop) -> Iterator[str]:
     """Why it has stopped, and where."""
     machine = session.machine
+    if stop.anew:
+        yield "not counted on the way: this is numbered from the last safepoint before on"
     for breakpoint_ in stop.breakpoints:
         yield f"breakpoint {breakpoint_.number}"
     yield from map(change_line, stop.changes)
@@ -201,7 +203,7 @@ def info_lines(session: Session) -> Iterator[str]:
     machine = session.machine
     yield here_line(machine)
     if not machine.counted:
-        yield "the boundaries before the checkpoint were not counted"
+        yield "the boundaries before the first were not counted"
     yield f"path {machine.path}, {len(machine.frames())} frames"
     yield from memory_lines(machine)
     moments = machine.history.moments

@@ -233,7 +233,7 @@ def test_a_checkpoint_of_a_run_is_debugged_from_there(debug: Debug, demo: Path, 
     script = "i\ns 2\nback\nback\nback\ncheckpoint again.bin\nc\n"
     outcome = debug(script, demo, "--restore", "run.bin", "--path", path)
     assert outcome.lines[0] == "1: $fill (function 1) at 0x0001: loop"
-    assert outcome.lines[2] == "the boundaries before the checkpoint were not counted"
+    assert outcome.lines[2] == "the boundaries before the first were not counted"
     assert decode(Path("again.bin").read_bytes()).safepoints is None
     assert outcome.lines[-2:] == [
         "checkpoint written to again.bin",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiwawa import paths, restoring, running
 from chiwawa.execution import Source
+from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
@@ -44,8 +45,21 @@ class Toolchain:
     def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run:
         if setup.canonical_nans is None:
             setup = replace(setup, canonical_nans=self.canonical_nans)
-        return running.start(self.source, name, args, setup, self.equip())
+        instruments = self.equip()
+        tell_path(setup, instruments)
+        return running.start(self.source, name, args, setup, instruments)
 
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
         setup = replace(setup, canonical_nans=self.canonical_nans)
-        return restoring.restore(self.source, snapshot, setup, self.equip())
+        instruments = self.equip()
+        tell_path(setup, instruments)
+        return restoring.restore(self.source, snapshot, setup, instruments)
+
+
+def tell_path(setup: Setup, instruments: Instruments | None) -> None:
+    """Say where another path is taken than was asked for, since instruments look."""
+    if setup.path is None or instruments is None:
+        return
+    taken = paths.looked_at(setup.path)
+    if taken != setup.path:
+        say(f"traces and monitors cannot look at the path {setup.path}: it runs on {taken}")

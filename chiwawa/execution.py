@@ -4,6 +4,7 @@ programs run."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
@@ -111,6 +112,10 @@ class Path(Protocol):
 
     def lacks(self) -> str | None:
         """What it takes that is not here, in a line; None where nothing is missing."""
+
+    def together(self) -> AbstractContextManager[object]:
+        """A context: instances that are made in it can have state of each other, in whatever
+        order, and one thread at a time runs them."""
 
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None

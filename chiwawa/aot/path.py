@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 # The package loads the translator when it is first asked for: a generated file runs without it.
@@ -21,6 +22,9 @@ class Translated:
     enters_anywhere = False
     granularities: tuple[str, ...] = GRANULARITIES
     instruments = True
+
+    def together(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def lacks(self) -> str | None:
         return None

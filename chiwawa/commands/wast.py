@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
+from chiwawa import paths
 from chiwawa.api import instantiate
 from chiwawa.module import Module
-from chiwawa.source import prepare
+from chiwawa.source import load, prepare
 from chiwawa.wat.script import (
     Action,
     Arg,
@@ -49,30 +51,21 @@ from chiwawa_runtime.errors import (
     UnlinkableError,
 )
 from chiwawa_runtime.run.driver import Instance
-from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.interface import AnyGlobal
-from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import (
     f32_bits,
     f32_from_bits,
-    f32_round,
     f64_bits,
     f64_from_bits,
 )
 from chiwawa_runtime.state.store import HostFunction
-from chiwawa_runtime.state.table import Table
 from chiwawa_runtime.state.types import (
     F32,
     F64,
-    FUNCREF,
     I32,
     I64,
     FuncType,
-    GlobalType,
-    Limits,
-    MemoryType,
     NumType,
-    TableType,
 )
 
 
@@ -114,8 +107,13 @@ def run_script(path: str | os.PathLike[str], execution: str) -> Report:
 
 def run_commands(commands: Sequence[Command], name: str, execution: str) -> Report:
     """Run the commands of one script, in a store of their own."""
+    with paths.path(execution).together():
+        return _run_commands(commands, name, execution)
+
+
+def _run_commands(commands: Sequence[Command], name: str, execution: str) -> Report:
     report = Report(name, execution)
-    run = _Run(execution, {"spectest": spectest()})
+    run = _Run(execution, {"spectest": spectest(execution)})
     for command in commands:
         try:
             wording = _run_command(run, command)
@@ -437,8 +435,9 @@ def _describe_value(pattern: Pattern | None, value: object) -> str:
     return repr(value)
 
 
-def spectest() -> dict[str, Importable]:
-    """The host module that scripts import, as the reference interpreter has it."""
+def spectest(execution: str) -> dict[str, Importable]:
+    """The host module that scripts import, as the reference interpreter has it. What has state is
+    of an instance on the same path, which instances on any can share it with."""
     prints: dict[str, tuple[NumType, ...]] = {
         "print": (),
         "print_i32": (I32,),
@@ -452,12 +451,18 @@ def spectest() -> dict[str, Importable]:
         name: HostFunction(FuncType(params, ()), lambda *args: None, name)
         for name, params in prints.items()
     }
-    return {
-        **functions,
-        "global_i32": Global(GlobalType(I32, mutable=False), 666),
-        "global_i64": Global(GlobalType(I64, mutable=False), 666),
-        "global_f32": Global(GlobalType(F32, mutable=False), f32_round(666.6)),
-        "global_f64": Global(GlobalType(F64, mutable=False), 666.6),
-        "table": Table(TableType(Limits(10, 20), FUNCREF)),
-        "memory": Memory(MemoryType(Limits(1, 2))),
-    }
+    return {**functions, **instantiate(_spectest(), path=execution).exports}
+
+
+@lru_cache(maxsize=1)
+def _spectest() -> Module:
+    return load(_SPECTEST)
+
+
+_SPECTEST = """(module
+  (global (export "global_i32") i32 (i32.const 666))
+  (global (export "global_i64") i64 (i64.const 666))
+  (global (export "global_f32") f32 (f32.const 666.6))
+  (global (export "global_f64") f64 (f64.const 666.6))
+  (table (export "table") 10 20 funcref)
+  (memory (export "memory") 1 2))"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from chiwawa.execution import GRANULARITIES, Path, Prepared, Settings, Source
@@ -17,6 +18,9 @@ class Interpreted:
     granularities: tuple[str, ...] = GRANULARITIES
     instruments = True
     engine_type: type[InterpreterEngine] = InterpreterEngine
+
+    def together(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def lacks(self) -> str | None:
         return None

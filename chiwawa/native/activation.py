@@ -14,7 +14,15 @@ from chiwawa.native.room import call_in_thread, is_in_room
 from chiwawa.native.traps import Trapped, trap_from
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
 from chiwawa_runtime.engine.traps import trap_of
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
+from chiwawa_runtime.errors import (
+    CheckpointError,
+    Exhaustion,
+    Interrupted,
+    Location,
+    RunError,
+    Trap,
+    UnsupportedError,
+)
 from chiwawa_runtime.state.store import Function
 
 
@@ -44,6 +52,32 @@ class HostActivation:
 
     def explain(self, error: BaseException) -> BaseException:
         return trap_of(error) or error
+
+
+class ForeignActivation:
+    """A call of another instance's function, from no frame. ``given`` is that instance's."""
+
+    def __init__(self, given: Activation) -> None:
+        self.given = given
+        self.interrupted = False
+
+    @property
+    def results(self) -> list[Any]:
+        return self.given.results
+
+    def advance(self) -> bool:
+        returned = self.given.advance()
+        self.interrupted = self.given.interrupted
+        return returned
+
+    def interrupted_frame(self) -> RawFrame | None:
+        return None
+
+    def frames(self) -> list[RawFrame]:
+        raise CheckpointError(SEVERAL)
+
+    def explain(self, error: BaseException) -> BaseException:
+        return self.given.explain(error)
 
 
 class NativeActivation:
@@ -107,8 +141,13 @@ class NativeActivation:
         size = max(len(functype.params), len(functype.results))
         values = (ctypes.c_uint64 * (2 * size))()
         vault = machine.vault
+        beneath: Guest | None = vault.going[-1].engine if vault.going else None
         vault.going.append(self)
         engine.going.append(self)
+        if vault.shared:
+            if beneath is not None:
+                beneath.safepoints.enable(False)
+            safepoints.enable(True)
         try:
             while True:
                 if self.begun:
@@ -122,7 +161,13 @@ class NativeActivation:
                         zip(functype.params, self.args, strict=True)
                     ):
                         values[2 * i] = vault.raw(valtype, value)
-                trap = machine.call(machine.function(self.function), values, size)
+                try:
+                    trap = machine.call(machine.function(self.function), values, size)
+                except UnsupportedError:
+                    if self.failure is None:
+                        raise
+                    # By a trap, which wasmtime says in an error.
+                    raise self.failure from None
                 if trap:
                     raise self.trapped(machine, trap)
                 mode = machine.cell(layout.MODE)
@@ -146,7 +191,11 @@ class NativeActivation:
         finally:
             vault.going.pop()
             engine.going.pop()
-            if vault.going and vault.going[-1].engine is engine:
+            if vault.shared:
+                safepoints.enable(False)
+                if beneath is not None:
+                    beneath.safepoints.enable(True)
+            if beneath is engine:
                 # What called back finds its cells as they were.
                 machine.set(layout.SP, machine.tables.records_at)
 
@@ -185,21 +234,24 @@ class NativeActivation:
 
     # The host.
 
-    def call_host(self, function: Function, args: list[Any]) -> Any:
-        """Call a function that is not the module's, from a frame."""
+    def call_host(self, function: Function, args: list[Any], inner: bool) -> Any:
+        """Call a function that is not the module's, from a frame; ``inner``: from one of another
+        instance's, which cannot be suspended."""
         machine = self.engine.machine
         instance = function.instance
         if instance is None:
             assert function.call_at is not None
             return function.call_at(machine.cell(layout.DEPTH), args)
-        other, self.other = self.other, None
+        other = self.other
         if other is None:
             other = instance.engine.start(function.index, args, machine.cell(layout.DEPTH))
-        if not other.advance():
             self.other = other
+        while not other.advance():
             if other.interrupted:
                 raise Interrupted
-            raise Suspended
+            if not inner:
+                raise Suspended
+        self.other = None
         results = other.results
         return results[0] if len(results) == 1 else results
 
@@ -208,6 +260,16 @@ class NativeActivation:
         if not isinstance(error, Suspended):
             self.failure = error
         self.engine.machine.set(layout.MODE, layout.INTERRUPTED)
+
+    def failed_inside(self, error: BaseException) -> None:
+        """A host function that another instance's function has called has ended so. That function
+        has been called without an activation of its own, and has no frames that could be kept."""
+        if isinstance(error, Interrupted):
+            error = RunError(
+                "a host function cannot be interrupted here: the native path has called it from "
+                "a function that is in another instance's table"
+            )
+        self.failure = error
 
     # What it looks like from outside.
 
@@ -237,10 +299,10 @@ class NativeActivation:
         return found.error
 
     def explain(self, error: BaseException) -> BaseException:
-        explained = getattr(error, "backtrace", ())
+        # A trap beneath a host function has its backtrace already.
+        explained = isinstance(error, Trap) and bool(error.backtrace)
         if self.other is not None and not explained:
             error = self.other.explain(error)
-            explained = getattr(error, "backtrace", ())
         trap = trap_of(error)
         if trap is None:
             return error
@@ -251,8 +313,8 @@ class NativeActivation:
         if not places and (self.saved is not None or self.standing is not None):
             places = [(frame.function, frame.offset) for frame in self.own_frames()]
         located = [Location(index, offset, names.get(index)) for index, offset in places]
-        trap.backtrace = tuple(located)
-        trap.cut = self.cut
+        trap.backtrace += tuple(located)
+        trap.cut = trap.cut or self.cut
         if trap.origin is None and located:
             trap.origin = self.engine.instance
         return trap

@@ -102,6 +102,10 @@ memory_data = _function("wasmtime_memory_data", _p, _p, _p)
 memory_data_size = _function("wasmtime_memory_data_size", c_size_t, _p, _p)
 memory_grow = _function("wasmtime_memory_grow", _p, _p, _p, c_uint64, _p)
 store_limiter = _function("wasmtime_store_limiter", None, _p, *[ctypes.c_int64] * 5)
+trap_new = _function("wasmtime_trap_new", _p, ctypes.c_char_p, c_size_t)
+caller_export_get = _function(
+    "wasmtime_caller_export_get", c_bool, _p, ctypes.c_char_p, c_size_t, _p
+)
 trap_code = _function("wasmtime_trap_code", c_bool, _p, POINTER(c_uint8))
 _flag_set = _function(
     "wasmtime_config_cranelift_flag_set", None, _p, ctypes.c_char_p, ctypes.c_char_p

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,14 +13,14 @@ from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.lower.lowered import Lowered, Spaces, lower
 from chiwawa.lower.points import points_of
 from chiwawa.native import capi, layout
-from chiwawa.native.activation import HostActivation, NativeActivation
+from chiwawa.native.activation import ForeignActivation, HostActivation, NativeActivation
 from chiwawa.native.compiled import compiled
 from chiwawa.native.hosts import host_function
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
 from chiwawa.native.state import Bound, NativeGlobal, NativeMemory, NativeTable
-from chiwawa.native.vault import Vault
+from chiwawa.native.vault import Vault, common_vault
 from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import UnsupportedError
@@ -36,6 +37,9 @@ from chiwawa_runtime.state.types import (
     TableType,
     ValType,
 )
+
+#: Whether host functions can fail by a trap: PyPy's callbacks return nothing.
+TRAPPING = sys.implementation.name == "cpython"
 
 
 class NativeState:
@@ -109,22 +113,31 @@ class NativeEngine:
         self.safepoints = NativeSafepoints(self.change_machine, self.going)
         #: Whether segments are marked that have to be dropped.
         self.dropping = False
+        self.common = common_vault()
+        if self.common:
+            self.share(self.common[0])
 
     # The machine.
 
     def share(self, vault: Vault) -> bool:
         """Use the vault of an import; whether that can be."""
-        if self.vault is None:
+        if self.vault is None and TRAPPING:
             self.vault = vault
+            vault.share()
+            self.safepoints.enable(False)
         return self.vault is vault
 
     def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
+        if self.vault is not None and self.vault.turn not in instance.turns:
+            instance.turns += (self.vault.turn,)
         flags = layout.DROPPED
         datas = [NativeData(self, i, d.data) for i, d in enumerate(instance.datas, flags)]
         flags += len(datas)
         instance.elems = [NativeElem(self, i, e) for i, e in enumerate(instance.elems, flags)]
         instance.datas = [*datas]
+        if self.common == []:
+            self.common.append(self.machine.vault)
 
     def drop(self, flag: int) -> None:
         """Have a segment dropped before anything runs."""
@@ -144,7 +157,7 @@ class NativeEngine:
         safepoints = self.safepoints
         code = compiled(self.spaces.module, self.cache, safepoints.counts, self.canonical_nans)
         if self.vault is None:
-            self.vault = Vault(code.engine, host_function)
+            self.vault = Vault(code.engine, host_function, self.instance.turns[0])
         imports = [self.import_(i, spec) for i, spec in enumerate(self.instance.program.imports)]
         try:
             machine = Machine(code, self.vault, imports)
@@ -181,6 +194,9 @@ class NativeEngine:
             return wasmtime.Table._from_raw(table.find().item)
         memory: Any = instance.memories[index]
         return wasmtime.Memory._from_raw(memory.find().item)
+
+    def enable(self, enabled: bool) -> None:
+        self.safepoints.enable(enabled)
 
     # References to functions.
 
@@ -226,8 +242,7 @@ class NativeEngine:
         if called.instance is self.instance:
             return NativeActivation(self, function, args, depth)
         if called.instance is not None:
-            activation: Activation = called.instance.engine.start(called.index, args, depth)
-            return activation
+            return ForeignActivation(called.instance.engine.start(called.index, args, depth))
         return HostActivation(called, args, depth)
 
     def hand_over(self, successor: Engine) -> None:
@@ -274,12 +289,17 @@ class NativeEngine:
         """Have another machine, which counts, with the state of this one."""
         if self._machine is None:
             return
+        assert self.vault is not None
+        if any(owner is not self for owner in self.vault.owners):
+            raise UnsupportedError(
+                "the native path cannot begin to count safepoints in an instance that shares "
+                "state with others"
+            )
         before = self._machine
         memories = [bytes(m.view()) for m in self.instance.memories]
         tables = [t.elements for t in self.instance.tables]
         values = [g.get() for g in self.instance.globals]
         flags = before.flags()
-        assert self.vault is not None
         self.vault.owners.remove(self)
         self.vault.forget(self.instance.functions)
         self._machine = None

@@ -1,8 +1,10 @@
 """Functions that a rewritten module imports or finds in a table, and that are not its own: of the
 host, or of another instance.
 
-A callback never fails: what is raised is kept by the activation that called it, and the mode tells
-the guest to unwind, which saves its frames as it does at a safepoint.
+A callback does not fail where the activation that goes on has called it: what is raised is kept by
+that, and the mode tells the guest to unwind, which saves its frames as it does at a safepoint. It
+fails by a trap where a function has called it that came out of another instance's table. PyPy's
+callbacks cannot; there such tables are refused.
 """
 
 from __future__ import annotations
@@ -27,6 +29,10 @@ _VALTYPES = {
 }
 
 
+#: What wasmtime says of a host function that has failed by a trap; ours says why.
+FAILED = b"a host function failed"
+
+
 def native_type(functype: FuncType) -> wasmtime.FuncType:
     return wasmtime.FuncType(
         [_VALTYPES[str(t)]() for t in functype.params],
@@ -46,14 +52,15 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     single = results[0] if len(results) == 1 else None
     mask = None if single is None else _MASKS.get(single)
 
-    def called(env: object, caller: object, values: Any, count: int) -> None:
+    def called(env: object, caller: Any, values: Any, count: int) -> int | None:
         activation = going[-1]
+        inner = vault.shared and not activation.engine.machine.calls_by(caller)
         try:
             if plain:
                 args = [values[slot] & each for slot, each in slots]
             else:
                 args = [vault.from_raw(t, values[2 * i]) for i, t in typed]
-            value = activation.call_host(function, args)
+            value = activation.call_host(function, args, inner)
             if mask is not None:
                 values[0] = value & mask
             elif single is not None:
@@ -62,8 +69,11 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
                 for i, valtype in enumerate(results):
                     values[2 * i] = vault.raw(valtype, value[i])
         except BaseException as error:
+            if inner:
+                activation.failed_inside(error)
+                return capi.trap_new(FAILED, len(FAILED))  # type: ignore[no-any-return]
             activation.failed(error)
-        return
+        return None
 
     callback = capi.Callback(called)
     func = capi.Func()

@@ -45,6 +45,15 @@ class Machine:
     def bound(self, name: str) -> Bound:
         return Bound(self.vault, self.item(name))
 
+    def calls_by(self, caller: int) -> bool:
+        """Whether it is this instance that calls a host function as ``caller``."""
+        name = layout.SHADOW.encode()
+        extern = _ffi.wasmtime_extern_t()
+        return (
+            bool(capi.caller_export_get(caller, name, len(name), ctypes.byref(extern)))
+            and capi.memory_data(self.context, ctypes.byref(extern.of.memory)) == self.base
+        )
+
     # The shadow memory.
 
     def shadow(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from chiwawa.execution import Path, Prepared, Settings, Source
 from chiwawa.lower.lowered import Spaces
 from chiwawa.lower.sites import SitesOf
@@ -23,6 +25,13 @@ class Native:
             said = " ".join(str(error).split())
             return f"the native path needs wasmtime, which does not run on this machine: {said}"
         return None
+
+    def together(self) -> AbstractContextManager[object]:
+        if self.lacks() is not None:
+            return nullcontext()
+        from chiwawa.native.vault import together
+
+        return together()
 
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None

@@ -21,6 +21,9 @@ class NativeSafepoints:
         self.going = going
         self.machine: Machine | None = None
         self.pending = False
+        #: Whether what runs may be suspended. Where instances share a store it may not while one
+        #: runs whose call another's activation has made: that has no frames of it.
+        self.enabled = True
         self.counts = False
         #: The count where the machine was made, until it is.
         self.first = 0
@@ -39,9 +42,7 @@ class NativeSafepoints:
         if self.counts:
             machine.set_count(self.first)
         self.place_limit()
-        machine.request(self.pending)
-        # Somebody may have asked meanwhile.
-        machine.request(self.pending)
+        self.show_request()
 
     @property
     def count(self) -> int:
@@ -59,10 +60,20 @@ class NativeSafepoints:
 
     def request(self, pending: bool) -> None:
         self.pending = pending
-        if self.machine is not None:
-            self.machine.request(pending)
-            if self.pending is not pending:
-                self.machine.request(self.pending)
+        self.show_request()
+
+    def enable(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self.show_request()
+        self.place_limit()
+
+    def show_request(self) -> None:
+        machine = self.machine
+        shown = None
+        # Somebody may ask meanwhile.
+        while machine is not None and shown is not (self.pending and self.enabled):
+            shown = self.pending and self.enabled
+            machine.request(shown)
 
     def count_from(self, passed: int, stop_at: int | None, reached: Callable[[], None]) -> None:
         self.counting = True
@@ -95,9 +106,9 @@ class NativeSafepoints:
             return
         count = machine.read_count()
         limits = [NO_LIMIT]
-        if self.stop_at is not None and self.stop_at > count:
+        if self.enabled and self.stop_at is not None and self.stop_at > count:
             limits.append(self.stop_at)
-        if self.look is not None:
+        if self.enabled and self.look is not None:
             limits.append(self.look_at)
         machine.set_limit(min(limits))
 

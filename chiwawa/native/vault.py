@@ -7,12 +7,15 @@ whatever the host gave. wasmtime keeps a number for that, and says when it needs
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import wasmtime
 
 from chiwawa.native import capi
+from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import HOST_LIMIT
@@ -25,6 +28,9 @@ _ANY = -1
 class Owner(Protocol):
     """What has functions in a store: an instance's engine."""
 
+    def enable(self, enabled: bool) -> None:
+        """Whether its functions may be suspended (see ``safepoints``)."""
+
     def native_functions(self) -> list[tuple[int, Function]]:
         """Those that a reference can be of, by the address that the store knows each by."""
 
@@ -34,12 +40,19 @@ class Owner(Protocol):
 
 class Vault:
     """``store`` and what is in it. ``make_host`` makes a host function in it of any ``Function``,
-    for those that no owner in it has."""
+    for those that no owner in it has. One thread at a time may use it, whose ``turn`` it is: that
+    of the first instance in it."""
 
     def __init__(
-        self, engine: wasmtime.Engine, make_host: Callable[[Vault, Function], capi.Func]
+        self,
+        engine: wasmtime.Engine,
+        make_host: Callable[[Vault, Function], capi.Func],
+        turn: Turn,
     ) -> None:
         self.make_host = make_host
+        self.turn = turn
+        #: Whether there are several instances in it.
+        self.shared = False
         self.store = wasmtime.Store(engine)
         self.context = capi.context(self.store)
         capi.store_limiter(capi.address(self.store.ptr()), _ANY, HOST_LIMIT, _ANY, _ANY, _ANY)
@@ -64,6 +77,13 @@ class Vault:
         self.released = capi.Finalizer(released)
         #: The activations that are going on, of whichever instance, on top of each other.
         self.going: list[Any] = []
+
+    def share(self) -> None:
+        """Another instance comes in."""
+        if not self.shared:
+            self.shared = True
+            for owner in self.owners:
+                owner.enable(len(self.going) > 0 and self.going[-1].engine is owner)
 
     # Functions.
 
@@ -191,6 +211,26 @@ class Vault:
         found = self.object_of(reference)
         capi.externref_unroot(ctypes.byref(reference))
         return found
+
+
+#: Where instances are to share a store: a place for its vault.
+_together: ContextVar[list[Vault] | None] = ContextVar("together", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Have the instances that are made meanwhile share a store."""
+    token = _together.set([])
+    try:
+        yield
+    finally:
+        _together.reset(token)
+
+
+def common_vault() -> list[Vault] | None:
+    """Where the vault is, or is to be put, that an instance made now shares; None: it may have its
+    own."""
+    return _together.get()
 
 
 def bits_of(valtype: NumType, value: Any) -> int:

@@ -35,7 +35,7 @@ class Elsewhere:
     """A call in another thread, and how it ended."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
-        self.function = turns.handed_on(function)
+        self.function = turns.handed_on(in_same_loop(function))
         self.outcome: Any = None
         self.failure: BaseException | None = None
         self.context = contextvars.copy_context()
@@ -61,7 +61,9 @@ class Elsewhere:
             if interrupt is not None:
                 interrupt()
                 self.done.acquire()
+                self.take_context()
             raise
+        self.take_context()
         if self.failure is not None:
             # The traceback refers to this frame.
             failure, self.failure = self.failure, None
@@ -70,6 +72,26 @@ class Elsewhere:
             finally:
                 del failure
         return self.outcome
+
+    def take_context(self) -> None:
+        """Have the context variables here that the call has set."""
+        for variable, value in self.context.items():
+            if variable.get(self) is not value:
+                variable.set(value)
+
+
+def in_same_loop(function: Callable[[], Any]) -> Callable[[], Any]:
+    """``function``, for a thread that this one waits for: in the event loop that runs here."""
+    events = sys.modules.get("asyncio.events")
+    loop = None if events is None else events._get_running_loop()
+    if events is None or loop is None:
+        return function
+
+    def inside() -> Any:
+        events._set_running_loop(loop)
+        return function()
+
+    return inside
 
 
 def call_with_room(function: Callable[[], Any], interrupt: Callable[[], None] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""``chiwawa demo``: one program stopped in the middle and continued on the other path, both ways.
+"""``chiwawa demo``: one program stopped in the middle and continued on other paths, each way.
 
 It does with subprocesses and files what a user would do by hand, and prints the commands.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from chiwawa import paths
 from chiwawa.inspect import describe, render
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
@@ -27,6 +28,9 @@ MODULE, TRANSLATED = "demo.wat", "demo_aot.py"
 AFTER_LINES = (3, 1, 0)
 #: The safepoint at which the two paths' files are compared.
 SAFEPOINT = 1000
+#: Where a program is stopped that goes from path to path, by the safepoint: each stops at one, and
+#: the last goes on to the end.
+STOPS = (120_000, 240_000, 360_000)
 
 
 class DemoError(ChiwawaError):
@@ -147,7 +151,11 @@ def play(folder: Folder) -> None:
     if files[0] != files[1]:
         raise DemoError("the two checkpoints differ")
     say(f"    The same {len(files[0])} bytes.")
-    say(f"\nThe results agree: {first}, {second}, and undisturbed {last_line(whole)}.")
+    results = [first, second]
+    if paths.path("native").lacks() is None:
+        say("\n4. Start it at native speed; go on in the interpreter, in Python, natively again.")
+        results.append(carried(folder, whole))
+    say(f"\nThe results agree: {', '.join(results)}, and undisturbed {last_line(whole)}.")
 
 
 def last_line(text: str) -> str:
@@ -175,6 +183,28 @@ def moved(
         raise DemoError("the two halves together are not what the undisturbed program printed")
     say("    (with the lines before: the same as undisturbed)")
     return last_line(rest)
+
+
+def carried(folder: Folder, whole: str) -> str:
+    """Go from path to path; what came out in the end."""
+    native = chiwawa("run", MODULE, "--path", "native")
+    commands = [native, chiwawa("run", MODULE), aot(), native]
+    printed, before = "", None
+    for number, command in enumerate(commands):
+        command = list(command)
+        if before is not None:
+            command += ["--restore", before]
+        if number < len(STOPS):
+            before = f"{'efg'[number]}.bin"
+            command += ["--cr-at", str(STOPS[number]), "--cr-file", before]
+        say(f"\n  $ {shown(command)}")
+        out = folder.run(command)
+        say(indented(out))
+        printed += out
+    if printed != whole:
+        raise DemoError("the parts together are not what the undisturbed program printed")
+    say("    (all lines together: the same as undisturbed)")
+    return last_line(printed)
 
 
 def stack(rendered: str) -> str:

@@ -113,6 +113,10 @@ class Path(Protocol):
     def lacks(self) -> str | None:
         """What it takes that is not here, in a line; None where nothing is missing."""
 
+    def refusal(self, source: Source, granularity: str) -> str | None:
+        """Why it cannot run ``source`` here with safepoints of ``granularity``, in a line; None
+        where it can."""
+
     def together(self) -> AbstractContextManager[object]:
         """A context: instances that are made in it can have state of each other, in whatever
         order, and one thread at a time runs them."""

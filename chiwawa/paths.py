@@ -15,6 +15,8 @@ HOMES = {
     "aot": "chiwawa.aot.path",
     "native": "chiwawa.native.path",
 }
+#: What names no path: the fastest that can run a program as it is to be run.
+AUTO = "auto"
 
 
 def names() -> tuple[str, ...]:
@@ -29,7 +31,7 @@ def available() -> tuple[str, ...]:
 def path(name: str) -> Path:
     """Raises ValueError where there is no such path."""
     if name not in HOMES:
-        raise ValueError(f"path is {' or '.join(HOMES)}, not {name!r}")
+        raise ValueError(f"path is {' or '.join((*HOMES, AUTO))}, not {name!r}")
     found: Path = import_module(HOMES[name]).PATH
     return found
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from chiwawa import paths
 from chiwawa.execution import Source
-from chiwawa.running import default_path, make_probeable, prepare
+from chiwawa.running import make_probeable, path_of, prepare
 from chiwawa_runtime.run import starting
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
@@ -26,9 +26,7 @@ def restore(
 ) -> Run:
     """The run that ``snapshot`` is of, not yet going on. Raises CheckpointError, UnlinkableError,
     ResourceError."""
-    name = setup.path or default_path(source)
-    if instruments is not None:
-        name = paths.looked_at(name)
+    name = path_of(source, setup, setup.granularity or snapshot.granularity, instruments)
     granularity = snapshot.granularity
     if granularity not in paths.path(name).granularities:
         granularity = "safepoint"

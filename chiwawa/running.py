@@ -25,13 +25,29 @@ def prepare(source: Source, setup: Setup, instruments: Instruments | None = None
         compiled.granularity if setup.granularity is None else setup.granularity,
         compiled.canonical_nans if setup.canonical_nans is None else setup.canonical_nans,
     )
-    name = setup.path or default_path(source)
+    name = path_of(source, setup, settings.granularity, instruments)
+    path = paths.path(name)
     if instruments is None:
-        return paths.path(name).prepare(source, settings)
-    path = paths.path(paths.looked_at(name))
+        return path.prepare(source, settings)
     prepared = path.prepare(source, settings, instruments.sites_of)
     fit(prepared, instruments)
     return prepared
+
+
+def path_of(source: Source, setup: Setup, granularity: str, instruments: Instruments | None) -> str:
+    """The path that ``source`` is run on, with safepoints of ``granularity``: the one that the
+    setup asks for, as far as ``instruments`` can look at it. Raises ValueError where there is no
+    such path."""
+    name = setup.path or default_path(source)
+    if name == paths.AUTO:
+        candidates = [paths.path(each) for each in reversed(paths.names())]
+        return next(
+            path.name
+            for path in candidates
+            if (instruments is None or path.instruments)
+            and path.refusal(source, granularity) is None
+        )
+    return name if instruments is None else paths.looked_at(name)
 
 
 def default_path(source: Source) -> str:

@@ -36,7 +36,7 @@ class Toolchain:
         self.equip = equip
         self.canonical_nans = canonical_nans
         default = running.default_path(source)
-        self.paths = (default, *(name for name in paths.names() if name != default))
+        self.paths = (default, *(name for name in paths.names() if name != default), paths.AUTO)
 
     @property
     def program(self) -> Program:
@@ -46,20 +46,27 @@ class Toolchain:
         if setup.canonical_nans is None:
             setup = replace(setup, canonical_nans=self.canonical_nans)
         instruments = self.equip()
-        tell_path(setup, instruments)
+        setup = self.on_path(setup, setup.granularity, instruments)
         return running.start(self.source, name, args, setup, instruments)
 
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
         setup = replace(setup, canonical_nans=self.canonical_nans)
         instruments = self.equip()
-        tell_path(setup, instruments)
+        granularity = setup.granularity or snapshot.granularity
+        setup = self.on_path(setup, granularity, instruments)
         return restoring.restore(self.source, snapshot, setup, instruments)
 
-
-def tell_path(setup: Setup, instruments: Instruments | None) -> None:
-    """Say where another path is taken than was asked for, since instruments look."""
-    if setup.path is None or instruments is None:
-        return
-    taken = paths.looked_at(setup.path)
-    if taken != setup.path:
-        say(f"traces and monitors cannot look at the path {setup.path}: it runs on {taken}")
+    def on_path(
+        self, setup: Setup, granularity: str | None, instruments: Instruments | None
+    ) -> Setup:
+        """``setup`` with the path that is taken. Says which, where it is not the one that was asked
+        for."""
+        granularity = granularity or self.source.compiled.granularity
+        taken = running.path_of(self.source, setup, granularity, instruments)
+        if setup.path == paths.AUTO:
+            fastest = paths.path(paths.names()[-1])
+            reason = fastest.refusal(self.source, granularity)
+            say(f"running on the path {taken}" + (f": {reason}" if reason else ""))
+        elif setup.path is not None and taken != setup.path:
+            say(f"traces and monitors cannot look at the path {setup.path}: it runs on {taken}")
+        return replace(setup, path=taken)

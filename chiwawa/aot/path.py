@@ -23,6 +23,9 @@ class Translated:
     granularities: tuple[str, ...] = GRANULARITIES
     instruments = True
 
+    def refusal(self, source: Source, granularity: str) -> str | None:
+        return None
+
     def together(self) -> AbstractContextManager[object]:
         return nullcontext()
 

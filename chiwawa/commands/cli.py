@@ -113,7 +113,7 @@ def complete(parser: Parser) -> None:
 def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     """That of everything, and that of each command."""
     from chiwawa import __version__
-    from chiwawa.paths import names
+    from chiwawa.paths import AUTO, names
     from chiwawa_runtime.command.options import Parser, add_options
 
     parser = Parser(
@@ -128,7 +128,7 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         for name, text in COMMANDS.items()
     }
     made["run"].add_argument("file", metavar="FILE", help=FILE_OR_STDIN)
-    add_options(made["run"], names())
+    add_options(made["run"], (*names(), AUTO))
     made["compile"].add_argument("file", metavar="IN", help=FILE_OR_STDIN)
     made["compile"].add_argument(
         "-o",

@@ -19,6 +19,9 @@ class Interpreted:
     instruments = True
     engine_type: type[InterpreterEngine] = InterpreterEngine
 
+    def refusal(self, source: Source, granularity: str) -> str | None:
+        return None
+
     def together(self) -> AbstractContextManager[object]:
         return nullcontext()
 

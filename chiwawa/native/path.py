@@ -26,6 +26,23 @@ class Native:
             return f"the native path needs wasmtime, which does not run on this machine: {said}"
         return None
 
+    def refusal(self, source: Source, granularity: str) -> str | None:
+        lacks = self.lacks()
+        if lacks is not None:
+            return lacks
+        if granularity not in self.granularities:
+            return (
+                "the native path stops at safepoints alone: granularity instruction takes "
+                "another path (interp or aot)"
+            )
+        from chiwawa.native.module import check_names
+
+        try:
+            check_names(source.module)
+        except UnsupportedError as error:
+            return f"{error} (interp and aot can run it)"
+        return None
+
     def together(self) -> AbstractContextManager[object]:
         if self.lacks() is not None:
             return nullcontext()
@@ -36,14 +53,9 @@ class Native:
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None
     ) -> Prepared:
-        lacks = self.lacks()
-        if lacks is not None:
-            raise UnsupportedError(lacks)
-        if settings.everywhere:
-            raise UnsupportedError(
-                "the native path stops at safepoints alone: granularity instruction takes "
-                "another path (interp or aot)"
-            )
+        refusal = self.refusal(source, settings.granularity)
+        if refusal is not None:
+            raise UnsupportedError(refusal)
         if sites_of is not None:
             raise UnsupportedError("instruments take another path than native (interp or aot)")
         from chiwawa.native.engine import NativeEngine

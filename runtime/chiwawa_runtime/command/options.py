@@ -156,7 +156,8 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
     what.add_argument(
         "--path",
         choices=paths,
-        help="how to run (default: interp for modules, aot for generated files)",
+        help="how to run (default: interp for modules, aot for generated files); auto is the "
+        "fastest that can run here, and says which",
     )
     what.add_argument(
         "--granularity",

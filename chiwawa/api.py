@@ -82,6 +82,7 @@ def load_native(path: str | Path) -> NativeFile:
     """What ``compile_native`` wrote; it can be run on every path. Raises BadInput for any other
     file.
 
+    >>> import pathlib
     >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
     >>> chiwawa.compile_native(module, "one_native.wasm")
     >>> chiwawa.instantiate(chiwawa.load_native("one_native.wasm"), path="interp").invoke("one")
@@ -104,7 +105,14 @@ def compile_native(
     """Rewrite ``module`` for the native path, to the file ``path``, which appears whole or not at
     all. It is a module that any engine runs, and any host can stop. Where ``counting``, it counts
     safepoints. Without its ``original`` it is smaller, and for other hosts alone. Raises
-    UnsupportedError."""
+    UnsupportedError.
+
+    >>> import pathlib
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> chiwawa.compile_native(module, "one_native.wasm")
+    >>> pathlib.Path("one_native.wasm").read_bytes()[:4]
+    b'\\x00asm'
+    """
     from chiwawa.native.module import rewrite
 
     rewritten = rewrite(module, counting)

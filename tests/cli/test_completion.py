@@ -41,7 +41,7 @@ def completions(folder: Path, line: str) -> set[str]:
         ("chiwawa comp", {"compile"}),
         ("chiwawa wa", {"wasm2wat", "wast", "wat2wasm"}),
         ("chiwawa run --cr-", {f"--cr-{name}" for name in ("file", "at", "every", "keep-running")}),
-        ("chiwawa run x.wasm --path ", {"interp", "aot"}),
+        ("chiwawa run x.wasm --path ", {"auto", "interp", "aot", "native"}),
         ("chiwawa inspect --js", {"--json"}),
     ],
 )

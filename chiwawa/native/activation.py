@@ -105,6 +105,8 @@ class NativeActivation:
         self.places: list[tuple[int, int]] = []
         self.cut = False
         self.begun = False
+        #: How deep a host function is called by the youngest frame, while this goes on.
+        self.called_at: ctypes.c_uint32 = ctypes.c_uint32()
         #: The count of safepoints, while the machine's says something else.
         self.count: int | None = None
 
@@ -142,6 +144,7 @@ class NativeActivation:
         values = (ctypes.c_uint64 * (2 * size))()
         vault = machine.vault
         beneath: Guest | None = vault.going[-1].engine if vault.going else None
+        self.called_at = machine.depth
         vault.going.append(self)
         engine.going.append(self)
         if vault.shared:
@@ -234,17 +237,13 @@ class NativeActivation:
 
     # The host.
 
-    def call_host(self, function: Function, args: list[Any], inner: bool) -> Any:
-        """Call a function that is not the module's, from a frame; ``inner``: from one of another
-        instance's, which cannot be suspended."""
-        machine = self.engine.machine
-        instance = function.instance
-        if instance is None:
-            assert function.call_at is not None
-            return function.call_at(machine.cell(layout.DEPTH), args)
+    def call_instance(self, function: Function, args: list[Any], inner: bool) -> Any:
+        """Call a function of another instance's, from a frame; ``inner``: from one that is another
+        instance's as well, and cannot be suspended."""
         other = self.other
         if other is None:
-            other = instance.engine.start(function.index, args, machine.cell(layout.DEPTH))
+            engine = function.instance.engine
+            other = engine.start(function.index, args, self.called_at.value)
             self.other = other
         while not other.advance():
             if other.interrupted:

@@ -44,6 +44,7 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     """``function`` as one in the vault's store."""
     params, results = function.type.params, function.type.results
     going = vault.going
+    call_at = function.call_at if function.instance is None else None
     #: Numbers that need no more than a mask, as most do.
     masks = [_MASKS.get(t) for t in params]
     plain = None not in masks
@@ -60,7 +61,10 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
                 args = [values[slot] & each for slot, each in slots]
             else:
                 args = [vault.from_raw(t, values[2 * i]) for i, t in typed]
-            value = activation.call_host(function, args, inner)
+            if call_at is None:
+                value = activation.call_instance(function, args, inner)
+            else:
+                value = call_at(activation.called_at.value, args)
             if mask is not None:
                 values[0] = value & mask
             elif single is not None:

@@ -28,6 +28,7 @@ class Machine:
         self.context = vault.context
         #: Where the shadow memory is. It never moves: wasmtime keeps 4 GiB of addresses for it.
         self.base = self.shadow()
+        self.depth = ctypes.c_uint32.from_address(self.base + layout.DEPTH)
         self.count: Any = self.item(layout.COUNT) if self.tables.counting else None
         self.functions = self.item(layout.FUNCTIONS)
         self.drops = self.item(layout.DROP)

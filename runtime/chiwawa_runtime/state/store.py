@@ -153,12 +153,22 @@ def bind_host(host: HostFunction, instance: object) -> Callable[..., Any]:
     call, results, name = host.call, host.type.results, host.name
     ints = tuple(t is I32 or t is I64 for t in host.type.params)
     first = (instance,) if host.with_instance else ()
+    only_ints = all(ints)
+    #: Of an int that need not be coerced.
+    most = -1
+    if results == (I32,) or results == (I64,):
+        most = (1 << results[0].bits) - 1
 
     def call_host(*args: Any) -> Any:
         try:
             # A comparison's result may still be a bool here.
-            plain = [int(a) if i else a for a, i in zip(args, ints, strict=True)]
-            return coerce_results(call(*first, *plain), results)
+            if only_ints:
+                value = call(*first, *map(int, args))
+            else:
+                value = call(*first, *[int(a) if i else a for a, i in zip(args, ints, strict=True)])
+            if type(value) is int and 0 <= value <= most:
+                return value
+            return coerce_results(value, results)
         except (*PASSING, Interrupted):
             raise
         except Exception as error:

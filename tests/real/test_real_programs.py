@@ -15,7 +15,7 @@ import pytest
 import chiwawa
 from chiwawa_runtime.errors import Trap
 from tests.real import build_helpers
-from tests.real.moving_helpers import HERE, Job, Programs, travels
+from tests.real.moving_helpers import HERE, Job, Leg, Programs, files_in, leg, travels
 from tests.real.package_helpers import SOURCES, Taking, build
 
 pytestmark = pytest.mark.slow
@@ -112,3 +112,55 @@ def test_cpython_runs_a_script(taking: Taking, programs: Programs, tmp_path: Pat
         build_helpers.cpython(taking), ("-c", script), expected=b"45\n", moves=0, most_memory=1500
     )
     travels(job, programs, tmp_path)
+
+
+#: Makes flip-flops and adders.
+DESIGN = b"""
+module counter(input clk, input reset, input [3:0] step, output reg [7:0] count);
+  always @(posedge clk) count <= reset ? 8'd0 : count + step;
+endmodule
+"""
+SYNTHESIS = "read_verilog /files/design.v; synth -flatten; write_verilog -noattr /files/made.v"
+#: Where it is stopped, in safepoints, and so many are passed in Python.
+STOPPED, WALKED = 1_000_000, 100_000
+
+
+@pytest.mark.needs("wasmtime")
+def test_yosys_synthesises_natively_and_is_moved(
+    taking: Taking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large program: compiled once, it starts from the cache. Stopped in the middle, it is
+    carried on in Python for a while, and goes back."""
+    wasm, share = build_helpers.yosys(taking)
+    # What takes minutes is done once for all sessions.
+    monkeypatch.setenv("CHIWAWA_CACHE", str(taking.folder / "compiled"))
+
+    def run(title: str, place: Path, path: str, *options: object) -> Leg:
+        given = [f"{share}::/share:ro", f"{place / 'files'}::/files", f"{place / 'tmp'}::/tmp"]
+        dirs = [part for each in given for part in ("--dir", each)]
+        took = leg(title, place, "-m", "chiwawa", "run", wasm, "--path", path, *dirs, *options)
+        assert took.status == 0, took.err[-2000:]
+        return took
+
+    def place(name: str) -> Path:
+        (tmp_path / name / "files").mkdir(parents=True)
+        (tmp_path / name / "tmp").mkdir()
+        (tmp_path / name / "files" / "design.v").write_bytes(DESIGN)
+        return tmp_path / name
+
+    start = ("--argv0", "yosys")
+    script = ("--", "-q", "-p", SYNTHESIS)
+    run("compiled", place("first"), "native", *start, "--", "-V")
+    again = run("from the cache", place("again"), "native", *start, "--", "-V")
+    assert b"Yosys 0.36" in again.out
+    there = place("whole")
+    run("whole", there, "native", *start, *script)
+    made = files_in(there)["made.v"]
+    assert b"module counter" in made
+    there = place("moved")
+    # It counts: the other variant is compiled, too.
+    run("stopped", there, "native", *start, "--cr-at", STOPPED, "--cr-file", "a.bin", *script)
+    onward = ("--restore", "a.bin", "--cr-at", STOPPED + WALKED, "--cr-file", "b.bin")
+    run("in Python", there, "aot", *onward)
+    run("the rest", there, "native", "--restore", "b.bin")
+    assert files_in(there)["made.v"] == made

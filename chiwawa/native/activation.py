@@ -163,7 +163,7 @@ class NativeActivation:
                     for i, (valtype, value) in enumerate(
                         zip(functype.params, self.args, strict=True)
                     ):
-                        values[2 * i] = vault.raw(valtype, value)
+                        values[2 * i] = vault.as_raw(valtype, value)
                 try:
                     trap = machine.call(machine.function(self.function), values, size)
                 except UnsupportedError:

@@ -68,10 +68,10 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             if mask is not None:
                 values[0] = value & mask
             elif single is not None:
-                values[0] = vault.raw(single, value)
+                values[0] = vault.as_raw(single, value)
             elif results:
                 for i, valtype in enumerate(results):
-                    values[2 * i] = vault.raw(valtype, value[i])
+                    values[2 * i] = vault.as_raw(valtype, value[i])
         except BaseException as error:
             if inner:
                 activation.failed_inside(error)

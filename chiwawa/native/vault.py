@@ -185,7 +185,7 @@ class Vault:
         self.release(val)
         return found
 
-    def raw(self, valtype: ValType, value: Any) -> int:
+    def as_raw(self, valtype: ValType, value: Any) -> int:
         """``value`` as calls take it."""
         if isinstance(valtype, NumType):
             return bits_of(valtype, value)

@@ -42,6 +42,7 @@ ALLOWED: dict[str, tuple[frozenset[str], str]] = {
         frozenset(("if", "return", "unreachable")),
         "words of Python's, and a function of generated code",
     ),
+    "chiwawa/native": (ANY, "what the rewriter adds to functions; and a trap's message"),
     "chiwawa/interp/machine.py": (frozenset(("unreachable",)), "a trap's message"),
     "chiwawa/debug/machine.py": (frozenset(("end",)), "why the debugger's machine stopped"),
     "runtime": (

@@ -58,6 +58,9 @@ def main() -> None:
     if not options.only and "native" in options.topics:
         progress("rewriting, stops, calls of the host, deep stacks")
         figures = [Figure(**each) for each in lines_of("native_costs", str(options.runs))]
+        progress("large memories, written and restored")
+        mebibytes = "16" if options.quick else "256"
+        figures += [Figure(**each) for each in lines_of("saving", str(options.runs), mebibytes)]
     progress("")
     topics = [table.TOPICS[name] for name in options.topics]
     if options.json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from chiwawa_runtime.checkpoint.cursor import Cursor, malformed
 from chiwawa_runtime.checkpoint.layout import (
@@ -186,9 +187,12 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]]) -> Snapshot:
         canonical_nans,
     )
     check_shape(snapshot)
-    if segments([m.used() for m in snapshot.memories]) != [(i, a, b) for i, a, b, _ in stored]:
+    used = [memory.used() for memory in snapshot.memories]
+    if segments(used) != [(i, a, b) for i, a, b, _ in stored]:
         raise malformed("the data segments are not the canonical ones", where["data"][0])
-    return snapshot
+    # Whoever restores or writes it again need not look for them.
+    known = zip(snapshot.memories, used, strict=True)
+    return replace(snapshot, memories=tuple([replace(m, known=tuple(u)) for m, u in known]))
 
 
 def _mode(cursor: Cursor) -> tuple[str, bool]:

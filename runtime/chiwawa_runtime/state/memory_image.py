@@ -31,7 +31,8 @@ class MemoryImage:
     """``type`` is as declared, ``size`` in bytes, a multiple of the page.
 
     ``runs`` are (start, end, at), in order and apart: what lies there from address ``start`` up to
-    ``end`` is in ``source`` from ``at`` on. All else is zero. Two are equal if their types and all
+    ``end`` is in ``source`` from ``at`` on. All else is zero. ``known`` is what ``used`` finds,
+    where that has been found and the source cannot change. Two are equal if their types and all
     bytes are.
     """
 
@@ -39,6 +40,7 @@ class MemoryImage:
     size: int
     source: bytes | Raw
     runs: tuple[tuple[int, int, int], ...]
+    known: tuple[Range, ...] | None = None
 
     @classmethod
     def of(cls, type: MemoryType, data: bytes | Raw) -> MemoryImage:
@@ -48,11 +50,14 @@ class MemoryImage:
     def read(self, start: int, end: int) -> bytes:
         """A copy of the bytes from ``start`` to ``end``, as far as there are so many."""
         end = min(end, self.size)
-        parts = []
+        parts: list[bytes | bytearray] = []
         for low, high, at in self.between(start, end):
-            parts += [bytes(low - start), self.source[at : at + high - low]]
+            if low > start:
+                parts.append(bytes(low - start))
+            parts.append(self.source[at : at + high - low])
             start = high
-        parts.append(bytes(max(0, end - start)))
+        if start < end:
+            parts.append(bytes(end - start))
         return b"".join(parts)
 
     def between(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -73,25 +78,36 @@ class MemoryImage:
     def used(self) -> list[Range]:
         """The maximal runs of blocks that are not all zero, less the zeros at both ends of each. A
         page that was never written to still takes no memory after this."""
+        if self.known is not None:
+            return list(self.known)
         found: list[Range] = []
-        first = last = -1
-        start = end = 0
-        for low, high, at in self.runs:
-            for block in used_blocks(self.source, low, high, at):
-                if first >= 0 and block > last + 1:
-                    found.append((start, end))
-                    first = -1
-                here = max(block * BLOCK, low)
-                stop = min((block + 1) * BLOCK, high)
-                content = self.source[at + here - low : at + stop - low]
-                if first < 0:
-                    first = block
-                    start = stop - len(content.lstrip(b"\0"))
-                last = block
-                end = here + len(content.rstrip(b"\0"))
-        if first >= 0:
-            found.append((start, end))
+        start = end = after = -1
+        for low, high, at in self._used_parts():
+            if end >= 0 and low // BLOCK > (end - 1) // BLOCK + 1:
+                found.append((start, end - self._zeros_before(after)))
+                end = -1
+            if end < 0:
+                start = low + self._zeros_from(at)
+            end, after = high, at + high - low
+        if end >= 0:
+            found.append((start, end - self._zeros_before(after)))
         return found
+
+    def _used_parts(self) -> Iterator[tuple[int, int, int]]:
+        """The parts that have no block that is all zero, as runs: in order, but two that touch may
+        be one, and those of two runs may be of one block."""
+        for low, high, at in self.runs:
+            yield from used_parts(self.source, low, high, at)
+
+    def _zeros_from(self, at: int) -> int:
+        """How many zeros the source has from ``at`` on, in a block that is not all zero."""
+        block = self.source[at : at + BLOCK]
+        return len(block) - len(block.lstrip(b"\0"))
+
+    def _zeros_before(self, at: int) -> int:
+        """How many zeros the source has before ``at``, in a block that is not all zero."""
+        block = self.source[max(0, at - BLOCK) : at]
+        return len(block) - len(block.rstrip(b"\0"))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MemoryImage):
@@ -120,16 +136,35 @@ def either(a: MemoryImage, b: MemoryImage) -> Iterator[Range]:
         done = max(done, end)
 
 
-def used_blocks(source: bytes | Raw, start: int, end: int, at: int) -> Iterator[int]:
-    """The numbers of the blocks that are not all zero of a memory whose part from ``start`` to
-    ``end`` is in ``source`` from ``at`` on, and the rest zero."""
+def used_parts(
+    source: bytes | Raw, start: int, end: int, at: int
+) -> Iterator[tuple[int, int, int]]:
+    """Of a memory whose part from ``start`` to ``end`` is in ``source`` from ``at`` on, the parts
+    that have no block that is all zero, as runs. Long ones come in several."""
     shift = at - start
     while start < end:
         stop = min((start // _WINDOW + 1) * _WINDOW, end)
-        if source[start + shift : stop + shift] != _ZERO_WINDOW[: stop - start]:
-            while start < stop:
-                next_ = min((start // BLOCK + 1) * BLOCK, stop)
-                if source[start + shift : next_ + shift] != _ZERO_BLOCK[: next_ - start]:
-                    yield start // BLOCK
-                start = next_
+        window = source[start + shift : stop + shift]
+        if window != _ZERO_WINDOW[: stop - start]:
+            for low, high in _used_within(window, start % BLOCK):
+                yield start + low, start + high, start + shift + low
         start = stop
+
+
+def _used_within(window: bytes | bytearray, offset: int) -> Iterator[Range]:
+    """Where the parts of ``window`` are that have no block that is all zero. The first byte is at
+    ``offset`` in its block."""
+    size = len(window)
+    first = -1
+    low, high = 0, min(BLOCK - offset, size)
+    while low < size:
+        # A byte says it of most blocks that are not.
+        if window[low] or window[low:high] != _ZERO_BLOCK[: high - low]:
+            if first < 0:
+                first = low
+        elif first >= 0:
+            yield first, low
+            first = -1
+        low, high = high, min(high + BLOCK, size)
+    if first >= 0:
+        yield first, size

@@ -75,13 +75,13 @@ class Compiled:
     tables: Tables
 
 
-def compiled(module: Module, cache: Cache, counting: bool, canonical_nans: bool) -> Compiled:
+def compiled(module: Module, cache: Cache, counting: int, canonical_nans: bool) -> Compiled:
     """Raises UnsupportedError."""
     key = ("native", counting, canonical_nans)
     return module.once(key, lambda: _compiled(module, cache, counting, canonical_nans))
 
 
-def _compiled(module: Module, cache: Cache, counting: bool, canonical_nans: bool) -> Compiled:
+def _compiled(module: Module, cache: Cache, counting: int, canonical_nans: bool) -> Compiled:
     how = How(canonical_nans, is_frugal(module))
     if len(module.binary) < SMALL:
         return fresh(rewrite(module, counting), how)

@@ -91,11 +91,16 @@ class NativeEngine:
     is known whether safepoints are to be counted."""
 
     sets_enter = False
-    granularity = "safepoint"
 
     def __init__(
-        self, spaces: Spaces, *, canonical_nans: bool = False, cache: Cache = NO_CACHE
+        self,
+        spaces: Spaces,
+        *,
+        canonical_nans: bool = False,
+        sparse: bool = False,
+        cache: Cache = NO_CACHE,
     ) -> None:
+        self.granularity = "instruction" if sparse else "safepoint"
         self.spaces = spaces
         self.cache = cache
         self.canonical_nans = canonical_nans
@@ -110,7 +115,8 @@ class NativeEngine:
         self.known_points: dict[int, SuspensionPoints] = {}
         #: The activations that are going on, on top of each other.
         self.going: list[NativeActivation] = []
-        self.safepoints = NativeSafepoints(self.change_machine, self.going)
+        countable = layout.BOUNDARIES if sparse else layout.SAFEPOINTS
+        self.safepoints = NativeSafepoints(self.change_machine, self.going, countable)
         #: Whether segments are marked that have to be dropped.
         self.dropping = False
         self.common = common_vault()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from chiwawa.lower.lowered import Lowered
 from chiwawa.module import Func, Instr
@@ -93,6 +92,8 @@ class _Rewriting:
         #: A safepoint at the very start is counted there, and not where the function begins.
         begins = lowered.body[0]
         self.counted = not (begins.op.loops or self.reaches_host(begins))
+        #: The boundaries, other than safepoints, that have been passed and are yet to be counted.
+        self.passed = 0
 
     def reaches_host(self, instr: Instr) -> bool:
         """Whether an instruction calls what may be a function of the host's."""
@@ -121,12 +122,18 @@ class _Rewriting:
                     self.emit(operands.need(lowered.types_at(position), count))
                 if self.copied is None:
                     self.copied = instr.offset
+                self.passed += position > 0
                 operands.pending += heights[position + 1] - heights[position]
                 continue
             if not self.live and not self.is_end_of_dead(op, reached[position]):
                 continue
             self.flush(instr.offset)
             assert rule is not None
+            if self.live and not op.delimits:
+                self.passed += position > 0 and not (op.loops or self.reaches_host(instr))
+            if rule not in _STRAIGHT or op.loops or op.forks:
+                self.emit(self.unit.passed(self.passed))
+                self.passed = 0
             rule(self, position, instr)
 
     def is_end_of_dead(self, op: Op, reached: bool) -> bool:
@@ -395,6 +402,8 @@ def _pops(op: Op) -> int:
 
 
 RULES: dict[Op, Rule] = {op: rule for op in TABLE if (rule := _rule(op)) is not None}
+#: The rules of instructions behind which the function just goes on, but for loops and forks.
+_STRAIGHT = (_Rewriting.block, _Rewriting.drop_segment)
 POPS: dict[Op, int] = {op: _pops(op) for op in TABLE if op not in RULES}
 
 
@@ -411,15 +420,26 @@ def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> Rewritten
     return RewrittenFunction(declared + assembled.body, table, assembled.hints)
 
 
-def rewrite_simple(unit: Unit, func: Func, original: bytes) -> tuple[bytes, Places] | None:
+def rewrite_simple(
+    unit: Unit, func: Func, original: bytes, lowered: Lowered | None
+) -> tuple[bytes, Places] | None:
     """A function that is never suspended: it notes what segments it drops, and where it traps by
-    itself. None where it does neither."""
+    itself, and where it is ``lowered``, it counts its boundaries. None where it is to do nothing of
+    this."""
     pieces: list[Piece] = []
     body = func.body
     copied = 0
-    for instr, following in pairwise(body):
+    passed = 0
+    for position, instr in enumerate(body):
         rule = RULES.get(instr.op)
+        if lowered is not None:
+            passed += lowered.reached[position]
+            straight = rule is None or (rule in _STRAIGHT and not instr.op.forks)
+            if passed and not straight:
+                pieces += [Copy(copied, instr.offset), unit.passed(passed)]
+                copied, passed = instr.offset, 0
         if rule is _Rewriting.drop_segment:
+            following = body[position + 1]
             pieces += [Copy(copied, following.offset), dropped(unit, instr)]
             copied = following.offset
         elif rule is _Rewriting.unreachable:

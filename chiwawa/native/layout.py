@@ -48,6 +48,10 @@ UNREACHED = 52
 #: A byte for each data segment and then for each element segment: 1 once it has been dropped.
 DROPPED = 64
 
+#: What a rewritten module counts: nothing, its safepoints, or all boundaries, as many at each
+#: safepoint as there were up to it. It is stopped at safepoints alone, whatever it counts.
+NOTHING, SAFEPOINTS, BOUNDARIES = 0, 1, 2
+
 # Bits of the mode.
 UNWINDING, REWINDING, EXHAUSTED, INTERRUPTED, TRAPPED = 1, 2, 4, 8, 16
 

@@ -117,7 +117,7 @@ def place(offset: Expr, count: int, init: bytes) -> bytes:
 class _Assembly:
     """The new module in the making: ``module``, whose function bodies are in ``bodies``."""
 
-    def __init__(self, spaces: Spaces, counting: bool) -> None:
+    def __init__(self, spaces: Spaces, counting: int) -> None:
         original = spaces.module
         self.spaces = spaces
         self.counting = counting
@@ -327,7 +327,8 @@ class _Assembly:
         bodies = bodies_of(self.original)
         for position in some:
             index, body = self.spaces.imported_funcs + position, bodies[position]
-            lowered = lower(self.spaces, index) if index in unit.suspends else None
+            wanted = index in unit.suspends or self.counting == layout.BOUNDARIES
+            lowered = lower(self.spaces, index) if wanted else None
             # What loops or calls may do so in code alone that is never reached.
             if lowered is not None and lowered.safepoints:
                 rewritten = rewrite_function(unit, lowered, body)
@@ -335,7 +336,9 @@ class _Assembly:
                 hints = code.u(index) + code.vector(likely) if likely else b""
                 yield rewritten.body, write_table(rewritten.table), hints
                 continue
-            simple = rewrite_simple(unit, self.original.funcs[position], body)
+            if self.counting != layout.BOUNDARIES:
+                lowered = None
+            simple = rewrite_simple(unit, self.original.funcs[position], body, lowered)
             if simple is None:
                 yield body, b"", b""
             else:
@@ -360,9 +363,9 @@ class _Assembly:
         return Rewritten(b"".join(out), Tables(written))
 
 
-def rewrite(module: Module, counting: bool, processes: int | None = None) -> Rewritten:
-    """``module``, which is valid and was read from a binary, as one that can be stopped. Where
-    ``counting``, it counts safepoints. The same module gives the same bytes. A large one is shared
+def rewrite(module: Module, counting: int, processes: int | None = None) -> Rewritten:
+    """``module``, which is valid and was read from a binary, as one that can be stopped, and counts
+    what ``counting`` says (see ``layout``). The same module gives the same bytes. A large one is shared
     among so many processes (None: as many as there are processors). Raises UnsupportedError."""
     with uncollected():
         assembly = _Assembly(Spaces.of(module), counting)
@@ -376,7 +379,7 @@ def rewrite(module: Module, counting: bool, processes: int | None = None) -> Rew
         return assembly.joined(parts)
 
 
-def rewrite_share(module: Module, counting: bool, share: range) -> list[Part]:
+def rewrite_share(module: Module, counting: int, share: range) -> list[Part]:
     """What a process does for ``rewrite`` in another."""
     with uncollected():
         assembly = _Assembly(Spaces.of(module), counting)

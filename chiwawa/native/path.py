@@ -53,7 +53,8 @@ class Native:
     def prepare(
         self, source: Source, settings: Settings, sites_of: SitesOf | None = None
     ) -> Prepared:
-        refusal = self.refusal(source, settings.granularity)
+        stops = "safepoint" if settings.sparse else settings.granularity
+        refusal = self.refusal(source, stops)
         if refusal is not None:
             raise UnsupportedError(refusal)
         if sites_of is not None:
@@ -61,7 +62,10 @@ class Native:
         from chiwawa.native.engine import NativeEngine
 
         engine = NativeEngine(
-            Spaces.of(source.module), canonical_nans=settings.canonical_nans, cache=source.cache
+            Spaces.of(source.module),
+            canonical_nans=settings.canonical_nans,
+            sparse=settings.sparse,
+            cache=source.cache,
         )
         return Prepared(engine, None, engine.hand_over)
 

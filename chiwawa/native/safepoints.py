@@ -6,17 +6,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chiwawa.native.layout import NO_LIMIT
+from chiwawa.native.layout import BOUNDARIES, NO_LIMIT, NOTHING
 from chiwawa.native.machine import Machine
 from chiwawa_runtime.engine.contract import LOOK_EVERY
 
 
 class NativeSafepoints:
-    """The ``contract.Safepoints`` of a native engine. ``counts``: its functions count safepoints,
-    which takes others than those that only look; ``change_machine`` brings those. ``going`` are the
-    activations that are going on."""
+    """The ``contract.Safepoints`` of a native engine. ``counts`` is what its functions count, from
+    when somebody wants to know: that takes others than those that only look, and ``change_machine``
+    brings them. It is ``countable`` (see ``layout``) then. ``going`` are the activations that are
+    going on."""
 
-    def __init__(self, change_machine: Callable[[], None], going: list[Any]) -> None:
+    def __init__(
+        self, change_machine: Callable[[], None], going: list[Any], countable: int
+    ) -> None:
+        self.countable = countable
         self.change_machine = change_machine
         self.going = going
         self.machine: Machine | None = None
@@ -24,11 +28,13 @@ class NativeSafepoints:
         #: Whether what runs may be suspended. Where instances share a store it may not while one
         #: runs whose call another's activation has made: that has no frames of it.
         self.enabled = True
-        self.counts = False
+        self.counts = NOTHING
         #: The count where the machine was made, until it is.
         self.first = 0
         #: Whether somebody wants to know the count.
         self.counting = False
+        #: The count from which on it was to be stopped at ``stop_at``.
+        self.started_at = 0
         self.stop_at: int | None = None
         self.reached: Callable[[], None] = lambda: None
         self.reached_at: int | None = None
@@ -77,6 +83,7 @@ class NativeSafepoints:
 
     def count_from(self, passed: int, stop_at: int | None, reached: Callable[[], None]) -> None:
         self.counting = True
+        self.started_at = passed
         self.stop_at = stop_at
         self.reached = reached
         self.reached_at = None
@@ -92,7 +99,7 @@ class NativeSafepoints:
 
     def want_count(self, passed: int) -> None:
         if not self.counts:
-            self.counts = True
+            self.counts = self.countable
             self.change_machine()
         if self.machine is None:
             self.first = passed
@@ -112,12 +119,20 @@ class NativeSafepoints:
             limits.append(self.look_at)
         machine.set_limit(min(limits))
 
+    def is_reached(self, count: int) -> bool:
+        """Whether it is to be stopped where the count is this. A boundary that is no safepoint may
+        be passed."""
+        stop_at = self.stop_at
+        if stop_at is None or self.counts != BOUNDARIES:
+            return count == stop_at
+        return self.started_at < stop_at <= count
+
     def arrive(self) -> bool:
         """What runs is suspended at a safepoint: whether it is to stay there."""
         if self.counts:
             count = self.count
-            if self.counting and count == self.stop_at != self.reached_at:
-                self.reached_at = count
+            if self.counting and self.stop_at != self.reached_at and self.is_reached(count):
+                self.reached_at = self.stop_at
                 self.reached()
             if self.look is not None and count >= self.look_at:
                 self.look_at = count + self.every

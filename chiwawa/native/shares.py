@@ -46,7 +46,7 @@ def shares(lengths: Sequence[int], most: int) -> list[range]:
 
 @contextlib.contextmanager
 def helpers(
-    module: Module, counting: bool, some: Sequence[range]
+    module: Module, counting: int, some: Sequence[range]
 ) -> Iterator[list[Callable[[], list[Part] | None]]]:
     """For each of these shares of ``module``, what waits until a helper has rewritten it; that
     gives None where it has not. They end with the block."""

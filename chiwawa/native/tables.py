@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_valtype, write_valtype, write_valtypes
-from chiwawa.native.layout import record_size
+from chiwawa.native.layout import BOUNDARIES, record_size
 from chiwawa.native.scopes import Places
 from chiwawa_runtime.checkpoint.leb import decode_s, encode_s, encode_u
 from chiwawa_runtime.errors import MalformedError
@@ -26,7 +26,7 @@ KINDS = (ENTRY, LOOP, HOST, CALL, TRAP)
 
 #: Changes whenever files, the rewriter and the engine come to agree on something else.
 VERSION = 1
-#: The version, whether safepoints are counted, where the first record is, how many functions there
+#: The version, what is counted, where the first record is, how many functions there
 #: are, and the SHA-256 of the original.
 _HEAD = struct.Struct("<IIII32s")
 _WORD = struct.Struct("<I")
@@ -106,7 +106,7 @@ def _write_places(out: bytearray, places: Places) -> None:
 
 
 def write_tables(
-    counting: bool, records_at: int, original: bytes, functions: Sequence[bytes]
+    counting: int, records_at: int, original: bytes, functions: Sequence[bytes]
 ) -> bytes:
     """The tables of a module whose SHA-256 is ``original``; those of its ``functions``, imported
     ones first, have been written. One that is as it was has nothing."""
@@ -126,10 +126,10 @@ class Tables:
         version, counting, records_at, functions, original = _HEAD.unpack_from(data)
         if version != VERSION:
             raise _malformed(f"of version {version}, and this is for {VERSION}: compile it again")
-        if counting > 1 or _HEAD.size + _WORD.size * (functions + 1) > len(data):
+        if counting > BOUNDARIES or _HEAD.size + _WORD.size * (functions + 1) > len(data):
             raise _malformed("cut off")
         self.data = data
-        self.counting = bool(counting)
+        self.counting: int = counting
         self.records_at: int = records_at
         self.original: bytes = original
         self.count: int = functions

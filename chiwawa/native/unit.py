@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.native import code
-from chiwawa.native.layout import CALLEE, DEPTH, LIMIT, MODE, POLL
+from chiwawa.native.layout import BOUNDARIES, CALLEE, DEPTH, LIMIT, MODE, POLL
 from chiwawa_runtime.state.types import I32, I64
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Indices are those of the rewritten module. ``counts``: a safepoint is counted.
+    """Indices are those of the rewritten module. ``counts`` is what is counted (see ``layout``).
 
     ``suspends`` are the functions that have safepoints, ``recursive`` those whose frames count
     towards the depth of the call stack, ``deep`` those that call what counts or may lead to what
@@ -21,7 +21,7 @@ class Unit:
     """
 
     spaces: Spaces
-    counts: bool
+    counts: int
     shadow: int
     functions: int
     count: int
@@ -57,20 +57,20 @@ class Unit:
 
     def uncounted(self) -> bytes:
         """Count one safepoint less."""
-        less = code.global_get(self.count) + code.i64(-1) + code.ADD64
-        return less + code.global_set(self.count)
+        return self.count_more(-1)
+
+    def count_more(self, number: int) -> bytes:
+        more = code.global_get(self.count) + code.i64(number) + code.ADD64
+        return more + code.global_set(self.count)
 
     def counted(self) -> bytes:
         """Count a safepoint; push the count and the limit."""
-        return (
-            code.global_get(self.count)
-            + code.i64(1)
-            + code.ADD64
-            + code.global_set(self.count)
-            + code.global_get(self.count)
-            + code.i32(0)
-            + code.load(I64, self.shadow, LIMIT)
-        )
+        limit = code.i32(0) + code.load(I64, self.shadow, LIMIT)
+        return self.count_more(1) + code.global_get(self.count) + limit
+
+    def passed(self, boundaries: int) -> bytes:
+        """Count boundaries that are no safepoints, where boundaries are counted."""
+        return self.count_more(boundaries) if boundaries and self.counts == BOUNDARIES else b""
 
     def set_depth(self, depth: int, deeper: int) -> bytes:
         """Say that the function called next starts ``deeper`` than the local ``depth`` says."""

@@ -29,6 +29,7 @@ SHARING = PATHS
 #: Each path with each granularity that it has.
 PATHS_AND_GRANULARITIES = list(itertools.product(PATHS, GRANULARITIES))
 each_path = pytest.mark.parametrize("path", PATHS)
+every_path = pytest.mark.parametrize("path", EVERY)
 
 
 def next_path(path: str, among: Sequence[str] = PATHS) -> str:

@@ -12,11 +12,13 @@ MOST_BYTES = 256 << 20
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A checkpoint. ``count`` is the boundary that it stands at, ``written`` how many bytes the
-    program had written to standard output and error."""
+    program had written to standard output and error. ``entered``: it stands at a safepoint, from
+    which every path can go on."""
 
     count: int
     data: bytes
     written: tuple[int, int]
+    entered: bool = False
 
 
 class History:

@@ -17,6 +17,7 @@ from typing import Protocol
 from chiwawa.debug.history import History, Moment
 from chiwawa.debug.listing import FunctionListing, Place
 from chiwawa.debug.streams import Input, Output
+from chiwawa.debug.swift import Swift
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.beginning import restored_from, started
@@ -49,6 +50,8 @@ _PART = 0.1
 #: A place that is this many boundaries behind a checkpoint gets one of its own a little before it,
 #: since who goes back once mostly does so again.
 _NEAR = 5_000
+#: Boundaries between two checkpoints at first where it runs swiftly.
+_STRIDE = 1_000_000
 
 
 class Watched(Protocol):
@@ -67,18 +70,10 @@ class End:
     error: ChiwawaError | None
 
 
-@dataclass(frozen=True, slots=True)
-class Swift:
-    """How to run a program as long as nobody looks: by ``runner``, which has no instruments, on
-    ``path``, which may be one that stops at safepoints alone."""
-
-    runner: Runner
-    path: str
-
-
 class Machine:
-    """``options`` are as ``run`` has them, deterministic and of granularity ``instruction``. With
-    ``swift``, ``hurry`` goes that way."""
+    """``options`` are as ``run`` has them, deterministic and of granularity ``instruction``. It
+    runs on ``path``, and long stretches in which nothing is armed by ``swift``, where it is given:
+    that stops at safepoints alone."""
 
     def __init__(
         self,
@@ -110,6 +105,10 @@ class Machine:
         self.distance = _DISTANCE
         self.kept_at = 0.0
         self.next_moment = 0
+        #: The same of what runs swiftly.
+        self.stride = _STRIDE
+        #: Whether there are monitors' counts to be gone on with.
+        self.monitored = False
 
     # What is there.
 
@@ -164,6 +163,7 @@ class Machine:
         self.input.seek(0)
         self.counted = True
         self.made_virtual = False
+        self.monitored = False
         self.replace(run, closing, 0)
         self.settle()
 
@@ -177,6 +177,7 @@ class Machine:
         self.made_virtual = self.virtual(run)
         count = run.requests.passed
         self.counted = count is not None
+        self.monitored = snapshot.monitors is not None
         if count is None:
             # Where it stands is the first boundary, if it stands at one.
             count = int(run.activation is not None)
@@ -291,72 +292,101 @@ class Machine:
 
     # Unseen.
 
-    def hurry(self) -> str | None:
-        """Run swiftly, past anything that is armed, to the last safepoint before the end (TARGET),
-        or where an interrupt comes (INTERRUPT). Nobody counts boundaries on the way: time begins
-        anew there. None, and nothing has changed, where there is no way or no use to do so."""
-        if self.swift is None or self.end is not None or self.writes_files():
-            return None
-        try:
-            data = self.run.checkpoint()
-        except CheckpointError:
-            return None
-        stdout, stderr = self.outputs
-        here = Moment(self.count, data, (stdout.place, stderr.place))
-        # How far the end is, one knows only behind it.
-        try:
-            reason, passed, data = self.hurried(here, None)
-            if reason == END and passed:
-                reason, passed, data = self.hurried(here, passed)
-        except ChiwawaError:
-            self.restore(here)
-            raise
-        if reason == END:
-            self.restore(here)
-            return None
-        closing = contextlib.ExitStack()
-        with self.quiet_failure(closing):
-            run = self.restored(checkpoint.decode(data), closing, self.large())
-        self.counted = False
-        self.replace(run, closing, 1)
-        self.history.clear()
-        self.keep()
-        return reason
+    def can_hasten(self) -> bool:
+        """Whether there is a way that is swifter, and what it does can be done again."""
+        return self.swift is not None and not self.monitored and not self.writes_files()
 
-    def hurried(self, moment: Moment, target: int | None) -> tuple[str, int, bytes]:
-        """Run swiftly from ``moment`` to the safepoint ``target`` after it, an interrupt or the
-        end: which it was, the safepoints passed, and a checkpoint where there is one."""
+    def hasten(self, limit: int | None = None, moment: Moment | None = None) -> str:
+        """Go swiftly, past all that is armed, from ``moment`` (None: from where the program stands)
+        to a safepoint not far before the boundary ``limit`` (None: before the end). As far as there
+        is nothing to be gained, stay there. TARGET, END where the program has ended already, or
+        INTERRUPT where that comes first."""
+        swift = self.swift
+        if swift is None or not self.can_hasten() or self.end is not None:
+            return TARGET
+        if moment is not None and not moment.entered:
+            self.restore(moment)
+            moment = None
+        while moment is None:
+            if limit is not None and limit - self.count <= _NEAR:
+                return TARGET
+            place = self.place()
+            if place is not None and swift.enters(*place):
+                try:
+                    moment = self.moment()
+                except CheckpointError:
+                    return TARGET
+                self.history.add(moment)
+                break
+            reason = self.forward(self.count + 1)
+            if reason in (END, INTERRUPT):
+                return reason
+        try:
+            return self.fly(moment, limit)
+        except ChiwawaError:
+            self.restore(moment)
+            raise
+
+    def fly(self, moment: Moment, limit: int | None) -> str:
+        """What ``hasten`` does from a moment that can be entered."""
+        margin = _NEAR
+        while limit is None or limit - margin > moment.count:
+            aim = None if limit is None else limit - margin
+            reason, passed, found = self.flown(moment, aim)
+            if found is not None and (limit is None or passed <= limit):
+                self.restore(found)
+                self.history.add(found)
+                return reason
+            # It has been passed: it lies between the last safepoint before ``aim`` and the next.
+            # How far the end is, one knows only behind it.
+            if limit is not None:
+                margin *= 4
+            limit = passed if limit is None else min(limit, passed)
+            later = [m for m in self.history.moments if moment.count < m.count <= limit - margin]
+            moment = next((m for m in reversed(later) if m.entered), moment)
+        self.restore(moment)
+        return TARGET
+
+    def flown(self, moment: Moment, aim: int | None) -> tuple[str, int, Moment | None]:
+        """Run swiftly from ``moment`` to the first safepoint from the boundary ``aim`` on, an
+        interrupt or the end: which it was, the boundaries passed, and that moment, where it is not
+        the end. Moments are kept on the way."""
         assert self.swift is not None
-        options = dataclasses.replace(self.large(), granularity="safepoint")
         streams = (self.input, *self.outputs)
         self.written(moment)
+        snapshot = checkpoint.decode(moment.data)
         with contextlib.ExitStack() as closing, Signals() as signals:
-            snapshot = checkpoint.decode(moment.data)
-            try:
-                run = restored_from(
-                    self.swift.runner, snapshot, options, self.swift.path, closing, streams
-                )
-            except (Trap, WasiExit, HostError):
-                # It came to no safepoint where it could be taken up.
-                return END, 0, b""
+            run = restored_from(
+                self.swift, snapshot, self.large(), self.swift.name, closing, streams
+            )
             self.input.pending = run.requests.pending
-            run.requests.count_from(0, target)
+            run.requests.count_from(moment.count, None)
             signals.attach(run.requests)
-            reason = None
-            while reason is None:
+            passed, kept_at = moment.count, time.monotonic()
+            next_moment = passed + self.stride
+            while True:
+                run.requests.stop_at(next_moment if aim is None else min(aim, next_moment))
                 try:
                     done = run.go()
                 except (Trap, WasiExit, HostError):
                     done = True
-                passed = run.requests.passed or 0
+                count = run.requests.passed
+                assert count is not None
+                passed = count
                 if done:
-                    return END, passed, b""
+                    return END, passed, None
                 reasons = run.requests.take()
                 if BY_INTERRUPT in reasons or BY_SIGNAL in reasons:
-                    reason = INTERRUPT
-                elif passed == target:
-                    reason = TARGET
-            return reason, passed, run.checkpoint()
+                    return INTERRUPT, passed, self.moment_of(run, passed, True)
+                if aim is not None and passed >= aim:
+                    return TARGET, passed, self.moment_of(run, passed, True)
+                before = time.monotonic()
+                self.history.add(self.moment_of(run, passed, True))
+                after = time.monotonic()
+                if after - before > _PART * (before - kept_at):
+                    self.stride *= 2
+                kept_at = after
+                next_moment = passed + self.stride
 
     # Back.
 
@@ -369,15 +399,22 @@ class Machine:
         before = time.monotonic()
         # Where something cannot be written, an earlier one has to do.
         with contextlib.suppress(CheckpointError):
-            stdout, stderr = self.outputs
-            self.history.add(
-                Moment(self.count, self.run.checkpoint(), (stdout.place, stderr.place))
-            )
+            self.history.add(self.moment())
         after = time.monotonic()
         if after - before > _PART * (before - self.kept_at):
             self.distance *= 2
         self.kept_at = after
         self.next_moment = self.count + self.distance
+
+    def moment(self) -> Moment:
+        """Where the program stands. Raises CheckpointError."""
+        place = self.place()
+        entered = self.swift is not None and place is not None and self.swift.enters(*place)
+        return self.moment_of(self.run, self.count, entered)
+
+    def moment_of(self, run: Run, count: int, entered: bool) -> Moment:
+        stdout, stderr = self.outputs
+        return Moment(count, run.checkpoint(), (stdout.place, stderr.place), entered)
 
     def restore(self, moment: Moment) -> None:
         """Stand at ``moment``, with nothing armed."""
@@ -412,9 +449,14 @@ class Machine:
         """Stand at the boundary ``count``, which is not after ``now``, with nothing armed: TARGET,
         or INTERRUPT where that came first. Raises BadInput."""
         self.check_back()
-        self.restore(self.history.before(count))
+        moment = self.history.before(count)
         reason = TARGET
-        if count - self.count > _NEAR:
+        if self.can_hasten() and count - moment.count > _NEAR:
+            self.end = None
+            reason = self.hasten(count, moment)
+        else:
+            self.restore(moment)
+        if reason == TARGET and count - self.count > _NEAR:
             reason = self.forward(count - _NEAR // 5)
             self.keep()
         while reason == TARGET and self.count < count:
@@ -433,6 +475,16 @@ class Machine:
             self.end = End(HostError("it was interrupted in the middle of an instruction"))
             return
         self.rewind(count)
+
+    def approach(self, count: int, span: int) -> str:
+        """Stand before the boundary ``count``, which is not the first: where a checkpoint was kept,
+        or nearer where that takes little, but not by less than ``span``. TARGET or INTERRUPT."""
+        moment = self.history.before(count - 1)
+        if not self.can_hasten() or count - moment.count <= span + _NEAR:
+            self.restore(moment)
+            return TARGET
+        self.end = None
+        return self.hasten(count - span, moment)
 
     # Checkpoints on disk.
 

@@ -14,10 +14,11 @@ from typing import TextIO
 from chiwawa import paths
 from chiwawa.debug import show
 from chiwawa.debug.listing import FunctionListing
-from chiwawa.debug.machine import Machine, Swift
+from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import GlobalWatch, LocalWatch, MemoryWatch
 from chiwawa.debug.streams import Input, Output
+from chiwawa.debug.swift import Swift
 from chiwawa.execution import Source
 from chiwawa.inspect import called
 from chiwawa.instrument import Instruments
@@ -25,7 +26,7 @@ from chiwawa.toolchain import Toolchain
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.reporting import single_line
-from chiwawa_runtime.errors import BadInput, ChiwawaError, UnsupportedError
+from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.state.types import ValType
 
@@ -75,12 +76,9 @@ def debug(source: Source, options: Options, stdin: str | None) -> int:
         options = dataclasses.replace(options, deterministic=True, granularity="instruction")
         chosen = options.path or "interp"
         path = paths.looked_at(chosen)
-        lacks = paths.path(chosen).lacks()
-        if lacks is not None:
-            raise UnsupportedError(lacks)
         # Run again, it must compute the same.
         runner = Toolchain(source, partial(Instruments, module), canonical_nans=True)
-        swift = None if chosen == path else Swift(Toolchain(source, canonical_nans=True), chosen)
+        swift = None if chosen == path else Swift(source, chosen)
         machine = Machine(
             runner, FunctionListing(module), options, path, Input(handle), outputs, swift
         )

@@ -5,17 +5,18 @@ It drives a ``Machine`` and keeps breakpoints and watches; it neither reads comm
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chiwawa.debug.history import Moment
 from chiwawa.debug.listing import FunctionListing, Place
 from chiwawa.debug.machine import END, INTERRUPT, TARGET, End, Machine
-from chiwawa.debug.stops import Breakpoint, Change, LocalWatch, Watch
+from chiwawa.debug.stops import Breakpoint, Change, GlobalWatch, LocalWatch, MemoryWatch, Watch
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.snapshot import Snapshot
+
+#: Going back from stop to stop, so many boundaries at least are looked through at a time, at first.
+_SPAN = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,7 @@ class Arrival:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Why the program has stopped. ``end`` is set where it came to its end; it stands before the
-    instruction that ended it if ``before_end``. ``gone`` are watches whose frame has returned.
-    ``anew``: on the way, time has begun anew."""
+    instruction that ended it if ``before_end``. ``gone`` are watches whose frame has returned."""
 
     breakpoints: tuple[Breakpoint, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -40,7 +40,6 @@ class Stop:
     beginning: bool = False
     end: End | None = None
     before_end: bool = False
-    anew: bool = False
 
 
 class Session:
@@ -91,6 +90,9 @@ class Session:
     def locals_watched(self) -> list[LocalWatch]:
         return [w for w in self.watches.values() if isinstance(w, LocalWatch)]
 
+    def globals_watched(self) -> list[MemoryWatch | GlobalWatch]:
+        return [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
+
     # Forwards.
 
     def running(self) -> list[RawFrame]:
@@ -118,9 +120,7 @@ class Session:
 
     def proceed(self) -> Stop:
         self.running()
-        reason = None if self.breakpoints or self.watches else self.machine.hurry()
-        stop = self.stopped(interrupted=True) if reason == INTERRUPT else self.travel(None)
-        return dataclasses.replace(stop, anew=reason is not None)
+        return self.travel(None)
 
     def arrival(self, frames: list[RawFrame]) -> Arrival | None:
         """Where the program goes on when the call that the youngest of ``frames`` is at has
@@ -149,6 +149,10 @@ class Session:
 
     def journey(self, target: int | None, arrival: Arrival | None) -> Stop:
         machine = self.machine
+        if arrival is None and not self.breakpoints and not self.watches:
+            reason = machine.hasten(target)
+            if reason == INTERRUPT:
+                return self.stopped(interrupted=True)
         start = machine.count
         returns = self.returns()
         places = {b.place for b in self.breakpoints.values()}
@@ -156,7 +160,7 @@ class Session:
         places |= {r.place for r in returns.values() if r is not None}
         if arrival is not None:
             places.add(arrival.place)
-        watched = [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
+        watched = self.globals_watched()
         machine.arm(places, watched)
         here = machine.place()
         while True:
@@ -285,11 +289,16 @@ class Session:
         machine.check_back()
         limit = machine.now
         before = machine.count
-        # A stretch from one checkpoint to the next at a time, the last one first.
-        upper = limit - 1
-        moments = [m for m in machine.history.moments if m.count < limit]
-        for moment in reversed(moments):
-            found = self.last_stop(moment, upper)
+        # A stretch at a time, the last one first.
+        upper, first = limit - 1, machine.first
+        span = _SPAN
+        if not self.breakpoints and not self.globals_watched():
+            upper = first
+        while upper > first:
+            found: tuple[int, tuple[Change, ...]] | str | None = machine.approach(upper, span)
+            begun = machine.count
+            if found == TARGET:
+                found = self.last_stop(upper)
             if found == INTERRUPT:
                 gone = self.rewound(before)
                 return self.stopped(gone=gone, interrupted=True)
@@ -297,17 +306,17 @@ class Session:
                 count, changes = found
                 gone = self.rewound(count)
                 return self.stopped(changes, gone)
-            upper = moment.count
+            upper = begun
+            span *= 2
         gone = self.rewound(machine.first)
         return self.stopped(gone=gone, beginning=True)
 
-    def last_stop(self, moment: Moment, upper: int) -> tuple[int, tuple[Change, ...]] | str | None:
-        """The last stop after ``moment``, up to the boundary ``upper``; or INTERRUPT. Locals are
-        not watched here: the frame that they are of may not be there yet, and another be."""
+    def last_stop(self, upper: int) -> tuple[int, tuple[Change, ...]] | str | None:
+        """The last stop from here up to the boundary ``upper``; or INTERRUPT. Locals are not
+        watched here: the frame that they are of may not be there yet, and another be."""
         machine = self.machine
-        machine.restore(moment)
         places = {b.place for b in self.breakpoints.values()}
-        watched = [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
+        watched = self.globals_watched()
         machine.arm(places, watched)
         found = None
         while machine.count < upper:

@@ -52,8 +52,6 @@ def place_text(code: FunctionListing, place: Place) -> str:
 def stop_lines(session: Session, stop: Stop) -> Iterator[str]:
     """Why it has stopped, and where."""
     machine = session.machine
-    if stop.anew:
-        yield "not counted on the way: this is numbered from the last safepoint before on"
     for breakpoint_ in stop.breakpoints:
         yield f"breakpoint {breakpoint_.number}"
     yield from map(change_line, stop.changes)
@@ -204,7 +202,8 @@ def info_lines(session: Session) -> Iterator[str]:
     yield here_line(machine)
     if not machine.counted:
         yield "the boundaries before the first were not counted"
-    yield f"path {machine.path}, {len(machine.frames())} frames"
+    swift = "" if machine.swift is None else f"{machine.swift.name}, stepped on "
+    yield f"path {swift}{machine.path}, {len(machine.frames())} frames"
     yield from memory_lines(machine)
     moments = machine.history.moments
     size = f"{machine.history.bytes} bytes"

@@ -365,8 +365,9 @@ class _Assembly:
 
 def rewrite(module: Module, counting: int, processes: int | None = None) -> Rewritten:
     """``module``, which is valid and was read from a binary, as one that can be stopped, and counts
-    what ``counting`` says (see ``layout``). The same module gives the same bytes. A large one is shared
-    among so many processes (None: as many as there are processors). Raises UnsupportedError."""
+    what ``counting`` says (see ``layout``). The same module gives the same bytes. A large one is
+    shared among so many processes (None: as many as there are processors). Raises
+    UnsupportedError."""
     with uncollected():
         assembly = _Assembly(Spaces.of(module), counting)
         unit = assembly.unit()

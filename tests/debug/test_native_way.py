@@ -1,19 +1,21 @@
-"""``--path native``: on where nobody looks, and stepping near the end."""
+"""``--path native``: where nobody looks it runs natively, and nobody sees a difference."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
+from chiwawa.debug import session
+from chiwawa.debug.history import Moment
+from chiwawa.debug.machine import Machine
 from tests.debug.debug_helpers import Debug
-from tests.path_helpers import EVERY
 
-pytestmark = pytest.mark.skipif("native" not in EVERY, reason="needs wasmtime")
+pytestmark = pytest.mark.needs("wasmtime")
 
 NATIVE = ("--path", "native")
 FIB = ("--invoke", "fib", "--params", "I32(15)")
-ANEW = "not counted on the way: this is numbered from the last safepoint before on"
 TRAPPING = """(module (memory 1) (func $f (export "f") (param $n i32)
   (loop $on
     (i32.store (i32.const 8) (local.get $n))
@@ -35,42 +37,100 @@ WRITING = """(module
       (br_if $on (i32.lt_u (local.get $n) (i32.const 3))))))"""
 
 
-def test_it_comes_to_the_end_and_can_be_stepped_before_it(debug: Debug, demo: Path) -> None:
-    outcome = debug("continue\nback\nback\nback 100\ninfo\n", demo, *FIB, *NATIVE)
+@pytest.fixture
+def flights(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Short stretches are run natively, too, with checkpoints on the way: how long each was."""
+    made = []
+    flown = Machine.flown
+
+    def noted(self: Machine, moment: Moment, aim: int | None) -> tuple[str, int, Moment | None]:
+        result = flown(self, moment, aim)
+        made.append(result[1] - moment.count)
+        return result
+
+    monkeypatch.setattr(Machine, "flown", noted)
+    monkeypatch.setattr("chiwawa.debug.machine._NEAR", 20)
+    monkeypatch.setattr("chiwawa.debug.machine._STRIDE", 2000)
+    monkeypatch.setattr(session, "_SPAN", 200)
+    return made
+
+
+def same(debug: Debug, script: str, *arguments: object) -> list[str]:
+    """What a session shows, natively as on the interpreter."""
+    outcome = debug(script, *arguments, *NATIVE)
     assert (outcome.status, outcome.err) == (0, "")
-    slowly = debug("continue\nback\nback\n", demo, *FIB)
-    assert (
-        outcome.lines[1:3] == [ANEW, "the program has ended: I32(610)"] == [ANEW, slowly.lines[1]]
-    )
-    # The same places, with numbers of their own.
-    for line, other in zip(outcome.lines[3:5], slowly.lines[2:4], strict=True):
-        assert line.partition(": ")[2] == other.partition(": ")[2]
-    assert outcome.lines[5] == "this is the beginning"
-    assert "the boundaries before the first were not counted" in outcome.lines
+    assert outcome.lines == debug(script, *arguments).lines
+    return outcome.lines
 
 
-def test_a_trap_is_stood_before_with_its_operands(debug: Debug, tmp_path: Path) -> None:
+def test_it_comes_to_the_end_and_goes_back_with_the_same_numbers(
+    debug: Debug, demo: Path, flights: list[int]
+) -> None:
+    script = "c\nback\nback\nback 3000\np\nbt\nback 1\ngoto 9\nstep 15000\np\nback 25000\nc\n"
+    lines = same(debug, script, demo, *FIB)
+    assert lines[1] == "the program has ended: I32(610)"
+    # To the end and near it, back, and on: each natively.
+    assert len(flights) > 5
+    assert max(flights) > 17_000
+
+
+def test_wherever_one_goes_the_checkpoint_is_that_of_the_interpreter(
+    debug: Debug, demo: Path, flights: list[int]
+) -> None:
+    choose = random.Random(3)
+    places = [choose.randint(1, 17_700) for _ in range(8)]
+    script = "c\n" + "".join(f"goto {n}\ncheckpoint {n}.bin\n" for n in places)
+    debug(script, demo, *FIB, *NATIVE)
+    natively = [Path(f"{n}.bin").read_bytes() for n in places]
+    debug(script, demo, *FIB)
+    assert natively == [Path(f"{n}.bin").read_bytes() for n in places]
+    assert len(flights) > 5
+
+
+def test_a_trap_is_stood_before_with_its_operands(
+    debug: Debug, tmp_path: Path, flights: list[int]
+) -> None:
     (tmp_path / "trapping.wat").write_text(TRAPPING)
     invoke = ("trapping.wat", "--invoke", "f", "--params", "I32(1)")
-    script = "continue\nprint\nx 8 4\n"
-    outcome = debug(script, *invoke, *NATIVE)
-    slowly = debug(script, *invoke)
-    assert outcome.lines[1] == ANEW
-    said = [line.partition(": $f")[2] or line for line in outcome.lines[2:]]
-    assert said == [line.partition(": $f")[2] or line for line in slowly.lines[1:]]
-    assert any("out of bounds memory access" in line for line in said)
+    lines = same(debug, "c\nprint\nx 8 4\nback 1000\np\nc\n", *invoke)
+    assert lines[1] == "trap: out of bounds memory access"
+    assert max(flights) > 20_000
 
 
-def test_what_is_watched_or_near_is_stepped_with_its_numbers(debug: Debug, demo: Path) -> None:
-    fill = ("--invoke", "fill", "--params", "I32(3)")
-    script = "watch g0\nstep 3\ncontinue\ndelete 1\nback\n"
-    assert debug(script, demo, *fill, *NATIVE).lines == debug(script, demo, *fill).lines
-    # There is no safepoint before its end.
-    short = ("--invoke", "divide")
-    assert debug("c\nback\n", demo, *short, *NATIVE).lines == debug("c\nback\n", demo, *short).lines
+def test_going_back_to_a_breakpoint_looks_through_what_is_near_first(
+    debug: Debug, demo: Path, flights: list[int]
+) -> None:
+    script = "c\nb fib+0x19\nrc\nrc\nd 1\nwatch g0\nrc\n"
+    assert same(debug, script, demo, *FIB)[-2] == "this is the beginning"
+    fill = ("--invoke", "fill", "--params", "I32(900)")
+    assert "watch 1: $total: I32(899) -> I32(900)" in same(debug, "c\nwatch g0\nrc\n", demo, *fill)
 
 
-def test_output_is_shown_once(debug: Debug, tmp_path: Path) -> None:
+def test_what_is_armed_is_stepped(debug: Debug, demo: Path, flights: list[int]) -> None:
+    fill = ("--invoke", "fill", "--params", "I32(300)")
+    same(debug, "watch g0\nstep 900\nc\nd 1\nb store\nc\nd 2\nback\n", demo, *fill)
+    # Nothing is, and there is no safepoint on the way.
+    same(debug, "c\nback\n", demo, "--invoke", "divide")
+
+
+def test_output_is_shown_once(debug: Debug, tmp_path: Path, flights: list[int]) -> None:
     (tmp_path / "writing.wat").write_text(WRITING)
-    outcome = debug("continue\nback 9\ncontinue\n", "writing.wat", *NATIVE)
-    assert [line for line in outcome.lines if len(line) == 1] == ["a", "b", "c"]
+    lines = same(debug, "c\nback 9\nback 40\nc\nrun\nc\n", "writing.wat")
+    assert [line for line in lines if len(line) == 1] == [*"abc", *"abc"]
+    assert flights
+
+
+def test_a_program_with_a_directory_to_write_to_is_stepped(
+    debug: Debug, demo: Path, tmp_path: Path, flights: list[int]
+) -> None:
+    lines = same(debug, "c\n", demo, *FIB, "--dir", tmp_path)
+    assert lines[-1] == "the program has ended: I32(610)"
+    assert not flights
+
+
+def test_what_the_path_refuses_is_said_at_the_start(debug: Debug, tmp_path: Path) -> None:
+    (tmp_path / "named.wat").write_text('(module (func (export "chiwawa:x")))')
+    outcome = debug("c\n", "named.wat", "--invoke", "chiwawa:x", *NATIVE)
+    assert outcome.status == 2
+    assert outcome.lines == []
+    assert "has a name of its own (interp and aot can run it)" in outcome.err

@@ -12,16 +12,18 @@ from functools import partial
 import pytest
 
 import chiwawa
+from chiwawa import paths
 from chiwawa.debug.listing import FunctionListing
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session
 from chiwawa.debug.streams import Input, Output
+from chiwawa.debug.swift import Swift
 from chiwawa.execution import Source
 from chiwawa.instrument import Instruments
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime.command.options import Parser, add_options, options_of
 from tests.cli.cli_helpers import ROOT
-from tests.path_helpers import each_path
+from tests.path_helpers import every_path
 
 SAMPLES = {s["name"]: s for s in json.loads((ROOT / "samples" / "samples.json").read_text())}
 
@@ -43,8 +45,12 @@ class Sessions:
         )
         module = chiwawa.load(ROOT / "samples" / sample["file"])
         outputs = (Output(self.nowhere), Output(self.nowhere))
-        runner = Toolchain(Source(module), partial(Instruments, module), canonical_nans=True)
-        machine = Machine(runner, FunctionListing(module), options, path, Input(None), outputs)
+        source = Source(module)
+        runner = Toolchain(source, partial(Instruments, module), canonical_nans=True)
+        stepped = paths.looked_at(path)
+        swift = None if stepped == path else Swift(source, path)
+        code = FunctionListing(module)
+        machine = Machine(runner, code, options, stepped, Input(None), outputs, swift)
         session = Session(machine)
         session.begin()
         return session
@@ -57,7 +63,7 @@ def sessions() -> Iterator[Sessions]:
     os.close(nowhere)
 
 
-@each_path
+@every_path
 @pytest.mark.parametrize("name", ["fib", "indirect"])
 def test_wherever_one_goes_it_is_as_if_one_had_never_been_elsewhere(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, name: str, path: str
@@ -91,7 +97,7 @@ def test_wherever_one_goes_it_is_as_if_one_had_never_been_elsewhere(
             assert session.machine.now == machine.now
 
 
-@each_path
+@every_path
 def test_the_stops_backwards_are_those_forwards(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

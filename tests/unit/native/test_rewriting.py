@@ -11,6 +11,7 @@ import pytest
 
 import chiwawa
 from chiwawa.module import Module
+from chiwawa.native import layout
 from chiwawa.native.module import rewrite
 from chiwawa.native_file import write_native
 from chiwawa.source import load
@@ -47,6 +48,8 @@ CALLS = [
     ("quicksort.wasm", "sorts", (2,)),
 ]
 VARIANTS = [False, True]
+#: What can be counted.
+ALL = (layout.NOTHING, layout.SAFEPOINTS, layout.BOUNDARIES)
 
 
 def file_of(module: Module, counting: bool) -> bytes:
@@ -157,7 +160,7 @@ def test_a_request_that_is_pending_stops_it_at_each_safepoint(
 @pytest.mark.parametrize("seed", range(25))
 def test_generated_modules_validate_and_are_rewritten_the_same_each_time(seed: int) -> None:
     binary = load(Generator(seeded(f"rewriting {seed}"), (30, 80)[seed % 2]).module()).binary
-    for counting in VARIANTS:
+    for counting in ALL:
         made = rewrite(load(binary), counting)
         wasmtime.Module.validate(ENGINE, made.binary)
         again = rewrite(load(binary), counting)
@@ -166,7 +169,7 @@ def test_generated_modules_validate_and_are_rewritten_the_same_each_time(seed: i
 
 @pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.glob("*.wasm")))
 def test_samples_validate(sample: str) -> None:
-    for counting in VARIANTS:
+    for counting in ALL:
         wasmtime.Module.validate(ENGINE, rewrite(load(str(SAMPLES / sample)), counting).binary)
 
 

@@ -1,0 +1,56 @@
+"""Running where nobody looks: on a path that counts boundaries, and stops at safepoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chiwawa import paths
+from chiwawa.execution import Settings, Source
+from chiwawa.lower.lowered import Spaces, lower
+from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.run import starting
+from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.state.program import Program
+from chiwawa_runtime.state.snapshot import Snapshot
+
+_SETTINGS = Settings("instruction", canonical_nans=True, sparse=True)
+
+
+class Swift:
+    """A ``Runner`` (see ``chiwawa_runtime.command.runner``) on the path ``name``, without
+    instruments. Its checkpoints are those of any path at the same boundary. Raises UnsupportedError
+    where the path cannot run ``source``."""
+
+    def __init__(self, source: Source, name: str) -> None:
+        self.source = source
+        self.name = name
+        self.path = paths.path(name)
+        self.paths: Sequence[str] = (name,)
+        self.spaces = Spaces.of(source.module)
+        self.offsets: dict[int, frozenset[int]] = {}
+        refusal = self.path.refusal(source, "safepoint")
+        if refusal is not None:
+            raise UnsupportedError(refusal)
+
+    @property
+    def program(self) -> Program:
+        return self.source.program
+
+    def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run:
+        engine = self.path.prepare(self.source, _SETTINGS).engine
+        return starting.start(self.program, engine, name, args, setup)
+
+    def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
+        engine = self.path.prepare(self.source, _SETTINGS).engine
+        return starting.restore(self.program, engine, snapshot, setup)
+
+    def enters(self, function: int, offset: int) -> bool:
+        """Whether it can take on a run whose youngest frame is there."""
+        offsets = self.offsets.get(function)
+        if offsets is None:
+            lowered = lower(self.spaces, function)
+            offsets = frozenset(lowered.body[position].offset for position in lowered.safepoints)
+            self.offsets[function] = offsets
+        return offset in offsets

@@ -15,12 +15,12 @@ from typing import TypeVar
 
 from chiwawa.binary import decode, encode, field_at
 from chiwawa.cache import NO_CACHE, Cache
-from chiwawa.collector import uncollected
 from chiwawa.kinds import is_checkpoint, is_generated, is_native, other_kind
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
 from chiwawa.validate import BodyChecks, validate
 from chiwawa.validated import recalled, remember
+from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import (
     BadInput,
     Field,

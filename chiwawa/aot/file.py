@@ -14,10 +14,10 @@ from typing import Any, TextIO
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.function import translate_function
 from chiwawa.aot.options import Options, options_for
-from chiwawa.collector import uncollected
 from chiwawa.lower.points import points_of
 from chiwawa.module import Module
 from chiwawa.program import program_of
+from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.code_rows import TypeCodes, write_row
 from chiwawa_runtime.engine.deferred import OWN_TABLES
 from chiwawa_runtime.engine.translation import pack

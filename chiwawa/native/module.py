@@ -10,7 +10,6 @@ from chiwawa.binary.encode import contents_of, write_expr, write_section
 from chiwawa.binary.names import write_name
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, BodySource, ref_func
-from chiwawa.collector import uncollected
 from chiwawa.lower.lowered import Spaces, lower, recursive_functions
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
 from chiwawa.native import code, layout
@@ -19,6 +18,7 @@ from chiwawa.native.shares import Part, helpers, processors, shares
 from chiwawa.native.tables import Tables, write_places, write_table, write_tables
 from chiwawa.native.unit import Unit, deep_functions, suspending
 from chiwawa.opcodes import TABLE
+from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.types import (
     EXTERNREF,

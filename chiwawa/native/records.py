@@ -57,9 +57,16 @@ class Records:
         """The frames that were saved, the youngest first."""
         frames = []
         at = 0
-        while at < len(data):
-            size, function, entry, _ = _HEAD.unpack_from(data, at)
-            shape = self.shape(function, entry)
+        end = len(data)
+        # Many frames of a deep program are at one entry.
+        shape = None
+        shaped = -1, -1
+        head = _HEAD.unpack_from
+        while at < end:
+            size, function, entry, _ = head(data, at)
+            if shape is None or shaped != (function, entry):
+                shaped = function, entry
+                shape = self.shape(function, entry)
             values: Sequence[Any] = shape.values.unpack_from(data, at + RECORD_VALUES)
             if shape.others:
                 values = list(values)
@@ -75,19 +82,26 @@ class Records:
 
     def write(self, frames: Sequence[RawFrame], reference: Write) -> bytes:
         """Frames, the youngest first, as records, the oldest first."""
-        out = []
+        out: list[bytes] = []
+        known: dict[tuple[int, int], tuple[Shape, bytes]] = {}
         for position in range(len(frames) - 1, -1, -1):
             frame = frames[position]
-            entry = self.number(frame.function, frame.offset, position > 0)
-            shape = self.shape(frame.function, entry)
+            key = frame.function, frame.offset
+            found = known.get(key) if position else None
+            if found is None:
+                entry = self.number(frame.function, frame.offset, position > 0)
+                shape = self.shape(frame.function, entry)
+                size = RECORD_VALUES + shape.values.size
+                found = shape, _HEAD.pack(size, frame.function, entry, 0)
+                known[key] = found
+            shape, head = found
             values = [*frame.locals, *frame.stack]
             for place, valtype in shape.others:
                 if valtype is F32:
                     values[place] = f32_bits(values[place])
                 else:
                     values[place] = reference(valtype, values[place])  # type: ignore[arg-type]
-            size = RECORD_VALUES + shape.values.size
-            out += [_HEAD.pack(size, frame.function, entry, 0), shape.values.pack(*values)]
+            out += (head, shape.values.pack(*values))
         return b"".join(out)
 
     def number(self, function: int, offset: int, waiting: bool) -> int:

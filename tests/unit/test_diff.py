@@ -52,7 +52,7 @@ def elsewhere() -> Snapshot:
         safepoints=None,
         frames=(
             Frame(2, 0x03, (), ()),
-            dataclasses.replace(youngest, offset=0x09, locals=locals_, stack=((I32, 3),)),
+            youngest._replace(offset=0x09, locals=locals_, stack=((I32, 3),)),
             oldest,
         ),
         plan=(PlannedCall(2, ()), PlannedCall(0, ((I32, 6), (EXTERNREF, Carried("lamp"))))),

@@ -31,6 +31,7 @@ from chiwawa_runtime.checkpoint.layout import (
     check_shape,
     segments,
 )
+from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f64_load
@@ -60,6 +61,10 @@ from chiwawa_runtime.state.types import (
 
 #: The values that the convention has a form for.
 _NUMBERS: dict[int, NumType] = {t.code: t for t in (I32, I64, F32, F64)}
+#: Integers of one byte that are not negative.
+_SMALL: dict[int, list[tuple[ValType, Value]]] = {
+    t.code: [(t, value) for value in range(64)] for t in (I32, I64)
+}
 
 
 def decode(data: bytes) -> Snapshot:
@@ -72,7 +77,9 @@ def decode(data: bytes) -> Snapshot:
     data = bytes(data)
     try:
         _check_digest(data)
-        return _snapshot(data, _locate(data))
+        # A deep program has a hundred thousand frames.
+        with uncollected():
+            return _snapshot(data, _locate(data))
     except (MemoryError, OverflowError) as error:
         raise CheckpointError("not enough memory to read the checkpoint") from error
 
@@ -345,12 +352,26 @@ def _corestack(cursor: Cursor, unformed: tuple[tuple[ValType, Value], ...]) -> t
             raise cursor.error(f"a value of type {valtype} stands apart from its frame")
     rest = iter(unformed)
     frames = []
+    data = cursor.data
+    # A deep stack has many frames that begin alike. No such beginning is one of another.
+    known: dict[bytes, tuple[int, int]] = {}
+    sizes: list[int] = []
     for _ in range(cursor.count()):
-        cursor.expect(b"\0\0", "a frame of instance 0")
-        function = cursor.u(32)
-        offset = cursor.u(32)
+        pos = cursor.pos
+        for size in sizes:
+            place = known.get(data[pos : pos + size])
+            if place is not None:
+                cursor.pos = pos + size
+                break
+        else:
+            cursor.expect(b"\0\0", "a frame of instance 0")
+            place = cursor.u(32), cursor.u(32)
+            head = data[pos : cursor.pos]
+            known[head] = place
+            if len(head) not in sizes:
+                sizes.append(len(head))
         locals_ = _values(cursor, rest)
-        frames.append(Frame(function, offset, locals_, _values(cursor, rest)))
+        frames.append(Frame(*place, locals_, _values(cursor, rest)))
     cursor.finish()
     if next(rest, None) is not None:
         raise cursor.error("more values stand apart from the frames than they have gaps")
@@ -360,8 +381,12 @@ def _corestack(cursor: Cursor, unformed: tuple[tuple[ValType, Value], ...]) -> t
 def _values(
     cursor: Cursor, rest: Iterator[tuple[ValType, Value]]
 ) -> tuple[tuple[ValType, Value], ...]:
-    found: list[tuple[ValType, Value]] = []
     data = cursor.data
+    pos = cursor.pos
+    if pos < cursor.end and not data[pos]:
+        cursor.pos = pos + 1
+        return ()
+    found: list[tuple[ValType, Value]] = []
     count = cursor.count()
     pos = cursor.pos
     # This is the hot path of a deep stack: an integer or an f64 that lies well within the section
@@ -371,6 +396,23 @@ def _values(
         code = data[pos] if pos < safe else MISSING
         if code == 0x7F or code == 0x7E:
             byte = data[pos + 1]
+            if byte < 64:
+                found.append(_SMALL[code][byte])
+                pos += 2
+                continue
+            if byte > 127:
+                second = data[pos + 2]
+                if second > 127:
+                    third = data[pos + 3]
+                    if third < 64 and (third or second & 64):
+                        value = byte & 127 | (second & 127) << 7 | third << 14
+                        found.append((_NUMBERS[code], value))
+                        pos += 4
+                        continue
+                elif second < 64 and (second or byte & 64):
+                    found.append((_NUMBERS[code], byte & 127 | second << 7))
+                    pos += 3
+                    continue
             value = byte & 127
             at = pos + 2
             shift = 7

@@ -202,32 +202,54 @@ def _stored(image: MemoryImage, view: memoryview, start: int, end: int) -> _Part
 def _corestack(frames: Sequence[Frame], unformed: list[tuple[ValType, Value]]) -> bytearray:
     """The frames; what they hold that the convention has no form for is added to ``unformed``."""
     out = bytearray(b"\0" + _name(THREAD_NAME) + encode_u(len(frames)))
+    # A deep stack has many frames at few places.
+    known: dict[tuple[int, int], bytes] = {}
     try:
-        for frame in frames:
-            _frame(out, frame, unformed)
+        for function, offset, locals_, stack in frames:
+            head = known.get((function, offset))
+            if head is None:
+                head = b"\0\0" + _u32("a function index", function)
+                head += _u32("a code offset", offset)
+                known[function, offset] = head
+            out += head
+            _values(out, locals_, unformed)
+            _values(out, stack, unformed)
     except TypeError as error:
         raise CheckpointError("a frame holds a value that is not of its type") from error
     return out
 
 
-def _frame(out: bytearray, frame: Frame, unformed: list[tuple[ValType, Value]]) -> None:
-    out += b"\0\0"
-    out += _u32("a function index", frame.function)
-    out += _u32("a code offset", frame.offset)
-    for values in (frame.locals, frame.stack):
-        out += encode_u(len(values))
-        for valtype, value in values:
-            # Most values are small: this is the hot path of a deep stack.
-            if valtype is I32 and 0 <= value < 64:  # type: ignore[operator]
-                out += _I32_SMALL[value]  # type: ignore[index]
-            elif valtype is I64 and 0 <= value < 64:  # type: ignore[operator]
-                out += _I64_SMALL[value]  # type: ignore[index]
-            elif isinstance(valtype, RefType) or valtype == V128:
-                out.append(MISSING)
-                unformed.append((valtype, value))
+def _values(
+    out: bytearray,
+    values: Sequence[tuple[ValType, Value]],
+    unformed: list[tuple[ValType, Value]],
+) -> None:
+    if not values:
+        out.append(0)
+        return
+    out += encode_u(len(values))
+    for valtype, value in values:
+        # Most values are small integers: this is the hot path of a deep stack.
+        if valtype is I32 or valtype is I64:
+            if 0 <= value < 64:  # type: ignore[operator]
+                out += (_I32_SMALL if valtype is I32 else _I64_SMALL)[value]  # type: ignore[index]
+            elif 64 <= value < 1 << 20:  # type: ignore[operator]
+                out.append(valtype.code)
+                out.append(value & 127 | 128)  # type: ignore[operator]
+                if value >= 1 << 13:  # type: ignore[operator]
+                    out.append(value >> 7 & 127 | 128)  # type: ignore[operator]
+                    out.append(value >> 14)  # type: ignore[operator]
+                else:
+                    out.append(value >> 7)  # type: ignore[operator]
             else:
                 out.append(valtype.code)
                 out += _payload(valtype, value)
+        elif isinstance(valtype, RefType) or valtype == V128:
+            out.append(MISSING)
+            unformed.append((valtype, value))
+        else:
+            out.append(valtype.code)
+            out += _payload(valtype, value)
 
 
 def _chiwawa(snapshot: Snapshot, unformed: Sequence[tuple[ValType, Value]]) -> bytearray:

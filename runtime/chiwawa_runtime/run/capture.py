@@ -7,14 +7,15 @@ was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import MAX_DEPTH, rise
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.state.program import CallPoint, Program, SuspensionPoints
+from chiwawa_runtime.state.program import CallPoint, Program
 from chiwawa_runtime.state.snapshot import (
     Carried,
     Frame,
@@ -44,6 +45,8 @@ EXTRA_MEMORY = 1 << 30
 
 #: A call by function index, with values as a running program holds them.
 RawCall = tuple[int, Sequence[Any]]
+#: Values of a snapshot, with their types.
+Typed = tuple[tuple[ValType, Value], ...]
 
 
 class References:
@@ -89,10 +92,20 @@ class References:
             return self.carried[ref.name]
         return ref
 
-    def typed(
-        self, types: Sequence[ValType], values: Sequence[Any]
-    ) -> tuple[tuple[ValType, Value], ...]:
-        return tuple((t, self.value(t, v)) for t, v in zip(types, values, strict=True))
+    def typed(self, types: Sequence[ValType], values: Sequence[Any]) -> Typed:
+        return self.typing(types)(values)
+
+    def typing(self, types: Sequence[ValType]) -> Callable[[Sequence[Any]], Typed]:
+        """What gives values of ``types`` as those of a snapshot: found once for all frames at a
+        place, of which a deep program has many."""
+        if not types:
+            return lambda values: ()
+        if all(t is I32 or t is I64 for t in types):
+            # A comparison's result may still be a bool.
+            return lambda values: tuple(zip(types, map(int, values), strict=True))
+        return lambda values: tuple(
+            [(t, self.value(t, v)) for t, v in zip(types, values, strict=True)]
+        )
 
     def value(self, valtype: ValType, value: Any) -> Value:
         if isinstance(valtype, RefType):
@@ -117,24 +130,28 @@ def capture(
     refs = References(instance, carried)
     images = []
     granularity = engine.granularity
+    known: dict[tuple[int, int], tuple[Callable[..., Typed], Callable[..., Typed]]] = {}
     for position, frame in enumerate(frames):
-        points = engine.suspension_points(frame.function)
-        stack: tuple[ValType, ...] | None
-        if position == 0:
-            stack = engine.boundary(frame.function, frame.offset)
-            assert stack is not None
-            if frame.offset not in points.safepoints:
-                # Restored in the middle of a segment, and not run since.
-                granularity = "instruction"
-        else:
-            stack = points.calls[frame.offset].stack
+        key = frame.function, frame.offset
+        typing = known.get(key)
+        if typing is None:
+            points = engine.suspension_points(frame.function)
+            stack: tuple[ValType, ...] | None
+            if position == 0:
+                stack = engine.boundary(frame.function, frame.offset)
+                assert stack is not None
+                if frame.offset not in points.safepoints:
+                    # Restored in the middle of a segment, and not run since.
+                    granularity = "instruction"
+            else:
+                stack = points.calls[frame.offset].stack
+            typing = refs.typing(points.locals), refs.typing(stack)
+            if position:
+                # The youngest stands elsewhere: at the call, it still has the arguments.
+                known[key] = typing
+        locals_, operands = typing
         images.append(
-            Frame(
-                frame.function,
-                frame.offset,
-                refs.typed(points.locals, frame.locals),
-                refs.typed(stack, frame.stack),
-            )
+            Frame(frame.function, frame.offset, locals_(frame.locals), operands(frame.stack))
         )
     return Snapshot(
         module_name=program.name,
@@ -286,6 +303,8 @@ def typed_values(
     refs: References,
     where: str,
 ) -> list[Any]:
+    """Values of a snapshot, which are to be of ``types``, as a program holds them. Raises
+    CheckpointError."""
     if tuple(types) != tuple(t for t, _ in values):
         raise CheckpointError(f"{where} has values of other types than the module says")
     result = []
@@ -298,54 +317,110 @@ def typed_values(
     return result
 
 
+def untyping(types: Sequence[ValType]) -> Callable[[Typed], list[Any] | None]:
+    """``typed_values`` for many that are to be of ``types``; what it has to look at closer is
+    None."""
+    if not types:
+        return lambda values: None if values else []
+    if not all(t is I32 or t is I64 for t in types):
+        return lambda values: None
+    wanted = list(types)
+    masks = [(1 << t.bits) - 1 for t in wanted]  # type: ignore[union-attr]
+
+    def untyped(values: Typed) -> list[Any] | None:
+        if [t for t, _ in values] != wanted:
+            return None
+        return [v & mask for (_, v), mask in zip(values, masks, strict=True)]  # type: ignore[operator]
+
+    return untyped
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What all frames have in common that stand at one place, above a frame of one function: of a
+    deep program there are many."""
+
+    locals: Sequence[ValType]
+    stack: Sequence[ValType]
+    untyped_locals: Callable[[Typed], list[Any] | None]
+    untyped_stack: Callable[[Typed], list[Any] | None]
+    #: Whether they count towards the depth of the call stack, and how much deeper their callee is.
+    counts: bool
+    rise: int
+
+
 def check_frames(
     instance: ModuleInstance, frames: Sequence[Frame], refs: References
 ) -> list[RawFrame]:
     """Each frame at a boundary that its function has, with values of its types, and called by the
     frame after it."""
-    program, engine = instance.program, instance.engine
-    imported = program.imported(FuncType)
     result: list[RawFrame] = []
+    places: list[Place] = []
+    known: dict[tuple[int, int, int], Place] = {}
     below: Frame | None = None
-    known: dict[int, SuspensionPoints] = {}
+    # The function of the frame below; there is none yet.
+    callee = -1
     for frame in frames:
-        where = f"the frame of function {frame.function} at code offset 0x{frame.offset:x}"
-        if not imported <= frame.function < len(program.functions):
-            raise CheckpointError(f"{where} is of no function that the module defines")
-        points = known.get(frame.function)
-        if points is None:
-            points = known[frame.function] = engine.suspension_points(frame.function)
-        if below is None:
-            stack = engine.boundary(frame.function, frame.offset)
-            if stack is None:
-                raise CheckpointError(f"{where} is at no safepoint")
-        else:
-            call = points.calls.get(frame.offset)
-            if call is None:
-                raise CheckpointError(f"{where} is at no call")
-            check_callee(call, below, program.functions[below.function], where)
-            stack = call.stack
-        locals_ = typed_values(points.locals, frame.locals, refs, where)
-        operands = typed_values(stack, frame.stack, refs, where)
-        result.append(RawFrame(frame.function, frame.offset, locals_, operands))
+        function, offset, locals_, stack = frame
+        key = function, offset, callee
+        place = known.get(key)
+        if place is None:
+            place = known[key] = check_place(instance, frame, below)
+        raw_locals = place.untyped_locals(locals_)
+        if raw_locals is None:
+            raw_locals = typed_values(place.locals, locals_, refs, described(frame))
+        raw_stack = place.untyped_stack(stack)
+        if raw_stack is None:
+            raw_stack = typed_values(place.stack, stack, refs, described(frame))
+        result.append(RawFrame(function, offset, raw_locals, raw_stack))
+        places.append(place)
         below = frame
-    check_depth(result, known, program.recursive)
+        callee = function
+    check_depth(places)
     return result
 
 
-def check_depth(
-    frames: Sequence[RawFrame], points: Mapping[int, SuspensionPoints], recursive: frozenset[int]
-) -> None:
-    """Whether a program's call stack can hold ``frames``, the youngest first: none starts where a
-    call would have trapped, since each path would find that out at another time."""
+def described(frame: Frame) -> str:
+    return f"the frame of function {frame.function} at code offset 0x{frame.offset:x}"
+
+
+def check_place(instance: ModuleInstance, frame: Frame, below: Frame | None) -> Place:
+    """Where ``frame`` stands, which has called ``below`` (None: it is the youngest). Raises
+    CheckpointError."""
+    program, engine = instance.program, instance.engine
+    if not program.imported(FuncType) <= frame.function < len(program.functions):
+        raise CheckpointError(f"{described(frame)} is of no function that the module defines")
+    points = engine.suspension_points(frame.function)
+    call = points.calls.get(frame.offset)
+    if below is None:
+        stack = engine.boundary(frame.function, frame.offset)
+        if stack is None:
+            raise CheckpointError(f"{described(frame)} is at no safepoint")
+    else:
+        if call is None:
+            raise CheckpointError(f"{described(frame)} is at no call")
+        check_callee(call, below, program.functions[below.function], described(frame))
+        stack = call.stack
+    counts = frame.function in program.recursive
+    indirect = call is not None and call.function is None
+    return Place(
+        points.locals,
+        stack,
+        untyping(points.locals),
+        untyping(stack),
+        counts,
+        rise(len(points.locals) + len(stack), counts, indirect),
+    )
+
+
+def check_depth(places: Sequence[Place]) -> None:
+    """Whether a program's call stack can hold the frames at ``places``, the youngest first: none
+    starts where a call would have trapped, since each path would find that out at another time."""
     depth = 0
-    for frame in reversed(frames):
-        counts = frame.function in recursive
-        if counts and depth >= MAX_DEPTH:
+    for place in reversed(places):
+        if place.counts and depth >= MAX_DEPTH:
             raise CheckpointError("its frames are more than the call stack has room for")
-        call = points[frame.function].calls.get(frame.offset)
-        indirect = call is not None and call.function is None
-        depth += rise(len(frame.locals) + len(frame.stack), counts, indirect)
+        depth += place.rise
 
 
 def check_callee(call: CallPoint, callee: Frame, functype: FuncType, where: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime import checkpoint
+from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine import turns
 from chiwawa_runtime.engine.contract import Activation
 from chiwawa_runtime.engine.deep import call_with_room
@@ -330,18 +331,19 @@ class Run:
     def captured(self) -> Snapshot:
         if self.finished:
             raise CheckpointError("the program has ended: there is nothing to write")
-        frames = [] if self.activation is None else self.activation.frames()
         observer = self.instance.observer
         counted = None if observer is None else observer.save()
-        return capture.capture(
-            self.instance,
-            frames,
-            self.plan,
-            carried=self.carry,
-            wasi=None if self.wasi is None else self.wasi.save(),
-            host=hoststate.dump(self.carry) if self.carry else self.host,
-            monitors=self.monitors if counted is None else counted,
-        )
+        # A deep program has a hundred thousand frames.
+        with uncollected():
+            return capture.capture(
+                self.instance,
+                [] if self.activation is None else self.activation.frames(),
+                self.plan,
+                carried=self.carry,
+                wasi=None if self.wasi is None else self.wasi.save(),
+                host=hoststate.dump(self.carry) if self.carry else self.host,
+                monitors=self.monitors if counted is None else counted,
+            )
 
 
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:

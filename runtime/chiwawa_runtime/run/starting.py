@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.observer import Observer, uncounted
@@ -91,7 +92,9 @@ def restore(
     instance = Instance(program, imports, engine)
     if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
         instance.requests.count_from(snapshot.safepoints, None)
-    frames, plan = capture.apply(instance, snapshot, carry)
+    # A deep program has a hundred thousand frames.
+    with uncollected():
+        frames, plan = capture.apply(instance, snapshot, carry)
     run = Run(
         instance,
         plan,
@@ -106,7 +109,8 @@ def restore(
         observer.restore(frames)
     if frames:
         run.function = frames[-1].function
-        run.activation = engine.restore(frames)
+        with uncollected():
+            run.activation = engine.restore(frames)
     return run
 
 

@@ -7,6 +7,7 @@ knows neither how frames run nor how bytes are laid out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.types import GlobalType, TableType, ValType
@@ -32,8 +33,7 @@ Ref = FuncIdx | Carried | None
 Value = int | float | Ref
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A function suspended at a boundary: the code offset of the next instruction, or of the call
     in progress (its arguments already popped). ``stack`` has the deepest operand first."""
 

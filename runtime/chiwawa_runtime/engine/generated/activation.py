@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
 from chiwawa_runtime.engine.generated.frames import (
+    FrameReader,
     location_of,
-    read_frame,
     take_back,
     unwound_frames,
 )
@@ -74,7 +74,7 @@ class GeneratedActivation:
         return self._interrupted_frame
 
     def frames(self) -> list[RawFrame]:
-        functions = self.engine.functions
+        reader = FrameReader(self.engine.functions)
         result: list[RawFrame] = []
         for segment in reversed(self.segments.segments):
             if segment.made is not None:
@@ -83,7 +83,7 @@ class GeneratedActivation:
                 result += segment.frames
                 continue
             for place in reversed(segment.places()):
-                result.append(read_frame(functions, place, place.f_lineno, not result))
+                result.append(reader.read(place, not result))
         return result
 
     def explain(self, error: BaseException) -> BaseException:

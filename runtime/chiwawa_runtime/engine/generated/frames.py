@@ -7,10 +7,11 @@ that it stands on says at which instruction. A frame is made again by starting i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
 from chiwawa_runtime.engine.segments import (
@@ -58,11 +59,47 @@ def location_of(functions: GeneratedFunctions, frame: FrameType, line: int) -> L
     return Location(index, offset, functions.bundle.program.function_names.get(index))
 
 
+#: Takes values out of a frame's variables.
+Getter = Callable[[Mapping[str, Any]], Sequence[Any]]
+
+
+class FrameReader:
+    """Reads frames of a suspended call. Of a deep one many stand at one place, of which all is
+    found once."""
+
+    def __init__(self, functions: GeneratedFunctions) -> None:
+        self.functions = functions
+        #: What is known of a code object (which the frames keep, so by its identity: to hash it is
+        #: to hash all that it holds) at an instruction of Python's: the function, the offset, and
+        #: what reads locals and operands.
+        self.known: dict[tuple[int, int], tuple[int, int, Getter, Getter]] = {}
+
+    def read(self, frame: FrameType, youngest: bool) -> RawFrame:
+        """As ``read_frame``, of a frame that stands still."""
+        if youngest:
+            return read_frame(self.functions, frame, frame.f_lineno, youngest)
+        key = id(frame.f_code), frame.f_lasti
+        place = self.known.get(key)
+        if place is None:
+            place = self.known[key] = place_of(self.functions, frame, frame.f_lineno, youngest)
+        function, offset, locals_, stack = place
+        values = frame.f_locals
+        return RawFrame(function, offset, locals_(values), stack(values))
+
+
 def read_frame(
     functions: GeneratedFunctions, frame: FrameType, line: int, youngest: bool
 ) -> RawFrame:
     """The Wasm frame that a Python frame at ``line`` is. Raises CheckpointError where it is
     another instance's, or waits for another instance."""
+    function, offset, locals_, stack = place_of(functions, frame, line, youngest)
+    values = frame.f_locals
+    return RawFrame(function, offset, locals_(values), stack(values))
+
+
+def place_of(
+    functions: GeneratedFunctions, frame: FrameType, line: int, youngest: bool
+) -> tuple[int, int, Getter, Getter]:
     location = location_of(functions, frame, line)
     stack = None
     if location is not None:
@@ -73,31 +110,49 @@ def read_frame(
             stack = points.calls[location.offset].stack
     if location is None or stack is None:
         raise CheckpointError(SEVERAL)
-    values = frame.f_locals
-    return RawFrame(
+    return (
         location.function,
         location.offset,
-        [values[f"l{i}"] for i in range(len(points.locals))],
-        [values[f"s{i}"] for i in range(len(stack))],
+        getter([f"l{i}" for i in range(len(points.locals))]),
+        getter([f"s{i}" for i in range(len(stack))]),
     )
+
+
+def getter(names: Sequence[str]) -> Getter:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: [values[name] for name in names]
 
 
 # Making again.
 
 
-def make_generator(
-    functions: GeneratedFunctions, frame: RawFrame, depth: int, callee: Chain | None, youngest: bool
-) -> Chain:
-    """The function of ``frame``, which goes on from there when it begins, ``depth`` deep in its
-    segment. ``callee`` is what it waits for."""
+@dataclass(frozen=True, slots=True)
+class Remaker:
+    """Makes the frames again that stand at one place: the ``function``, how many of its locals are
+    ``params``, the ``place`` where it is to go on, and the stack variables that it leaves empty."""
+
+    function: Callable[..., Chain]
+    params: int
+    place: int
+    missing: tuple[None, ...]
+
+    def make(self, frame: RawFrame, depth: int, callee: Chain | None) -> Chain:
+        """The function of ``frame``, which goes on from there when it begins, ``depth`` deep in its
+        segment. ``callee`` is what it waits for."""
+        resume = (self.place, *frame.locals, *frame.stack, *self.missing, callee)
+        return self.function(*frame.locals[: self.params], depth, resume)
+
+
+def remaker(functions: GeneratedFunctions, frame: RawFrame, youngest: bool) -> Remaker:
     code = functions.code(frame.function)
-    params = len(functions.bundle.program.functions[frame.function].params)
-    missing = [None] * (code.slots - len(frame.stack))
-    # One that waits goes on behind its call.
-    place = frame.offset if youngest else frame.offset + 1
-    resume = (place, *frame.locals, *frame.stack, *missing, callee)
-    function = functions.callable(frame.function)
-    return function(*frame.locals[:params], depth, resume)  # type: ignore[no-any-return]
+    return Remaker(
+        functions.callable(frame.function),
+        len(functions.bundle.program.functions[frame.function].params),
+        # One that waits goes on behind its call.
+        frame.offset if youngest else frame.offset + 1,
+        (None,) * (code.slots - len(frame.stack)),
+    )
 
 
 def make_segments(functions: GeneratedFunctions, frames: Sequence[RawFrame]) -> Segments:
@@ -107,8 +162,16 @@ def make_segments(functions: GeneratedFunctions, frames: Sequence[RawFrame]) -> 
     callee: Chain | None = None
     made: list[Chain] = []
     first = 0
+    # Many frames of a deep program stand at one place.
+    known: dict[tuple[int, int], Remaker] = {}
     for position, (frame, (base, depth)) in enumerate(zip(frames, places, strict=True)):
-        callee = make_generator(functions, frame, depth, callee, position == 0)
+        key = frame.function, frame.offset
+        again = known.get(key) if position else None
+        if again is None:
+            again = remaker(functions, frame, position == 0)
+            if position:
+                known[key] = again
+        callee = again.make(frame, depth, callee)
         made.append(callee)
         oldest = position + 1 == len(frames)
         if oldest or places[position + 1][0] != base:
@@ -124,11 +187,16 @@ def segment_places(
     from there."""
     depth = base = 0
     places = []
+    known: dict[tuple[int, int], int] = {}
     for frame in reversed(frames):
         if depth - base >= SEGMENT:
             base, _ = from_segment(depth)
         places.append((base, depth - base))
-        depth += rise_to_callee(functions, frame)
+        key = frame.function, frame.offset
+        rise_ = known.get(key)
+        if rise_ is None:
+            rise_ = known[key] = rise_to_callee(functions, frame)
+        depth += rise_
     return places[::-1]
 
 
@@ -173,7 +241,8 @@ def take_back(interrupted: Interrupted) -> TakenBack | None:
         functions = place.owner.functions
         youngest = callee is None
         frame = read_frame(functions, place.frame, place.line, youngest)
-        callee = make_generator(functions, frame, place.frame.f_locals["depth"], callee, youngest)
+        again = remaker(functions, frame, youngest)
+        callee = again.make(frame, place.frame.f_locals["depth"], callee)
         result.generators.append(callee)
         result.frames.append(frame)
         result.owners.append(place.owner)

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TextIO
 
-from chiwawa import paths
 from chiwawa.debug import show
 from chiwawa.debug.listing import FunctionListing
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import GlobalWatch, LocalWatch, MemoryWatch
 from chiwawa.debug.streams import Input, Output
-from chiwawa.debug.swift import Swift
+from chiwawa.debug.swift import Swift, stepping_path
 from chiwawa.execution import Source
 from chiwawa.inspect import called
 from chiwawa.instrument import Instruments
@@ -75,7 +74,7 @@ def debug(source: Source, options: Options, stdin: str | None) -> int:
         outputs = (Output(1), Output(2))
         options = dataclasses.replace(options, deterministic=True, granularity="instruction")
         chosen = options.path or "interp"
-        path = paths.looked_at(chosen)
+        path = stepping_path(chosen)
         # Run again, it must compute the same.
         runner = Toolchain(source, partial(Instruments, module), canonical_nans=True)
         swift = None if chosen == path else Swift(source, chosen)

@@ -18,6 +18,13 @@ from chiwawa_runtime.state.snapshot import Snapshot
 _SETTINGS = Settings("instruction", canonical_nans=True, sparse=True)
 
 
+def stepping_path(name: str) -> str:
+    """The path on which a program is stepped that runs on ``name``: on another, where instruments
+    cannot look at it. That has little to run, and may begin anywhere: the first that can takes up
+    deep frames of large functions soonest."""
+    return name if paths.path(name).instruments else paths.entering_anywhere()
+
+
 class Swift:
     """A ``Runner`` (see ``chiwawa_runtime.command.runner``) on the path ``name``, without
     instruments. Its checkpoints are those of any path at the same boundary. Raises UnsupportedError

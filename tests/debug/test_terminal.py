@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cli_helpers import HANGS, environment
+from tests.path_helpers import every_path
 
 pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
 
@@ -161,9 +162,12 @@ def test_a_session_on_a_terminal(open_terminal: Open, demo: Path) -> None:
     assert terminal.process.wait(HANGS) == 0
 
 
-def test_ctrl_c_stops_the_program_and_not_the_debugger(open_terminal: Open, tmp_path: Path) -> None:
+@every_path
+def test_ctrl_c_stops_the_program_and_not_the_debugger(
+    open_terminal: Open, tmp_path: Path, path: str
+) -> None:
     (tmp_path / "beats.wat").write_text(BEATS)
-    terminal = open_terminal("beats.wat")
+    terminal = open_terminal("beats.wat", "--path", path)
     for _ in range(2):
         terminal.type("c")
         terminal.until("beat\n")

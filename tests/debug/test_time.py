@@ -12,12 +12,11 @@ from functools import partial
 import pytest
 
 import chiwawa
-from chiwawa import paths
 from chiwawa.debug.listing import FunctionListing
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session
 from chiwawa.debug.streams import Input, Output
-from chiwawa.debug.swift import Swift
+from chiwawa.debug.swift import Swift, stepping_path
 from chiwawa.execution import Source
 from chiwawa.instrument import Instruments
 from chiwawa.toolchain import Toolchain
@@ -47,7 +46,7 @@ class Sessions:
         outputs = (Output(self.nowhere), Output(self.nowhere))
         source = Source(module)
         runner = Toolchain(source, partial(Instruments, module), canonical_nans=True)
-        stepped = paths.looked_at(path)
+        stepped = stepping_path(path)
         swift = None if stepped == path else Swift(source, path)
         code = FunctionListing(module)
         machine = Machine(runner, code, options, stepped, Input(None), outputs, swift)

@@ -56,9 +56,9 @@ def main() -> None:
         sizes = ("1", "16") if options.quick else ("1", "16", "256")
         costs = [Cost(**each) for each in lines_of("costs", str(options.runs), *sizes)]
     if not options.only and "native" in options.topics:
-        progress("rewriting, stops, calls of the host, deep stacks")
+        progress("rewriting, stops, calls of the host")
         figures = [Figure(**each) for each in lines_of("native_costs", str(options.runs))]
-        progress("large memories, written and restored")
+        progress("large memories and deep stacks, written and restored")
         mebibytes = "16" if options.quick else "256"
         figures += [Figure(**each) for each in lines_of("saving", str(options.runs), mebibytes)]
     progress("")

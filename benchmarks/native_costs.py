@@ -1,16 +1,14 @@
-"""What the native path costs beside running: rewriting, stopping, calling the host, deep stacks."""
+"""What the native path costs beside running: rewriting, stopping, calling the host."""
 
 from __future__ import annotations
 
-import gc
 import json
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from benchmarks.costs import large_module, median_time
@@ -22,8 +20,6 @@ PROGRAMS = ("primes", "wc", "spheres")
 STOPS = 200
 #: How often a host function is called.
 CALLS = 200_000
-#: Frames of ``depth``: as deep as the call stack can be.
-DEEPEST = 131_072
 
 HOST_CALLS = """
 (module
@@ -116,39 +112,10 @@ def host_calls(runs: int) -> Iterator[Figure]:
         yield Figure(f"call of a host function, {path}", beyond / CALLS * 1e6, "µs")
 
 
-def deepest(runs: int) -> Iterator[Figure]:
-    """A program at the end of its call stack."""
-    from chiwawa import load, restore, start
-
-    module = load(SAMPLES / "recursion.wasm")
-    measured: dict[str, list[float]] = {}
-
-    def timed(what: str, job: Callable[[], Any]) -> Any:
-        gc.collect()
-        began = time.perf_counter()
-        found = job()
-        measured.setdefault(what, []).append(time.perf_counter() - began)
-        return found
-
-    for _ in range(runs):
-        run = start(module, "depth", [DEEPEST - 1], path="native", count=DEEPEST)
-        if timed("call down and save all frames", run.go):
-            raise AssertionError("it was to be stopped")
-        saved = timed("checkpoint", run.checkpoint)
-        again = timed("restore", partial(restore, module, saved, path="native"))
-        if not timed("enter all frames again and return", again.go):
-            raise AssertionError("it was to end")
-        if again.results != [DEEPEST - 1]:
-            raise AssertionError(f"{again.results}")
-    for what, times in measured.items():
-        yield Figure(f"{DEEPEST:,} frames: {what}", statistics.median(times), "s")
-
-
 def figures(runs: int) -> Iterator[Figure]:
     yield from rewriting(runs)
     yield from stopping()
     yield from host_calls(runs)
-    yield from deepest(runs)
 
 
 def main(arguments: list[str]) -> None:

@@ -4,6 +4,8 @@ A large memory is held against the least that can be done with as many bytes: a 
 in place, which in one row waits for the disk, as a checkpoint's does, and in another does not. Its
 bytes are random, so that nothing can be left out. This is by the clock, since waiting for a disk
 takes no processor's time.
+
+The other large state is a call stack as deep as it can be; that is in processor's time.
 """
 
 from __future__ import annotations
@@ -17,13 +19,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.costs import MEBIBYTE
 from benchmarks.native_costs import Figure
+from benchmarks.samples import SAMPLES
+
+if TYPE_CHECKING:
+    from chiwawa_runtime.run.driver import Run
 
 PATHS = ("native", "aot", "interp")
+#: Frames of ``depth``: as deep as the call stack can be.
+DEEPEST = 131_072
+Result = TypeVar("Result")
 
 RANDOM_MEMORY = """
 (module
@@ -89,10 +100,49 @@ def by_clock(job: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def deepest(path: str, runs: int, file: Path) -> Iterator[Figure]:
+    """A program at the end of its call stack."""
+    from chiwawa import load, restore, start
+    from chiwawa_runtime import checkpoint
+
+    module = load(SAMPLES / "recursion.wasm")
+    measured: dict[str, list[float]] = {}
+
+    def timed(what: str, job: Callable[[], Result]) -> Result:
+        gc.collect()
+        began = time.process_time()
+        found = job()
+        measured.setdefault(what, []).append(time.process_time() - began)
+        return found
+
+    def written(run: Run) -> None:
+        checkpoint.save(file, run.snapshot())
+
+    def restored() -> Run:
+        return restore(module, checkpoint.decode(checkpoint.read_file(file)), path=path)
+
+    for _ in range(runs):
+        run = start(module, "depth", [DEEPEST - 1], path=path, count=DEEPEST)
+        if timed("called down, and stopped", run.go):
+            raise AssertionError("it was to be stopped")
+        timed("written", partial(written, run))
+        del run
+        again = timed("restored", restored)
+        if not timed("gone on, and returned", again.go):
+            raise AssertionError("it was to end")
+        if again.results != [DEEPEST - 1]:
+            raise AssertionError(f"{again.results}")
+        del again
+    for what, times in measured.items():
+        yield Figure(f"{DEEPEST:,} frames: {what}, {path}", statistics.median(times), "s")
+
+
 def figures(runs: int, mebibytes: int) -> Iterator[Figure]:
     with TemporaryDirectory() as folder:
         for path in PATHS:
             yield from large_memory(path, mebibytes, runs, Path(folder))
+        for path in PATHS:
+            yield from deepest(path, runs, Path(folder) / "deep")
 
 
 def main(arguments: list[str]) -> None:

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 
 from chiwawa_runtime.checkpoint import decode, encode, sections
 from chiwawa_runtime.checkpoint.layout import segments
+from chiwawa_runtime.checkpoint.leb import encode_s
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f32_from_bits
 from chiwawa_runtime.state.snapshot import Frame, GlobalImage, Snapshot, TableImage
 from chiwawa_runtime.state.types import (
     F32,
+    F64,
     FUNCREF,
     I32,
     I64,
@@ -143,6 +145,19 @@ def test_an_offset_in_the_upper_half_is_written_negative() -> None:
     )
     assert dict(sections(data))["data"] < 20
     assert decode(data).memories[0].read(0, len(memory)) == memory
+
+
+@pytest.mark.parametrize("bits", range(32))
+def test_integers_of_each_length_in_a_frame_are_written_shortest(bits: int) -> None:
+    """Those that deep stacks are full of are written and read in ways of their own."""
+    for value in {(1 << bits) - 1, 1 << bits, (1 << bits) + 1, (1 << 32) - (1 << bits)}:
+        value &= 0xFFFFFFFF
+        # Enough behind them that the end of the section is far.
+        frame = Frame(1, 2, ((I32, value), (I64, value), *((F64, 0.5),) * 2), ())
+        data = encode(dataclasses.replace(EMPTY, frames=(frame,)))
+        signed = encode_s(value - (value >> 31 << 32))
+        assert b"\0\0\1\2\4\x7f" + signed + b"\x7e" + encode_s(value) + b"\x7c" in data
+        assert decode(data).frames == (frame,)
 
 
 def test_a_hundred_thousand_frames_are_read_back() -> None:

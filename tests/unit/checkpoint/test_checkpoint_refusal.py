@@ -9,10 +9,11 @@ import random
 import pytest
 
 from chiwawa_runtime.checkpoint import decode, encode
+from chiwawa_runtime.checkpoint.leb import encode_s
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.state.types import Limits, MemoryType
+from chiwawa_runtime.state.snapshot import Frame, Snapshot
+from chiwawa_runtime.state.types import F64, I32, I64, Limits, MemoryType, NumType
 from tests.unit.checkpoint.snapshot_helpers import everything, patched, with_digest
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
@@ -113,6 +114,23 @@ def _changed(old: bytes, new: bytes, snapshot: Snapshot = EMPTY) -> bytes:
     body = encode(snapshot)[:-49]
     assert body.count(old) == 1
     return with_digest(body.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("value", "padded"),
+    [(64, b"\xbf\0"), (64, b"\x80\0"), (8192, b"\xff\xbf\0"), (8192, b"\x80\x80\0")],
+)
+@pytest.mark.parametrize("valtype", [I32, I64])
+def test_an_integer_of_a_frame_that_is_not_shortest_is_refused(
+    valtype: NumType, value: int, padded: bytes
+) -> None:
+    # Once with enough behind it that the end of the section is far, and once without.
+    for behind in (((F64, 0.5),) * 2, ()):
+        frame = Frame(1, 2, ((valtype, value), *behind), ())
+        before = b"\0\0\1\2" + bytes((1 + len(behind), valtype.code))
+        snapshot = dataclasses.replace(EMPTY, frames=(frame,))
+        data = _changed(before + encode_s(value), before + padded, snapshot)
+        assert "representation too long" in refused(data)
 
 
 #: The version and the module's hash, which the byte of the mode comes after.

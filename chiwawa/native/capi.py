@@ -69,7 +69,7 @@ assert ctypes.sizeof(Val) == ctypes.sizeof(_ffi.wasmtime_val_t)
 KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "funcref": 5, "externref": 6}
 
 #: What wasmtime calls for a host function: ``(env, caller, values, count)``. Where it returns
-#: something, that is a trap; it never does here, since PyPy's callbacks cannot.
+#: something, that is a trap.
 Callback = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_void_p, POINTER(c_uint64), c_size_t)
 Finalizer = ctypes.CFUNCTYPE(None, c_void_p)
 

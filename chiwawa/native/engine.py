@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,9 +36,6 @@ from chiwawa_runtime.state.types import (
     TableType,
     ValType,
 )
-
-#: Whether host functions can fail by a trap: PyPy's callbacks return nothing.
-TRAPPING = sys.implementation.name == "cpython"
 
 
 class NativeState:
@@ -127,7 +123,7 @@ class NativeEngine:
 
     def share(self, vault: Vault) -> bool:
         """Use the vault of an import; whether that can be."""
-        if self.vault is None and TRAPPING:
+        if self.vault is None:
             self.vault = vault
             vault.share()
             self.safepoints.enable(False)

@@ -3,8 +3,7 @@ host, or of another instance.
 
 A callback does not fail where the activation that goes on has called it: what is raised is kept by
 that, and the mode tells the guest to unwind, which saves its frames as it does at a safepoint. It
-fails by a trap where a function has called it that came out of another instance's table. PyPy's
-callbacks cannot; there such tables are refused.
+fails by a trap where a function has called it that came out of another instance's table.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     single = results[0] if len(results) == 1 else None
     mask = None if single is None else _MASKS.get(single)
 
-    def called(env: object, caller: Any, values: Any, count: int) -> int | None:
+    def called(env: object, caller: Any, values: Any, count: int) -> int:
         activation = going[-1]
         inner = vault.shared and not activation.engine.machine.calls_by(caller)
         try:
@@ -77,7 +76,8 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
                 activation.failed_inside(error)
                 return capi.trap_new(FAILED, len(FAILED))  # type: ignore[no-any-return]
             activation.failed(error)
-        return None
+        # PyPy takes no None for it.
+        return 0
 
     callback = capi.Callback(called)
     func = capi.Func()

@@ -70,6 +70,19 @@ def test_a_program_carried_through_four_pythons_prints_what_one_prints(
         assert leg.checkpoint == chain.whole(tmp_path, leg.path, leg.stop).checkpoint, leg.host.name
 
 
+@pytest.mark.needs("wasmtime")
+def test_a_program_is_carried_natively_between_this_python_and_pypy(
+    host_named: Find, tmp_path: Path
+) -> None:
+    among = [host_named("pypy"), host_named("native")] * 3
+    legs = list(
+        chain.legs(tmp_path, among, ("native", "native", "native", "aot", "native", "interp"))
+    )
+    assert "".join(leg.printed for leg in legs) == chain.whole(tmp_path, "interp").printed
+    for leg in legs[:-1]:
+        assert leg.checkpoint == chain.whole(tmp_path, "interp", leg.stop).checkpoint, leg.host.name
+
+
 def test_each_sample_has_the_same_checkpoints_and_results(host_named: Find, tmp_path: Path) -> None:
     for file in (*SAMPLES.glob("*.wasm"), SAMPLES / "samples.json"):
         shutil.copy(file, tmp_path)

@@ -3,14 +3,47 @@ that asked waits for it and hears of signals."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from chiwawa.native.stacks import stack_size, start_thread
 from chiwawa_runtime.engine.deep import Elsewhere
 
 _inside = threading.local()
+
+
+class _Recursion:
+    """A context in which callbacks may begin however deep the guest is that calls. PyPy takes its
+    limit on recursion for one on the stack, in units of 768 bytes, and has a callback that begins
+    further down return at once, as if it had done its work. The limit is the process's."""
+
+    UNIT = 768
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.before = sys.getrecursionlimit()
+                sys.setrecursionlimit(max(self.before, stack_size() // self.UNIT))
+            self.inside += 1
+
+    def __exit__(self, *exc: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                sys.setrecursionlimit(self.before)
+
+
+_recursion: AbstractContextManager[None] = (
+    _Recursion() if sys.implementation.name == "pypy" else nullcontext()
+)
 
 
 def is_in_room() -> bool:
@@ -27,7 +60,8 @@ def call_in_thread(function: Callable[[], Any], interrupt: Callable[[], None]) -
 
     def inside() -> Any:
         _inside.room = True
-        return function()
+        with _recursion:
+            return function()
 
     job = Elsewhere(inside)
     start_thread(job.run, stack_size())

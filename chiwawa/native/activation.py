@@ -159,7 +159,7 @@ class NativeActivation:
                         values[i] = 0
                 else:
                     self.begun = True
-                    machine.set(layout.DEPTH, self.depth)
+                    machine.set_register(layout.DEPTH, self.depth)
                     for i, (valtype, value) in enumerate(
                         zip(functype.params, self.args, strict=True)
                     ):
@@ -173,7 +173,7 @@ class NativeActivation:
                     raise self.failure from None
                 if trap:
                     raise self.trapped(machine, trap)
-                mode = machine.cell(layout.MODE)
+                mode = machine.register(layout.MODE)
                 if not mode:
                     self.results = [
                         vault.from_raw(t, values[2 * i]) for i, t in enumerate(functype.results)
@@ -200,13 +200,13 @@ class NativeActivation:
                     beneath.safepoints.enable(True)
             if beneath is engine:
                 # What called back finds its cells as they were.
-                machine.set(layout.SP, machine.tables.records_at)
+                machine.forget_records()
 
     def suspend(self, machine: Machine) -> None:
         """Take the frames out of the machine."""
         records = machine.records()
-        machine.set(layout.MODE, 0)
-        machine.set(layout.SP, machine.tables.records_at)
+        machine.set_register(layout.MODE, 0)
+        machine.forget_records()
         if any(machine.cell(each) for each in layout.REFERENCE_COUNTS.values()):
             self.standing = self.engine.records.read(records, self.engine.reference)
             for each in layout.REFERENCE_COUNTS.values():
@@ -224,15 +224,15 @@ class NativeActivation:
             assert self.standing is not None
             records = engine.records.write(self.standing, engine.keep_reference)
         machine.put_records(records)
-        machine.set(layout.DEPTH, self.depth)
-        machine.set(layout.MODE, layout.REWINDING)
+        machine.set_register(layout.DEPTH, self.depth)
+        machine.set_register(layout.MODE, layout.REWINDING)
         for i in range(3):
             machine.set_byte(layout.CEILING + i, 0)
         if machine.count is not None:
             count = machine.read_count()
             ctypes.c_uint64.from_address(machine.base + layout.RESUMED_COUNT).value = count
             machine.set_count(layout.REWINDING_COUNT)
-        machine.set_byte(layout.POLL + 1, 1)
+        machine.set_byte(layout.POLL + 3, 1)
         self.saved = self.standing = None
 
     # The host.
@@ -258,7 +258,7 @@ class NativeActivation:
         """A host function has ended otherwise than by returning."""
         if not isinstance(error, Suspended):
             self.failure = error
-        self.engine.machine.set(layout.MODE, layout.INTERRUPTED)
+        self.engine.machine.set_register(layout.MODE, layout.INTERRUPTED)
 
     def failed_inside(self, error: BaseException) -> None:
         """A host function that another instance's function has called has ended so. That function
@@ -291,8 +291,8 @@ class NativeActivation:
 
     def trapped(self, machine: Machine, trap: int) -> BaseException:
         """The trap, with the places of its frames."""
-        machine.set(layout.MODE, 0)
-        machine.set(layout.SP, machine.tables.records_at)
+        machine.set_register(layout.MODE, 0)
+        machine.forget_records()
         found: Trapped = trap_from(self.engine, machine, trap)
         self.places, self.cut = found.places, found.cut
         return found.error

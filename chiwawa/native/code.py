@@ -17,7 +17,7 @@ _PREFIXED = {
 }
 #: A block without parameters and results.
 EMPTY = b"\x40"
-BLOCK, LOOP, IF = (BYTE[name] + EMPTY for name in ("block", "loop", "if"))
+BLOCK, LOOP, IF = BYTE["block"], *(BYTE[name] + EMPTY for name in ("loop", "if"))
 ELSE, END = BYTE["else"], BYTE["end"]
 UNREACHABLE, RETURN, DROP = BYTE["unreachable"], BYTE["return"], BYTE["drop"]
 BR, BR_IF, BR_TABLE = BYTE["br"], BYTE["br_if"], BYTE["br_table"]

@@ -8,6 +8,7 @@ there, for rewinding sets that condition, too. At its own entry, a loop is begun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,15 +17,15 @@ from chiwawa.native import code
 from chiwawa.native.layout import (
     CEILING,
     DEPTH,
-    EXHAUSTED,
     INTERRUPTED,
     MODE,
-    RECORD_ENTRY,
     RECORD_VALUES,
-    REWINDING,
+    RP,
+    SAFEPOINTS,
     SLOT,
+    SP,
     TRAPPED,
-    record_size,
+    WHERE,
 )
 from chiwawa.native.operands import Operands
 from chiwawa.native.scopes import (
@@ -35,20 +36,18 @@ from chiwawa.native.scopes import (
     Close,
     Label,
     Open,
-    OpenIf,
     Piece,
 )
 from chiwawa.native.tables import CALL, TRAP, Entry
-from chiwawa.native.unit import Unit
-from chiwawa_runtime.engine.segments import MAX_DEPTH
-from chiwawa_runtime.state.types import I32, FuncType, NumType, RefType, ValType
+from chiwawa.native.unit import DEEP, LATE, SHALLOW, Unit
+from chiwawa_runtime.state.types import F32, F64, I32, I64, FuncType, NumType, RefType, ValType
 
 
 @dataclass(slots=True, eq=False)
 class Site:
     """An entry being made. ``label`` is where the function goes on from there. Of a call in
-    progress, ``again`` calls the callee once more, whose frame is the next, with arguments that
-    play no part; its results are then where they would be."""
+    progress, ``again`` comes before that: arguments, which play no part, for the callee, whose
+    frame is the next; or where the callee comes from a table, all of the call, by the record."""
 
     number: int
     entry: Entry
@@ -71,6 +70,31 @@ class Inner:
 Arms: TypeAlias = list[tuple[int, list[Piece]]]
 
 
+def has_bare_loop(lowered: Lowered) -> bool:
+    """Whether a loop calls nothing."""
+    calling: list[bool] = []
+    for position, instr in enumerate(lowered.body):
+        if instr.op.opens:
+            label = lowered.labels.get(position)
+            calling.append(label is None or not label.loops)
+        elif instr.op.calls:
+            calling = [True] * len(calling)
+        elif instr.op.ends and calling and not calling.pop():
+            return True
+    return False
+
+
+#: Where there are no more ways to entries than this, their code is said to be rare.
+FEW = 3
+
+
+def rare(label: Label, *, behind: bool = False) -> list[Piece]:
+    """Have an engine know that what ``label`` leads to is rare; or, ``behind``, what follows here:
+    by a branch that is never taken, and a hint. It lays such code out behind all other, and drops
+    the branch."""
+    return [code.i32(0), BranchIf(label, likely=behind)]
+
+
 class Frames:
     """The entries of one function, and the code for them. ``depth``: the local that has the depth
     that the function starts at, where it matters."""
@@ -79,14 +103,21 @@ class Frames:
         self.unit = unit
         self.lowered = lowered
         self.operands = operands
-        self.base = operands.new_local(I32)
-        self.wanted = operands.new_local(I32)
         self.depth = operands.new_local(I32) if lowered.index in unit.deep else None
         self.recursive = lowered.index in unit.recursive
+        self.has_bare_loop = has_bare_loop(lowered)
+        #: The local that has the count in bare loops.
+        self.counter: int | None = None
         self.sites: list[Site] = []
         self.unwound = Label()
         #: What is saved where: the labels of code behind all loops, with that code.
         self.cold: list[tuple[Label, list[Piece]]] = []
+        #: Whether there are references in records.
+        self.refers = False
+        #: How many values a record has, at most.
+        self.values = 0
+        #: What saves operands, by their types; it goes on to ``unwound``.
+        self.keeping: dict[tuple[ValType, ...], tuple[Label, bytes]] = {}
         #: Where the function traps by itself, with code offsets.
         self.traps: list[tuple[Label, int]] = []
 
@@ -105,8 +136,7 @@ class Frames:
         """Number them, behind all entries at which the function may go on."""
         for label, offset in self.traps:
             site = self.site(TRAP, offset, ())
-            trapped = code.i32(0) + code.i32(TRAPPED)
-            trapped += code.store(I32, self.unit.shadow, MODE)
+            trapped = self.unit.set(MODE, code.i32(TRAPPED))
             self.cold.append((label, [trapped, *self.save(site)]))
 
     # Saving.
@@ -125,7 +155,7 @@ class Frames:
         elsewhere = self.saving(host)
         place = next(i for i, (each, _) in enumerate(self.cold) if each is elsewhere)
         interrupted = self.unit.mode() + code.i32(INTERRUPTED) + code.AND
-        pieces = [interrupted, BranchIf(elsewhere), *self.save(called)]
+        pieces: list[Piece] = [interrupted, BranchIf(elsewhere), *self.save(called)]
         # Before what it branches to.
         self.cold.insert(place, (label, pieces))
         return label
@@ -133,47 +163,60 @@ class Frames:
     def save(self, site: Site) -> list[Piece]:
         """All that differs from one entry to another; the rest does ``unwind``."""
         types = site.entry.types
-        size = record_size((*self.lowered.locals, *types))
-        out = code.i32(size) + code.i32(self.lowered.index) + code.i32(site.number)
-        out += code.call(self.unit.save) + code.local_set(self.base)
-        first = len(self.lowered.locals)
-        for height, valtype in enumerate(types):
-            out += self.put(first + height, valtype, self.operands.slot(height, valtype))
-        return [out, Branch(self.unwound)]
+        self.values = max(self.values, len(self.lowered.locals) + len(types))
+        out = self.unit.set(WHERE, code.i32(site.number))
+        return [out, Branch(self.kept(types) if types else self.unwound)]
+
+    def kept(self, types: tuple[ValType, ...]) -> Label:
+        """Where operands of ``types`` are saved, whichever entry it is."""
+        found = self.keeping.get(types)
+        if found is None:
+            first = len(self.lowered.locals)
+            puts = (
+                self.put(first + height, valtype, self.operands.slot(height, valtype))
+                for height, valtype in enumerate(types)
+            )
+            found = self.keeping[types] = Label(), b"".join(puts)
+        return found[0]
 
     def put(self, place: int, valtype: ValType, local: int) -> bytes:
         """Store a local as a value of the record."""
-        address = RECORD_VALUES + SLOT * place
         value = code.local_get(local)
-        if isinstance(valtype, RefType):
-            value += code.call(self.unit.keep[valtype.heap])
-            valtype = I32
+        self.refers |= isinstance(valtype, RefType)
+        if not self.has_bare_loop or isinstance(valtype, RefType):
+            return code.i32(place) + value + code.call(self.unit.keep[valtype])
         assert isinstance(valtype, NumType)
-        return code.local_get(self.base) + value + code.store(valtype, self.unit.shadow, address)
+        address = RECORD_VALUES + SLOT * place
+        return self.unit.get(SP) + value + code.store(valtype, self.unit.cells.records, address)
 
     def fetch(self, place: int, valtype: ValType, local: int) -> bytes:
         """The opposite."""
-        address = RECORD_VALUES + SLOT * place
-        out = code.local_get(self.base)
-        if isinstance(valtype, RefType):
-            out += code.load(I32, self.unit.shadow, address)
-            out += code.call(self.unit.take[valtype.heap])
-        else:
-            assert isinstance(valtype, NumType)
-            out += code.load(valtype, self.unit.shadow, address)
-        return out + code.local_set(local)
+        if not self.has_bare_loop or isinstance(valtype, RefType):
+            return code.i32(place) + code.call(self.unit.take[valtype]) + code.local_set(local)
+        assert isinstance(valtype, NumType)
+        load = code.load(valtype, self.unit.cells.records, RECORD_VALUES + SLOT * place)
+        return self.unit.get(RP) + load + code.local_set(local)
 
-    def unwind(self) -> bytes:
-        """The end of the function where its frame is saved: what all entries have in common."""
+    def unwind(self, counted: bool) -> bytes:
+        """The end of the function where its frame is saved: what all entries have in common. There
+        is room for a record, and nothing is called before all values are in it: what has to outlive
+        a call, however rarely it is made, an engine keeps on the stack, in loops, too.
+        ``counted`` as for ``head``."""
         out = b"".join(self.put(i, t, i) for i, t in enumerate(self.lowered.locals))
-        return out + b"".join(map(code.zero, self.lowered.type.results))
+        out += code.i32(self.record_size()) + code.i32(self.lowered.index)
+        kind = (DEEP if counted else LATE) if self.recursive else SHALLOW
+        out += code.call(self.unit.saved[kind])
+        return out + self.anything(self.lowered.type.results)
+
+    def record_size(self) -> int:
+        """What all records of the function take."""
+        return RECORD_VALUES + SLOT * self.values
 
     # Entering again.
 
     def enter(self) -> bytes:
-        """Take the next record: its locals, and which entry is wanted."""
-        out = code.call(self.unit.next) + code.local_tee(self.base)
-        out += code.load(I32, self.unit.shadow, RECORD_ENTRY) + code.local_set(self.wanted)
+        """Take the next record, and the locals from it."""
+        out = code.call(self.unit.next)
         return out + b"".join(self.fetch(i, t, i) for i, t in enumerate(self.lowered.locals))
 
     def resume(self, site: Site) -> list[Piece]:
@@ -185,13 +228,23 @@ class Frames:
         )
         if site.entry.kind == CALL:
             return [out, At(site.entry.offset), site.again]
+        types = (*self.lowered.locals, *site.entry.types)
+        if self.has_bare_loop and any(each in (F32, F64) for each in types):
+            # There is no register for a float that a call keeps.
+            return [out + self.unit.cells.resumed()]
         return [out + code.call(self.unit.resumed)]
+
+    def anything(self, types: Sequence[ValType]) -> bytes:
+        """Push values of ``types``, whichever takes the fewest bytes."""
+        known = {valtype: i for i, valtype in reversed(list(enumerate(self.lowered.locals)))}
+        return b"".join(
+            code.local_get(known[each]) if each in known else code.zero(each) for each in types
+        )
 
     def called_again(self, callee: bytes, functype: FuncType, types: tuple[ValType, ...]) -> bytes:
         """A call whose arguments play no part; ``types`` are of the operands beneath."""
-        args = b"".join(map(code.zero, functype.params))
         results = (*types, *functype.results)
-        return args + callee + self.operands.set(results, len(types))
+        return self.anything(functype.params) + callee + self.operands.set(results, len(types))
 
     def is_to_go_on(self, counted: bool) -> bytes:
         """Push whether the function, which begins, is to run from its start. Where its first
@@ -199,7 +252,7 @@ class Frames:
         unit = self.unit
         if self.depth is None:
             return unit.is_to_go_on() if counted or not unit.counts else unit.mode() + code.EQZ
-        depth = code.i32(0) + code.load(I32, unit.shadow, DEPTH) + code.local_set(self.depth)
+        depth = unit.get(DEPTH) + code.local_set(self.depth)
         if not self.recursive:
             test = unit.is_to_go_on() if counted or not unit.counts else unit.mode() + code.EQZ
             return depth + test
@@ -215,30 +268,33 @@ class Frames:
         begins = Label()
         out: list[Piece] = [Open(begins), self.is_to_go_on(counted), BranchIf(begins, likely=True)]
         arms: Arms = [(1, [*self.resume(site), Branch(begins)])]
-        out += self.rewinding([self.enter()], 0, [*arms, *self.arms(inside)])
-        if self.recursive:
-            assert self.depth is not None
-            deep = code.local_get(self.depth) + code.i32(MAX_DEPTH) + code.BYTE["i32.ge_s"]
-            exhausted = code.i32(0) + code.i32(EXHAUSTED)
-            exhausted += code.store(I32, self.unit.shadow, MODE)
-            if counted and self.unit.counts:
-                # It does not come to its first safepoint.
-                exhausted += self.unit.uncounted()
-            out += [deep, OpenIf(), exhausted, Close()]
-        out += [Branch(self.saving(site)), Close(begins)]
-        return out
+        arms += self.arms(inside)
+        out += self.rewinding(self.saving(site), [self.enter()], 0, arms)
+        return [*out, Close(begins)]
 
     def loop_head(self, site: Site, inside: list[Site | Inner]) -> list[Piece]:
-        """What a loop begins with. Whoever goes on at its own entry comes from before it; so where
-        there is no other in it, the loop has nothing in it but a branch to what is behind it.
-        A call, however rarely it is made, would have an engine keep fewer values in registers."""
-        if not inside:
-            return [self.unit.is_to_stop(), BranchIf(self.saving(site), likely=False)]
+        """What a loop begins with that has other entries in it. Whoever goes on at its own entry
+        comes by here, too."""
         begins = Label()
         out: list[Piece] = [Open(begins), self.unit.is_to_go_on(), BranchIf(begins, likely=True)]
-        out += self.rewinding([], site.number + 1, self.arms(inside))
-        out += [Branch(self.saving(site)), Close(begins)]
-        return out
+        arms: Arms = [(1, [*self.resume(site), Branch(begins)]), *self.arms(inside)]
+        out += self.rewinding(self.saving(site), [], site.number, arms)
+        return [*out, Close(begins)]
+
+    def bare_loop_test(self, site: Site, counter: int | None) -> list[Piece]:
+        """The safepoint of a loop that has no entry but its own, which stands before the loop, and
+        in it where a round is over: so the loop has nothing in it but a branch to what is behind
+        it. Code in it, however rarely it is run, would have an engine keep fewer values in
+        registers, and lay them out worse. ``counter`` is a local with the count, if any."""
+        return [self.unit.is_to_stop(counter), BranchIf(self.saving(site), likely=False)]
+
+    def counter_of_bare_loop(self) -> bytes:
+        """Have a local with the count for such a loop, if that helps."""
+        if self.unit.counts != SAFEPOINTS:
+            return b""
+        if self.counter is None:
+            self.counter = self.operands.new_local(I64)
+        return code.global_get(self.unit.count) + code.local_set(self.counter)
 
     def arms(self, inside: list[Site | Inner]) -> Arms:
         """What leads to each of these entries."""
@@ -247,23 +303,32 @@ class Frames:
             if isinstance(each, Site):
                 arms.append((1, [*self.resume(each), Branch(each.label)]))
                 continue
-            # The loop counts it once more.
-            again = self.unit.uncounted() if self.unit.counts else b""
-            arms.append((1, [*self.resume(each.site), again, Branch(each.label)]))
-            others = each.last - each.site.number
-            if others:
-                arms.append((others, [Branch(each.label)]))
+            entries = each.last - each.site.number + 1
+            # A bare loop has no head in which anything is entered.
+            first = self.resume(each.site) if entries == 1 else []
+            arms.append((entries, [*first, Branch(each.label)]))
         return arms
 
-    def rewinding(self, first: list[Piece], lowest: int, arms: Arms) -> list[Piece]:
+    def rewinding(self, saving: Label, first: list[Piece], lowest: int, arms: Arms) -> list[Piece]:
         """While rewinding: do ``first``, and take one of ``arms``, to the entries from number
-        ``lowest`` on."""
-        out = [self.unit.mode() + code.i32(REWINDING) + code.AND, OpenIf(), *first]
+        ``lowest`` on. Else go to ``saving``."""
+        entering = Label()
+        # Nobody comes here while frames are saved.
+        test = self.unit.mode()
+        out: list[Piece] = [Open(entering), test, BranchIf(entering, likely=False)]
+        few = len(arms) <= FEW
+        if few:
+            out += rare(saving)
+        out += [Branch(saving), Close(entering), *first]
         if len(arms) == 1:
-            return [*out, *arms[0][1], Close()]
+            return [*out, *arms[0][1]]
         labels = [Label() for _ in arms]
         out += map(Open, reversed(labels))
-        out.append(code.local_get(self.wanted))
+        if few:
+            for label in labels:
+                out += rare(label)
+            out += rare(labels[0], behind=True)
+        out.append(self.unit.get(WHERE))
         if lowest:
             out.append(code.i32(lowest) + code.SUB)
         table = [
@@ -272,4 +337,4 @@ class Frames:
         out.append(BranchTable([*table, table[0]]))
         for label, (_, pieces) in zip(labels, arms, strict=True):
             out += [Close(label), *pieces]
-        return [*out, Close()]
+        return out

@@ -12,7 +12,7 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.module import Func, Instr
 from chiwawa.native import code
 from chiwawa.native.frames import Frames, Inner, Site
-from chiwawa.native.layout import DROPPED, RECORD_FUNCTION, RP, UNREACHED
+from chiwawa.native.layout import DETAIL, DROPPED
 from chiwawa.native.operands import Operands
 from chiwawa.native.scopes import (
     Assembled,
@@ -28,6 +28,8 @@ from chiwawa.native.scopes import (
     Piece,
     Places,
     assemble,
+    copy_of,
+    length,
 )
 from chiwawa.native.tables import CALL, ENTRY, HOST, LOOP, FunctionTable
 from chiwawa.native.unit import Unit
@@ -40,11 +42,18 @@ from chiwawa_runtime.state.types import I32, ValType
 
 @dataclass(frozen=True, slots=True)
 class RewrittenFunction:
-    """``body`` is what stands behind its size in the code section."""
+    """``body`` is what stands behind its size in the code section; ``record_size`` what a record of
+    the function takes, and ``refers`` whether it has references."""
 
     body: bytes
     table: FunctionTable
     hints: list[tuple[int, bool]]
+    record_size: int
+    refers: bool
+
+
+#: A bare loop is unrolled to so many bytes, and rounds for each test whether to stop.
+ENOUGH, MOST_ROUNDS = 80, 8
 
 
 class Scope:
@@ -189,10 +198,37 @@ class _Rewriting:
         assert inner.before is not None
         assert inner.start is not None
         inner.before.last = len(self.frames.sites) - 1
+        start = inner.start
+        if not inner.inside:
+            self.bare_loop(inner, start)
+            return
         head = self.frames.loop_head(inner.site, inner.inside)
-        self.scope.pieces.append(OpenLoop(inner.start))
-        self.scope.pieces += inner.closed(head)
-        self.scope.pieces.append(Close(inner.start))
+        self.scope.pieces += [OpenLoop(start), *inner.closed(head), Close(start)]
+
+    def bare_loop(self, loop: Scope, start: Label) -> None:
+        """A loop that has no entry but its own. Where a round is so short that the test whether to
+        stop would cost as much, there are several for each test."""
+        frames, pieces = self.frames, self.scope.pieces
+        assert loop.before is not None
+        before = next(
+            i
+            for i in range(len(pieces) - 1, -1, -1)
+            if isinstance(piece := pieces[i], Close) and piece.label is loop.before.label
+        )
+        pieces[before:before] = frames.bare_loop_test(loop.site, None)
+        self.emit(frames.counter_of_bare_loop())
+        body = loop.closed([])
+        rounds = 1 if self.unit.counts else min(MOST_ROUNDS, ENOUGH // max(1, length(body)))
+        left = Label()
+        out: list[Piece] = [OpenLoop(start)]
+        for _ in range(max(1, rounds)):
+            following = Label()
+            out += [Open(following), *copy_of(body, start, following)]
+            if self.live:
+                out.append(Branch(left))
+            out.append(Close(following))
+        out += [*frames.bare_loop_test(loop.site, frames.counter), Branch(start), Close(start)]
+        pieces += [Open(left), *out, Close(left)] if self.live else out
 
     def delimit(self, position: int, instr: Instr) -> None:
         if not self.open:
@@ -306,34 +342,50 @@ class _Rewriting:
             self.emit(operands.need(types, count), Copy(instr.offset, following))
             operands.pending += len(functype.results) - count
             return
-        if callee is None or host is not None or callee in unit.deep:
-            assert self.frames.depth is not None
-            values = len(lowered.locals) + len(types) - count
-            deeper = rise(values, self.frames.recursive, host is not None)
-            depth = unit.set_depth(self.frames.depth, deeper)
-        else:
-            depth = b""
-        if op.indirect:
-            depth += unit.set_callee(operands.slot(len(types) - 1, I32))
-        self.emit(operands.need_alone(types, count), depth, Copy(instr.offset, following))
+        values = len(lowered.locals) + len(types) - count
+        depth = self.set_depth(callee, rise(values, self.frames.recursive, host is not None))
+        self.emit(operands.need_alone(types, count))
         operands.pending = 0
         beneath = types[: len(types) - count]
+        site: Site | None = None
+        if host is None:
+            # Whoever enters the frame again calls here, too.
+            site = self.frames.site(CALL, instr.offset, beneath)
+            site.label = Label(unit.block_type(functype.params))
+            site.again = self.frames.anything(functype.params)
+            self.scope.place(site.label)
+        elif op.indirect:
+            depth += unit.set_callee(operands.slot(len(types) - 1, I32))
         results = beneath + functype.results
-        self.emit(operands.set(results, len(beneath)))
-        if callee is not None and host is not None:
+        self.emit(depth, Copy(instr.offset, following), operands.set(results, len(beneath)))
+        if host is not None and callee is not None:
             # Nothing waits in a call of the host: it is made again.
             self.emit(unit.mode(), BranchIf(self.frames.saving(host), likely=False))
             return
-        site = self.frames.site(CALL, instr.offset, beneath)
-        if callee is None:
-            again = self.next_function() + code.call_indirect(instr.imm[0], unit.functions)
+        if host is not None:
+            # An element of a table may be another by now.
+            site = self.frames.site(CALL, instr.offset, beneath)
+            again = unit.next_function() + code.call_indirect(instr.imm[0], unit.functions)
+            site.again = depth + self.frames.called_again(again, functype, beneath)
+            self.scope.place(site.label)
+            saving = self.frames.saving_call(site, host)
         else:
-            again = code.call(callee)
-        site.again = depth + self.frames.called_again(again, functype, beneath)
-        self.scope.place(site.label)
+            assert site is not None
+            saving = self.frames.saving(site)
         self.scope.inside.append(site)
-        saving = self.frames.saving(site) if host is None else self.frames.saving_call(site, host)
         self.emit(unit.mode(), BranchIf(saving, likely=False))
+
+    def set_depth(self, callee: int | None, deeper: int) -> bytes:
+        """Say how deep a function starts that is called (None: through a table)."""
+        unit, depth = self.unit, self.frames.depth
+        out = b""
+        if callee is None or callee in unit.deep:
+            assert depth is not None
+            out += unit.set_depth(depth, deeper)
+        if callee is None or callee < unit.spaces.imported_funcs:
+            assert depth is not None
+            out += unit.set_host_depth(depth, deeper)
+        return out
 
     def host_call(self, position: int, instr: Instr, types: tuple[ValType, ...]) -> Site:
         """The safepoint before a call that may reach the host."""
@@ -344,10 +396,6 @@ class _Rewriting:
         self.scope.place(site.label)
         self.scope.inside.append(site)
         return site
-
-    def next_function(self) -> bytes:
-        """Push the function of the next record."""
-        return self.unit.cell(RP) + code.load(I32, self.unit.shadow, RECORD_FUNCTION)
 
     # Segments.
 
@@ -361,11 +409,14 @@ class _Rewriting:
         frames.place_traps()
         inner = self.scope.closed(head)
         cold = frames.cold
-        out: list[Piece] = [Open(frames.unwound), *(Open(label) for label, _ in reversed(cold))]
-        out += [*inner, code.UNREACHABLE]
+        keeping = frames.keeping.values()
+        labels = [*(label for label, _ in cold), *(label for label, _ in keeping), frames.unwound]
+        out: list[Piece] = [*map(Open, reversed(labels)), *inner, code.UNREACHABLE]
         for label, pieces in cold:
             out += [Close(label), *pieces]
-        out += [Close(frames.unwound), frames.unwind(), code.END]
+        for label, puts in keeping:
+            out += [Close(label), puts, Branch(frames.unwound)]
+        out += [Close(frames.unwound), frames.unwind(self.counted), code.END]
         return out
 
 
@@ -417,7 +468,10 @@ def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> Rewritten
     assembled: Assembled = assemble(pieces, original, len(declared))
     entries = tuple(site.entry for site in rewriting.frames.sites)
     table = FunctionTable(lowered.locals, entries, assembled.places)
-    return RewrittenFunction(declared + assembled.body, table, assembled.hints)
+    size = rewriting.frames.record_size()
+    return RewrittenFunction(
+        declared + assembled.body, table, assembled.hints, size, rewriting.frames.refers
+    )
 
 
 def rewrite_simple(
@@ -454,8 +508,7 @@ def rewrite_simple(
 
 def unreached(unit: Unit, instr: Instr) -> bytes:
     """Note where the function traps."""
-    offset = code.i32(instr.offset)
-    return code.i32(0) + offset + code.store(I32, unit.shadow, UNREACHED)
+    return unit.set(DETAIL, code.i32(instr.offset))
 
 
 def dropped(unit: Unit, instr: Instr) -> bytes:

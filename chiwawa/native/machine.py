@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from typing import Any
 
 import wasmtime
@@ -14,7 +15,7 @@ from chiwawa.native.state import Bound
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import UnsupportedError
-from chiwawa_runtime.state.types import RefType
+from chiwawa_runtime.state.types import PAGE, RefType
 
 
 class Machine:
@@ -27,12 +28,12 @@ class Machine:
         self.exports = self.instance.exports(vault.store)
         self.context = vault.context
         #: Where the shadow memory is. It never moves: wasmtime keeps 4 GiB of addresses for it.
-        self.base = self.shadow()
-        self.depth = ctypes.c_uint32.from_address(self.base + layout.DEPTH)
+        self.base = self.base_of(layout.SHADOW)
+        self.depth = ctypes.c_uint32.from_address(self.base + layout.HOST_DEPTH)
+        self.registers = {name: self.item(name) for name in layout.REGISTERS}
         self.count: Any = self.item(layout.COUNT) if self.tables.counting else None
         self.functions = self.item(layout.FUNCTIONS)
         self.drops = self.item(layout.DROP)
-        self.set(layout.SP, self.tables.records_at)
         self.set(layout.CEILING, MAX_DEPTH)
         self.set_limit(layout.NO_LIMIT)
         self.known: dict[int, capi.Func] = {}
@@ -55,12 +56,15 @@ class Machine:
             and capi.memory_data(self.context, ctypes.byref(extern.of.memory)) == self.base
         )
 
-    # The shadow memory.
+    # The shadow memory, and that of records.
 
-    def shadow(self) -> int:
-        memory = self.item(layout.SHADOW)
+    def base_of(self, name: str) -> int:
+        memory = self.item(name)
         found: int = capi.memory_data(self.context, ctypes.byref(memory))
         return found
+
+    def records_base(self) -> int:
+        return self.base_of(layout.RECORDS)
 
     def cell(self, address: int) -> int:
         return ctypes.c_uint32.from_address(self.base + address).value
@@ -84,6 +88,19 @@ class Machine:
         self.set_byte(layout.LIMIT + 7, 0x80 * pending)
         self.set_byte(layout.POLL, pending)
 
+    # Globals.
+
+    def register(self, name: str) -> int:
+        val = capi.Val()
+        capi.global_get(self.context, ctypes.byref(self.registers[name]), ctypes.byref(val))
+        return int(val.of.bits) & 0xFFFFFFFF
+
+    def set_register(self, name: str, value: int) -> None:
+        val = capi.Val()
+        val.kind = capi.KINDS["i32"]
+        val.of.bits = value
+        capi.global_set(self.context, ctypes.byref(self.registers[name]), ctypes.byref(val))
+
     def read_count(self) -> int:
         val = capi.Val()
         capi.global_get(self.context, ctypes.byref(self.count), ctypes.byref(val))
@@ -97,24 +114,29 @@ class Machine:
 
     def records(self) -> bytes:
         """The frames that have been saved, the youngest first."""
-        start = self.tables.records_at
-        return ctypes.string_at(self.base + start, self.cell(layout.SP) - start)
+        start = layout.RECORDS_AT
+        return ctypes.string_at(self.records_base() + start, self.register(layout.SP) - start)
+
+    def forget_records(self) -> None:
+        """The next frame that is saved is the first."""
+        self.set_register(layout.SP, layout.RECORDS_AT)
 
     def put_records(self, records: bytes) -> None:
         """Have frames to be entered again, the oldest first."""
-        start = self.tables.records_at
-        memory = self.item(layout.SHADOW)
+        before = struct.pack("<IIII", layout.RECORDS_AT - layout.BEFORE_RECORDS, 0, 0, 0)
+        data = before + records
+        memory = self.item(layout.RECORDS)
         size = capi.memory_data_size(self.context, ctypes.byref(memory))
-        missing = start + len(records) - size
+        missing = layout.BEFORE_RECORDS + len(data) - size
         if missing > 0:
             old = ctypes.c_uint64()
-            pages = -(-missing // 65536)
+            pages = -(-missing // PAGE)
             error = capi.memory_grow(self.context, ctypes.byref(memory), pages, ctypes.byref(old))
             if error:
                 raise MemoryError(capi.message(error))
-        ctypes.memmove(self.base + start, records, len(records))
-        self.set(layout.SP, start)
-        self.set(layout.RP, start)
+        ctypes.memmove(self.records_base() + layout.BEFORE_RECORDS, data, len(data))
+        self.forget_records()
+        self.set_register(layout.RP, layout.BEFORE_RECORDS)
 
     def references(self, heap: str) -> Any:
         """The table that references of saved frames are in."""
@@ -137,7 +159,7 @@ class Machine:
 
     def flags(self) -> bytes:
         """Of all segments, whether they have been dropped."""
-        return ctypes.string_at(self.base + layout.DROPPED, self.tables.records_at - layout.DROPPED)
+        return ctypes.string_at(self.base + layout.DROPPED, self.tables.segments)
 
     def set_flags(self, flags: bytes) -> None:
         ctypes.memmove(self.base + layout.DROPPED, flags, len(flags))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chiwawa.binary.decode import MAGIC, VERSION
 from chiwawa.binary.encode import contents_of, write_expr, write_section
@@ -12,25 +13,31 @@ from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, BodySource, ref_func
 from chiwawa.lower.lowered import Spaces, lower, recursive_functions
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
-from chiwawa.native import code, layout
+from chiwawa.native import added, code, layout
+from chiwawa.native.added import Added
 from chiwawa.native.function import rewrite_function, rewrite_simple
 from chiwawa.native.shares import Part, helpers, processors, shares
 from chiwawa.native.tables import Tables, write_places, write_table, write_tables
-from chiwawa.native.unit import Unit, deep_functions, suspending
+from chiwawa.native.unit import DEEP, LATE, SHALLOW, Cells, Unit, deep_functions, suspending
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.types import (
     EXTERNREF,
+    F32,
+    F64,
     FUNCREF,
     I32,
     I64,
+    PAGE,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
+    NumType,
     RefType,
     TableType,
+    ValType,
 )
 
 
@@ -42,16 +49,12 @@ class Rewritten:
     tables: Tables
 
 
-#: The types of the functions that the rewriter adds, by what they are for.
-_SAVE = FuncType((I32, I32, I32), (I32,))
-_NEXT = FuncType((), (I32,))
-_PLAIN = FuncType((), ())
-
-
 _CONST32, _CONST, _END = (
     next(op for op in TABLE if op.name == name) for name in ("i32.const", "i64.const", "end")
 )
 _CODE = 10
+#: The types of references that there are.
+REFERENCES = (FUNCREF, EXTERNREF)
 _HINTS = "metadata.code.branch_hint"
 
 
@@ -137,22 +140,28 @@ class _Assembly:
         )
         memories, tables = len(original.memory_types()), len(original.table_types())
         self.shadow = memories
-        module.mems.append(MemoryType(Limits(1)))
+        segments = len(original.datas) + len(original.elems)
+        pages = -(-(layout.DROPPED + segments) // PAGE)
+        module.mems.append(MemoryType(Limits(pages, pages)))
         self.export(layout.SHADOW, "memory", memories)
+        # How large it is, is known when all functions are.
+        module.mems.append(MemoryType(Limits(1)))
+        self.export(layout.RECORDS, "memory", memories + 1)
         self.functions = tables
-        count = len(spaces.funcs)
-        module.tables.append(TableType(Limits(count, count), FUNCREF))
+        most = len(spaces.funcs)
+        module.tables.append(TableType(Limits(most, most), FUNCREF))
         self.export(layout.FUNCTIONS, "table", tables)
-        self.references: dict[str, int] = {}
-        self.count = len(original.global_types())
+        globals_ = len(original.global_types())
+        for name in layout.REGISTERS:
+            self.add_global(name, I32, layout.RECORDS_AT if name == layout.SP else 0)
         if counting:
-            zero = Instr(_CONST, (0,), 0)
-            module.globals.append(Global(GlobalType(I64, True), [zero, Instr(_END, (), 1)]))
-            self.export(layout.COUNT, "global", self.count)
+            self.add_global(layout.COUNT, I64, 0)
+        count = globals_ + len(layout.REGISTERS)
+        self.cells = Cells(self.shadow, memories + 1, globals_, count, counting)
         for prefix, kind, number in (
             (layout.MEMORY, "memory", memories),
             (layout.TABLE, "table", tables),
-            (layout.GLOBAL, "global", self.count),
+            (layout.GLOBAL, "global", globals_),
         ):
             for index in range(number):
                 self.export(f"{prefix}{index}", kind, index)
@@ -161,10 +170,15 @@ class _Assembly:
             self.export(layout.START, "func", original.start)
         #: The added functions' bodies.
         self.added: list[bytes] = []
-        self.records_at = layout.records_at(len(original.datas), len(original.elems))
 
     def export(self, name: str, kind: str, index: int) -> None:
         self.module.exports.append(Export(name, kind, index))
+
+    def add_global(self, name: str, valtype: NumType, value: int) -> None:
+        constant = Instr(_CONST32 if valtype is I32 else _CONST, (value,), 0)
+        init = [constant, Instr(_END, (), 1)]
+        self.module.globals.append(Global(GlobalType(valtype, True), init))
+        self.export(name, "global", len(self.module.global_types()) - 1)
 
     def listed(self) -> Iterator[Elem]:
         """Segments that put every function that may be called from outside, or through a table,
@@ -182,92 +196,44 @@ class _Assembly:
         offset = [Instr(_CONST32, (run[0],), 0), Instr(_END, (), 1)]
         return Elem(FUNCREF, [ref_func(i) for i in run], "active", self.functions, offset)
 
-    def add(self, functype: FuncType, locals_: Sequence[RefType | object], body: bytes) -> int:
+    def add(self, function: Added) -> int:
         """A function more; its index."""
         types = self.module.types
-        if functype not in types:
-            types.append(functype)
-        self.module.funcs.append(Func(types.index(functype), (), []))
-        declared = code.declared(locals_)  # type: ignore[arg-type]
-        self.added.append(declared + body + code.END)
+        if function.type not in types:
+            types.append(function.type)
+        self.module.funcs.append(Func(types.index(function.type), (), []))
+        self.added.append(function.coded())
         return len(self.spaces.funcs) + len(self.added) - 1
 
-    def cell(self, address: int) -> bytes:
-        return code.i32(0) + code.load(I32, self.shadow, address)
-
-    def set_cell(self, address: int, value: bytes) -> bytes:
-        return code.i32(0) + value + code.store(I32, self.shadow, address)
-
-    def add_save(self) -> int:
-        """``(size, function, entry) -> base``: room for a record, with its head, and the mode that
-        says that frames are saved."""
-        size, function, entry, base = range(4)
-        get = code.local_get
-        body = self.cell(layout.SP) + code.local_tee(base) + get(size) + code.ADD
-        pages = code.BYTE["memory.size"] + code.u(self.shadow)
-        body += pages + code.i32(16) + code.BYTE["i32.shl"] + code.BYTE["i32.gt_u"] + code.IF
-        more = get(size) + code.i32(16) + code.BYTE["i32.shr_u"] + code.i32(16) + code.ADD
-        body += more + code.BYTE["memory.grow"] + code.u(self.shadow)
-        body += code.i32(0) + code.BYTE["i32.lt_s"] + code.IF + code.UNREACHABLE + code.END
-        body += code.END
-        for address, local in (
-            (layout.RECORD_SIZE, size),
-            (layout.RECORD_FUNCTION, function),
-            (layout.RECORD_ENTRY, entry),
-        ):
-            body += get(base) + get(local) + code.store(I32, self.shadow, address)
-        body += self.set_cell(layout.SP, get(base) + get(size) + code.ADD)
-        kept = self.cell(layout.MODE) + code.i32(layout.EXHAUSTED | layout.TRAPPED) + code.AND
-        body += self.set_cell(layout.MODE, kept + code.i32(layout.UNWINDING) + code.OR)
-        return self.add(_SAVE, (I32,), body + get(base))
-
-    def add_next(self) -> int:
-        """``() -> base``: the next record, while rewinding."""
-        get = code.local_get
-        size = get(0) + code.load(I32, self.shadow, layout.RECORD_SIZE)
-        body = self.cell(layout.RP) + code.local_set(0)
-        body += self.set_cell(layout.RP, get(0) + size + code.ADD)
-        return self.add(_NEXT, (I32,), body + get(0))
-
-    def add_resumed(self) -> int:
-        """What happens where the youngest frame goes on. Requests are left alone."""
-        body = self.set_cell(layout.MODE, code.i32(0))
-        byte = code.access("i32.store8", self.shadow, layout.POLL + 1)
-        body += code.i32(0) + code.i32(0) + byte
-        half = code.access("i32.store16", self.shadow, layout.CEILING + 1)
-        body += code.i32(0) + code.i32(layout.CEILING_HIGH) + half
-        if self.counting:
-            count = code.i32(0) + code.load(I64, self.shadow, layout.RESUMED_COUNT)
-            body += count + code.global_set(self.count)
-        return self.add(_PLAIN, (), body)
-
-    def add_references(self, heap: str, valtype: RefType) -> tuple[int, int]:
-        """Functions that keep a reference in a table of its own, and take it from there: what
-        stands for it in a record is 0 for null, else its place and one."""
-        table = len(self.original.table_types()) + 1 + len(self.references)
-        self.references[heap] = table
+    def add_references(self, valtype: RefType) -> int:
+        """A table for what saved frames refer to."""
         self.module.tables.append(TableType(Limits(0), valtype))
-        self.export(layout.REFERENCES[heap], "table", table)
-        count = layout.REFERENCE_COUNTS[heap]
-        get, is_null = code.local_get, code.BYTE["ref.is_null"]
-        body = get(0) + is_null + code.IF + code.i32(0) + code.RETURN + code.END
-        size = code.prefixed("table.size") + code.u(table)
-        grow = code.prefixed("table.grow") + code.u(table)
-        body += self.cell(count) + code.local_tee(1) + size + code.BYTE["i32.ge_u"] + code.IF
-        body += code.zero(valtype) + get(1) + code.i32(16) + code.ADD + grow
-        body += code.i32(0) + code.BYTE["i32.lt_s"] + code.IF + code.UNREACHABLE + code.END
-        body += code.END + get(1) + get(0) + code.BYTE["table.set"] + code.u(table)
-        more = get(1) + code.i32(1) + code.ADD
-        body += self.set_cell(count, more)
-        keep = self.add(FuncType((valtype,), (I32,)), (I32,), body + more)
-        body = get(0) + code.EQZ + code.IF + code.zero(valtype) + code.RETURN + code.END
-        body += get(0) + code.i32(1) + code.SUB + code.BYTE["table.get"] + code.u(table)
-        return keep, self.add(FuncType((I32,), (valtype,)), (), body)
+        index = len(self.module.table_types()) - 1
+        self.export(layout.REFERENCES[str(valtype.heap)], "table", index)
+        return index
+
+    def drop_references(self) -> None:
+        """Do without what has been added for references."""
+        module = self.module
+        for _ in REFERENCES:
+            del module.tables[-1], module.exports[-1]
+            del module.funcs[-2:], self.added[-2:]
+
+    def add_giving(self) -> dict[tuple[ValType, ...], int]:
+        """Types of what gives the arguments of a function, where they are several."""
+        types = self.module.types
+        giving: dict[tuple[ValType, ...], int] = {}
+        for functype in self.original.types:
+            params = functype.params
+            if len(params) > 1 and params not in giving:
+                giving[params] = len(types)
+                types.append(FuncType((), params))
+        return giving
 
     def add_segments(self) -> None:
         """What other hosts place active segments with, and what drops those that are said to be."""
         original = self.original
-        datas, elems = len(original.datas), len(original.elems)
+        datas = len(original.datas)
         placing, dropping = b"", b""
         for index, elem in enumerate(original.elems):
             drop = code.prefixed("elem.drop") + code.u(index)
@@ -286,9 +252,8 @@ class _Assembly:
                 placing += place(data.offset, len(data.init), init)
                 placing += self.flagged(flag) + drop
             dropping += self.if_flagged(flag, drop)
-        assert elems + datas <= self.records_at - layout.DROPPED
-        self.export(layout.INITIALISE, "func", self.add(_PLAIN, (), placing))
-        self.export(layout.DROP, "func", self.add(_PLAIN, (), dropping))
+        self.export(layout.INITIALISE, "func", self.add(Added(added.PLAIN, (), placing)))
+        self.export(layout.DROP, "func", self.add(Added(added.PLAIN, (), dropping)))
 
     def flagged(self, flag: int) -> bytes:
         return code.i32(0) + code.i32(1) + code.access("i32.store8", self.shadow, flag)
@@ -299,26 +264,38 @@ class _Assembly:
 
     def unit(self) -> Unit:
         """What rewriting the functions needs, with the functions for it added."""
-        save, next_, resumed = self.add_save(), self.add_next(), self.add_resumed()
-        keep: dict[str | int, int] = {}
-        take: dict[str | int, int] = {}
-        for heap, valtype in (("func", FUNCREF), ("extern", EXTERNREF)):
-            keep[heap], take[heap] = self.add_references(heap, valtype)
+        cells = self.cells
+        # Their bodies are known when all functions are.
+        kinds = (SHALLOW, DEEP, LATE if self.counting else DEEP)
+        self.saved = dict.fromkeys(kinds, 0)
+        for kind in self.saved:
+            self.saved[kind] = self.add(added.saved(cells, kind, 0))
+        saved = tuple(self.saved[kind] for kind in kinds)
+        next_, resumed = self.add(added.next_(cells)), self.add(added.resumed(cells))
+        keep: dict[ValType, int] = {}
+        take: dict[ValType, int] = {}
+        for valtype in (I32, I64, F32, F64):
+            keep[valtype] = self.add(added.keep(cells, valtype))
+            take[valtype] = self.add(added.take(cells, valtype))
         self.add_segments()
+        # Last, since few modules need them.
+        for heap in REFERENCES:
+            table = self.add_references(heap)
+            keep[heap] = self.add(added.keep_reference(cells, heap, table))
+            take[heap] = self.add(added.take_reference(cells, heap, table))
         return Unit(
             spaces=self.spaces,
-            counts=self.counting,
-            shadow=self.shadow,
+            cells=self.cells,
             functions=self.functions,
-            count=self.count,
             suspends=suspending(self.spaces),
             recursive=recursive_functions(self.spaces),
             deep=deep_functions(self.spaces),
-            save=save,
+            saved=saved,
             next=next_,
             resumed=resumed,
             keep=keep,
             take=take,
+            giving=self.add_giving(),
             flags_of_elems=len(self.original.datas),
         )
 
@@ -334,20 +311,36 @@ class _Assembly:
                 rewritten = rewrite_function(unit, lowered, body)
                 likely = [code.u(at) + b"\x01" + bytes((yes,)) for at, yes in rewritten.hints]
                 hints = code.u(index) + code.vector(likely) if likely else b""
-                yield rewritten.body, write_table(rewritten.table), hints
+                yield (
+                    rewritten.body,
+                    write_table(rewritten.table),
+                    hints,
+                    rewritten.record_size,
+                    rewritten.refers,
+                )
                 continue
             if self.counting != layout.BOUNDARIES:
                 lowered = None
             simple = rewrite_simple(unit, self.original.funcs[position], body, lowered)
             if simple is None:
-                yield body, b"", b""
+                yield body, b"", b"", 0, False
             else:
                 body, places = simple
-                yield body, write_places(places), b""
+                yield body, write_places(places), b"", 0, False
 
     def joined(self, parts: Iterable[Part]) -> Rewritten:
         """The module of all its functions."""
-        bodies, tables, hints = zip(*parts, strict=True) if self.original.funcs else ((), (), ())
+        nothing: tuple[tuple[Any, ...], ...] = ((),) * 5
+        bodies, tables, hints, sizes, refers = (
+            zip(*parts, strict=True) if self.original.funcs else nothing
+        )
+        if not any(refers):
+            self.drop_references()
+        room = max(sizes, default=0)
+        for kind, index in self.saved.items():
+            function = added.saved(self.cells, kind, room)
+            self.added[index - len(self.spaces.funcs)] = function.coded()
+        self.module.mems[-1] = MemoryType(Limits(-(-(layout.RECORDS_AT + room) // PAGE)))
         section = code.vector([code.u(len(body)) + body for body in (*bodies, *self.added)])
         contents = contents_of(self.module, section)
         out = [MAGIC, VERSION]
@@ -359,7 +352,8 @@ class _Assembly:
             if found is not None:
                 out.append(write_section(section_id, found))
         of_all = [b""] * self.spaces.imported_funcs + list(tables)
-        written = write_tables(self.counting, self.records_at, self.original.hash, of_all)
+        segments = len(self.original.datas) + len(self.original.elems)
+        written = write_tables(self.counting, segments, self.original.hash, of_all)
         return Rewritten(b"".join(out), Tables(written))
 
 

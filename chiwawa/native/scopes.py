@@ -18,13 +18,14 @@ from chiwawa.native import code
 
 
 class Label:
-    """The end of a block, or the start of a loop. ``level`` is how many constructs are around the
-    block, once it is open."""
+    """The end of a block, or the start of a loop. ``type`` is the block's. ``level`` is how many
+    constructs are around it, once it is open."""
 
-    __slots__ = ("level",)
+    __slots__ = ("level", "type")
 
-    def __init__(self) -> None:
+    def __init__(self, type: bytes = code.EMPTY) -> None:
         self.level = -1
+        self.type = type
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ def assemble(pieces: Iterable[Piece], original: bytes, start: int) -> Assembled:
             old.append(piece.start)
             out += original[piece.start : piece.end]
         elif kind is Open or kind is OpenLoop:
-            out += code.BLOCK if kind is Open else code.LOOP
             label = piece.label
+            out += (code.BLOCK + label.type) if kind is Open else code.LOOP
             label.level = len(open_)
             open_.append(label)
         elif kind is Close:
@@ -165,3 +166,40 @@ def assemble(pieces: Iterable[Piece], original: bytes, start: int) -> Assembled:
             old.append(~piece.offset)
     assert not open_
     return Assembled(bytes(out), Places(new, old), hints)
+
+
+def length(pieces: Iterable[Piece]) -> int:
+    """About how many bytes they are."""
+    return sum(
+        len(piece)
+        if isinstance(piece, bytes)
+        else piece.end - piece.start
+        if isinstance(piece, Copy)
+        else 2
+        for piece in pieces
+    )
+
+
+def copy_of(pieces: Sequence[Piece], start: Label, instead: Label) -> list[Piece]:
+    """The same again, with labels of its own, and with branches to ``instead`` for those to
+    ``start``."""
+    labels = {start: instead}
+    for piece in pieces:
+        if isinstance(piece, Open | OpenLoop):
+            labels[piece.label] = Label(piece.label.type)
+
+    def other(label: Label) -> Label:
+        return labels.get(label, label)
+
+    out: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, Open | OpenLoop | Branch):
+            piece = type(piece)(other(piece.label))
+        elif isinstance(piece, BranchIf):
+            piece = BranchIf(other(piece.label), piece.likely)
+        elif isinstance(piece, BranchTable):
+            piece = BranchTable([other(each) for each in piece.labels])
+        elif isinstance(piece, Close) and piece.label is not None:
+            piece = Close(other(piece.label))
+        out.append(piece)
+    return out

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_valtype, write_valtype, write_valtypes
-from chiwawa.native.layout import BOUNDARIES, record_size
+from chiwawa.native.layout import BOUNDARIES
 from chiwawa.native.scopes import Places
 from chiwawa_runtime.checkpoint.leb import decode_s, encode_s, encode_u
 from chiwawa_runtime.errors import MalformedError
@@ -66,10 +66,6 @@ class FunctionTable:
                 return number
         raise KeyError(offset)
 
-    def size(self, entry: int) -> int:
-        """Of a record, in bytes."""
-        return record_size((*self.locals, *self.entries[entry].types))
-
 
 def write_table(table: FunctionTable) -> bytes:
     """Of a function that may be suspended."""
@@ -106,31 +102,32 @@ def _write_places(out: bytearray, places: Places) -> None:
 
 
 def write_tables(
-    counting: int, records_at: int, original: bytes, functions: Sequence[bytes]
+    counting: int, segments: int, original: bytes, functions: Sequence[bytes]
 ) -> bytes:
     """The tables of a module whose SHA-256 is ``original``; those of its ``functions``, imported
     ones first, have been written. One that is as it was has nothing."""
-    head = _HEAD.pack(VERSION, counting, records_at, len(functions), original)
+    head = _HEAD.pack(VERSION, counting, segments, len(functions), original)
     starts = accumulate(map(len, functions), initial=0)
     return b"".join((head, struct.pack(f"<{len(functions) + 1}I", *starts), *functions))
 
 
 class Tables:
-    """The tables in ``data``. ``records_at`` is the address of the first record, ``original`` the
+    """The tables in ``data``. ``segments`` is how many data and
+    element segments the module has, ``original`` the
     SHA-256 of the module that was rewritten. Raises MalformedError, now or when a function is asked
     for, for what no rewriter has written."""
 
     def __init__(self, data: bytes) -> None:
         if len(data) < _HEAD.size:
             raise _malformed("cut off")
-        version, counting, records_at, functions, original = _HEAD.unpack_from(data)
+        version, counting, segments, functions, original = _HEAD.unpack_from(data)
         if version != VERSION:
             raise _malformed(f"of version {version}, and this is for {VERSION}: compile it again")
         if counting > BOUNDARIES or _HEAD.size + _WORD.size * (functions + 1) > len(data):
             raise _malformed("cut off")
         self.data = data
         self.counting: int = counting
-        self.records_at: int = records_at
+        self.segments: int = segments
         self.original: bytes = original
         self.count: int = functions
         self.known: dict[int, FunctionTable | Places | None] = {}

@@ -50,7 +50,7 @@ def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
             places.append((index, offset if where is None else where.original(offset)))
     code = found.trap_code
     if code is _CODES.UNREACHABLE and places:
-        places[0] = places[0][0], machine.cell(layout.UNREACHED)
+        places[0] = places[0][0], machine.register(layout.DETAIL)
     if code is _CODES.STACK_OVERFLOW:
         error: BaseException = Exhaustion()
     else:
@@ -67,7 +67,7 @@ def message(
     if code is _CODES.TABLE_OUT_OF_BOUNDS:
         return "undefined element" if calls(engine, places) else "out of bounds table access"
     if code is _CODES.INDIRECT_CALL_TO_NULL:
-        return f"uninitialized element {machine.cell(layout.CALLEE)}"
+        return f"uninitialized element {machine.register(layout.DETAIL)}"
     return _MESSAGES.get(code) or f"wasmtime: {code}"  # type: ignore[call-overload]
 
 

@@ -4,43 +4,136 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chiwawa.binary.types import write_valtype
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.native import code
-from chiwawa.native.layout import BOUNDARIES, CALLEE, DEPTH, LIMIT, MODE, POLL
-from chiwawa_runtime.state.types import I32, I64
+from chiwawa.native.layout import (
+    BACK,
+    BACK_VALUE,
+    BOUNDARIES,
+    DEPTH,
+    DETAIL,
+    HOST_DEPTH,
+    LIMIT,
+    MODE,
+    POLL,
+    RECORD_FUNCTION,
+    RECORD_SIZE,
+    REGISTERS,
+    RESUMED_COUNT,
+    RP,
+)
+from chiwawa_runtime.checkpoint.leb import encode_s
+from chiwawa_runtime.state.types import I32, I64, ValType
+
+#: Kinds of functions, by what is looked at where one has saved its frame: nothing more; whether it
+#: may not begin because it is too deep; the same, where its first safepoint is not at its start.
+SHALLOW, DEEP, LATE = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """Indices are those of the rewritten module. ``counts`` is what is counted (see ``layout``).
+class Cells:
+    """Where a rewritten module has what it and its host say to each other by. ``registers`` is the
+    index of the first of these globals, ``count`` that of the one that counts what ``counts`` says
+    (see ``layout``)."""
 
-    ``suspends`` are the functions that have safepoints, ``recursive`` those whose frames count
-    towards the depth of the call stack, ``deep`` those that call what counts or may lead to what
-    does: they say how deep it starts. ``save``, ``next``, ``resumed`` are functions that the
-    rewriter adds; ``keep`` and ``take`` such by heap type.
-    """
-
-    spaces: Spaces
-    counts: int
     shadow: int
-    functions: int
+    records: int
+    registers: int
     count: int
-    suspends: frozenset[int]
-    recursive: frozenset[int]
-    deep: frozenset[int]
-    save: int
-    next: int
-    resumed: int
-    keep: dict[str | int, int]
-    take: dict[str | int, int]
-    flags_of_elems: int
+    counts: int
+
+    def get(self, register: str) -> bytes:
+        """Push a register."""
+        return code.global_get(self.registers + REGISTERS.index(register))
+
+    def set(self, register: str, value: bytes) -> bytes:
+        return value + code.global_set(self.registers + REGISTERS.index(register))
 
     def cell(self, address: int) -> bytes:
         """Push an i32 cell."""
         return code.i32(0) + code.load(I32, self.shadow, address)
 
+    def resumed(self) -> bytes:
+        """What happens where the youngest frame goes on. Requests are left alone."""
+        out = self.set(MODE, code.i32(0))
+        back = code.i32(0) + code.i32(BACK_VALUE)
+        out += back + code.access("i32.store", self.shadow, BACK)
+        if self.counts:
+            count = code.i32(0) + code.load(I64, self.shadow, RESUMED_COUNT)
+            out += count + code.global_set(self.count)
+        return out
+
+    def uncounted(self) -> bytes:
+        """Count one less, where something is counted."""
+        return self.count_more(-1) if self.counts else b""
+
+    def count_more(self, number: int) -> bytes:
+        more = code.global_get(self.count) + code.i64(number) + code.ADD64
+        return more + code.global_set(self.count)
+
+    def next_record(self) -> bytes:
+        """Push the address of the record behind the one that is being entered again."""
+        size = self.get(RP) + code.load(I32, self.records, RECORD_SIZE)
+        return self.get(RP) + size + code.ADD
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Indices are those of the rewritten module.
+
+    ``suspends`` are the functions that have safepoints, ``recursive`` those whose frames count
+    towards the depth of the call stack, ``deep`` those that call what counts or may lead to what
+    does: they say how deep it starts. ``saved`` (by kind), ``next``, ``resumed`` are functions that
+    the rewriter adds; ``keep`` and ``take`` such by type. ``giving`` are types of functions that
+    only give several values, by those.
+    """
+
+    spaces: Spaces
+    cells: Cells
+    functions: int
+    suspends: frozenset[int]
+    recursive: frozenset[int]
+    deep: frozenset[int]
+    saved: tuple[int, ...]
+    next: int
+    resumed: int
+    keep: dict[ValType, int]
+    take: dict[ValType, int]
+    giving: dict[tuple[ValType, ...], int]
+    flags_of_elems: int
+
+    @property
+    def counts(self) -> int:
+        """What is counted (see ``layout``)."""
+        return self.cells.counts
+
+    @property
+    def shadow(self) -> int:
+        return self.cells.shadow
+
+    @property
+    def count(self) -> int:
+        """The global that counts."""
+        return self.cells.count
+
+    def cell(self, address: int) -> bytes:
+        return self.cells.cell(address)
+
+    def get(self, register: str) -> bytes:
+        return self.cells.get(register)
+
+    def set(self, register: str, value: bytes) -> bytes:
+        return self.cells.set(register, value)
+
     def mode(self) -> bytes:
-        return self.cell(MODE)
+        return self.get(MODE)
+
+    def block_type(self, results: tuple[ValType, ...]) -> bytes:
+        """Of a block that has no parameters."""
+        if len(results) > 1:
+            return encode_s(self.giving[results])
+        return write_valtype(results[0]) if results else code.EMPTY
 
     def is_to_go_on(self) -> bytes:
         """Push whether nothing wants a frame saved or entered again at the safepoint here, which is
@@ -49,39 +142,45 @@ class Unit:
             return self.cell(POLL) + code.EQZ
         return self.counted() + code.BYTE["i64.lt_s"]
 
-    def is_to_stop(self) -> bytes:
-        """The opposite."""
+    def is_to_stop(self, counter: int | None = None) -> bytes:
+        """The opposite. The count is in the local ``counter`` as well, where there is one."""
         if not self.counts:
             return self.cell(POLL)
-        return self.counted() + code.BYTE["i64.ge_s"]
-
-    def uncounted(self) -> bytes:
-        """Count one safepoint less."""
-        return self.count_more(-1)
-
-    def count_more(self, number: int) -> bytes:
-        more = code.global_get(self.count) + code.i64(number) + code.ADD64
-        return more + code.global_set(self.count)
-
-    def counted(self) -> bytes:
-        """Count a safepoint; push the count and the limit."""
-        limit = code.i32(0) + code.load(I64, self.shadow, LIMIT)
-        return self.count_more(1) + code.global_get(self.count) + limit
+        return self.counted(counter) + code.BYTE["i64.ge_s"]
 
     def passed(self, boundaries: int) -> bytes:
         """Count boundaries that are no safepoints, where boundaries are counted."""
-        return self.count_more(boundaries) if boundaries and self.counts == BOUNDARIES else b""
+        counts = boundaries and self.counts == BOUNDARIES
+        return self.cells.count_more(boundaries) if counts else b""
+
+    def counted(self, counter: int | None = None) -> bytes:
+        """Count a safepoint; push the count and the limit."""
+        limit = code.i32(0) + code.load(I64, self.shadow, LIMIT)
+        if counter is None:
+            return self.cells.count_more(1) + code.global_get(self.count) + limit
+        # Nobody waits for what has just been stored.
+        more = code.local_get(counter) + code.i64(1) + code.ADD64 + code.local_tee(counter)
+        return more + code.global_set(self.count) + code.local_get(counter) + limit
 
     def set_depth(self, depth: int, deeper: int) -> bytes:
         """Say that the function called next starts ``deeper`` than the local ``depth`` says."""
-        value = code.local_get(depth)
-        if deeper:
-            value += code.i32(deeper) + code.ADD
-        return code.i32(0) + value + code.store(I32, self.shadow, DEPTH)
+        return self.set(DEPTH, _plus(depth, deeper))
+
+    def set_host_depth(self, depth: int, deeper: int) -> bytes:
+        """The same of a function of the host's."""
+        return code.i32(0) + _plus(depth, deeper) + code.store(I32, self.shadow, HOST_DEPTH)
 
     def set_callee(self, index: int) -> bytes:
         """Say which element is called, which is the local ``index``."""
-        return code.i32(0) + code.local_get(index) + code.store(I32, self.shadow, CALLEE)
+        return self.set(DETAIL, code.local_get(index))
+
+    def next_function(self) -> bytes:
+        """Push the function of the next record."""
+        return self.cells.next_record() + code.load(I32, self.cells.records, RECORD_FUNCTION)
+
+
+def _plus(local: int, more: int) -> bytes:
+    return code.local_get(local) + (code.i32(more) + code.ADD if more else b"")
 
 
 def suspending(spaces: Spaces) -> frozenset[int]:

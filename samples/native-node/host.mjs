@@ -9,8 +9,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 // Cells of the shadow memory.
-const POLL = 0, MODE = 4, SP = 8, DEPTH = 16, CEILING = 20, LIMIT = 24, REFERENCES = [40, 44];
-const DROPPED = 64;
+const POLL = 0, CEILING = 4, LIMIT = 8, REFERENCES = [24, 28], DROPPED = 64;
+// Where the first record is, in the memory of records.
+const FIRST = 16;
 const UNWINDING = 1;
 const DEEPEST = 131072, NO_LIMIT = 2n ** 55n - 1n;
 const KINDS = ["entry", "loop", "host", "call", "trap"];
@@ -63,7 +64,7 @@ function readTables(module) {
     functions.push({ locals, entries });
   }
   const hash = Buffer.from(bytes.subarray(16, 48)).toString("hex");
-  return { counting: word(4) === 1, first: word(8), functions, hash };
+  return { counting: word(4) === 1, segments: word(8), functions, hash };
 }
 
 class Host {
@@ -76,13 +77,11 @@ class Host {
       if (++said === stopAfter) this.request(true);
     };
     this.exports = new WebAssembly.Instance(module, { host: { say } }).exports;
-    this.shadow.setUint32(SP, this.tables.first, true);
     this.shadow.setUint32(CEILING, DEEPEST, true);
     this.shadow.setBigUint64(LIMIT, NO_LIMIT, true);
     this.exports["chiwawa:initialise"]();
     this.exports["chiwawa:start"]?.();
   }
-  // Anew each time: the memory may have grown.
   get shadow() {
     return new DataView(this.exports["chiwawa:shadow"].buffer);
   }
@@ -94,9 +93,9 @@ class Host {
   }
   // What the export returns, or null where it is suspended.
   call(name, args) {
-    this.shadow.setUint32(DEPTH, 0, true);
+    this.exports["chiwawa:depth"].value = 0;
     const result = this.exports[name](...args);
-    const mode = this.shadow.getUint32(MODE, true);
+    const mode = this.exports["chiwawa:mode"].value;
     if (mode === 0) return result;
     if (mode !== UNWINDING) throw new Error(`the program trapped (mode ${mode})`);
     return null;
@@ -104,15 +103,15 @@ class Host {
   // The frames that have been saved, the youngest first, with values by their bits.
   frames() {
     if (REFERENCES.some((at) => this.shadow.getUint32(at, true))) throw new Error("references in frames");
-    const { shadow, tables } = this, frames = [];
-    const end = shadow.getUint32(SP, true);
-    for (let at = tables.first; at < end; at += shadow.getUint32(at, true)) {
-      const index = shadow.getUint32(at + 4, true);
-      const { locals, entries } = tables.functions[index];
-      const { offset, types } = entries[shadow.getUint32(at + 8, true)];
+    const records = new DataView(this.exports["chiwawa:records"].buffer), frames = [];
+    const end = this.exports["chiwawa:sp"].value;
+    for (let at = FIRST; at < end; at += records.getUint32(at, true)) {
+      const index = records.getUint32(at + 4, true);
+      const { locals, entries } = this.tables.functions[index];
+      const { offset, types } = entries[records.getUint32(at + 8, true)];
       const value = (type, slot) => {
         const wide = type === "i64" || type === "f64", place = at + 16 + 8 * slot;
-        return [type, wide ? String(shadow.getBigUint64(place, true)) : String(shadow.getUint32(place, true))];
+        return [type, wide ? String(records.getBigUint64(place, true)) : String(records.getUint32(place, true))];
       };
       frames.push({
         function: index,
@@ -135,7 +134,7 @@ class Host {
     for (let i = 0; i < functions.length; i++) if (functions.get(i) !== null) indices.set(functions.get(i), i);
     const elements = (table) =>
       Array.from({ length: table.length }, (_, i) => (table.get(i) === null ? null : indices.get(table.get(i))));
-    const marks = new Uint8Array(this.exports["chiwawa:shadow"].buffer).slice(DROPPED, this.tables.first);
+    const marks = new Uint8Array(this.exports["chiwawa:shadow"].buffer).slice(DROPPED, DROPPED + this.tables.segments);
     return {
       module: this.tables.hash,
       frames: this.frames(),

@@ -10,12 +10,8 @@ from typing import Any
 
 import wasmtime
 
-POLL, MODE, SP, RP, DEPTH, CEILING, LIMIT, RESUMED, FUNCREFS, EXTERNREFS = (
-    *range(0, 28, 4),
-    32,
-    40,
-    44,
-)
+POLL, CEILING, LIMIT, RESUMED, FUNCREFS, EXTERNREFS = 0, 4, 8, 16, 24, 28
+FIRST = 16
 MAX_DEPTH = 131_072
 NO_LIMIT = (1 << 55) - 1
 UNWINDING, REWINDING, EXHAUSTED, INTERRUPTED, TRAPPED = 1, 2, 4, 8, 16
@@ -62,7 +58,7 @@ class Leb:
 
 class Tables:
     def __init__(self, data: bytes) -> None:
-        self.version, counting, self.first, self.count = struct.unpack_from("<4I", data)
+        self.version, counting, self.segments, self.count = struct.unpack_from("<4I", data)
         self.counting = counting == 1
         starts = 48 + 4 * (self.count + 1)
         self.functions = [
@@ -121,7 +117,7 @@ class Host:
         self.exports = wasmtime.Instance(self.store, module, given).exports(self.store)
         self.names = [each.name for each in module.exports]
         self.memory: Any = self.exports["chiwawa:shadow"]
-        self.set(SP, self.tables.first)
+        self.records: Any = self.exports["chiwawa:records"]
         self.set(CEILING, MAX_DEPTH)
         self.set(LIMIT, NO_LIMIT, "<Q")
         if new:
@@ -139,6 +135,14 @@ class Host:
     def get(self, address: int, form: str = "<I") -> int:
         end = address + struct.calcsize(form)
         return int(struct.unpack(form, self.memory.read(self.store, address, end))[0])
+
+    def register(self, name: str) -> int:
+        found: Any = self.exports["chiwawa:" + name]
+        return int(found.value(self.store)) & 0xFFFFFFFF
+
+    def set_register(self, name: str, value: int) -> None:
+        found: Any = self.exports["chiwawa:" + name]
+        found.set_value(self.store, value)
 
     @property
     def count(self) -> int:
@@ -164,11 +168,12 @@ class Host:
 
     def take(self) -> tuple[int, list[Frame]]:
         """The mode, and the frames that were saved, the youngest first."""
-        mode = self.get(MODE)
-        data = self.memory.read(self.store, self.tables.first, self.get(SP))
-        for address in (MODE, FUNCREFS, EXTERNREFS):
+        mode = self.register("mode")
+        data = self.records.read(self.store, FIRST, self.register("sp"))
+        for address in (FUNCREFS, EXTERNREFS):
             self.set(address, 0)
-        self.set(SP, self.tables.first)
+        self.set_register("mode", 0)
+        self.set_register("sp", FIRST)
         frames, at = [], 0
         while at < len(data):
             size, function, number, zero = struct.unpack_from("<4I", data, at)
@@ -180,7 +185,7 @@ class Host:
                 struct.unpack_from("<Q" if each in ("i64", "f64") else "<I", data, at + 16 + 8 * i)
                 for i, each in enumerate((*types, *entry.types))
             ]
-            assert size == 16 + 8 * len(values)
+            assert size >= 16 + 8 * len(values)
             own = tuple(value for (value,) in values)
             frames.append(
                 Frame(function, entry.offset, entry.kind, own[: len(types)], own[len(types) :])
@@ -190,7 +195,7 @@ class Host:
 
     def go_on(self, frames: Sequence[Frame]) -> Any:
         """Enter the frames again, and go on."""
-        data = b""
+        data = struct.pack("<4I", FIRST, 0, 0, 0)
         for position in range(len(frames) - 1, -1, -1):
             frame = frames[position]
             found = self.tables.functions[frame.function]
@@ -206,16 +211,15 @@ class Host:
             values = (*frame.locals, *frame.stack)
             head = struct.pack("<4I", 16 + 8 * len(values), frame.function, number, 0)
             data += head + struct.pack(f"<{len(values)}Q", *values)
-        missing = self.tables.first + len(data) - self.memory.data_len(self.store)
+        missing = len(data) - self.records.data_len(self.store)
         if missing > 0:
-            self.memory.grow(self.store, -(-missing // 65536))
-        self.memory.write(self.store, data, self.tables.first)
-        for address, value in ((SP, self.tables.first), (RP, self.tables.first), (DEPTH, 0)):
-            self.set(address, value)
-        self.set(MODE, REWINDING)
+            self.records.grow(self.store, -(-missing // 65536))
+        self.records.write(self.store, data, 0)
+        for name, value in (("sp", FIRST), ("rp", 0), ("depth", 0), ("mode", REWINDING)):
+            self.set_register(name, value)
         for i in range(3):
             self.set(CEILING + i, 0, "<B")
-        self.set(POLL + 1, 1, "<B")
+        self.set(POLL + 3, 1, "<B")
         if self.tables.counting:
             self.set(RESUMED, self.count, "<Q")
             self.count = 1 << 62

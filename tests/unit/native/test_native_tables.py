@@ -57,7 +57,7 @@ def data() -> bytes:
 
 def test_they_come_back(data: bytes) -> None:
     tables = Tables(data)
-    assert (tables.counting, tables.records_at, tables.original) == (True, 96, ORIGINAL)
+    assert (tables.counting, tables.segments, tables.original) == (True, 96, ORIGINAL)
     found = tables.function(2)
     assert (found.locals, found.entries) == (TABLE.locals, TABLE.entries)
     assert facts(found.places) == facts(TABLE.places)

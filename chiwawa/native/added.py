@@ -1,0 +1,136 @@
+"""The functions that the rewriter adds to a module: what all frames have in common where they are
+saved or entered again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chiwawa.binary.types import write_valtype
+from chiwawa.native import code
+from chiwawa.native.layout import (
+    DEPTH,
+    EXHAUSTED,
+    MODE,
+    RECORD_ENTRY,
+    RECORD_FUNCTION,
+    RECORD_SIZE,
+    RECORD_VALUES,
+    REFERENCE_COUNTS,
+    RP,
+    SLOT,
+    SP,
+    TRAPPED,
+    UNWINDING,
+    WHERE,
+)
+from chiwawa.native.unit import DEEP, SHALLOW, Cells
+from chiwawa_runtime.engine.segments import MAX_DEPTH
+from chiwawa_runtime.state.types import I32, PAGE, FuncType, NumType, RefType, ValType
+
+PLAIN = FuncType((), ())
+SAVED = FuncType((I32, I32), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """``locals`` are those beside the parameters."""
+
+    type: FuncType
+    locals: Sequence[ValType]
+    body: bytes
+
+    def coded(self) -> bytes:
+        """As it stands in the code section behind its size."""
+        return code.declared(self.locals) + self.body + code.END
+
+
+def saved(cells: Cells, kind: int, room: int) -> Added:
+    """``(size, function)``: the head of a record whose values there are, and the mode that says
+    that frames are saved. No record of the module takes more than ``room``, and there is that again
+    for the next. ``kind`` is the function's."""
+    size, function = map(code.local_get, range(2))
+    body = b""
+    if kind != SHALLOW:
+        starts = cells.get(WHERE) + code.EQZ
+        deep = cells.get(DEPTH) + code.i32(MAX_DEPTH) + code.BYTE["i32.ge_s"]
+        body += starts + deep + code.AND + code.IF + cells.set(MODE, code.i32(EXHAUSTED))
+        if kind == DEEP:
+            # It does not come to its first safepoint.
+            body += cells.uncounted()
+        body += code.END
+    for address, value in (
+        (RECORD_SIZE, size),
+        (RECORD_FUNCTION, function),
+        (RECORD_ENTRY, cells.get(WHERE)),
+    ):
+        body += cells.get(SP) + value + code.store(I32, cells.records, address)
+    body += cells.set(SP, cells.get(SP) + size + code.ADD)
+    kept = cells.get(MODE) + code.i32(EXHAUSTED | TRAPPED) + code.AND
+    body += cells.set(MODE, kept + code.i32(UNWINDING) + code.OR)
+    body += cells.get(SP) + code.i32(room) + code.ADD
+    body += code.BYTE["memory.size"] + code.u(cells.records)
+    body += code.i32(16) + code.BYTE["i32.shl"] + code.BYTE["i32.gt_u"] + code.IF
+    body += code.i32(room // PAGE + 16) + code.BYTE["memory.grow"] + code.u(cells.records)
+    return Added(SAVED, (), body + _or_fail() + code.END)
+
+
+def next_(cells: Cells) -> Added:
+    """Go to the next record, while rewinding."""
+    body = cells.set(RP, cells.next_record())
+    entry = cells.get(RP) + code.load(I32, cells.records, RECORD_ENTRY)
+    return Added(PLAIN, (), body + cells.set(WHERE, entry))
+
+
+def resumed(cells: Cells) -> Added:
+    return Added(PLAIN, (), cells.resumed())
+
+
+def keep(cells: Cells, valtype: NumType) -> Added:
+    """``(place, value)``: store a value of the record that is being written."""
+    stored = code.store(valtype, cells.records, RECORD_VALUES)
+    return Added(FuncType((I32, valtype), ()), (), _at(cells.get(SP)) + code.local_get(1) + stored)
+
+
+def take(cells: Cells, valtype: NumType) -> Added:
+    """``(place) -> value``: the opposite."""
+    body = _at(cells.get(RP)) + code.load(valtype, cells.records, RECORD_VALUES)
+    return Added(FuncType((I32,), (valtype,)), (), body)
+
+
+def keep_reference(cells: Cells, valtype: RefType, table: int) -> Added:
+    """As ``keep``, by putting the reference into a table of its own: what stands for it in a record
+    is 0 for null, else its place there and one."""
+    count = REFERENCE_COUNTS[str(valtype.heap)]
+    value, place = code.local_get(1), code.local_get(2)
+    size = code.prefixed("table.size") + code.u(table)
+    grow = code.prefixed("table.grow") + code.u(table)
+    body = value + code.BYTE["ref.is_null"] + code.BYTE["if"] + write_valtype(I32)
+    body += code.i32(0) + code.ELSE
+    body += cells.cell(count) + code.local_tee(2) + size + code.BYTE["i32.ge_u"] + code.IF
+    body += code.zero(valtype) + place + code.i32(16) + code.ADD + grow + _or_fail() + code.END
+    body += place + value + code.BYTE["table.set"] + code.u(table)
+    more = place + code.i32(1) + code.ADD
+    body += code.i32(0) + more + code.store(I32, cells.shadow, count) + more + code.END
+    stored = code.store(I32, cells.records, RECORD_VALUES)
+    return Added(FuncType((I32, valtype), ()), (I32,), _at(cells.get(SP)) + body + stored)
+
+
+def take_reference(cells: Cells, valtype: RefType, table: int) -> Added:
+    """As ``take``."""
+    number = _at(cells.get(RP)) + code.load(I32, cells.records, RECORD_VALUES)
+    body = number + code.local_tee(0) + code.EQZ + code.IF
+    body += code.zero(valtype) + code.RETURN + code.END
+    body += code.local_get(0) + code.i32(1) + code.SUB + code.BYTE["table.get"] + code.u(table)
+    return Added(FuncType((I32,), (valtype,)), (), body)
+
+
+def _at(record: bytes) -> bytes:
+    """Push the address of the value at a place, which is the first parameter."""
+    shift = code.i32(SLOT.bit_length() - 1) + code.BYTE["i32.shl"]
+    return record + code.local_get(0) + shift + code.ADD
+
+
+def _or_fail() -> bytes:
+    """Trap where what has been tried to grow has not."""
+    return code.i32(0) + code.BYTE["i32.lt_s"] + code.IF + code.UNREACHABLE + code.END

@@ -13,6 +13,7 @@ from chiwawa.native.records import reversed_records
 from chiwawa.native.room import call_in_thread, is_in_room
 from chiwawa.native.traps import Trapped, trap_from
 from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
+from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.traps import trap_of
 from chiwawa_runtime.errors import (
     CheckpointError,
@@ -245,7 +246,7 @@ class NativeActivation:
             engine = function.instance.engine
             other = engine.start(function.index, args, self.called_at.value)
             self.other = other
-        while not other.advance():
+        while not call_with_room(other.advance):
             if other.interrupted:
                 raise Interrupted
             if not inner:

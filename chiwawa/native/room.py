@@ -11,6 +11,7 @@ from typing import Any
 
 from chiwawa.native.stacks import stack_size, start_thread
 from chiwawa_runtime.engine.deep import Elsewhere
+from chiwawa_runtime.errors import ResourceError
 
 _inside = threading.local()
 
@@ -64,5 +65,8 @@ def call_in_thread(function: Callable[[], Any], interrupt: Callable[[], None]) -
             return function()
 
     job = Elsewhere(inside)
-    start_thread(job.run, stack_size())
+    try:
+        start_thread(job.run, stack_size())
+    except RuntimeError as error:
+        raise ResourceError(f"the native path needs a thread of its own: {error}") from None
     return job.wait(interrupt)

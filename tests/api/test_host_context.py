@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chiwawa import Interrupted, Module, instantiate, load, restore, start
-from tests.path_helpers import each_path
+from tests.path_helpers import IN_PYTHON, each_path
 
 #: More frames than are on Python's stack at a time, and than it has room for.
 depths = pytest.mark.parametrize("depth", [0, 1, 5000])
@@ -61,7 +61,7 @@ def test_a_host_function_sees_and_sets_the_callers_context(
     assert variable.get() == "unset"
 
 
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 @depths
 def test_a_host_function_runs_in_the_callers_thread(module: Module, path: str, depth: int) -> None:
     local = threading.local()

@@ -10,9 +10,9 @@ import pytest
 
 from chiwawa import HostError, Instance, Interrupted, Run, instantiate, load, paths, start
 from chiwawa_runtime.errors import RunError, UnsupportedError
-from tests.path_helpers import EVERY
+from tests.path_helpers import PATHS
 
-pytestmark = pytest.mark.skipif("native" not in EVERY, reason="needs wasmtime")
+pytestmark = pytest.mark.skipif("native" not in PATHS, reason="needs wasmtime")
 
 LIBRARY = load("""(module
   (import "h" "f" (func $f (param i32) (result i32)))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import chiwawa
+from tests.path_helpers import PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,22 +100,28 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The same program as text, binary and generated file."""
+    """The same program as text, binary, generated file and rewritten module, which is there where
+    it can be run."""
 
     wat: Path
     wasm: Path
     py: Path
+    native: Path
 
     def for_path(self, path: str) -> Path:
-        return self.py if path == "aot" else self.wasm
+        """The file that is run on this path where nobody names one."""
+        return {"interp": self.wasm, "aot": self.py, "native": self.native}[path]
 
 
 def programs(folder: Path, name: str, text: str) -> Programs:
-    made = Programs(folder / f"{name}.wat", folder / f"{name}.wasm", folder / f"{name}.py")
+    ends = (".wat", ".wasm", ".py", "_native.wasm")
+    made = Programs(*(folder / f"{name}{end}" for end in ends))
     made.wat.write_text(text)
     module = chiwawa.load(made.wat)
     made.wasm.write_bytes(module.binary)
     chiwawa.compile_file(module, made.py)
+    if "native" in PATHS:
+        chiwawa.compile_native(module, made.native)
     return made
 
 

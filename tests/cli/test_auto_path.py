@@ -6,9 +6,9 @@ import pytest
 
 from chiwawa import instantiate, load, paths
 from chiwawa.commands.cli import main
-from tests.path_helpers import EVERY
+from tests.path_helpers import PATHS
 
-needs_native = pytest.mark.skipif("native" not in EVERY, reason="needs wasmtime")
+needs_native = pytest.mark.skipif("native" not in PATHS, reason="needs wasmtime")
 RUN = ("run", "samples/recursion.wasm", "--invoke", "fib", "--params", "I32(9)", "--path", "auto")
 OWN_NAME = '(module (func (export "chiwawa:f") (result i32) (i32.const 7)))'
 

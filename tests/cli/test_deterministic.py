@@ -11,7 +11,7 @@ import pytest
 import chiwawa
 from chiwawa_runtime import checkpoint
 from tests.cli.cli_helpers import Cli, Programs, one_line, programs, python
-from tests.path_helpers import PATHS, each_path
+from tests.path_helpers import PATHS, each_path_and_granularity, stopping_at
 
 #: Adds up the bits of NaNs of different signs and payloads that meet.
 FLOATS = """
@@ -54,8 +54,7 @@ def expected() -> str:
     return f"I64({total - 2**64 if total >> 63 else total})\n"
 
 
-@pytest.mark.parametrize("granularity", ["safepoint", "instruction"])
-@each_path
+@each_path_and_granularity
 def test_every_kind_of_file_gives_the_same(
     cli: Cli, floats: Programs, baked: Path, path: str, granularity: str
 ) -> None:
@@ -88,10 +87,13 @@ def test_who_restores_goes_on_with_it(
         cli(file, *MIX, "--deterministic", "--cr-at", 5, "--path", path)
         written.append(Path("checkpoint.bin").read_bytes())
     assert len(set(written)) == 1
-    for path, file in itertools.product(PATHS, files):
-        for granularity in ([], ["--granularity", "instruction"]):
-            outcome = cli(file, "--restore", "checkpoint.bin", "--path", path, *granularity)
-            assert (outcome.out, outcome.err) == (expected(), "")
+    hows = [("--path", path) for path in PATHS]
+    hows += [
+        ("--path", path, "--granularity", "instruction") for path in stopping_at("instruction")
+    ]
+    for how, file in itertools.product(hows, files):
+        outcome = cli(file, "--restore", "checkpoint.bin", *how)
+        assert (outcome.out, outcome.err) == (expected(), "")
     assert python(tmp_path, baked, "--restore", "checkpoint.bin").out == expected()
     line = one_line(python(tmp_path, floats.py, "--restore", "checkpoint.bin"))
     assert "was run with --deterministic" in line

@@ -28,7 +28,7 @@ from tests.cli.cli_helpers import (
     spawn,
     until,
 )
-from tests.path_helpers import PATHS, each_path, next_path
+from tests.path_helpers import PATHS, WATCHED, each_watched_path, next_path
 
 WRITTEN = "chiwawa: checkpoint written to checkpoint.bin\n"
 
@@ -92,7 +92,7 @@ def same(outcome: Outcome, out: str, err: str, status: int = 0) -> None:
 SELECTION = ("--trace-events", "store", "call", "--trace-resource", "pc", "locals")
 
 
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("kind", ["wasm", "wat", "py"])
 def test_a_selection_is_traced_before_it_executes(
     cli: Cli, test: Programs, kind: str, path: str
@@ -130,7 +130,7 @@ def test_a_selection_can_be_written_in_many_ways(
     same(cli(*words), "hi\n", STORES_AND_CALLS)
 
 
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("function", ["add", "1", "plus", "pl*", "[ab]d?", "add,plus", "add 1"])
 def test_functions_go_by_name_index_export_and_pattern(
     cli: Cli, test: Programs, path: str, function: str
@@ -144,7 +144,7 @@ def test_functions_go_by_name_index_export_and_pattern(
     assert [json.loads(line) for line in outcome.err.splitlines()] == ADDED
 
 
-@each_path
+@each_watched_path
 def test_json_lines_have_the_keys_that_were_asked_for(cli: Cli, test: Programs, path: str) -> None:
     every = ("pc", "stack", "locals", "globals", "memory")
     options = ("--path", path, "--trace-format", "jsonl", "--trace")
@@ -159,7 +159,7 @@ def test_json_lines_have_the_keys_that_were_asked_for(cli: Cli, test: Programs, 
     assert len(default.err.splitlines()) == len(outcome.err.splitlines())
 
 
-@each_path
+@each_watched_path
 def test_a_trace_in_a_file_leaves_both_streams_alone(
     cli: Cli, test: Programs, tmp_path: Path, path: str
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_trace_in_a_file_leaves_both_streams_alone(
     assert (tmp_path / "trace").read_text() == STORES_AND_CALLS
 
 
-@each_path
+@each_watched_path
 def test_all_that_came_before_a_call_of_the_host_is_written_before_the_host_writes(
     test: Programs, tmp_path: Path, path: str
 ) -> None:
@@ -192,7 +192,7 @@ def test_all_that_came_before_a_call_of_the_host_is_written_before_the_host_writ
     assert done.stdout == "".join(call + write for call in calls)
 
 
-@each_path
+@each_watched_path
 def test_a_trace_ends_with_what_trapped(cli: Cli, test: Programs, path: str) -> None:
     call = ("--invoke", "fail", "--params", "I32(1)")
     outcome = cli(test.wasm, "--path", path, *call, "--trace-func", "fail")
@@ -202,11 +202,11 @@ def test_a_trace_ends_with_what_trapped(cli: Cli, test: Programs, path: str) -> 
     assert outcome.status == 134
 
 
-@each_path
+@each_watched_path
 def test_a_trace_goes_on_after_a_checkpoint(
     cli: Cli, test: Programs, tmp_path: Path, path: str
 ) -> None:
-    other = next_path(path)
+    other = next_path(path, WATCHED)
     for number in range(1, 7):
         first = cli(test.wasm, "--path", path, *SELECTION, "--cr-at", number)
         assert WRITTEN in first.err
@@ -301,7 +301,7 @@ def test_tables_are_on_stderr_or_in_a_file(
     assert os.listdir(tmp_path) == ["tables"]
 
 
-@each_path
+@each_watched_path
 def test_stats_and_profiles_need_no_monitor(
     cli: Cli, test: Programs, tmp_path: Path, path: str
 ) -> None:
@@ -318,7 +318,7 @@ def test_stats_and_profiles_need_no_monitor(
     assert scope["profiles"][0]["endValue"] == total
 
 
-@each_path
+@each_watched_path
 def test_an_interrupt_leaves_what_was_counted(program: Programs, tmp_path: Path, path: str) -> None:
     options = ("--path", path, "--monitor", "icount,profile", "--json", "--monitor-output", "run")
     process = spawn(
@@ -339,12 +339,12 @@ def test_an_interrupt_leaves_what_was_counted(program: Programs, tmp_path: Path,
 # Over several machines.
 
 
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("number", [1, 2, 5, 6])
 def test_totals_on_the_other_path_are_those_of_one_run(
     cli: Cli, test: Programs, path: str, number: int
 ) -> None:
-    other = next_path(path)
+    other = next_path(path, WATCHED)
     whole = found(cli, test.wasm)
     stopped = found(cli, "run", test.wasm, "--path", path, "--cr-at", number)
     assert icount(stopped) < icount(whole)
@@ -449,7 +449,7 @@ def test_what_makes_no_sense_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
-@each_path
+@each_watched_path
 @pytest.mark.parametrize(
     "options",
     [
@@ -490,7 +490,7 @@ def test_one_file_that_fails_takes_no_other_with_it(
 def test_a_long_trace_on_a_full_disk_stops_the_program(cli: Cli, program: Programs) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    for path in PATHS:
+    for path in WATCHED:
         outcome = cli("run", program.wasm, "--path", path, *LONG, "--trace-output", "/dev/full")
         assert one_line(outcome) == "/dev/full: No space left on device"
 
@@ -537,7 +537,7 @@ def test_the_help_of_an_event_or_resource_is_true(cli: Cli, test: Programs) -> N
 # Names that a module has.
 
 
-@each_path
+@each_watched_path
 def test_a_name_breaks_no_line_of_a_backtrace_or_an_error(
     cli: Cli, tmp_path: Path, path: str
 ) -> None:

@@ -11,13 +11,13 @@ from chiwawa.instrument import Instruments
 from chiwawa_runtime.checkpoint import decode
 from tests.debug.debug_helpers import Debug
 from tests.nodiff.moving_state_helpers import MovingState, use_other_state
-from tests.path_helpers import EVERY, every_path
+from tests.path_helpers import PATHS, each_path
 
 FILL = ("--invoke", "fill", "--params", "I32(3)")
 FIB = ("--invoke", "fib", "--params", "I32(10)")
 
 
-@every_path
+@each_path
 def test_stepping_goes_into_calls_and_next_past_them(debug: Debug, demo: Path, path: str) -> None:
     script = "step 5\nstep\nbacktrace\nback\nnext\np\n\n"
     outcome = debug(script, demo, *FILL, "--path", path)
@@ -47,7 +47,7 @@ def test_an_empty_line_steps_again_but_prints_nothing_again(debug: Debug, demo: 
     ]
 
 
-@every_path
+@each_path
 def test_a_breakpoint_stops_each_time_and_a_temporary_one_once(
     debug: Debug, demo: Path, path: str
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_breakpoint_that_is_set_again_stops_at_once(debug: Debug, demo: Path) 
     assert counts == ["breakpoint 1", "13", "breakpoint 3", "32"]
 
 
-@every_path
+@each_path
 def test_finish_of_a_recursive_call_waits_for_its_own_frame(
     debug: Debug, demo: Path, path: str
 ) -> None:
@@ -105,7 +105,7 @@ def test_finish_goes_on_where_a_call_that_comes_last_returns_to(debug: Debug, de
     ]
 
 
-@every_path
+@each_path
 def test_back_over_a_write_the_old_byte_is_there_again(debug: Debug, demo: Path, path: str) -> None:
     script = "goto 9\nx 12 4\ns\nx 12 4\nback\nx 12 4\np stack\nback 100\nback\nx 12 4\n"
     assert debug(script, demo, *FILL, "--path", path).lines[1:] == [
@@ -124,7 +124,7 @@ def test_back_over_a_write_the_old_byte_is_there_again(debug: Debug, demo: Path,
     ]
 
 
-@every_path
+@each_path
 def test_every_boundary_is_the_same_backwards(debug: Debug, demo: Path, path: str) -> None:
     forwards = debug("p\np globals\ns\n" * 58, demo, *FILL, "--path", path).lines
     seen = [forwards[i : i + 4] for i in range(0, 4 * 58, 4)]
@@ -132,7 +132,7 @@ def test_every_boundary_is_the_same_backwards(debug: Debug, demo: Path, path: st
     assert [backwards[i : i + 4] for i in range(0, 4 * 58, 4)] == seen[::-1]
 
 
-@every_path
+@each_path
 def test_watches_stop_after_a_change(debug: Debug, demo: Path, path: str) -> None:
     script = "watch 8\nwatch $total\nwatch $n\nc\nc\nc\nd 2\nc\nd 3\nc\n"
     assert debug(script, demo, *FILL, "--path", path).lines[1:] == [
@@ -161,7 +161,7 @@ def test_a_watch_of_a_local_ends_with_its_frame(debug: Debug, demo: Path) -> Non
     ]
 
 
-@every_path
+@each_path
 def test_going_on_backwards_finds_what_came_last(debug: Debug, demo: Path, path: str) -> None:
     script = "c\nb store\nwatch 8\nrc\nrc\nrc\nrc\nrc\nc\n"
     assert debug(script, demo, *FILL, "--path", path).lines[4:] == [
@@ -180,7 +180,7 @@ def test_going_on_backwards_finds_what_came_last(debug: Debug, demo: Path, path:
     ]
 
 
-@every_path
+@each_path
 def test_a_trap_leaves_the_program_before_its_instruction(
     debug: Debug, demo: Path, path: str
 ) -> None:
@@ -199,7 +199,7 @@ def test_a_trap_leaves_the_program_before_its_instruction(
     ]
 
 
-@every_path
+@each_path
 def test_a_checkpoint_is_one_that_run_restores(
     debug: Debug, demo: Path, path: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,7 +216,7 @@ def test_a_checkpoint_is_one_that_run_restores(
         "the program has ended: I32(3)",
     ]
     module = chiwawa.load(demo)
-    for other in EVERY:
+    for other in PATHS:
         run = chiwawa.restore(module, Path("here.bin").read_bytes(), path=other)
         assert run.go()
         assert run.results == [3]
@@ -224,7 +224,7 @@ def test_a_checkpoint_is_one_that_run_restores(
     assert outcome.lines[0].startswith("29: $store")
 
 
-@every_path
+@each_path
 def test_a_checkpoint_of_a_run_is_debugged_from_there(debug: Debug, demo: Path, path: str) -> None:
     module = chiwawa.load(demo)
     run = chiwawa.start(module, "fill", [3], path="aot", count=3)
@@ -241,7 +241,7 @@ def test_a_checkpoint_of_a_run_is_debugged_from_there(debug: Debug, demo: Path, 
     ]
 
 
-@every_path
+@each_path
 def test_what_monitors_counted_is_right_after_going_back(
     debug: Debug, demo: Path, path: str
 ) -> None:
@@ -383,7 +383,7 @@ def test_help_names_every_command(debug: Debug, demo: Path) -> None:
         assert said.startswith(name)
 
 
-@every_path
+@each_path
 def test_a_program_whose_state_is_elsewhere_is_debugged_the_same(
     debug: Debug, demo: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

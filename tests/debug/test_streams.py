@@ -10,7 +10,7 @@ import pytest
 import chiwawa
 from chiwawa.debug.streams import Input, Output
 from tests.debug.debug_helpers import Debug
-from tests.path_helpers import every_path
+from tests.path_helpers import each_path
 
 #: Copies its input to its output, at most 4 bytes at a time, after two random bytes as hex digits.
 CAT = """
@@ -52,7 +52,7 @@ def written(lines: list[str]) -> str:
     )
 
 
-@every_path
+@each_path
 def test_what_was_written_is_not_written_again(debug: Debug, cat: Path, path: str) -> None:
     Path("in").write_text("one two three")
     script = "c\nback 60\nc\nback 1000\ns 30\nc\n"

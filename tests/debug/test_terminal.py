@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cli_helpers import HANGS, environment
-from tests.path_helpers import every_path
+from tests.path_helpers import each_path
 
 pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
 
@@ -162,7 +162,7 @@ def test_a_session_on_a_terminal(open_terminal: Open, demo: Path) -> None:
     assert terminal.process.wait(HANGS) == 0
 
 
-@every_path
+@each_path
 def test_ctrl_c_stops_the_program_and_not_the_debugger(
     open_terminal: Open, tmp_path: Path, path: str
 ) -> None:

@@ -22,7 +22,7 @@ from chiwawa.instrument import Instruments
 from chiwawa.toolchain import Toolchain
 from chiwawa_runtime.command.options import Parser, add_options, options_of
 from tests.cli.cli_helpers import ROOT
-from tests.path_helpers import every_path
+from tests.path_helpers import each_path
 
 SAMPLES = {s["name"]: s for s in json.loads((ROOT / "samples" / "samples.json").read_text())}
 
@@ -62,7 +62,7 @@ def sessions() -> Iterator[Sessions]:
     os.close(nowhere)
 
 
-@every_path
+@each_path
 @pytest.mark.parametrize("name", ["fib", "indirect"])
 def test_wherever_one_goes_it_is_as_if_one_had_never_been_elsewhere(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, name: str, path: str
@@ -96,7 +96,7 @@ def test_wherever_one_goes_it_is_as_if_one_had_never_been_elsewhere(
             assert session.machine.now == machine.now
 
 
-@every_path
+@each_path
 def test_the_stops_backwards_are_those_forwards(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

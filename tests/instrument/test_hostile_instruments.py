@@ -15,7 +15,7 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from tests.instrument.watching_helpers import EVERYTHING, Watched, same_text, watched
 from tests.nodiff.harness_helpers import Call
-from tests.path_helpers import PATHS
+from tests.path_helpers import WATCHED
 
 JSONL = Tracing(resources=frozenset(RESOURCES), format="jsonl")
 
@@ -25,7 +25,7 @@ def agreed(
     tracing: Tracing | None = EVERYTHING,
     monitors: Sequence[str] = tuple(MONITORS),
     to: int | None = None,
-    paths: Sequence[str] = PATHS,
+    paths: Sequence[str] = WATCHED,
 ) -> Watched:
     """The run, of which both paths say the same."""
     runs = [watched(call, path, tracing, monitors, to=to) for path in paths]

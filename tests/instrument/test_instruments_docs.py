@@ -14,7 +14,7 @@ from chiwawa.commands.cli import main
 from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa.instrument.tracing.tracer import EVENTS, RESOURCES
 from chiwawa_runtime.command.options import Parser, add_options
-from tests.path_helpers import each_path
+from tests.path_helpers import each_watched_path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "instruments.md").read_text("utf-8")
@@ -68,7 +68,7 @@ def consoles(text: str) -> list[tuple[str, str]]:
     return found
 
 
-@each_path
+@each_watched_path
 @pytest.mark.parametrize(("command", "output"), consoles(PAGE))
 def test_the_page_s_commands_print_what_it_says(
     command: str, output: str, path: str, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ from chiwawa.module import Custom, Module
 from chiwawa.source import load, load_bytes
 from chiwawa_runtime.errors import Location
 from tests.need_helpers import need
-from tests.path_helpers import each_path
+from tests.path_helpers import each_watched_path
 
 # What a compiler writes. The lines that are asked for below have names.
 
@@ -99,7 +99,7 @@ def test_an_instruction_has_the_line_that_the_compiler_made_it_from(compiled: Pa
     assert lines.problem is None
 
 
-@each_path
+@each_watched_path
 def test_a_trap_names_the_lines_that_it_passed_through(
     compiled: Path, path: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

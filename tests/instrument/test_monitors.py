@@ -22,7 +22,7 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Trap
-from tests.path_helpers import PATHS, each_path, next_path
+from tests.path_helpers import WATCHED, each_watched_path, next_path
 
 GRANULARITIES = ("safepoint", "instruction")
 
@@ -505,7 +505,7 @@ def observe(
             return None
         data = run.checkpoint()
         instruments = Instruments(module, monitors=wanted)
-        other = next_path(path)
+        other = next_path(path, WATCHED)
         run = api.restore(module, data, imports(), path=other, instruments=instruments)
         finished = run.go()
     assert finished
@@ -517,7 +517,7 @@ def test_each_monitor_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("name", CASES)
 def test_a_monitor_finds_what_was_worked_out(name: str, path: str, granularity: str) -> None:
     observed = observe(name, path, granularity)
@@ -533,7 +533,7 @@ def test_a_monitors_text(name: str, golden: Callable[[str, str], None]) -> None:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("name", CASES)
 def test_a_checkpoint_on_the_way_to_the_other_path_changes_no_table(
     name: str, path: str, granularity: str
@@ -549,7 +549,7 @@ def test_a_checkpoint_on_the_way_to_the_other_path_changes_no_table(
 @pytest.mark.parametrize("name", CASES)
 def test_all_monitors_together_find_the_same_as_each_alone(name: str) -> None:
     documents = []
-    for path in PATHS:
+    for path in WATCHED:
         observed = observe(name, path, monitors=tuple(MONITORS))
         assert observed is not None
         assert table(name, observed).rows == CASES[name].rows
@@ -563,7 +563,7 @@ TRAPPING = """(module (func (export "main") (param i32) (result i32)
 
 
 @pytest.mark.parametrize("monitors", [["profile"], ["icount"], ["icount", "profile"]])
-@each_path
+@each_watched_path
 def test_what_a_trap_keeps_from_running_is_not_counted(path: str, monitors: list[str]) -> None:
     module = load(TRAPPING.encode())
     instruments = Instruments(module, monitors=monitors)
@@ -577,7 +577,7 @@ def test_what_a_trap_keeps_from_running_is_not_counted(path: str, monitors: list
         assert [node.instructions for node in observed.tree.walk()] == [0, 3]
 
 
-@each_path
+@each_watched_path
 def test_stats(path: str) -> None:
     """The numbers are those of the case of ``opcodes``."""
     observed = observe("opcodes", path)

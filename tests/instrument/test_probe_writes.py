@@ -18,13 +18,12 @@ from tests.instrument.probe_helpers import (
     NAN64,
     TEXT,
     VALUES,
-    both_granularities,
     comparable,
     ended,
     offsets,
     start,
 )
-from tests.path_helpers import each_path
+from tests.path_helpers import each_path, each_path_and_granularity
 
 TYPES = (I32, I64, F32, F64)
 
@@ -90,8 +89,7 @@ def test_values_of_other_types_are_refused(
     assert type(raised.value.__cause__) is error
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 @pytest.mark.parametrize("what", ["operand", "local"])
 def test_values_of_all_types_can_be_set(path: str, granularity: str, what: str) -> None:
     instance = instantiate(values(), path=path, granularity=granularity)
@@ -114,8 +112,7 @@ def test_values_of_all_types_can_be_set(path: str, granularity: str, what: str) 
     assert results[4:] == [function, thing]
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_memory_and_globals_can_be_set(path: str, granularity: str) -> None:
     instance = instantiate(values(), path=path, granularity=granularity)
     instance.probe(
@@ -195,8 +192,7 @@ CONTROL = """(module
 )
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 @pytest.mark.parametrize(
     ("name", "operand", "value", "result"),
     [
@@ -237,8 +233,7 @@ def test_what_comes_next_goes_by_what_was_set(
     assert once
 
 
-@each_path
-@both_granularities
+@each_path_and_granularity
 def test_a_probe_at_each_boundary_that_writes_what_is_there_changes_nothing(
     path: str, granularity: str
 ) -> None:
@@ -266,8 +261,7 @@ def test_later_probes_see_what_earlier_ones_have_set(path: str) -> None:
     assert log == [(1, 2), (40, 2)]
 
 
-@each_path
-@both_granularities
+@each_path_and_granularity
 def test_the_trace_shows_the_locals_as_a_probe_leaves_them(path: str, granularity: str) -> None:
     """Lines of one block share the text of the locals, unless something may change them."""
     module = load("""(module (func (export "main") (param i32) (result i32)

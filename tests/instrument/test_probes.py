@@ -17,13 +17,12 @@ from tests.instrument.probe_helpers import (
     NAN64,
     TEXT,
     VALUES,
-    both_granularities,
     comparable,
     fired,
     offsets,
     place,
 )
-from tests.path_helpers import each_path
+from tests.path_helpers import each_path, each_path_and_granularity
 
 PLAIN, SUM, FIB = 0, 1, 3
 
@@ -40,16 +39,14 @@ def at(function: int, op: str, number: int = 0) -> tuple[int, int]:
 # Which boundaries.
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_a_probe_by_instruction_fires_at_each_of_that_name(path: str, granularity: str) -> None:
     log = fired(module(), "sum", (3,), Match(op="i32.add"), path, granularity, place)
     # n is 3, 2 and 1: odd numbers are added by $plain, even ones to the global.
     assert log == [at(PLAIN, "i32.add"), at(SUM, "i32.add"), at(PLAIN, "i32.add")]
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_a_probe_by_group_fires_at_each_instruction_of_it(path: str, granularity: str) -> None:
     log = fired(module(), "sum", (1,), Match(group="store"), path, granularity, place)
     assert log == [at(PLAIN, "i32.store")]
@@ -57,8 +54,7 @@ def test_a_probe_by_group_fires_at_each_instruction_of_it(path: str, granularity
     assert log == [at(SUM, "call")]
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 @pytest.mark.parametrize(
     "function", ["fib*", "fibonacci", "*nacc?", FIB, "[f]ib"], ids=lambda f: f"{f}"
 )
@@ -81,8 +77,7 @@ def test_a_function_without_a_name_goes_by_its_index_in_brackets(path: str) -> N
     assert log == [("func[0]", "nop")]
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 @pytest.mark.parametrize("op", ["block", "loop", "if", "br_if", "br", "local.get"])
 def test_a_probe_at_a_place_fires_whenever_the_program_is_there(
     path: str, granularity: str, op: str
@@ -93,8 +88,7 @@ def test_a_probe_at_a_place_fires_whenever_the_program_is_there(
     assert log == [where] * times[op]
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_a_probe_at_the_first_boundary_sees_the_arguments(path: str, granularity: str) -> None:
     first = module().funcs[SUM].body[0].offset
     globals_ = ((100, int), ((1 << 64) - 1, int))
@@ -104,22 +98,19 @@ def test_a_probe_at_the_first_boundary_sees_the_arguments(path: str, granularity
     assert log == [(PLAIN, 1, "i32.const", (), ((5, int), (6, int)), globals_)]
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_a_probe_of_everything_fires_at_each_boundary(path: str, granularity: str) -> None:
     log = fired(module(), "plain", (5, 6), Match(), path, granularity, lambda at: at.op)
     assert log == ["i32.const", "local.get", "i32.store", "local.get", "local.get", "i32.add"]
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_code_that_nothing_reaches_fires_no_probe(path: str, granularity: str) -> None:
     for match in (Match(at=at(SUM, "drop")), Match(op="i32.store8"), Match(op="f64.add")):
         assert fired(module(), "sum", (3,), match, path, granularity) == []
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_all_that_a_match_gives_has_to_hold(path: str, granularity: str) -> None:
     where = at(PLAIN, "i32.add")
 
@@ -189,8 +180,7 @@ def values() -> Module:
 TYPES = (I32, I64, F32, F64, FUNCREF, EXTERNREF)
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_values_of_all_types_are_as_they_are(path: str, granularity: str) -> None:
     instance = instantiate(values(), path=path, granularity=granularity)
     function, thing = instance.functions[0], object()
@@ -227,8 +217,7 @@ def test_values_of_all_types_are_as_they_are(path: str, granularity: str) -> Non
     assert (at.instance, at.name, at.instr.op.name) == (instance, "all", "nop")
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_results_of_comparisons_are_ints(path: str, granularity: str) -> None:
     log: list[Any] = []
     instance = instantiate(values(), path=path, granularity=granularity)
@@ -242,8 +231,7 @@ def test_results_of_comparisons_are_ints(path: str, granularity: str) -> None:
     assert {type(v) for v in log[0]} == {int}
 
 
-@both_granularities
-@each_path
+@each_path_and_granularity
 def test_memory_is_what_the_program_has_stored_so_far(path: str, granularity: str) -> None:
     log: list[Any] = []
     instance = instantiate(values(), path=path, granularity=granularity)
@@ -286,8 +274,7 @@ def test_what_is_not_there_is_an_index_error(path: str, action: Any) -> None:
 # On what they work.
 
 
-@each_path
-@both_granularities
+@each_path_and_granularity
 def test_probes_work_on_what_a_generated_file_offers(
     path: str, granularity: str, tmp_path: Any
 ) -> None:

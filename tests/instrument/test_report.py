@@ -21,7 +21,7 @@ from chiwawa.report import page, read
 from chiwawa.source import load
 from tests.instrument.browser_helpers import FLAGS, Document, show
 from tests.need_helpers import need
-from tests.path_helpers import PATHS
+from tests.path_helpers import WATCHED
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
@@ -391,7 +391,7 @@ def test_a_sample_is_drawn_and_the_same_from_both_paths(
 ) -> None:
     module = load(SAMPLES / f"{sample}.wasm")
     documents = []
-    for path in PATHS:
+    for path in WATCHED:
         instruments = Instruments(module, monitors=MONITORS)
         assert start(module, function, [size], path=path, instruments=instruments).go()
         documents.append(document_of(instruments.observed(), list(MONITORS)))

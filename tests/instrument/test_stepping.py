@@ -17,7 +17,7 @@ from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Trap
 from tests.instrument.stepping_helpers import stepped
-from tests.path_helpers import PATHS, each_path
+from tests.path_helpers import WATCHED, each_watched_path
 
 GRANULARITIES = ("safepoint", "instruction")
 
@@ -140,7 +140,7 @@ def found(observed: Observed) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("name", TRAPPING)
 def test_a_program_that_traps(name: str, path: str, granularity: str) -> None:
     module = load(TRAPS)
@@ -152,7 +152,7 @@ def test_a_program_that_traps(name: str, path: str, granularity: str) -> None:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-@each_path
+@each_watched_path
 def test_a_busy_program(path: str, granularity: str) -> None:
     module = load(BUSY)
     expected, message = stepped(module, "main", (7,), imports())
@@ -162,7 +162,7 @@ def test_a_busy_program(path: str, granularity: str) -> None:
     assert found(observed) == found(expected)
 
 
-@each_path
+@each_watched_path
 def test_an_access_across_two_pages_counts_at_the_first(path: str) -> None:
     module = load("""
     (module (memory 2)
@@ -181,7 +181,7 @@ def test_a_checkpoint_between_any_two_instructions(stop: int) -> None:
     without such stops."""
     module = load(BUSY)
     expected, _ = stepped(module, "main", (7,), imports())
-    path = PATHS[stop % 2]
+    path = WATCHED[stop % 2]
     instruments = Instruments(module, monitors=[*MONITORS])
     run = api.start(
         module,
@@ -202,7 +202,7 @@ def test_a_checkpoint_between_any_two_instructions(stop: int) -> None:
             module,
             run.checkpoint(),
             imports(),
-            path=PATHS[(stop + 1) % 2],
+            path=WATCHED[(stop + 1) % 2],
             granularity=granularity,
             instruments=instruments,
         )
@@ -235,7 +235,7 @@ def test_what_no_step_shows_is_the_same_on_both_paths(name: str, granularity: st
     """A start function, the end of the stack, and calls back from the host, one of which traps."""
     module = load(ELSEWHERE)
     seen = []
-    for path in PATHS:
+    for path in WATCHED:
         instruments = Instruments(module, monitors=[*MONITORS])
 
         def back(value: int) -> None:

@@ -23,7 +23,7 @@ from tests.instrument.watching_helpers import (
     watched,
 )
 from tests.nodiff.harness_helpers import Call, spread
-from tests.path_helpers import PATHS, each_path, next_path
+from tests.path_helpers import WATCHED, each_watched_path, next_path
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 ROWS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
@@ -82,7 +82,7 @@ def compare(name: str, selection: str, format_: str, granularity: str, to: int |
     call = call_of(name)
     assert isinstance(call.module, Module)
     tracing = selected(selection, format_, call.module)
-    interp, aot = (watched(call, path, tracing, (), granularity, to) for path in PATHS)
+    interp, aot = (watched(call, path, tracing, (), granularity, to) for path in WATCHED)
     same_text(interp.text, aot.text, f"{name}, {selection}, {format_}, {granularity}")
     assert interp.ending == aot.ending
     assert interp.passed == aot.passed
@@ -156,15 +156,15 @@ def test_a_stream_and_its_tables_are_the_same_when_the_run_changes_paths(
     name: str, granularity: str
 ) -> None:
     call, to = call_of(name), cut_at(name, granularity, FEWER)
-    whole = [watched(call, path, EVERYTHING, MONITORS, granularity, to) for path in PATHS]
+    whole = [watched(call, path, EVERYTHING, MONITORS, granularity, to) for path in WATCHED]
     same_text(whole[0].text, whole[1].text, "streams of both paths")
     same_text(whole[0].documents(), whole[1].documents(), "tables of both paths")
     total = whole[0].passed
-    for first in PATHS:
+    for first in WATCHED:
         run = started(call, first, EVERYTHING, MONITORS, granularity)
         for number in spread(total - 1, 3):
             assert not run.go(number)
-            moved = run.moved(next_path(first))
+            moved = run.moved(next_path(first, WATCHED))
             moved.go(to)
             what = f"{name}, {granularity}, from {first} at {number}"
             same_text(moved.text, whole[0].text, what)
@@ -181,7 +181,7 @@ def test_a_run_carried_on_and_on_leaves_one_stream(name: str, granularity: str) 
     run = started(call, "aot", EVERYTHING, MONITORS, granularity)
     for number in spread(whole.passed - 1, 3):
         assert not run.go(number)
-        run = run.moved(next_path(run.path))
+        run = run.moved(next_path(run.path, WATCHED))
     run.go(to)
     same_text(run.text, whole.text, f"{name}, {granularity}")
     same_text(run.documents(), whole.documents(), f"{name}, {granularity}")
@@ -203,7 +203,7 @@ SMALL: list[tuple[str, str, tuple[Any, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize("first", PATHS)
+@pytest.mark.parametrize("first", WATCHED)
 @pytest.mark.parametrize(("from_", "to"), [GRANULARITIES, GRANULARITIES[::-1]])
 @pytest.mark.parametrize(("file", "export", "args"), SMALL, ids=lambda v: str(v))
 def test_a_stream_is_the_same_when_the_run_changes_its_granularity(
@@ -216,7 +216,7 @@ def test_a_stream_is_the_same_when_the_run_changes_its_granularity(
     moves = 0
     for number in spread(total, 6):
         assert not run.go(number)
-        for path in PATHS:
+        for path in WATCHED:
             try:
                 moved = run.moved(path, to)
             except CheckpointError as error:
@@ -235,7 +235,7 @@ def test_a_stream_is_the_same_when_the_run_changes_its_granularity(
 # Counts.
 
 
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("name", NAMES)
 def test_as_many_instructions_are_counted_as_boundaries_are_passed(name: str, path: str) -> None:
     call = call_of(name)
@@ -259,7 +259,7 @@ def instructions(run: Any) -> int:
 
 
 @pytest.mark.slow
-@each_path
+@each_watched_path
 @pytest.mark.parametrize("name", NAMES)
 def test_as_many_instructions_are_counted_in_whole_runs(name: str, path: str) -> None:
     call = call_of(name)
@@ -272,14 +272,14 @@ def test_as_many_instructions_are_counted_in_whole_runs(name: str, path: str) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_tables_of_whole_runs_are_the_same_on_both_paths_and_across_them(name: str) -> None:
     call = call_of(name)
-    whole = [watched(call, path, None, MONITORS) for path in PATHS]
+    whole = [watched(call, path, None, MONITORS) for path in WATCHED]
     same_text(whole[0].documents(), whole[1].documents(), name)
     total = whole[0].passed
-    for first in PATHS:
+    for first in WATCHED:
         run = started(call, first, None, MONITORS)
         for number in spread(total - 1, 5):
             if not run.go(number):
-                run = run.moved(next_path(run.path))
+                run = run.moved(next_path(run.path, WATCHED))
         run.go()
         same_text(run.documents(), whole[0].documents(), f"{name}, first on {first}")
         assert run.ending == whole[0].ending

@@ -19,7 +19,7 @@ from chiwawa_runtime.state.types import I32, I64, FuncType
 from tests.instrument.watching_helpers import EVERYTHING, Watched, same_text, started, watched
 from tests.nodiff.generator_helpers import Generator, arguments, seeded
 from tests.nodiff.harness_helpers import Call, Log, spread
-from tests.path_helpers import PATHS, each_path, next_path
+from tests.path_helpers import WATCHED, each_watched_path, next_path
 
 #: Each is run many times over, so they are fewer than where only results are compared.
 MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000")) // 5
@@ -34,7 +34,8 @@ def instructions(run: Watched) -> int:
 def agreed(call: Call, granularity: str) -> Watched:
     """The run, which both paths say the same of."""
     runs = [
-        watched(call, path, EVERYTHING, MONITORS, granularity, LIMIT[granularity]) for path in PATHS
+        watched(call, path, EVERYTHING, MONITORS, granularity, LIMIT[granularity])
+        for path in WATCHED
     ]
     what = f"{call.name}{call.args}, {granularity}"
     same_text(runs[0].text, runs[1].text, what)
@@ -49,16 +50,19 @@ def moved_about(call: Call, granularity: str, whole: Watched, stops: int) -> Non
     """Have the run change paths at some places, once each, and then at all of them."""
     total = whole.passed - (whole.ending is None)
     numbers = spread(total, stops)
-    for first in PATHS:
+    for first in WATCHED:
         run = started(call, first, EVERYTHING, MONITORS, granularity)
         chained = started(call, first, EVERYTHING, MONITORS, granularity)
         for number in numbers:
             assert not run.go(number)
             compare_ends(
-                run.moved(next_path(first)), whole, granularity, f"from {first} at {number}"
+                run.moved(next_path(first, WATCHED)),
+                whole,
+                granularity,
+                f"from {first} at {number}",
             )
             assert not chained.go(number)
-            chained = chained.moved(next_path(chained.path))
+            chained = chained.moved(next_path(chained.path, WATCHED))
         compare_ends(chained, whole, granularity, f"on and on, first on {first}")
 
 
@@ -197,7 +201,7 @@ def test_a_trap_is_watched_alike(name: str, arg: int, kind: str) -> None:
     assert ending[0] == kind
 
 
-@each_path
+@each_watched_path
 def test_endless_recursion_is_counted_to_its_end(path: str) -> None:
     module = load('(module (func $f (export "f") (result i32) (i32.add (i32.const 1) (call $f))))')
     run = watched(Call(module, "f"), path, None, MONITORS)
@@ -288,7 +292,7 @@ class Waits:
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("granularity", LIMIT)
-@each_path
+@each_watched_path
 @pytest.mark.parametrize(("name", "args"), [*ASKS, ("ask", (3, 4))])
 def test_a_call_that_was_interrupted_is_watched_once(
     name: str, args: tuple[int, ...], path: str, granularity: str, times: int
@@ -303,7 +307,7 @@ def test_a_call_that_was_interrupted_is_watched_once(
         waited += 1
         run.instruments.finish()
         # Whoever asks again now has an answer at once.
-        for onto in PATHS:
+        for onto in WATCHED:
             compare_ends(calmed(run, onto), calm, granularity, f"interrupted, on {onto}")
     run.instruments.finish()
     assert waited

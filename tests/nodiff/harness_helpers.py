@@ -30,7 +30,7 @@ from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType
-from tests.path_helpers import EVERY, next_path, stopping_at
+from tests.path_helpers import PATHS, next_path, stopping_at
 
 GRANULARITIES = ("safepoint", "instruction")
 
@@ -287,7 +287,7 @@ def cross(
     expected: Ending,
     *,
     granularity: str | None = None,
-    paths: Sequence[str] = EVERY,
+    paths: Sequence[str] = PATHS,
 ) -> None:
     """Restore ``stop`` on each path that can stop so, run to the end, and compare with the
     uninterrupted run. All paths wrote the same bytes, so that is each crossing."""
@@ -311,7 +311,7 @@ def chain(call: Call, expected: Ending, numbers: Sequence[int], first: str = "in
     session = begin(call, path)
     for number in numbers:
         stop = stopped_at(session, number)
-        path = next_path(path, EVERY)
+        path = next_path(path, PATHS)
         session = again(call, stop.data, path, None, stop.log)
     ending = ended(session, call, to=call.limit)
     same(expected, ending, f"{call.name}{call.args} in a chain across paths")
@@ -355,7 +355,7 @@ def check(
 
 def coarse(call: Call, stop: Stop, expected: Ending) -> None:
     """Restore an instruction's checkpoint where only safepoints can be entered."""
-    for path in EVERY:
+    for path in PATHS:
         what = f"{call.name}{call.args} restored coarsely at {stop.number} on {path}"
         try:
             session = again(call, stop.data, path, "safepoint", stop.log)

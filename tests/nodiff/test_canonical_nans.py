@@ -19,7 +19,6 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.types import F32, F64
 from tests.nodiff.harness_helpers import (
-    GRANULARITIES,
     Call,
     Ending,
     again,
@@ -32,7 +31,12 @@ from tests.nodiff.harness_helpers import (
     stopped_at,
     walk,
 )
-from tests.path_helpers import PATHS, each_path
+from tests.path_helpers import (
+    PATHS,
+    PATHS_AND_GRANULARITIES,
+    each_path_and_granularity,
+    stopping_at,
+)
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 MAKERS = [op for op in TABLE if "n" in op.effects]
@@ -153,12 +157,7 @@ def with_nans(op: Op) -> list[tuple[int, ...]]:
     ]
 
 
-EVERYWHERE = pytest.mark.parametrize(
-    ("path", "granularity"), list(itertools.product(PATHS, GRANULARITIES))
-)
-
-
-@EVERYWHERE
+@each_path_and_granularity
 @pytest.mark.parametrize("op", MAKERS, ids=lambda op: op.name)
 def test_of_a_nan_arithmetic_makes_the_canonical_one(op: Op, path: str, granularity: str) -> None:
     run = instance(path, granularity, True)
@@ -166,7 +165,7 @@ def test_of_a_nan_arithmetic_makes_the_canonical_one(op: Op, path: str, granular
         assert run.invoke(op.name, args) == [CANONICAL[op.results[0]]], [hex(a) for a in args]
 
 
-@EVERYWHERE
+@each_path_and_granularity
 @pytest.mark.parametrize("valtype", [F32, F64], ids=str)
 def test_where_there_is_no_result_it_is_the_canonical_one(
     valtype: Any, path: str, granularity: str
@@ -188,7 +187,7 @@ def test_where_there_is_no_result_it_is_the_canonical_one(
         assert run.invoke(f"{valtype}.{name}", args) == [CANONICAL[valtype]], (name, args)
 
 
-@EVERYWHERE
+@each_path_and_granularity
 @pytest.mark.parametrize("op", COPIERS, ids=lambda op: op.name)
 def test_a_change_of_sign_keeps_the_other_bits(op: Op, path: str, granularity: str) -> None:
     run = instance(path, granularity, True)
@@ -212,11 +211,11 @@ def test_whatever_is_no_nan_stays_as_it_is(data: st.DataObject, op: Op) -> None:
     result = op.results[0]
     ordinary: int = instance("interp", "safepoint", False).invoke(op.name, args)[0]
     wanted = CANONICAL[result] if is_nan(ordinary, result) else ordinary
-    for path, granularity in itertools.product(PATHS, GRANULARITIES):
+    for path, granularity in PATHS_AND_GRANULARITIES:
         assert instance(path, granularity, True).invoke(op.name, args) == [wanted]
 
 
-@EVERYWHERE
+@each_path_and_granularity
 def test_a_result_that_waits_is_not_that_of_another_operation(path: str, granularity: str) -> None:
     run = instance(path, granularity, True)
     usual = instance(path, granularity, False)
@@ -256,15 +255,14 @@ def test_both_paths_write_the_same_and_go_on_alike() -> None:
     assert ending.detail == ((MIXED, "int"),)
 
 
-@pytest.mark.parametrize("granularity", GRANULARITIES)
-@each_path
+@each_path_and_granularity
 def test_a_checkpoint_says_it_and_whoever_goes_on_does_so(path: str, granularity: str) -> None:
     call = mixing()
     expected = both(call, granularity)
     total = expected.safepoints or 0
     for stop in walk(call, path, spread(total, 5), granularity):
         assert checkpoint.decode(stop.data).canonical_nans
-        for other in PATHS:
+        for other in stopping_at(granularity):
             session = again(call, stop.data, other)
             assert session.run.instance.engine.canonical_nans
             same(expected, ended(session, call), f"{path} to {other} at {stop.number}")

@@ -20,7 +20,7 @@ from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state import reserve
 from chiwawa_runtime.state.memory import REFUSED, Memory
 from chiwawa_runtime.state.types import PAGE, Limits, MemoryType
-from tests.path_helpers import PATHS, each_path
+from tests.path_helpers import IN_PYTHON, PATHS, SHARING, each_path
 
 MODULE = load("""(module
   (memory (export "m") 1)
@@ -47,7 +47,7 @@ MODULE = load("""(module
       (br_if 0 (i32.lt_u (local.get 1) (local.get 0))))
     (i32.load (i32.const 32768))))""")
 
-SHARING = load("""(module
+USER = load("""(module
   (import "m" "m" (memory 1))
   (func (export "load") (param i32) (result i32) (i32.load (local.get 0)))
   (func (export "store") (param i32 i32) (i32.store (local.get 0) (local.get 1))))""")
@@ -65,11 +65,10 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 def both(path: str, other: str) -> tuple[Instance, Instance]:
     """An instance, and one on another path that has the same memory."""
     owner = api.instantiate(MODULE, path=path)
-    return owner, api.instantiate(SHARING, {"m": owner.exports}, path=other)  # type: ignore[dict-item]
+    return owner, api.instantiate(USER, {"m": owner.exports}, path=other)  # type: ignore[dict-item]
 
 
-@each_path
-@pytest.mark.parametrize("other", PATHS)
+@pytest.mark.parametrize(("path", "other"), SHARING)
 def test_all_who_have_a_memory_see_it_grow(kind: str, path: str, other: str) -> None:
     owner, sharing = both(path, other)
     data = owner.memory().data
@@ -120,7 +119,7 @@ def test_out_of_bounds_traps_and_writes_nothing(
     assert not any(instance.memory().data)
 
 
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 def test_while_somebody_holds_a_view_a_memory_does_not_grow(kind: str, path: str) -> None:
     instance = api.instantiate(MODULE, path=path)
     view = instance.memory().view()
@@ -163,7 +162,7 @@ def test_a_checkpoint_replaces_all_of_a_memory_that_was_imported(kind: str) -> N
           (i32.store (i32.const 70000) (local.get 0))
           (local.set 0 (i32.add (local.get 0) (i32.const 1)))
           (br_if 0 (i32.lt_u (local.get 0) (i32.const 6))))))""")
-    for path in PATHS:
+    for path in IN_PYTHON:
         first = Memory(MemoryType(Limits(1)))
         first.grow(2)
         run = api.start(module, "f", (), {"m": {"m": first}}, path=path, count=5)
@@ -194,7 +193,7 @@ def test_a_memory_can_be_copied_and_pickled_whole(kind: str) -> None:
 # What is too large.
 
 
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 @pytest.mark.parametrize("can_map", [False, True])
 def test_more_than_the_machine_has_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, path: str, can_map: bool

@@ -20,9 +20,8 @@ from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.run.driver import Run
-from chiwawa_runtime.state.memory import Memory
 from tests.nodiff.harness_helpers import Call, Session, again, begin, both, ended
-from tests.path_helpers import PATHS, each_path, next_path
+from tests.path_helpers import IN_PYTHON, PATHS, each_path, next_path
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RUNS = [
@@ -75,7 +74,7 @@ def shaken(session: Session, before: set[int], after: set[int]) -> Session:
     return session
 
 
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 @pytest.mark.parametrize(("file", "export", "args"), RUNS)
 def test_requests_from_another_thread_change_nothing(
     file: str, export: str, args: tuple[int, ...], path: str
@@ -94,7 +93,7 @@ def test_requests_from_another_thread_change_nothing(
         assert session.run.requests.take() == ["thread"]
         stops.append(session.run.requests.passed)
         if len(stops) % 2:
-            path = rng.choice(PATHS)
+            path = rng.choice(IN_PYTHON)
             session = shaken(again(call, session.run.checkpoint(), path), before, after)
     assert stops == wanted
     assert ended(session, call) == expected
@@ -112,14 +111,8 @@ ENDLESS = """
 """
 
 
-def memory_of(run: Run) -> Memory:
-    memory = run.instance.exports["memory"]
-    assert isinstance(memory, Memory)
-    return memory
-
-
 def rounds(run: Run) -> bytes:
-    return bytes(memory_of(run).data[4:8])
+    return bytes(run.instance.memory().data[4:8])
 
 
 def once_it_runs(run: Run, act: Callable[[], object]) -> threading.Thread:
@@ -136,7 +129,7 @@ def once_it_runs(run: Run, act: Callable[[], object]) -> threading.Thread:
 
 def tell_to_end(run: Run) -> list[int]:
     """What it returns in the end, and what it should."""
-    memory_of(run).data[0] = 1
+    run.instance.memory().data[0] = 1
     assert run.go()
     return [*run.results, int.from_bytes(rounds(run), "little")]
 

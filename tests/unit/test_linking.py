@@ -14,7 +14,7 @@ from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.program import ImportSpec
 from chiwawa_runtime.state.table import Table
 from chiwawa_runtime.state.types import FUNCREF, I64, Limits, MemoryType, TableType
-from tests.path_helpers import each_path
+from tests.path_helpers import IN_PYTHON
 
 MEMORIES = [MemoryType(Limits(1, 2)), MemoryType(Limits(1, 2, I64))]
 TABLES = [TableType(Limits(1, 2), FUNCREF), TableType(Limits(1, 2, I64), FUNCREF)]
@@ -31,7 +31,7 @@ def link(path: str, wanted: MemoryType | TableType, given: Importable) -> Module
     return ModuleInstance(program, {"given": {"it": given}}, engine)
 
 
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 @pytest.mark.parametrize("types", [MEMORIES, TABLES], ids=["memory", "table"])
 def test_addresses_are_of_the_type_that_is_wanted(
     path: str, types: list[MemoryType | TableType]

@@ -11,7 +11,7 @@ import chiwawa
 from chiwawa_runtime.engine.contract import LOOK_EVERY
 from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.run.triggers import BY_TIMER, BY_TRIGGER, Watcher
-from tests.path_helpers import each_path
+from tests.path_helpers import IN_PYTHON
 
 #: Goes round for ever; tells the host at the round that it is given.
 PROGRAM = """
@@ -35,7 +35,7 @@ def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_threads")
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 @pytest.mark.parametrize("count", [None, 1 << 60])
 def test_a_trigger_file_is_found_by_the_program_itself(
     path: str, count: int | None, tmp_path: Path
@@ -58,7 +58,7 @@ def test_a_trigger_file_is_found_by_the_program_itself(
 
 
 @pytest.mark.usefixtures("without_threads")
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 def test_the_clock_is_looked_at_by_the_program_itself(path: str) -> None:
     run = chiwawa.start(
         chiwawa.load(PROGRAM), "rounds", [0], {"host": {"tell": lambda: None}}, path=path
@@ -70,7 +70,7 @@ def test_the_clock_is_looked_at_by_the_program_itself(path: str) -> None:
 
 
 @pytest.mark.usefixtures("without_threads")
-@each_path
+@pytest.mark.parametrize("path", IN_PYTHON)
 def test_looks_come_every_so_many_safepoints(path: str) -> None:
     looks = []
     module = chiwawa.load(PROGRAM)

@@ -11,7 +11,7 @@ import pytest
 
 import chiwawa
 from chiwawa.aot import translate
-from tests.path_helpers import PATHS
+from tests.path_helpers import IN_PYTHON
 
 NESTED = {
     "if": ("(if (local.get 0) (then ", "))"),
@@ -49,7 +49,7 @@ def test_ten_thousand_are_translated_on_any_stack(
     module = nested(kind, 10_000)
     monkeypatch.setattr(threading.Thread, "start", start)
     limit = sys.getrecursionlimit()
-    results = [chiwawa.instantiate(module, path=path).invoke("f", [1]) for path in PATHS]
+    results = [chiwawa.instantiate(module, path=path).invoke("f", [1]) for path in IN_PYTHON]
     assert results[0] == results[1]
     assert sys.getrecursionlimit() == limit
 

@@ -12,7 +12,7 @@ from chiwawa import api
 from chiwawa.source import load
 from tests.cli.cli_helpers import HANGS, environment
 from tests.need_helpers import need
-from tests.path_helpers import EVERY
+from tests.path_helpers import PATHS
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "native-node"
 #: The host asks the program to stop when it has said so many lines.
@@ -54,7 +54,7 @@ def test_node_stops_what_python_finishes(tmp_path: Path) -> None:
     stopped = api.start(load(module), "count", (LAST,), {"host": {"say": say}}, path="interp")
     assert not stopped.go()
     assert "".join(said) == first
-    for path in EVERY:
+    for path in PATHS:
         written = tmp_path / f"{path}.bin"
         finish = (sys.executable, SAMPLE / "finish.py", module, state, "--path", path)
         assert first + run(*finish, "--checkpoint", written) == whole

@@ -3,7 +3,7 @@ programs run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -93,11 +93,14 @@ class Prepared:
     """An engine for one instance of a program. ``fit`` gives it what instruments want of functions
     and the names that their sites use, and returns what has the engine ask them anew. An engine
     whose functions cannot be looked at has ``hand_over`` instead: it makes another engine run the
-    instance, over the same state, where nothing runs or from the next safepoint on."""
+    instance, over the same state, where nothing runs or from the next safepoint on. ``arm``, of a
+    sparse engine, has some functions, by index, stop where they begin, other than with a loop or a
+    call that may reach the host: they call what it is given, which may ask for it."""
 
     engine: Engine
     fit: Callable[[SitesOf, Mapping[str, Any]], Callable[[], None]] | None
     hand_over: Callable[[Engine], None] | None = None
+    arm: Callable[[Collection[int], Callable[[], None]], None] | None = None
 
 
 class Path(Protocol):

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,6 +68,15 @@ class End:
     """How a program ended: ``error`` is a Trap, WasiExit or HostError, or None for a return."""
 
     error: ChiwawaError | None
+
+
+def frames_of(run: Run) -> list[RawFrame]:
+    return [] if run.activation is None else run.activation.frames()
+
+
+def place_of(run: Run) -> Place | None:
+    frames = frames_of(run)
+    return (frames[0].function, frames[0].offset) if frames else None
 
 
 class Machine:
@@ -134,14 +143,11 @@ class Machine:
 
     def frames(self) -> list[RawFrame]:
         """The youngest first; none where the program has ended."""
-        if self.end is not None or self.run.activation is None:
-            return []
-        return self.run.activation.frames()
+        return [] if self.end is not None else frames_of(self.run)
 
     def place(self) -> Place | None:
         """Where the youngest frame is."""
-        frames = self.frames()
-        return (frames[0].function, frames[0].offset) if frames else None
+        return None if self.end is not None else place_of(self.run)
 
     def writes_files(self) -> bool:
         """Whether the program can do what going back does not undo."""
@@ -292,18 +298,28 @@ class Machine:
 
     # Unseen.
 
-    def can_hasten(self) -> bool:
-        """Whether there is a way that is swifter, and what it does can be done again."""
-        return self.swift is not None and not self.monitored and not self.writes_files()
+    def can_hasten(self, places: Iterable[Place] = ()) -> bool:
+        """Whether there is a way that is swifter, and stops at ``places``, and what it does can be
+        done again."""
+        swift = self.swift
+        if swift is None or self.monitored or self.writes_files():
+            return False
+        return all(swift.stops_at(*place) for place in places)
 
-    def hasten(self, limit: int | None = None, moment: Moment | None = None) -> str:
+    def hasten(
+        self,
+        limit: int | None = None,
+        moment: Moment | None = None,
+        places: Collection[Place] = (),
+    ) -> str:
         """Go swiftly, past all that is armed, from ``moment`` (None: from where the program stands)
         to a safepoint not far before the boundary ``limit`` (None: before the end). As far as there
-        is nothing to be gained, stay there. TARGET, END where the program has ended already, or
-        INTERRUPT where that comes first."""
+        is nothing to be gained, stay there. TARGET; PLACE where one of ``places`` comes first, END
+        where the program has ended already, or INTERRUPT."""
         swift = self.swift
-        if swift is None or not self.can_hasten() or self.end is not None:
+        if swift is None or not self.can_hasten(places) or self.end is not None:
             return TARGET
+        start = self.count
         if moment is not None and not moment.entered:
             self.restore(moment)
             moment = None
@@ -321,18 +337,20 @@ class Machine:
             reason = self.forward(self.count + 1)
             if reason in (END, INTERRUPT):
                 return reason
+            if self.place() in places and self.count > start:
+                return PLACE
         try:
-            return self.fly(moment, limit)
+            return self.fly(moment, limit, places)
         except ChiwawaError:
             self.restore(moment)
             raise
 
-    def fly(self, moment: Moment, limit: int | None) -> str:
+    def fly(self, moment: Moment, limit: int | None, places: Collection[Place]) -> str:
         """What ``hasten`` does from a moment that can be entered."""
         margin = _NEAR
         while limit is None or limit - margin > moment.count:
             aim = None if limit is None else limit - margin
-            reason, passed, found = self.flown(moment, aim)
+            reason, passed, found = self.flown(moment, aim, places)
             if found is not None and (limit is None or passed <= limit):
                 self.restore(found)
                 self.history.add(found)
@@ -347,11 +365,14 @@ class Machine:
         self.restore(moment)
         return TARGET
 
-    def flown(self, moment: Moment, aim: int | None) -> tuple[str, int, Moment | None]:
-        """Run swiftly from ``moment`` to the first safepoint from the boundary ``aim`` on, an
-        interrupt or the end: which it was, the boundaries passed, and that moment, where it is not
-        the end. Moments are kept on the way."""
+    def flown(
+        self, moment: Moment, aim: int | None, places: Collection[Place]
+    ) -> tuple[str, int, Moment | None]:
+        """Run swiftly from ``moment`` to the first safepoint from the boundary ``aim`` on, one of
+        ``places``, an interrupt or the end: which it was, the boundaries passed, and that moment,
+        where it is not the end. Moments are kept on the way."""
         assert self.swift is not None
+        self.swift.armed = frozenset(function for function, _ in places)
         streams = (self.input, *self.outputs)
         self.written(moment)
         snapshot = checkpoint.decode(moment.data)
@@ -378,8 +399,12 @@ class Machine:
                 reasons = run.requests.take()
                 if BY_INTERRUPT in reasons or BY_SIGNAL in reasons:
                     return INTERRUPT, passed, self.moment_of(run, passed, True)
+                if BY_STOP in reasons and place_of(run) in places and passed > moment.count:
+                    return PLACE, passed, self.moment_of(run, passed, True)
                 if aim is not None and passed >= aim:
                     return TARGET, passed, self.moment_of(run, passed, True)
+                if passed < next_moment:
+                    continue
                 before = time.monotonic()
                 self.history.add(self.moment_of(run, passed, True))
                 after = time.monotonic()

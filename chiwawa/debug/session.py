@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chiwawa.debug.listing import FunctionListing, Place
-from chiwawa.debug.machine import END, INTERRUPT, TARGET, End, Machine
+from chiwawa.debug.machine import END, INTERRUPT, PLACE, TARGET, End, Machine
 from chiwawa.debug.stops import Breakpoint, Change, GlobalWatch, LocalWatch, MemoryWatch, Watch
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import BadInput
@@ -17,6 +17,8 @@ from chiwawa_runtime.state.snapshot import Snapshot
 
 #: Going back from stop to stop, so many boundaries at least are looked through at a time, at first.
 _SPAN = 20_000
+#: Going on to a breakpoint, so many boundaries are stepped before there is anything swifter.
+_LOOKED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,10 @@ class Session:
 
     def journey(self, target: int | None, arrival: Arrival | None) -> Stop:
         machine = self.machine
-        if arrival is None and not self.breakpoints and not self.watches:
-            reason = machine.hasten(target)
-            if reason == INTERRUPT:
-                return self.stopped(interrupted=True)
+        if arrival is None and not self.watches:
+            reason = self.hurry(target)
+            if reason in (INTERRUPT, PLACE):
+                return self.stopped(interrupted=reason == INTERRUPT)
         start = machine.count
         returns = self.returns()
         places = {b.place for b in self.breakpoints.values()}
@@ -180,6 +182,26 @@ class Session:
                 return self.stopped()
             if machine.count != start and any(b.place == here for b in self.breakpoints.values()):
                 return self.stopped()
+
+    def hurry(self, target: int | None) -> str:
+        """Go on swiftly as far as can be, and not past the next breakpoint (PLACE); or INTERRUPT or
+        END, where that came first, or TARGET."""
+        machine = self.machine
+        places = {b.place for b in self.breakpoints.values()}
+        if not machine.can_hasten(places):
+            return TARGET
+        # One that is near is not worth it.
+        near = machine.count + _LOOKED if places else machine.count
+        if target is not None:
+            near = min(near, target)
+        machine.arm(places)
+        while machine.count < near:
+            reason = machine.forward(near)
+            if reason in (INTERRUPT, END):
+                return reason
+            if machine.place() in places:
+                return PLACE
+        return machine.hasten(target, places=places)
 
     def at(self, arrival: Arrival, frames: list[RawFrame]) -> bool:
         youngest = frames[0]

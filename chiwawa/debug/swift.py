@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from chiwawa import paths
 from chiwawa.execution import Settings, Source
+from chiwawa.instrument.probes import BY_STOP
 from chiwawa.lower.lowered import Spaces, lower
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import starting
@@ -37,6 +39,8 @@ class Swift:
         self.paths: Sequence[str] = (name,)
         self.spaces = Spaces.of(source.module)
         self.offsets: dict[int, frozenset[int]] = {}
+        #: The functions that are to stop where they begin.
+        self.armed: frozenset[int] = frozenset()
         refusal = self.path.refusal(source, "safepoint")
         if refusal is not None:
             raise UnsupportedError(refusal)
@@ -50,8 +54,22 @@ class Swift:
         return starting.start(self.program, engine, name, args, setup)
 
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
-        engine = self.path.prepare(self.source, _SETTINGS).engine
-        return starting.restore(self.program, engine, snapshot, setup)
+        prepared = self.path.prepare(self.source, _SETTINGS)
+        run = starting.restore(self.program, prepared.engine, snapshot, setup)
+        if self.armed:
+            assert prepared.arm is not None
+            prepared.arm(self.armed, partial(run.requests.ask, BY_STOP))
+        return run
+
+    def stops_at(self, function: int, offset: int) -> bool:
+        """Whether ``armed`` can have it stop there."""
+        if not self.enters(function, offset):
+            return False
+        instr = self.spaces.module.funcs[function - self.spaces.imported_funcs].body[0]
+        reaches_host = instr.op.indirect or (
+            instr.op.calls and instr.imm[0] < self.spaces.imported_funcs
+        )
+        return instr.offset == offset and not (instr.op.loops or reaches_host)
 
     def enters(self, function: int, offset: int) -> bool:
         """Whether it can take on a run whose youngest frame is there."""

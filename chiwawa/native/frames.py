@@ -250,16 +250,17 @@ class Frames:
         """Push whether the function, which begins, is to run from its start. Where its first
         instruction is a safepoint itself, that one counts."""
         unit = self.unit
+        begin = unit.is_to_begin(self.lowered.index)
         if self.depth is None:
-            return unit.is_to_go_on() if counted or not unit.counts else unit.mode() + code.EQZ
+            return begin if counted or not unit.counts else unit.mode() + code.EQZ
         depth = unit.get(DEPTH) + code.local_set(self.depth)
         if not self.recursive:
-            test = unit.is_to_go_on() if counted or not unit.counts else unit.mode() + code.EQZ
+            test = begin if counted or not unit.counts else unit.mode() + code.EQZ
             return depth + test
         room = code.local_get(self.depth) + unit.cell(CEILING) + code.BYTE["i32.lt_s"]
         if not unit.counts:
             return depth + room
-        test = unit.is_to_go_on() if counted else unit.mode() + code.EQZ
+        test = begin if counted else unit.mode() + code.EQZ
         return depth + test + room + code.AND
 
     def head(self, site: Site, inside: list[Site | Inner], counted: bool) -> list[Piece]:

@@ -54,6 +54,8 @@ REFERENCE_COUNTS = {"func": 24, "extern": 28}
 #: How deep the call stack is in the host function that is called.
 HOST_DEPTH = 32
 #: A byte for each data segment and then for each element segment: 1 once it has been dropped.
+#: Behind them, where boundaries are counted, one for each function: 1 to stop where it begins, if
+#: that is with neither a loop nor a call that may reach the host.
 DROPPED = 64
 
 #: What a rewritten module counts: nothing, its safepoints, or all boundaries, as many at each

@@ -187,6 +187,10 @@ class Machine:
             raise UnsupportedError(f"wasmtime: {capi.message(error)}")
         return trap.value or 0
 
+    def arm(self, function: int) -> None:
+        """Have a function stop where it begins."""
+        self.set_byte(layout.DROPPED + self.tables.segments + function, 1)
+
     def drop_segments(self) -> None:
         """Drop those that are marked."""
         self.call(self.drops, None, 0)

@@ -140,8 +140,9 @@ class _Assembly:
         )
         memories, tables = len(original.memory_types()), len(original.table_types())
         self.shadow = memories
-        segments = len(original.datas) + len(original.elems)
-        pages = -(-(layout.DROPPED + segments) // PAGE)
+        self.armed = layout.DROPPED + len(original.datas) + len(original.elems)
+        end = self.armed + len(spaces.funcs) * (counting == layout.BOUNDARIES)
+        pages = -(-end // PAGE)
         module.mems.append(MemoryType(Limits(pages, pages)))
         self.export(layout.SHADOW, "memory", memories)
         # How large it is, is known when all functions are.
@@ -297,6 +298,7 @@ class _Assembly:
             take=take,
             giving=self.add_giving(),
             flags_of_elems=len(self.original.datas),
+            armed=self.armed,
         )
 
     def parts(self, unit: Unit, some: range) -> Iterator[Part]:

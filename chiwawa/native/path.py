@@ -67,7 +67,7 @@ class Native:
             sparse=settings.sparse,
             cache=source.cache,
         )
-        return Prepared(engine, None, engine.hand_over)
+        return Prepared(engine, None, engine.hand_over, engine.safepoints.arm)
 
 
 PATH: Path = Native()

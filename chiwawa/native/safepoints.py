@@ -3,7 +3,7 @@ so; what that was for is found out here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from chiwawa.native.layout import BOUNDARIES, NO_LIMIT, NOTHING
@@ -38,6 +38,9 @@ class NativeSafepoints:
         self.stop_at: int | None = None
         self.reached: Callable[[], None] = lambda: None
         self.reached_at: int | None = None
+        #: The functions that stop where they begin, and what is called then.
+        self.armed: Collection[int] = ()
+        self.begun: Callable[[], None] = lambda: None
         self.look: Callable[[], None] | None = None
         self.every = LOOK_EVERY
         self.look_at = 0
@@ -47,6 +50,8 @@ class NativeSafepoints:
         self.machine = machine
         if self.counts:
             machine.set_count(self.first)
+        for function in self.armed:
+            machine.arm(function)
         self.place_limit()
         self.show_request()
 
@@ -97,6 +102,15 @@ class NativeSafepoints:
             self.look_at = self.count + every
         self.place_limit()
 
+    def arm(self, functions: Collection[int], begun: Callable[[], None]) -> None:
+        """Have these stop where they begin (see ``layout.DROPPED``), and wherever anything stops,
+        but where it goes on from, ``begun`` called. Boundaries are counted."""
+        self.armed = functions
+        self.begun = begun
+        if self.machine is not None:
+            for function in functions:
+                self.machine.arm(function)
+
     def want_count(self, passed: int) -> None:
         if not self.counts:
             self.counts = self.countable
@@ -134,6 +148,8 @@ class NativeSafepoints:
             if self.counting and self.stop_at != self.reached_at and self.is_reached(count):
                 self.reached_at = self.stop_at
                 self.reached()
+            if self.armed and count != self.started_at:
+                self.begun()
             if self.look is not None and count >= self.look_at:
                 self.look_at = count + self.every
                 self.look()

@@ -86,7 +86,7 @@ class Unit:
     towards the depth of the call stack, ``deep`` those that call what counts or may lead to what
     does: they say how deep it starts. ``saved`` (by kind), ``next``, ``resumed`` are functions that
     the rewriter adds; ``keep`` and ``take`` such by type. ``giving`` are types of functions that
-    only give several values, by those.
+    only give several values, by those. ``armed`` is where the functions' bytes are.
     """
 
     spaces: Spaces
@@ -102,6 +102,7 @@ class Unit:
     take: dict[ValType, int]
     giving: dict[tuple[ValType, ...], int]
     flags_of_elems: int
+    armed: int
 
     @property
     def counts(self) -> int:
@@ -141,6 +142,14 @@ class Unit:
         if not self.counts:
             return self.cell(POLL) + code.EQZ
         return self.counted() + code.BYTE["i64.lt_s"]
+
+    def is_to_begin(self, function: int) -> bytes:
+        """``is_to_go_on`` where a function begins, where it may be armed."""
+        test = self.is_to_go_on()
+        if self.counts != BOUNDARIES:
+            return test
+        armed = code.i32(0) + code.access("i32.load8_u", self.shadow, self.armed + function)
+        return test + armed + code.EQZ + code.AND
 
     def is_to_stop(self, counter: int | None = None) -> bytes:
         """The opposite. The count is in the local ``counter`` as well, where there is one."""

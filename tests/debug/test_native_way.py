@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from chiwawa.debug import session
 from chiwawa.debug.history import Moment
+from chiwawa.debug.listing import Place
 from chiwawa.debug.machine import Machine
 from tests.debug.debug_helpers import Debug
 
@@ -36,6 +38,17 @@ WRITING = """(module
       (local.set $n (i32.add (local.get $n) (i32.const 1)))
       (br_if $on (i32.lt_u (local.get $n) (i32.const 3))))))"""
 
+RARE = """(module
+  (func $leaf (param i32) (result i32) (i32.add (local.get 0) (i32.const 3)))
+  (func $rare (param i32) (result i32) (call $leaf (call $leaf (local.get 0))))
+  (func (export "f") (param $n i32) (result i32) (local $s i32)
+    (loop $on
+      (local.set $s (call $leaf (local.get $s)))
+      (if (i32.eqz (i32.rem_u (local.get $n) (i32.const 1000)))
+        (then (local.set $s (call $rare (local.get $s)))))
+      (br_if $on (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (local.get $s)))"""
+
 
 @pytest.fixture
 def flights(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -43,8 +56,10 @@ def flights(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made = []
     flown = Machine.flown
 
-    def noted(self: Machine, moment: Moment, aim: int | None) -> tuple[str, int, Moment | None]:
-        result = flown(self, moment, aim)
+    def noted(
+        self: Machine, moment: Moment, aim: int | None, places: Collection[Place]
+    ) -> tuple[str, int, Moment | None]:
+        result = flown(self, moment, aim, places)
         made.append(result[1] - moment.count)
         return result
 
@@ -52,6 +67,7 @@ def flights(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr("chiwawa.debug.machine._NEAR", 20)
     monkeypatch.setattr("chiwawa.debug.machine._STRIDE", 2000)
     monkeypatch.setattr(session, "_SPAN", 200)
+    monkeypatch.setattr(session, "_LOOKED", 10)
     return made
 
 
@@ -106,7 +122,19 @@ def test_going_back_to_a_breakpoint_looks_through_what_is_near_first(
     assert "watch 1: $total: I32(899) -> I32(900)" in same(debug, "c\nwatch g0\nrc\n", demo, *fill)
 
 
-def test_what_is_armed_is_stepped(debug: Debug, demo: Path, flights: list[int]) -> None:
+def test_a_breakpoint_where_a_function_begins_is_come_to_natively(
+    debug: Debug, tmp_path: Path, flights: list[int]
+) -> None:
+    (tmp_path / "rare.wat").write_text(RARE)
+    invoke = ("rare.wat", "--invoke", "f", "--params", "I32(3500)")
+    script = "b $rare\nc\np\nc\nback 20000\nc\ntb $rare\nc\nc\nback\nrc\nrc\nrc\nd 1\nc\n"
+    lines = same(debug, script, *invoke)
+    assert sum(line == "breakpoint 1" for line in lines) == 7
+    assert len([each for each in flights if each > 5000]) > 4
+    same(debug, "b $rare\ngoto 8000\nc\nstep 40000\ngoto 60000\nc\nc\n", *invoke)
+
+
+def test_what_else_is_armed_is_stepped(debug: Debug, demo: Path, flights: list[int]) -> None:
     fill = ("--invoke", "fill", "--params", "I32(300)")
     same(debug, "watch g0\nstep 900\nc\nd 1\nb store\nc\nd 2\nback\n", demo, *fill)
     # Nothing is, and there is no safepoint on the way.

@@ -124,7 +124,6 @@ class NativeActivation:
         if self.tested_again:
             self.tested_again = False
             if engine.safepoints.arrive():
-                self.tested_again = True
                 return False
         if machine.vault.going and not is_in_room():
             # wasmtime takes all that is beneath each other in a store to be on one stack, and

@@ -84,7 +84,9 @@ class Machine:
 
     def request(self, pending: bool) -> None:
         """From any thread: each byte is written at once."""
-        self.set_byte(layout.CEILING + 3, 0x80 * pending)
+        if self.count is None:
+            # It would stop a function that begins with a safepoint before that one is counted.
+            self.set_byte(layout.CEILING + 3, 0x80 * pending)
         self.set_byte(layout.LIMIT + 7, 0x80 * pending)
         self.set_byte(layout.POLL, pending)
 

@@ -87,7 +87,7 @@ class Host {
   }
   // Each byte is written at once, so another thread could do it.
   request(pending) {
-    this.shadow.setUint8(CEILING + 3, pending ? 0x80 : 0);
+    if (!this.tables.counting) this.shadow.setUint8(CEILING + 3, pending ? 0x80 : 0);
     this.shadow.setUint8(LIMIT + 7, pending ? 0x80 : 0);
     this.shadow.setUint8(POLL, pending ? 1 : 0);
   }

@@ -155,7 +155,8 @@ class Host:
         found.set_value(self.store, value)
 
     def request(self) -> None:
-        self.set(CEILING + 3, 0x80, "<B")
+        if not self.tables.counting:
+            self.set(CEILING + 3, 0x80, "<B")
         self.set(LIMIT + 7, 0x80, "<B")
         self.set(POLL, 1, "<B")
 

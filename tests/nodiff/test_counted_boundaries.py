@@ -26,7 +26,7 @@ pytestmark = pytest.mark.needs("wasmtime")
 
 SAMPLES = json.loads((ROOT / "samples" / "samples.json").read_text())
 #: How many modules the slow test makes, and where a run is broken off.
-MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000")) // 5
+MANY = int(os.environ.get("CHIWAWA_GENERATED", "1000")) // 10
 LIMIT = 20_000
 
 

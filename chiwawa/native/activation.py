@@ -237,7 +237,7 @@ class NativeActivation:
 
     # The host.
 
-    def call_instance(self, function: Function, args: list[Any], inner: bool) -> Any:
+    def call_instance(self, function: Function, args: Sequence[Any], inner: bool) -> Any:
         """Call a function of another instance's, from a frame; ``inner``: from one that is another
         instance's as well, and cannot be suspended."""
         other = self.other

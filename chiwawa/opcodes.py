@@ -77,7 +77,7 @@ class Extent:
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Op:
     """A row. Compared and hashed by identity: there is one object for each instruction."""
 
@@ -91,12 +91,6 @@ class Op:
     high: int | None = None
     control: str = ""
     bulk: str = ""
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

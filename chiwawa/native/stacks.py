@@ -17,10 +17,17 @@ _STARTING = threading.Lock()
 
 def start_thread(target: Callable[[], object], size: int) -> None:
     """Start a thread with a stack of ``size`` bytes. Raises RuntimeError."""
+
+    def run() -> None:
+        # Not before the size is what it was: what it calls may start threads.
+        with _STARTING:
+            pass
+        target()
+
     with _STARTING:
         before = threading.stack_size(size)
         try:
-            threading.Thread(target=target, name="chiwawa native", daemon=True).start()
+            threading.Thread(target=run, name="chiwawa native", daemon=True).start()
         finally:
             threading.stack_size(before)
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.need_helpers import lacking, need
-from tests.real.package_helpers import SOURCES, Taking, attempt, build
+from tests.real.package_helpers import SOURCES, Taking, attempt, build, need_commands
 
 SHIMS = SOURCES / "shims"
 #: Signals, process ids, clocks and mapped files, as far as WASI's library pretends to have them.
@@ -50,7 +50,7 @@ def lua(taking: Taking) -> Path:
 def sqlite(taking: Taking) -> Path:
     """SQLite's shell, with one process and no threads."""
     need("ziglang")
-    need("make", "tclsh", "cc")
+    need_commands("make", "tclsh", "cc")
 
     def make(folder: Path) -> None:
         source = taking.debian_source("sqlite3")

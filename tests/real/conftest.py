@@ -20,3 +20,9 @@ def taking(tmp_path_factory: pytest.TempPathFactory) -> Taking:
 @pytest.fixture(scope="session")
 def programs(taking: Taking) -> Programs:
     return Programs(taking.folder / "translated")
+
+
+@pytest.fixture(autouse=True)
+def keeps_what_is_compiled(taking: Taking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes minutes for the native path is done once for all sessions."""
+    monkeypatch.setenv("CHIWAWA_CACHE", str(taking.folder / "compiled"))

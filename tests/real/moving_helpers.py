@@ -1,4 +1,4 @@
-"""A real program run whole, and stopped half-way and continued on the other path.
+"""A real program run whole, and stopped half-way and continued on each other path.
 
 Each leg is a process of its own, as a user would run it. What it took is printed, which
 ``pytest -rP`` shows.
@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.need_helpers import need
+from tests.path_helpers import PATHS, next_path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
+#: The megabytes that compiling a large program natively may take.
+TO_COMPILE = 2560
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,8 @@ def files_in(place: Path) -> dict[str, bytes]:
 
 def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
     """The program prints and writes the same with wasmtime, run whole on the AOT path, moved
-    half-way from either path to the other, and moved often. At the half, the two paths write the
-    same checkpoint."""
+    half-way from each path to the next one, and moved often. At the half, all paths write the same
+    checkpoint and have written the same files, so from each to each is the same."""
     argv = [job.wasm.stem, *job.args]
     translated = programs.translated(job.wasm)
 
@@ -142,9 +145,9 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
         command = ("-m", "chiwawa", "run", file, "--deterministic", "--argv0", job.wasm.stem)
         return leg(title, folder, *command, *given, "--", *job.args, stdin=job.stdin)
 
-    def checked(took: Leg, status: int = job.status) -> Leg:
+    def checked(took: Leg, status: int = job.status, most: int = job.most_memory) -> Leg:
         assert took.status == status, took.err[-2000:]
-        assert took.peak <= job.most_memory, f"{took.peak} MB"
+        assert took.peak <= most, f"{took.peak} MB"
         return took
 
     place, dirs = job.folder(tmp_path, "whole")
@@ -169,26 +172,31 @@ def travels(job: Job, programs: Programs, tmp_path: Path) -> None:
     assert (oracle.status, oracle.out) == (whole.status, whole.out), oracle.err
     assert files_in(there) == files
 
-    sides = {"aot": translated, "interp": job.wasm}
-    saved = {}
-    for first, second in [("aot", "interp"), ("interp", "aot")]:
+    sides: dict[str, tuple[object, ...]] = {
+        name: (translated if name == "aot" else job.wasm, "--path", name) for name in PATHS
+    }
+    most = {name: TO_COMPILE if name == "native" else job.most_memory for name in PATHS}
+    saved = []
+    for first in PATHS:
+        second = next_path(first)
         there, dirs = job.folder(tmp_path, first)
         half = ("--cr-at", safepoints // 2)
-        begun = checked(run(f"{first}, to the half", there, sides[first], *half, *options(dirs)), 0)
+        took = run(f"{first}, to the half", there, *sides[first], *half, *options(dirs))
+        begun = checked(took, 0, most[first])
         assert "checkpoint written" in begun.err
-        saved[first] = (there / "checkpoint.bin").read_bytes()
-        print(f"checkpoint: {len(saved[first])} bytes")
-        rest = (sides[second], "--restore", there / "checkpoint.bin", *options(dirs))
-        ended = checked(
-            leg(f"{second}, the rest", there, "-m", "chiwawa", "run", *rest, stdin=job.stdin)
-        )
+        saved.append(((there / "checkpoint.bin").read_bytes(), files_in(there)))
+        print(f"checkpoint: {len(saved[-1][0])} bytes")
+        rest = (*sides[second], "--restore", there / "checkpoint.bin", *options(dirs))
+        took = leg(f"{second}, the rest", there, "-m", "chiwawa", "run", *rest, stdin=job.stdin)
+        ended = checked(took, most=most[second])
         assert begun.out + ended.out == whole.out
         assert files_in(there) == files
-    assert saved["aot"] == saved["interp"]
+    assert saved.count(saved[0]) == len(PATHS)
 
     if job.moves:
         there, dirs = job.folder(tmp_path, "hopping")
         command = (HERE / "run_moved.py", job.wasm, translated, safepoints, job.moves, *dirs)
-        hopped = checked(leg(f"{job.moves} moves", there, *command, "--", *argv, stdin=job.stdin))
+        took = leg(f"{job.moves} moves", there, *command, "--", *argv, stdin=job.stdin)
+        hopped = checked(took, most=max(most.values()))
         assert hopped.out == whole.out
         assert files_in(there) == files

@@ -1,4 +1,4 @@
-"""Run a WASI program to its end, moved at so many places from one path to one of the two:
+"""Run a WASI program to its end, moved at so many places from one path to one of all:
 ``python run_moved.py MODULE FILE SAFEPOINTS MOVES HOST::GUEST… -- ARGV…``.
 
 FILE is the module's translation, and SAFEPOINTS how many the whole run passes.
@@ -10,7 +10,7 @@ import random
 import sys
 
 import chiwawa
-from chiwawa import api
+from chiwawa import api, paths
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.wasi import Wasi
@@ -20,12 +20,13 @@ def main() -> int:
     split = sys.argv.index("--")
     module, file, safepoints, moves, *given = sys.argv[1:split]
     dirs = [(host, guest, False) for host, _, guest in (d.partition("::") for d in given)]
-    sources = {"interp": chiwawa.load(module), "aot": api.load_generated(file)}
+    loaded, generated = chiwawa.load(module), api.load_generated(file)
+    available = paths.available()
     chance = random.Random(module.rpartition("/")[2])
     stops = sorted(chance.sample(range(1, int(safepoints)), int(moves)))
     wasi = Wasi(sys.argv[split + 1 :], {}, dirs, deterministic=True)
     count = stops.pop(0)
-    run = api.start(sources["aot"], "_start", (), wasi.imports(), wasi=wasi, count=count)
+    run = api.start(generated, "_start", (), wasi.imports(), wasi=wasi, count=count)
     try:
         while not run.go():
             run.requests.take()
@@ -35,8 +36,9 @@ def main() -> int:
             assert checkpoint.encode(snapshot) == data
             assert snapshot.wasi is not None
             wasi = Wasi.load(snapshot.wasi, dirs)
-            path = chance.choice(("aot", "interp"))
-            run = api.restore(sources[path], data, wasi.imports(), path=path, wasi=wasi)
+            path = chance.choice(available)
+            source = generated if path == "aot" else loaded
+            run = api.restore(source, data, wasi.imports(), path=path, wasi=wasi)
             if stops:
                 assert run.requests.passed is not None
                 run.requests.stop_at(stops.pop(0))

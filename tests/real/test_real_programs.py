@@ -1,7 +1,7 @@
 """Programs that others wrote and compiled: they run, and they travel.
 
 Each prints on the AOT path what it prints with wasmtime, and ends as it would have when it is
-stopped half-way and continued on the other path, and when it is moved often.
+stopped half-way and continued on each other path, and when it is moved often.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime.errors import Trap
+from tests.path_helpers import PATHS
 from tests.real import build_helpers
 from tests.real.moving_helpers import HERE, Job, Leg, Programs, files_in, leg, travels
 from tests.real.package_helpers import SOURCES, Taking, build
@@ -21,6 +22,10 @@ from tests.real.package_helpers import SOURCES, Taking, build
 pytestmark = pytest.mark.slow
 
 
+#: How many safepoints what is natively half-way passes in Python.
+WALKED = 100_000
+#: Where CPython has started and computes, in safepoints.
+COMPUTING = 6_000_000
 #: Line and column of the error in program.ts.
 THROWN = (53, 14)
 
@@ -80,7 +85,7 @@ def test_a_module_in_assemblyscript_computes(taking: Taking, tmp_path: Path) -> 
     imports = {"env": {"abort": abort}}
     calls = [("areas", [60]), ("hash", [40])]
     results = [called(wasm, name, args) for name, args in calls]
-    for path, other in (("aot", "interp"), ("interp", "aot")):
+    for path in PATHS:
         instance = chiwawa.instantiate(module, imports, path=path)
         assert [instance.invoke(name, args) for name, args in calls] == results
         for (name, args), result in zip(calls, results, strict=True):
@@ -90,13 +95,14 @@ def test_a_module_in_assemblyscript_computes(taking: Taking, tmp_path: Path) -> 
             assert passed is not None
             half = chiwawa.start(module, name, args, imports, path=path, count=passed // 2)
             assert not half.go()
-            rest = chiwawa.restore(module, half.checkpoint(), imports, path=other)
-            assert rest.go()
-            assert rest.results == result
+            for other in PATHS:
+                rest = chiwawa.restore(module, half.checkpoint(), imports, path=other)
+                assert rest.go()
+                assert rest.results == result
         assert instance.invoke("fails", [2]) == [2]
         with pytest.raises(Trap, match="unreachable"):
             instance.invoke("fails", [3])
-    assert aborted == [THROWN, THROWN]
+    assert aborted == [THROWN] * len(PATHS)
 
 
 def test_a_program_in_rust_runs(taking: Taking, programs: Programs, tmp_path: Path) -> None:
@@ -114,6 +120,40 @@ def test_cpython_runs_a_script(taking: Taking, programs: Programs, tmp_path: Pat
     travels(job, programs, tmp_path)
 
 
+#: Computes for a while, and tells of it as it goes.
+PRIMES = """
+found = []
+for n in range(2, 6000):
+    if all(n % p for p in found if p * p <= n):
+        found.append(n)
+        if len(found) % 100 == 0:
+            print(len(found), n, flush=True)
+print(sum(found))
+"""
+
+
+@pytest.mark.needs("wasmtime")
+def test_cpython_computes_natively_and_is_moved(taking: Taking, tmp_path: Path) -> None:
+    """Stopped while it computes, carried on in Python for a while, and back."""
+    wasm = build_helpers.cpython(taking)
+
+    def run(title: str, path: str, *options: object) -> Leg:
+        took = leg(title, tmp_path, "-m", "chiwawa", "run", wasm, "--path", path, *options)
+        assert took.status == 0, took.err[-2000:]
+        return took
+
+    script = ("--argv0", "python", "--", "-c", PRIMES)
+    whole = run("whole", "native", *script)
+    assert whole.out.splitlines()[-1] == b"2174734"
+    legs = [run("stopped", "native", "--cr-at", COMPUTING, "--cr-file", "a.bin", *script)]
+    onward = ("--restore", "a.bin", "--cr-at", COMPUTING + WALKED, "--cr-file", "b.bin")
+    legs.append(run("in Python", "aot", *onward))
+    legs.append(run("the rest", "native", "--restore", "b.bin"))
+    assert legs[0].out
+    assert legs[2].out
+    assert b"".join(each.out for each in legs) == whole.out
+
+
 #: Makes flip-flops and adders.
 DESIGN = b"""
 module counter(input clk, input reset, input [3:0] step, output reg [7:0] count);
@@ -121,19 +161,15 @@ module counter(input clk, input reset, input [3:0] step, output reg [7:0] count)
 endmodule
 """
 SYNTHESIS = "read_verilog /files/design.v; synth -flatten; write_verilog -noattr /files/made.v"
-#: Where it is stopped, in safepoints, and so many are passed in Python.
-STOPPED, WALKED = 1_000_000, 100_000
+#: Where it is stopped, in safepoints.
+STOPPED = 1_000_000
 
 
 @pytest.mark.needs("wasmtime")
-def test_yosys_synthesises_natively_and_is_moved(
-    taking: Taking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_yosys_synthesises_natively_and_is_moved(taking: Taking, tmp_path: Path) -> None:
     """A large program: compiled once, it starts from the cache. Stopped in the middle, it is
     carried on in Python for a while, and goes back."""
     wasm, share = build_helpers.yosys(taking)
-    # What takes minutes is done once for all sessions.
-    monkeypatch.setenv("CHIWAWA_CACHE", str(taking.folder / "compiled"))
 
     def run(title: str, place: Path, path: str, *options: object) -> Leg:
         given = [f"{share}::/share:ro", f"{place / 'files'}::/files", f"{place / 'tmp'}::/tmp"]

@@ -41,10 +41,16 @@ def test_small_runs_are_the_same_at_every_boundary() -> None:
     assert "-toy]" in said or "[toy-" in said
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "file", sorted(p.name for p in (ROOT / "tests/nodiff").glob("test_*.py") if p != Path(__file__))
+#: All but this one, and what is slow as a whole.
+LIST = sorted(
+    each.name
+    for each in (ROOT / "tests/nodiff").glob("test_*.py")
+    if each != Path(__file__) and "pytestmark = pytest.mark.slow" not in each.read_text("utf-8")
 )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", LIST)
 def test_the_whole_list_holds(file: str) -> None:
     assert re.search(r"\d+ passed", with_the_toy(f"tests/nodiff/{file}", "-m", "not slow"))
 

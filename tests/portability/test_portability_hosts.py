@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 Find = Callable[[str], hosts.Host]
 
-#: Makes the trigger file itself, then prints and waits until somebody has taken it away.
+#: Makes the trigger file itself, and waits for a file `go`, which is there when it goes on.
 TRIGGER = r"""
 (module $trigger
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -33,6 +33,7 @@ TRIGGER = r"""
   (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
   (memory (export "memory") 1)
   (data (i32.const 0) "checkpoint.trigger")
+  (data (i32.const 20) "go")
   (data (i32.const 32) "before\n")
   (data (i32.const 48) "after\n")
   (func $say (param $text i32) (param $length i32)
@@ -47,8 +48,8 @@ TRIGGER = r"""
     (drop (call $close (i32.load (i32.const 80))))
     (loop $wait
       (br_if $wait
-        (i32.eqz (call $stat (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 18)
-          (i32.const 128)))))
+        (call $stat (i32.const 3) (i32.const 0) (i32.const 20) (i32.const 2)
+          (i32.const 128))))
     (call $say (i32.const 48) (i32.const 6))))
 """
 
@@ -113,6 +114,7 @@ def test_a_trigger_file_stops_a_program_also_where_there_are_no_threads(
     assert stopped.stderr == "chiwawa: checkpoint written to checkpoint.bin\n"
     assert stopped.returncode == 0
     assert not (tmp_path / "checkpoint.trigger").exists()
+    (tmp_path / "go").touch()
     ended = host.run(tmp_path, "chiwawa", "run", *options, "--restore", "checkpoint.bin")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "after\n", "")
 

@@ -58,14 +58,17 @@ def i32(value: int) -> bytes:
     return BYTE["i32.const"] + encode_s(value)
 
 
+@lru_cache(maxsize=4096)
 def i64(value: int) -> bytes:
     return BYTE["i64.const"] + encode_s(value)
 
 
+@lru_cache(maxsize=4096)
 def global_get(index: int) -> bytes:
     return BYTE["global.get"] + encode_u(index)
 
 
+@lru_cache(maxsize=4096)
 def global_set(index: int) -> bytes:
     return BYTE["global.set"] + encode_u(index)
 
@@ -100,6 +103,7 @@ def _aligned(name: str, valtype: NumType, memory: int, offset: int) -> bytes:
     return BYTE[name] + flags + encode_u(memory) + encode_u(offset)
 
 
+@lru_cache(maxsize=64)
 def zero(valtype: ValType) -> bytes:
     """The constant that a local of the type starts with."""
     if isinstance(valtype, RefType):
@@ -119,7 +123,7 @@ def declared(types: Iterable[ValType]) -> bytes:
     """A body's vector of locals, neighbours of one type in one group."""
     groups: list[list[ValType | int]] = []
     for valtype in types:
-        if groups and groups[-1][1] == valtype:
+        if groups and (groups[-1][1] is valtype or groups[-1][1] == valtype):
             groups[-1][0] += 1  # type: ignore[operator]
         else:
             groups.append([1, valtype])

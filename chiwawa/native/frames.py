@@ -84,6 +84,10 @@ def has_bare_loop(lowered: Lowered) -> bool:
     return False
 
 
+def _has_floats(types: Sequence[ValType]) -> bool:
+    return F32 in types or F64 in types
+
+
 #: Where there are no more ways to entries than this, their code is said to be rare.
 FEW = 3
 
@@ -106,6 +110,11 @@ class Frames:
         self.depth = operands.new_local(I32) if lowered.index in unit.deep else None
         self.recursive = lowered.index in unit.recursive
         self.has_bare_loop = has_bare_loop(lowered)
+        self.has_floats = _has_floats(lowered.locals)
+        #: The first local of each type.
+        self.local_of: dict[ValType, int] = {}
+        for local, valtype in enumerate(lowered.locals):
+            self.local_of.setdefault(valtype, local)
         #: The local that has the count in bare loops.
         self.counter: int | None = None
         self.sites: list[Site] = []
@@ -228,15 +237,16 @@ class Frames:
         )
         if site.entry.kind == CALL:
             return [out, At(site.entry.offset), site.again]
-        types = (*self.lowered.locals, *site.entry.types)
-        if self.has_bare_loop and any(each in (F32, F64) for each in types):
+        if self.has_bare_loop and (self.has_floats or _has_floats(site.entry.types)):
             # There is no register for a float that a call keeps.
             return [out + self.unit.cells.resumed()]
         return [out + code.call(self.unit.resumed)]
 
     def anything(self, types: Sequence[ValType]) -> bytes:
         """Push values of ``types``, whichever takes the fewest bytes."""
-        known = {valtype: i for i, valtype in reversed(list(enumerate(self.lowered.locals)))}
+        if not types:
+            return b""
+        known = self.local_of
         return b"".join(
             code.local_get(known[each]) if each in known else code.zero(each) for each in types
         )

@@ -110,7 +110,7 @@ class _Rewriting:
         return op.indirect or (op.calls and instr.imm[0] < self.unit.spaces.imported_funcs)
 
     def emit(self, *pieces: Piece) -> None:
-        self.scope.pieces += [piece for piece in pieces if piece != b""]
+        self.scope.pieces += [piece for piece in pieces if piece]
 
     def flush(self, end: int) -> None:
         if self.copied is not None:
@@ -119,31 +119,38 @@ class _Rewriting:
 
     def run(self) -> None:
         lowered, operands = self.lowered, self.operands
-        body, heights, reached = lowered.body, lowered.heights, lowered.reached
-        rules, pops = RULES, POPS
-        for position, instr in enumerate(body):
-            op = instr.op
-            rule = rules.get(op)
-            if self.live and rule is None:
-                count = pops[op]
-                if count > operands.pending:
-                    self.flush(instr.offset)
-                    self.emit(operands.need(lowered.types_at(position), count))
-                if self.copied is None:
-                    self.copied = instr.offset
-                self.passed += position > 0
-                operands.pending += heights[position + 1] - heights[position]
+        heights, reached = lowered.heights, lowered.reached
+        copied_pops, rules = POPS, RULES
+        #: How many operands are in their locals.
+        settled = 0
+        for position, instr in enumerate(lowered.body):
+            op = instr[0]
+            if self.live:
+                count = copied_pops.get(op)
+                if count is not None:
+                    if heights[position] - count < settled:
+                        self.flush(instr.offset)
+                        operands.pending = heights[position] - settled
+                        self.emit(operands.need(lowered.types_at(position), count))
+                        settled = heights[position] - operands.pending
+                    if self.copied is None:
+                        self.copied = instr[2]
+                    self.passed += position > 0
+                    continue
+                operands.pending = heights[position] - settled
+            elif not self.is_end_of_dead(op, reached[position]):
                 continue
-            if not self.live and not self.is_end_of_dead(op, reached[position]):
-                continue
-            self.flush(instr.offset)
-            assert rule is not None
+            rule = rules[op]
+            if self.copied is not None:
+                self.flush(instr.offset)
             if self.live and not op.delimits:
                 self.passed += position > 0 and not (op.loops or self.reaches_host(instr))
-            if rule not in _STRAIGHT or op.loops or op.forks:
+            if self.passed and (rule not in _STRAIGHT or op.loops or op.forks):
                 self.emit(self.unit.passed(self.passed))
                 self.passed = 0
             rule(self, position, instr)
+            if self.live:
+                settled = heights[position + 1] - operands.pending
 
     def is_end_of_dead(self, op: Op, reached: bool) -> bool:
         """Whether an instruction that cannot be reached by falling into it matters all the same:

@@ -315,13 +315,16 @@ def check_expr(
     """Check ``expr``, and note in ``boundaries`` what is known at each of its boundaries. Raises
     InvalidError, with the ``offset`` of the instruction at fault."""
     offset = 0
+    kept = boundaries if boundaries is not None else Boundaries()
+    keep_stack, keep_height = kept.stacks.append, kept.heights.append
+    keep_reached = kept.reached.append
     try:
         for position, (op, imm, offset) in enumerate(expr):  # noqa: B007 (the handler reads it)
             typing = typings[id(op)]
             if boundaries is not None:
-                boundaries.stacks.append(body.stack)
-                boundaries.heights.append(body.height)
-                boundaries.reached.append(body.live and not op.delimits)
+                keep_stack(body.stack)
+                keep_height(body.height)
+                keep_reached(body.live and not op.delimits)
             rule = typing.rule
             if rule is not None:
                 body.op = op

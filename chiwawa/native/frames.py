@@ -39,7 +39,7 @@ from chiwawa.native.scopes import (
     Piece,
 )
 from chiwawa.native.tables import CALL, TRAP, Entry
-from chiwawa.native.unit import DEEP, LATE, SHALLOW, Unit
+from chiwawa.native.unit import DEEP, LATE, SHALLOW, Counter, Unit
 from chiwawa_runtime.state.types import F32, F64, I32, I64, FuncType, NumType, RefType, ValType
 
 
@@ -115,8 +115,12 @@ class Frames:
         self.local_of: dict[ValType, int] = {}
         for local, valtype in enumerate(lowered.locals):
             self.local_of.setdefault(valtype, local)
-        #: The local that has the count in bare loops.
-        self.counter: int | None = None
+        self.counter: Counter | None = None
+        if unit.counts:
+            # What has loops passes more than one safepoint for each time that it reads the count.
+            loops = any(label.loops for label in lowered.labels.values())
+            known = loops and unit.counts == SAFEPOINTS
+            self.counter = Counter(operands.new_local(I64), known)
         self.sites: list[Site] = []
         self.unwound = Label()
         #: What is saved where: the labels of code behind all loops, with that code.
@@ -239,8 +243,12 @@ class Frames:
             return [out, At(site.entry.offset), site.again]
         if self.has_bare_loop and (self.has_floats or _has_floats(site.entry.types)):
             # There is no register for a float that a call keeps.
-            return [out + self.unit.cells.resumed()]
-        return [out + code.call(self.unit.resumed)]
+            return [out + self.unit.cells.resumed() + self.know()]
+        return [out + code.call(self.unit.resumed) + self.know()]
+
+    def know(self) -> bytes:
+        """Have the count known, where something else may have counted."""
+        return self.unit.know(self.counter)
 
     def anything(self, types: Sequence[ValType]) -> bytes:
         """Push values of ``types``, whichever takes the fewest bytes."""
@@ -260,18 +268,19 @@ class Frames:
         """Push whether the function, which begins, is to run from its start. Where its first
         instruction is a safepoint itself, that one counts."""
         unit = self.unit
-        begin = unit.is_to_begin(self.lowered.index)
+        if counted or not unit.counts:
+            begin = unit.is_to_begin(self.counter, self.lowered.index)
+        else:
+            begin = self.know() + unit.mode() + code.EQZ
         if self.depth is None:
-            return begin if counted or not unit.counts else unit.mode() + code.EQZ
+            return begin
         depth = unit.get(DEPTH) + code.local_set(self.depth)
         if not self.recursive:
-            test = begin if counted or not unit.counts else unit.mode() + code.EQZ
-            return depth + test
+            return depth + begin
         room = code.local_get(self.depth) + unit.cell(CEILING) + code.BYTE["i32.lt_s"]
         if not unit.counts:
             return depth + room
-        test = begin if counted else unit.mode() + code.EQZ
-        return depth + test + room + code.AND
+        return depth + begin + room + code.AND
 
     def head(self, site: Site, inside: list[Site | Inner], counted: bool) -> list[Piece]:
         """What a function begins with; ``inside`` are the entries in its scope. Where the frame is
@@ -287,25 +296,27 @@ class Frames:
         """What a loop begins with that has other entries in it. Whoever goes on at its own entry
         comes by here, too."""
         begins = Label()
-        out: list[Piece] = [Open(begins), self.unit.is_to_go_on(), BranchIf(begins, likely=True)]
+        out: list[Piece] = [
+            Open(begins),
+            self.unit.is_to_go_on(self.counter),
+            BranchIf(begins, likely=True),
+        ]
         arms: Arms = [(1, [*self.resume(site), Branch(begins)]), *self.arms(inside)]
         out += self.rewinding(self.saving(site), [], site.number, arms)
         return [*out, Close(begins)]
 
-    def bare_loop_test(self, site: Site, counter: int | None) -> list[Piece]:
+    def bare_loop_test(self, site: Site) -> list[Piece]:
         """The safepoint of a loop that has no entry but its own, which stands before the loop, and
         in it where a round is over: so the loop has nothing in it but a branch to what is behind
         it. Code in it, however rarely it is run, would have an engine keep fewer values in
-        registers, and lay them out worse. ``counter`` is a local with the count, if any."""
-        return [self.unit.is_to_stop(counter), BranchIf(self.saving(site), likely=False)]
+        registers, and lay them out worse."""
+        return [self.unit.is_to_stop(self.counter), BranchIf(self.saving(site), likely=False)]
 
-    def counter_of_bare_loop(self) -> bytes:
-        """Have a local with the count for such a loop, if that helps."""
-        if self.unit.counts != SAFEPOINTS:
-            return b""
-        if self.counter is None:
-            self.counter = self.operands.new_local(I64)
-        return code.global_get(self.unit.count) + code.local_set(self.counter)
+    def nears_limit(self, rounds: int) -> bytes:
+        """Push whether it may be to stop before so many safepoints more."""
+        assert self.counter is not None
+        count = code.local_get(self.counter.local) + code.i64(rounds) + code.ADD64
+        return count + self.unit.limit() + code.BYTE["i64.ge_s"]
 
     def arms(self, inside: list[Site | Inner]) -> Arms:
         """What leads to each of these entries."""

@@ -222,20 +222,34 @@ class _Rewriting:
             for i in range(len(pieces) - 1, -1, -1)
             if isinstance(piece := pieces[i], Close) and piece.label is loop.before.label
         )
-        pieces[before:before] = frames.bare_loop_test(loop.site, None)
-        self.emit(frames.counter_of_bare_loop())
+        pieces[before:before] = frames.bare_loop_test(loop.site)
         body = loop.closed([])
-        rounds = 1 if self.unit.counts else min(MOST_ROUNDS, ENOUGH // max(1, length(body)))
+        rounds = max(1, min(MOST_ROUNDS, ENOUGH // max(1, length(body))))
         left = Label()
         out: list[Piece] = [OpenLoop(start)]
-        for _ in range(max(1, rounds)):
-            following = Label()
-            out += [Open(following), *copy_of(body, start, following)]
-            if self.live:
-                out.append(Branch(left))
-            out.append(Close(following))
-        out += [*frames.bare_loop_test(loop.site, frames.counter), Branch(start), Close(start)]
+        counter = frames.counter
+        if counter is None:
+            for _ in range(rounds):
+                out += self.round_of(body, start, left)
+        else:
+            if counter.known and rounds > 1:
+                # Several rounds at once, unless it is to stop in one of them.
+                slow = Label()
+                out += [Open(slow), frames.nears_limit(rounds), BranchIf(slow, likely=False)]
+                for _ in range(rounds):
+                    out += self.round_of(body, start, left)
+                    out.append(self.unit.counted(counter) + code.DROP)
+                out += [Branch(start), Close(slow)]
+            out += self.round_of(body, start, left)
+        out += [*frames.bare_loop_test(loop.site), Branch(start), Close(start)]
         pieces += [Open(left), *out, Close(left)] if self.live else out
+
+    def round_of(self, body: list[Piece], start: Label, left: Label) -> list[Piece]:
+        """A round of a loop, behind which it goes on where it begins the next, and to ``left``
+        where it does not."""
+        following = Label()
+        leave: list[Piece] = [Branch(left)] if self.live else []
+        return [Open(following), *copy_of(body, start, following), *leave, Close(following)]
 
     def delimit(self, position: int, instr: Instr) -> None:
         if not self.open:
@@ -367,6 +381,7 @@ class _Rewriting:
         self.emit(depth, Copy(instr.offset, following), operands.set(results, len(beneath)))
         if host is not None and callee is not None:
             # Nothing waits in a call of the host: it is made again.
+            self.emit(self.frames.know())
             self.emit(unit.mode(), BranchIf(self.frames.saving(host), likely=False))
             return
         if host is not None:
@@ -380,7 +395,7 @@ class _Rewriting:
             assert site is not None
             saving = self.frames.saving(site)
         self.scope.inside.append(site)
-        self.emit(unit.mode(), BranchIf(saving, likely=False))
+        self.emit(self.frames.know(), unit.mode(), BranchIf(saving, likely=False))
 
     def set_depth(self, callee: int | None, deeper: int) -> bytes:
         """Say how deep a function starts that is called (None: through a table)."""
@@ -399,7 +414,10 @@ class _Rewriting:
         assert position in self.lowered.safepoints
         self.emit(self.operands.spill(types))
         site = self.frames.site(HOST, instr.offset, types)
-        self.emit(self.unit.is_to_stop(), BranchIf(self.frames.saving(site), likely=False))
+        self.emit(
+            self.unit.is_to_stop(self.frames.counter),
+            BranchIf(self.frames.saving(site), likely=False),
+        )
         self.scope.place(site.label)
         self.scope.inside.append(site)
         return site

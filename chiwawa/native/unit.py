@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chiwawa.binary.types import write_valtype
 from chiwawa.lower.lowered import Spaces, recursive_functions
@@ -79,6 +79,15 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """A local that has the count; with ``known``, at each safepoint but a function's first. It is
+    read from the global otherwise."""
+
+    local: int
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """Indices are those of the rewritten module.
 
@@ -136,40 +145,48 @@ class Unit:
             return encode_s(self.giving[results])
         return write_valtype(results[0]) if results else code.EMPTY
 
-    def is_to_go_on(self) -> bytes:
+    def is_to_go_on(self, counter: Counter | None) -> bytes:
         """Push whether nothing wants a frame saved or entered again at the safepoint here, which is
-        counted where that is done."""
-        if not self.counts:
+        counted where that is done: there is a ``counter`` then."""
+        if counter is None:
             return self.cell(POLL) + code.EQZ
-        return self.counted() + code.BYTE["i64.lt_s"]
+        return self.counted(counter) + self.limit() + code.BYTE["i64.lt_s"]
 
-    def is_to_begin(self, function: int) -> bytes:
+    def is_to_begin(self, counter: Counter | None, function: int) -> bytes:
         """``is_to_go_on`` where a function begins, where it may be armed."""
-        test = self.is_to_go_on()
+        test = self.is_to_go_on(counter and replace(counter, known=False))
         if self.counts != BOUNDARIES:
             return test
         armed = code.i32(0) + code.access("i32.load8_u", self.shadow, self.armed + function)
         return test + armed + code.EQZ + code.AND
 
-    def is_to_stop(self, counter: int | None = None) -> bytes:
-        """The opposite. The count is in the local ``counter`` as well, where there is one."""
-        if not self.counts:
+    def is_to_stop(self, counter: Counter | None) -> bytes:
+        """The opposite."""
+        if counter is None:
             return self.cell(POLL)
-        return self.counted(counter) + code.BYTE["i64.ge_s"]
+        return self.counted(counter) + self.limit() + code.BYTE["i64.ge_s"]
 
     def passed(self, boundaries: int) -> bytes:
         """Count boundaries that are no safepoints, where boundaries are counted."""
         counts = boundaries and self.counts == BOUNDARIES
         return self.cells.count_more(boundaries) if counts else b""
 
-    def counted(self, counter: int | None = None) -> bytes:
-        """Count a safepoint; push the count and the limit."""
-        limit = code.i32(0) + code.load(I64, self.shadow, LIMIT)
-        if counter is None:
-            return self.cells.count_more(1) + code.global_get(self.count) + limit
-        # Nobody waits for what has just been stored.
-        more = code.local_get(counter) + code.i64(1) + code.ADD64 + code.local_tee(counter)
-        return more + code.global_set(self.count) + code.local_get(counter) + limit
+    def counted(self, counter: Counter) -> bytes:
+        """Count a safepoint; push the count. Nobody waits for what has just been stored."""
+        local = counter.local
+        before = code.local_get(local) if counter.known else code.global_get(self.count)
+        more = before + code.i64(1) + code.ADD64 + code.local_tee(local)
+        return more + code.global_set(self.count) + code.local_get(local)
+
+    def limit(self) -> bytes:
+        """Push the count from which on it is to be stopped."""
+        return code.i32(0) + code.load(I64, self.shadow, LIMIT)
+
+    def know(self, counter: Counter | None) -> bytes:
+        """Have the count in the counter's local, where that is wanted."""
+        if counter is None or not counter.known:
+            return b""
+        return code.global_get(self.count) + code.local_set(counter.local)
 
     def set_depth(self, depth: int, deeper: int) -> bytes:
         """Say that the function called next starts ``deeper`` than the local ``depth`` says."""

@@ -3,11 +3,17 @@ there, each in its only canonical form. Whatever is wrong is a CheckpointError w
 
 from __future__ import annotations
 
-from chiwawa_runtime.checkpoint.layout import REF_CARRIED, REF_FUNC, REF_NULL
+from chiwawa_runtime.checkpoint.layout import (
+    ALONE,
+    REF_CARRIED,
+    REF_FUNC,
+    REF_NULL,
+    REF_OBJECT,
+)
 from chiwawa_runtime.checkpoint.leb import decode_s, decode_u, encode_s, encode_u
 from chiwawa_runtime.errors import CheckpointError, MalformedError
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.state.snapshot import Carried, FuncIdx, Ref, Value
+from chiwawa_runtime.state.snapshot import Carried, FuncIdx, ObjIdx, Ref, Value
 from chiwawa_runtime.state.types import (
     F32,
     F64,
@@ -24,15 +30,16 @@ from chiwawa_runtime.state.types import (
 
 class Cursor:
     """Reads ``data`` from ``pos`` to ``end``, and never beyond. ``base`` is the offset in the file
-    of ``data[0]``."""
+    of ``data[0]``, ``version`` the format's."""
 
-    __slots__ = ("base", "data", "end", "pos")
+    __slots__ = ("base", "data", "end", "pos", "version")
 
     def __init__(self, data: bytes, pos: int, end: int, base: int = 0) -> None:
         self.data = data
         self.pos = pos
         self.end = end
         self.base = base
+        self.version = ALONE
 
     def error(self, message: str) -> CheckpointError:
         """What is wrong here, as an exception to raise."""
@@ -155,11 +162,21 @@ class Cursor:
         if kind == REF_NULL:
             return None
         if kind == REF_FUNC:
-            return FuncIdx(self.u(32))
+            return FuncIdx(self.u(32)) if self.version == ALONE else self.function()
         if kind == REF_CARRIED:
             return Carried(self.name())
+        if kind == REF_OBJECT and self.version != ALONE:
+            return ObjIdx(self.u(32))
         self.pos -= 1
         raise self.error("malformed reference")
+
+    def function(self) -> FuncIdx:
+        """A function with its instance."""
+        instance = self.u(32)
+        return FuncIdx(self.u(32), instance)
+
+    def indices(self) -> tuple[int, ...]:
+        return tuple([self.u(32) for _ in range(self.count())])
 
     def value(self, valtype: ValType) -> Value:
         return self.ref() if isinstance(valtype, RefType) else self.number(valtype)

@@ -8,19 +8,28 @@ section named n; docs/checkpoint-format.md explains each byte::
                   memorysec? globalsec? datasec?
                   corestack chiwawa wasi? host? monitors? digest
     core      ::= custom("core")          0x00 name
-    modules   ::= custom("coremodules")   vec(0x00 name)                     one, the same name
-    instances ::= custom("coreinstances") vec(0x00 0:u32 vec(memidx) vec(globalidx))        one
+    modules   ::= custom("coremodules")   vec(0x00 name)               the first, the same name
+    instances ::= custom("coreinstances") vec(0x00 moduleidx vec(memaddr) vec(globaladdr))
     corestack ::= custom("corestack")     0x00 name vec(frame)                        "main"
-    frame     ::= 0x00 0:u32 funcidx:u32 codeoffset:u32 vec(value) vec(value)
+    frame     ::= 0x00 instanceidx funcidx codeoffset:u32 vec(value) vec(value)
     value     ::= 0x7F s32 | 0x7E s64 | 0x7D byte^4 | 0x7C byte^8 | 0x01
-    chiwawa   ::= custom("chiwawa")       version:u32 hash:byte^32 mode:byte
-                  (0x00 | 0x01 safepoints:u64) plan:vec(call) unformed:vec(typed)
+    chiwawa   ::= custom("chiwawa")       1:u32 hash:byte^32 mode:byte count
+                  plan:vec(call) unformed:vec(typed)
                   memories:vec(min:u64) globals:vec(mut:byte ref?) tables:vec(table)
                   elems:vec(bool) datas:vec(bool)
-    call      ::= funcidx:u32 vec(typed)
+                | custom("chiwawa")       2:u32 modules:vec(hash:byte^32) vec(instance)
+                  plan:vec(call) unformed:vec(typed)
+                  memories:vec(min:u64) globals:vec(mut:byte ref?) tables:vec(table)
+                  objects:vec(object)
+    instance  ::= mode:byte count links:vec(funcidx instanceidx funcidx)
+                  tables:vec(tableaddr) tags:vec(tagaddr) elems:vec(bool) datas:vec(bool)
+    count     ::= 0x00 | 0x01 safepoints:u64
+    call      ::= funcidx vec(typed)
     typed     ::= 0x7F s32 | 0x7E s64 | 0x7D byte^4 | 0x7C byte^8 | 0x7B byte^16
                 | 0x70 ref | 0x6F ref
-    ref       ::= 0x00 | 0x01 funcidx:u32 | 0x02 name
+    ref       ::= 0x00 | 0x01 funcidx | 0x02 name                                   version 1
+                | 0x00 | 0x01 instanceidx funcidx | 0x02 name | 0x04 objidx         version 2
+    object    ::= 0x02 tagaddr vec(typed)
     table     ::= reftype limits vec(ref)
     wasi      ::= custom("chiwawa.wasi")  byte*
     host      ::= custom("chiwawa.host")  byte*
@@ -31,15 +40,28 @@ section named n; docs/checkpoint-format.md explains each byte::
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import Range
-from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.state.types import F32, F64, I32, I64, PAGE, V128, Limits, NumType, VecType
+from chiwawa_runtime.state.snapshot import ObjectImage, ObjIdx, Snapshot, Value
+from chiwawa_runtime.state.types import (
+    F32,
+    F64,
+    I32,
+    I64,
+    PAGE,
+    V128,
+    Limits,
+    NumType,
+    ValType,
+    VecType,
+)
 
 MAGIC = b"\0asm"
 HEADER = MAGIC + b"\x01\0\0\0"
-FORMAT_VERSION = 1
+#: The versions of the format, which the state decides (see ``version_of``).
+ALONE, LINKED = 1, 2
 THREAD_NAME = "main"
 GRANULARITIES = ("safepoint", "instruction")
 #: The bits of the mode: which granularity, and whether NaNs are canonical.
@@ -76,7 +98,8 @@ CONST_OPCODES: dict[NumType | VecType, bytes] = {
 }
 #: A value that the convention has no form for; what it is stands in ``unformed``.
 MISSING = 0x01
-REF_NULL, REF_FUNC, REF_CARRIED = 0x00, 0x01, 0x02
+REF_NULL, REF_FUNC, REF_CARRIED, REF_OBJECT = 0x00, 0x01, 0x02, 0x04
+OBJECT_EXCEPTION = 0x02
 
 MAX_U32 = 0xFFFFFFFF
 MAX_U64 = 0xFFFFFFFFFFFFFFFF
@@ -120,15 +143,88 @@ def _joined(runs: Sequence[Range], shift: int) -> Iterator[Range]:
     yield first, last
 
 
+def version_of(snapshot: Snapshot) -> int:
+    """The version of the format that a snapshot is written in: the least that can hold it."""
+    return LINKED if snapshot.others or snapshot.objects else ALONE
+
+
 def check_shape(snapshot: Snapshot) -> None:
-    """Raise CheckpointError where a name, a hash, a count or a size is not one that a program's
-    state can have. Values are judged one by one, as they are written or read."""
-    if len(snapshot.module_hash) != HASH_SIZE:
-        raise CheckpointError("the hash of the module is not 32 bytes")
-    if snapshot.granularity not in GRANULARITIES:
-        raise CheckpointError(f"unknown granularity {snapshot.granularity!r}")
-    if snapshot.safepoints is not None and not 0 <= snapshot.safepoints <= MAX_U64:
-        raise CheckpointError("the number of safepoints is out of range")
+    """Raise CheckpointError where a name, a hash, a count, a size or a number is not one that a
+    program's state can have. Values are judged one by one, as they are written or read."""
+    instances = snapshot.instances
+    for each in instances:
+        if len(each.module_hash) != HASH_SIZE:
+            raise CheckpointError("the hash of the module is not 32 bytes")
+        if each.granularity not in GRANULARITIES:
+            raise CheckpointError(f"unknown granularity {each.granularity!r}")
+        if each.safepoints is not None and not 0 <= each.safepoints <= MAX_U64:
+            raise CheckpointError("the number of safepoints is out of range")
+    _check_sizes(snapshot)
+    if version_of(snapshot) != ALONE:
+        _check_spaces(snapshot)
+        check_objects(snapshot)
+
+
+def _check_spaces(snapshot: Snapshot) -> None:
+    """That what instances have is there, all of it, numbered as it is first met."""
+    spaces = [each.spaces for each in snapshot.instances]
+    for what, addresses, count in (
+        ("memories", [s.memories for s in spaces], len(snapshot.memories)),
+        ("globals", [s.globals for s in spaces], len(snapshot.globals)),
+        ("tables", [s.tables for s in spaces], len(snapshot.tables)),
+        ("tags", [s.tags for s in spaces], None),
+    ):
+        met = 0
+        for address in chain.from_iterable(addresses):
+            if not 0 <= address <= met:
+                raise CheckpointError(f"the {what} of its instances are not numbered in order")
+            met += address == met
+        if count is not None and met != count:
+            raise CheckpointError(f"it has {what} that no instance has")
+    for number, each in enumerate(spaces):
+        last = -1
+        for index, function in each.links:
+            if not last < index or not 0 <= function.instance < len(spaces):
+                raise CheckpointError(f"the links of instance {number} are not in order")
+            if function.instance == number:
+                raise CheckpointError(f"instance {number} is linked with itself")
+            last = index
+
+
+def check_objects(snapshot: Snapshot) -> None:
+    """That what is referred to by number is there, and numbered in the order of one walk: first
+    what all values refer to, in their order, then what the objects do, in theirs. So nothing is
+    there that nobody refers to."""
+    met = 0
+    objects = snapshot.objects
+
+    def walk() -> Iterator[tuple[ValType, Value]]:
+        yield from snapshot.values()
+        at = 0
+        # What has not been met by now, nothing before it refers to.
+        while at < met:
+            yield from fields_of(objects[at])
+            at += 1
+
+    for valtype, value in walk():
+        if isinstance(value, ObjIdx):
+            if not 0 <= value.index <= met or value.index >= len(objects):
+                raise CheckpointError(f"a value of type {valtype} refers to no object")
+            met += value.index == met
+    if met != len(objects):
+        raise CheckpointError("it has objects that nothing refers to")
+    tags = {tag for each in snapshot.instances for tag in each.spaces.tags}
+    for each in snapshot.objects:
+        if each.tag not in tags:
+            raise CheckpointError("an exception has a tag that no instance has")
+
+
+def fields_of(image: ObjectImage) -> Sequence[tuple[ValType, Value]]:
+    """The values in an object, in their order."""
+    return image.fields
+
+
+def _check_sizes(snapshot: Snapshot) -> None:
     for index, memory in enumerate(snapshot.memories):
         if memory.size % PAGE:
             raise CheckpointError(f"the size of memory {index} is not a multiple of the page")

@@ -13,31 +13,39 @@ from dataclasses import replace
 
 from chiwawa_runtime.checkpoint.cursor import Cursor, malformed
 from chiwawa_runtime.checkpoint.layout import (
+    ALONE,
     CANONICAL_NANS,
     CONST_OPCODES,
     CUSTOM,
     DIGEST_PREFIX,
     DIGEST_SIZE,
     FINE,
-    FORMAT_VERSION,
     GRANULARITIES,
     HASH_SIZE,
     HEADER,
+    LINKED,
     MAGIC,
     MAX_SEGMENTS,
     MISSING,
+    OBJECT_EXCEPTION,
     ORDER,
     THREAD_NAME,
     check_shape,
     segments,
+    version_of,
 )
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f64_load
 from chiwawa_runtime.state.snapshot import (
+    ExceptionImage,
     Frame,
+    FuncIdx,
     GlobalImage,
+    IndexSpaces,
+    InstanceImage,
+    ObjectImage,
     PlannedCall,
     Snapshot,
     TableImage,
@@ -149,50 +157,91 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]]) -> Snapshot:
     # Or the last bytes, which look like the section of the digest, are only a part of it.
     if where["chiwawa.digest"][0] != len(data) - HASH_SIZE:
         raise malformed("section chiwawa.digest expected", len(data) - DIGEST_SIZE)
-    name = _origin(open_("core"), open_("coremodules"))
-    limits = _memories(open_("memory")) if "memory" in where else []
-    globals_ = _globals(open_("global")) if "global" in where else []
-    _coreinstances(open_("coreinstances"), len(limits), len(globals_))
-
     cursor = open_("chiwawa")
-    version = cursor.u(32)
-    if version != FORMAT_VERSION:
+    version = cursor.version = cursor.u(32)
+    if version not in (ALONE, LINKED):
         raise CheckpointError(
             f"unsupported checkpoint: its format version is {version}, "
-            f"this chiwawa reads version {FORMAT_VERSION}"
+            f"this chiwawa reads versions {ALONE} and {LINKED}"
         )
-    module_hash = cursor.take(HASH_SIZE)
-    granularity, canonical_nans = _mode(cursor)
-    safepoints = cursor.u(64) if cursor.flag() else None
+    limits = _memories(open_("memory")) if "memory" in where else []
+    globals_ = _globals(open_("global")) if "global" in where else []
+    names = _modules(open_("core"), open_("coremodules"), version)
+    placed = _coreinstances(open_("coreinstances"), len(names), version)
+
+    # Of version 1, the segments of the one instance come last.
+    hashes = [cursor.take(HASH_SIZE) for _ in range(1 if version == ALONE else cursor.count())]
+    if len(set(hashes)) != len(names):
+        raise cursor.error("not as many modules as in coremodules")
+    if version == ALONE:
+        modes = [(*_mode(cursor), cursor.u(64) if cursor.flag() else None)]
+        told = []
+    else:
+        told = [_instance(cursor) for _ in range(cursor.count())]
+        modes = [each[0] for each in told]
+    if len(modes) != len(placed):
+        raise cursor.error("not as many instances as in coreinstances")
     plan = tuple(PlannedCall(cursor.u(32), cursor.typed()) for _ in range(cursor.count()))
     unformed = cursor.typed()
     declared = _declared(cursor, limits)
     images = _global_images(cursor, globals_)
     tables = _tables(cursor)
-    elems = tuple([cursor.flag() for _ in range(cursor.count())])
-    datas = tuple([cursor.flag() for _ in range(cursor.count())])
+    objects: tuple[ObjectImage, ...] = ()
+    if version == ALONE:
+        told = [(modes[0], (), tuple(range(len(tables))), (), _flags(cursor), _flags(cursor))]
+    else:
+        objects = tuple([_object(cursor) for _ in range(cursor.count())])
     cursor.finish()
 
+    instances = []
+    for (module, memories, held), each in zip(placed, told, strict=True):
+        (granularity, canonical_nans, safepoints), links, tables_, tags, elems, datas = each
+        spaces = IndexSpaces(memories, held, tables_, tags, links)
+        instances.append(
+            InstanceImage(
+                names[module],
+                hashes[module],
+                granularity,
+                safepoints,
+                elems,
+                datas,
+                canonical_nans,
+                spaces,
+            )
+        )
+    own = instances[0]
+    if version == ALONE:
+        for what, indices, count in (
+            ("memories", own.spaces.memories, len(limits)),
+            ("globals", own.spaces.globals, len(globals_)),
+        ):
+            if indices != tuple(range(count)):
+                raise malformed(f"the instance has not all {what} in order", where["core"][0])
     start, end = where["corestack"]
-    frames = _corestack(Cursor(data[start:end], 0, end - start, start), unformed)
+    frames = _corestack(Cursor(data[start:end], 0, end - start, start), len(instances), unformed)
     stored = _segments(open_("data"), limits) if "data" in where else []
     snapshot = Snapshot(
-        name,
-        module_hash,
-        granularity,
-        safepoints,
+        own.module_name,
+        own.module_hash,
+        own.granularity,
+        own.safepoints,
         frames,
         plan,
         _images(data, declared, limits, stored),
         images,
         tables,
-        elems,
-        datas,
+        own.dropped_elems,
+        own.dropped_datas,
         data[slice(*where["chiwawa.wasi"])] if "chiwawa.wasi" in where else None,
         data[slice(*where["chiwawa.host"])] if "chiwawa.host" in where else None,
         data[slice(*where["chiwawa.monitors"])] if "chiwawa.monitors" in where else None,
-        canonical_nans,
+        own.canonical_nans,
+        None if version == ALONE else own.spaces,
+        tuple(instances[1:]),
+        objects,
     )
+    if version != version_of(snapshot):
+        raise malformed("its state takes no such version of the format", where["chiwawa"][0])
     check_shape(snapshot)
     used = [memory.used() for memory in snapshot.memories]
     if segments(used) != [(i, a, b) for i, a, b, _ in stored]:
@@ -211,27 +260,74 @@ def _mode(cursor: Cursor) -> tuple[str, bool]:
     return GRANULARITIES[mode & FINE], bool(mode & CANONICAL_NANS)
 
 
-def _origin(core: Cursor, modules: Cursor) -> str:
-    """The name of the module, which two sections say."""
+def _flags(cursor: Cursor) -> tuple[bool, ...]:
+    return tuple([cursor.flag() for _ in range(cursor.count())])
+
+
+#: Granularity, whether NaNs are canonical, and how many safepoints have been passed.
+_Mode = tuple[str, bool, int | None]
+_Links = tuple[tuple[int, FuncIdx], ...]
+_Flags = tuple[bool, ...]
+
+
+def _instance(
+    cursor: Cursor,
+) -> tuple[_Mode, _Links, tuple[int, ...], tuple[int, ...], _Flags, _Flags]:
+    """What ``coreinstances`` does not say of an instance: mode, links, tables, tags, and which
+    segments are dropped."""
+    mode = (*_mode(cursor), cursor.u(64) if cursor.flag() else None)
+    links = tuple([(cursor.u(32), cursor.function()) for _ in range(cursor.count())])
+    return mode, links, cursor.indices(), cursor.indices(), _flags(cursor), _flags(cursor)
+
+
+def _object(cursor: Cursor) -> ObjectImage:
+    cursor.expect(bytes((OBJECT_EXCEPTION,)), "the kind of an object")
+    return ExceptionImage(cursor.u(32), cursor.typed())
+
+
+def _modules(core: Cursor, modules: Cursor, version: int) -> list[str]:
+    """The names of the modules. That of the run's is in two sections."""
     core.expect(b"\0", "process information")
     name = core.name()
     core.finish()
-    modules.expect(b"\x01\0", "one module")
-    if modules.name() != name:
+    names = []
+    for _ in range(_vector(modules, "module", version)):
+        modules.expect(b"\0", "a module")
+        names.append(modules.name())
+    if names[0] != name:
         raise modules.error("the module's name is not the process's")
     modules.finish()
-    return name
+    return names
 
 
-def _coreinstances(cursor: Cursor, memories: int, globals_: int) -> None:
-    cursor.expect(b"\x01\0\0", "one instance of module 0")
-    for count in (memories, globals_):
-        if cursor.u(32) != count:
-            raise cursor.error("the instance has not all memories and globals")
-        for index in range(count):
-            if cursor.u(32) != index:
-                raise cursor.error("the instance's indices are not in order")
+def _coreinstances(
+    cursor: Cursor, modules: int, version: int
+) -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
+    """Of each instance its module, memories and globals. Modules are numbered as they are met."""
+    placed = []
+    met = 0
+    for _ in range(_vector(cursor, "instance", version)):
+        cursor.expect(b"\0", "an instance")
+        module = cursor.u(32)
+        if module > met or module >= modules:
+            raise cursor.error("the modules are not numbered in order")
+        met += module == met
+        placed.append((module, cursor.indices(), cursor.indices()))
+    if met != modules:
+        raise cursor.error("an instance of each module expected")
     cursor.finish()
+    return placed
+
+
+def _vector(cursor: Cursor, what: str, version: int) -> int:
+    """The length of a vector that is not empty; one element has it, where there is one instance."""
+    if version == ALONE:
+        cursor.expect(b"\x01", f"one {what}")
+        return 1
+    count = cursor.count()
+    if not count:
+        raise cursor.error(f"a {what} expected")
+    return count
 
 
 def _memories(cursor: Cursor) -> list[Limits]:
@@ -342,7 +438,9 @@ def _images(
 # Frames.
 
 
-def _corestack(cursor: Cursor, unformed: tuple[tuple[ValType, Value], ...]) -> tuple[Frame, ...]:
+def _corestack(
+    cursor: Cursor, instances: int, unformed: tuple[tuple[ValType, Value], ...]
+) -> tuple[Frame, ...]:
     """The frames, with ``unformed`` where the convention's form has a gap."""
     cursor.expect(b"\0", "thread information")
     if cursor.name() != THREAD_NAME:
@@ -354,7 +452,7 @@ def _corestack(cursor: Cursor, unformed: tuple[tuple[ValType, Value], ...]) -> t
     frames = []
     data = cursor.data
     # A deep stack has many frames that begin alike. No such beginning is one of another.
-    known: dict[bytes, tuple[int, int]] = {}
+    known: dict[bytes, tuple[int, int, int]] = {}
     sizes: list[int] = []
     for _ in range(cursor.count()):
         pos = cursor.pos
@@ -364,14 +462,17 @@ def _corestack(cursor: Cursor, unformed: tuple[tuple[ValType, Value], ...]) -> t
                 cursor.pos = pos + size
                 break
         else:
-            cursor.expect(b"\0\0", "a frame of instance 0")
-            place = cursor.u(32), cursor.u(32)
+            cursor.expect(b"\0", "a frame")
+            instance = cursor.u(32)
+            if instance >= instances:
+                raise cursor.error("a frame is of an instance that is not there")
+            place = cursor.u(32), cursor.u(32), instance
             head = data[pos : cursor.pos]
             known[head] = place
             if len(head) not in sizes:
                 sizes.append(len(head))
         locals_ = _values(cursor, rest)
-        frames.append(Frame(*place, locals_, _values(cursor, rest)))
+        frames.append(Frame(place[0], place[1], locals_, _values(cursor, rest), place[2]))
     cursor.finish()
     if next(rest, None) is not None:
         raise cursor.error("more values stand apart from the frames than they have gaps")

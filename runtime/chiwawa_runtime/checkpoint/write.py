@@ -9,32 +9,45 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from chiwawa_runtime.checkpoint.layout import (
+    ALONE,
     CANONICAL_NANS,
     CONST_OPCODES,
     CUSTOM,
     DATA,
     DIGEST_PREFIX,
     FINE,
-    FORMAT_VERSION,
     GLOBAL,
     GRANULARITIES,
     HEADER,
     MAX_U32,
     MEMORY,
     MISSING,
+    OBJECT_EXCEPTION,
     REF_CARRIED,
     REF_FUNC,
     REF_NULL,
+    REF_OBJECT,
     THREAD_NAME,
     check_shape,
     segments,
+    version_of,
 )
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
 from chiwawa_runtime.checkpoint.store_file import write_file
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
-from chiwawa_runtime.state.snapshot import Carried, Frame, FuncIdx, GlobalImage, Snapshot, Value
+from chiwawa_runtime.state.snapshot import (
+    Carried,
+    Frame,
+    FuncIdx,
+    GlobalImage,
+    InstanceImage,
+    ObjectImage,
+    ObjIdx,
+    Snapshot,
+    Value,
+)
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
@@ -85,14 +98,18 @@ def _encoded(snapshot: Snapshot) -> Iterator[_Parts]:
     """The file's bytes, in pieces, of which some are views of memories."""
     check_shape(snapshot)
     name = _name(snapshot.module_name)
+    instances = snapshot.instances
+    # The distinct modules, by hash, in the order of the instances.
+    modules = {each.module_hash: _name(each.module_name) for each in instances}
     unformed: list[tuple[ValType, Value]] = []
-    stack = _corestack(snapshot.frames, unformed)
+    stack = _corestack(snapshot.frames, len(instances), unformed)
     views = [memoryview(memory.source) for memory in snapshot.memories]
     parts: _Parts = [HEADER]
     try:
         parts += _custom("core", b"\0" + name)
-        parts += _custom("coremodules", b"\x01\0" + name)
-        parts += _custom("coreinstances", _coreinstances(snapshot))
+        named = b"".join(b"\0" + each for each in modules.values())
+        parts += _custom("coremodules", encode_u(len(modules)) + named)
+        parts += _custom("coreinstances", _coreinstances(instances, list(modules)))
         if snapshot.memories:
             parts += _section(MEMORY, [_memories(snapshot)])
         if snapshot.globals:
@@ -134,12 +151,16 @@ def _custom(name: str, payload: bytes | bytearray) -> _Parts:
     return _section(CUSTOM, [_name(name), payload])
 
 
-def _coreinstances(snapshot: Snapshot) -> bytes:
-    out = bytearray(b"\x01\0\0")
-    for count in (len(snapshot.memories), len(snapshot.globals)):
-        out += encode_u(count)
-        out += b"".join(map(encode_u, range(count)))
+def _coreinstances(instances: Sequence[InstanceImage], modules: Sequence[bytes]) -> bytes:
+    out = bytearray(encode_u(len(instances)))
+    for each in instances:
+        out += b"\0" + encode_u(modules.index(each.module_hash))
+        out += _indices(each.spaces.memories) + _indices(each.spaces.globals)
     return bytes(out)
+
+
+def _indices(addresses: Sequence[int]) -> bytes:
+    return encode_u(len(addresses)) + b"".join(map(encode_u, addresses))
 
 
 def _memories(snapshot: Snapshot) -> bytearray:
@@ -199,18 +220,22 @@ def _stored(image: MemoryImage, view: memoryview, start: int, end: int) -> _Part
     return parts
 
 
-def _corestack(frames: Sequence[Frame], unformed: list[tuple[ValType, Value]]) -> bytearray:
+def _corestack(
+    frames: Sequence[Frame], instances: int, unformed: list[tuple[ValType, Value]]
+) -> bytearray:
     """The frames; what they hold that the convention has no form for is added to ``unformed``."""
     out = bytearray(b"\0" + _name(THREAD_NAME) + encode_u(len(frames)))
     # A deep stack has many frames at few places.
-    known: dict[tuple[int, int], bytes] = {}
+    known: dict[tuple[int, int, int], bytes] = {}
     try:
-        for function, offset, locals_, stack in frames:
-            head = known.get((function, offset))
+        for function, offset, locals_, stack, instance in frames:
+            head = known.get((function, offset, instance))
             if head is None:
-                head = b"\0\0" + _u32("a function index", function)
+                if not 0 <= instance < instances:
+                    raise CheckpointError("a frame is of an instance that is not there")
+                head = b"\0" + encode_u(instance) + _u32("a function index", function)
                 head += _u32("a code offset", offset)
-                known[function, offset] = head
+                known[function, offset, instance] = head
             out += head
             _values(out, locals_, unformed)
             _values(out, stack, unformed)
@@ -253,16 +278,23 @@ def _values(
 
 
 def _chiwawa(snapshot: Snapshot, unformed: Sequence[tuple[ValType, Value]]) -> bytearray:
-    out = bytearray(encode_u(FORMAT_VERSION))
-    out += snapshot.module_hash
-    fine = FINE * GRANULARITIES.index(snapshot.granularity)
-    out.append(fine | CANONICAL_NANS * snapshot.canonical_nans)
-    out += b"\0" if snapshot.safepoints is None else b"\x01" + encode_u(snapshot.safepoints)
+    version = version_of(snapshot)
+    instances = snapshot.instances
+    out = bytearray(encode_u(version))
+    if version == ALONE:
+        out += snapshot.module_hash
+        out += _mode_and_count(instances[0])
+    else:
+        modules = dict.fromkeys(each.module_hash for each in instances)
+        out += encode_u(len(modules)) + b"".join(modules)
+        out += encode_u(len(instances))
+        for each in instances:
+            out += _instance(each)
     out += encode_u(len(snapshot.plan))
     for call in snapshot.plan:
         out += _u32("a function index", call.function)
-        out += _typed(call.args)
-    out += _typed(unformed)
+        out += _typed(call.args, version)
+    out += _typed(unformed, version)
     out += encode_u(len(snapshot.memories))
     for memory in snapshot.memories:
         out += encode_u(memory.type.limits.min)
@@ -270,29 +302,62 @@ def _chiwawa(snapshot: Snapshot, unformed: Sequence[tuple[ValType, Value]]) -> b
     for image in snapshot.globals:
         out.append(image.type.mutable)
         if isinstance(image.type.type, RefType):
-            out += _payload(image.type.type, image.value)
+            out += _payload(image.type.type, image.value, version)
     out += encode_u(len(snapshot.tables))
     for table in snapshot.tables:
         out.append(_code(table.type.element))
         out += _limits(table.type.limits)
         out += encode_u(len(table.elements))
         element = table.type.element
-        out += b"".join([b"\0" if r is None else _payload(element, r) for r in table.elements])
-    for flags in (snapshot.dropped_elems, snapshot.dropped_datas):
-        out += encode_u(len(flags))
-        out += bytes(map(bool, flags))
+        out += b"".join(
+            [b"\0" if r is None else _payload(element, r, version) for r in table.elements]
+        )
+    if version == ALONE:
+        out += _dropped(instances[0])
+    else:
+        out += encode_u(len(snapshot.objects))
+        for image_ in snapshot.objects:
+            out += _object(image_, version)
     return out
+
+
+def _mode_and_count(instance: InstanceImage) -> bytes:
+    fine = FINE * GRANULARITIES.index(instance.granularity)
+    mode = bytes((fine | CANONICAL_NANS * instance.canonical_nans,))
+    count = instance.safepoints
+    return mode + (b"\0" if count is None else b"\x01" + encode_u(count))
+
+
+def _dropped(instance: InstanceImage) -> bytes:
+    flags = (instance.dropped_elems, instance.dropped_datas)
+    return b"".join(encode_u(len(each)) + bytes(map(bool, each)) for each in flags)
+
+
+def _instance(instance: InstanceImage) -> bytes:
+    """What ``coreinstances`` does not say of it."""
+    out = _mode_and_count(instance)
+    links = instance.spaces.links
+    out += encode_u(len(links))
+    for index, function in links:
+        out += _u32("a function index", index) + _function(function)
+    out += _indices(instance.spaces.tables) + _indices(instance.spaces.tags)
+    return out + _dropped(instance)
+
+
+def _object(image: ObjectImage, version: int) -> bytes:
+    tag = bytes((OBJECT_EXCEPTION,)) + encode_u(image.tag)
+    return tag + _typed(image.fields, version)
 
 
 # Values.
 
 
-def _typed(values: Sequence[tuple[ValType, Value]]) -> bytearray:
+def _typed(values: Sequence[tuple[ValType, Value]], version: int) -> bytearray:
     """A vector of values, each after its type."""
     out = bytearray(encode_u(len(values)))
     for valtype, value in values:
         out.append(_code(valtype))
-        out += _payload(valtype, value)
+        out += _payload(valtype, value, version)
     return out
 
 
@@ -302,7 +367,7 @@ def _code(valtype: ValType) -> int:
     return valtype_code(valtype)
 
 
-def _payload(valtype: ValType, value: Value) -> bytes:
+def _payload(valtype: ValType, value: Value, version: int = ALONE) -> bytes:
     """The bytes of a value, without its type."""
     try:
         if valtype == F32:
@@ -310,7 +375,7 @@ def _payload(valtype: ValType, value: Value) -> bytes:
         if valtype == F64:
             return f64_bits(value).to_bytes(8, "little")  # type: ignore[arg-type]
         if isinstance(valtype, RefType):
-            return _ref(value)
+            return _ref(value, version)
         if not isinstance(value, int) or not 0 <= value < 1 << valtype.bits:
             raise _misfit(valtype, value)
         if valtype == V128:
@@ -320,14 +385,23 @@ def _payload(valtype: ValType, value: Value) -> bytes:
         raise _misfit(valtype, value) from error
 
 
-def _ref(value: Value) -> bytes:
+def _ref(value: Value, version: int) -> bytes:
     if value is None:
         return bytes((REF_NULL,))
     if isinstance(value, FuncIdx):
-        return bytes((REF_FUNC,)) + _u32("a function index", value.index)
+        if version == ALONE:
+            return bytes((REF_FUNC,)) + _u32("a function index", value.index)
+        return bytes((REF_FUNC,)) + _function(value)
     if isinstance(value, Carried):
         return bytes((REF_CARRIED,)) + _name(value.name)
+    if isinstance(value, ObjIdx):
+        return bytes((REF_OBJECT,)) + _u32("the number of an object", value.index)
     raise CheckpointError(f"a reference to a host's {type(value).__name__} that is not carried")
+
+
+def _function(function: FuncIdx) -> bytes:
+    instance = _u32("the number of an instance", function.instance)
+    return instance + _u32("a function index", function.index)
 
 
 def _misfit(valtype: ValType, value: object) -> CheckpointError:

@@ -361,7 +361,7 @@ def check_frames(
     # The function of the frame below; there is none yet.
     callee = -1
     for frame in frames:
-        function, offset, locals_, stack = frame
+        function, offset, locals_, stack, _ = frame
         key = function, offset, callee
         place = known.get(key)
         if place is None:

@@ -6,6 +6,7 @@ knows neither how frames run nor how bytes are laid out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,9 +16,11 @@ from chiwawa_runtime.state.types import GlobalType, TableType, ValType
 
 @dataclass(frozen=True, slots=True)
 class FuncIdx:
-    """A reference to a function of the module, by index (imports first)."""
+    """A reference to a function, by its index (imports first) in an instance: that which defines
+    it, or of the host's the first that has it."""
 
     index: int
+    instance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,15 @@ class Carried:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class ObjIdx:
+    """A reference to one of the snapshot's ``objects``."""
+
+    index: int
+
+
 #: A reference in a snapshot; None is null.
-Ref = FuncIdx | Carried | None
+Ref = FuncIdx | Carried | ObjIdx | None
 #: i32 and i64: int, unsigned. f32 and f64: float. A reference: Ref.
 Value = int | float | Ref
 
@@ -41,11 +51,13 @@ class Frame(NamedTuple):
     offset: int
     locals: tuple[tuple[ValType, Value], ...]
     stack: tuple[tuple[ValType, Value], ...]
+    instance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A call that begins when the oldest frame has returned (an export, after the start function).
+    """A call, of a function of the run's instance, that begins when the oldest frame has returned
+    (an export, after the start function).
     ``args`` are typed, like a frame's locals."""
 
     function: int
@@ -67,6 +79,46 @@ class GlobalImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ExceptionImage:
+    """``tag`` is an address; ``fields`` are typed, like a frame's locals."""
+
+    tag: int
+    fields: tuple[tuple[ValType, Value], ...]
+
+
+#: What references refer to by number.
+ObjectImage = ExceptionImage
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSpaces:
+    """Where the things are that an instance has, imported ones first: their *addresses* are places
+    in the snapshot's tuples. Of tags there is no more than that: equal addresses are one tag.
+    ``links`` are the imported functions that are another instance's, by index, ascending; all
+    others are the host's."""
+
+    memories: tuple[int, ...] = ()
+    globals: tuple[int, ...] = ()
+    tables: tuple[int, ...] = ()
+    tags: tuple[int, ...] = ()
+    links: tuple[tuple[int, FuncIdx], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceImage:
+    """What an instance has for itself; its fields are what ``Snapshot`` says of the run's."""
+
+    module_name: str
+    module_hash: bytes
+    granularity: str
+    safepoints: int | None
+    dropped_elems: tuple[bool, ...]
+    dropped_datas: tuple[bool, ...]
+    canonical_nans: bool
+    spaces: IndexSpaces
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything. Index spaces are the module's, imports first; ``frames`` the youngest first.
 
@@ -76,6 +128,11 @@ class Snapshot:
     ``wasi`` is the payload of the section ``chiwawa.wasi``, ``host`` that of ``chiwawa.host``
     (a pickle: never loaded without consent), ``monitors`` that of ``chiwawa.monitors`` (what
     instruments have counted).
+
+    The module, its segments and what is counted are those of the run's instance, which is number 0.
+    ``others`` are those that are linked with it, from number 1 on. What instances share is here
+    once; ``spaces`` says what the run's has of it, None where that is all, in order. ``objects``
+    are what ``ObjIdx`` refers to.
     """
 
     module_name: str
@@ -93,3 +150,43 @@ class Snapshot:
     host: bytes | None = None
     monitors: bytes | None = None
     canonical_nans: bool = False
+    spaces: IndexSpaces | None = None
+    others: tuple[InstanceImage, ...] = ()
+    objects: tuple[ObjectImage, ...] = ()
+
+    @property
+    def instances(self) -> tuple[InstanceImage, ...]:
+        """All, by number."""
+        spaces = self.spaces
+        if spaces is None:
+            spaces = IndexSpaces(
+                tuple(range(len(self.memories))),
+                tuple(range(len(self.globals))),
+                tuple(range(len(self.tables))),
+            )
+        own = InstanceImage(
+            self.module_name,
+            self.module_hash,
+            self.granularity,
+            self.safepoints,
+            self.dropped_elems,
+            self.dropped_datas,
+            self.canonical_nans,
+            spaces,
+        )
+        return own, *self.others
+
+    def values(self) -> Iterator[tuple[ValType, Value]]:
+        """All values but those in objects, in the order in which objects are numbered: of globals,
+        tables, frames from the oldest (locals, then operands from the deepest) and planned
+        calls."""
+        for image in self.globals:
+            yield image.type.type, image.value
+        for table in self.tables:
+            for element in table.elements:
+                yield table.type.element, element
+        for frame in reversed(self.frames):
+            yield from frame.locals
+            yield from frame.stack
+        for call in self.plan:
+            yield from call.args

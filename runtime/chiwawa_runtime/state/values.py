@@ -7,7 +7,9 @@
 
 An ``int`` is decimal or hexadecimal, signed or unsigned; a ``float`` is as in the text format
 (spec 6.3.2), ``nan:0x…`` and hexadecimal floats included. What is printed is read back with every
-bit kept, except a host's reference that no snapshot carries, which prints as ``<its class>``.
+bit kept, except a host's reference that no snapshot carries, which prints as ``<its class>``, an
+object of a snapshot (``extern object 3``), and another instance's function (``func 3 of instance
+1``).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from chiwawa_runtime.state.numerics import (
     f64_bits,
     f64_from_bits,
 )
-from chiwawa_runtime.state.snapshot import Carried, FuncIdx, Ref, Value
+from chiwawa_runtime.state.snapshot import Carried, FuncIdx, ObjIdx, Ref, Value
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
@@ -248,7 +250,11 @@ def _format_ref(valtype: RefType, value: object) -> str:
     if value is None:
         return "null" if kind == "func" else "null extern"
     if isinstance(value, FuncIdx):
-        return f"{kind} {value.index}"
+        return f"{kind} {value.index}" + (
+            f" of instance {value.instance}" if value.instance else ""
+        )
+    if isinstance(value, ObjIdx):
+        return f"{kind} object {value.index}"
     if isinstance(value, Carried):
         import json
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -10,9 +11,13 @@ from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.snapshot import (
     Carried,
+    ExceptionImage,
     Frame,
     FuncIdx,
     GlobalImage,
+    IndexSpaces,
+    InstanceImage,
+    ObjIdx,
     PlannedCall,
     Snapshot,
     TableImage,
@@ -99,8 +104,49 @@ def everything() -> Snapshot:
     )
 
 
+def linked() -> Snapshot:
+    """Three instances, two of them of one module, that share things, and an exception."""
+    return replace(
+        everything(),
+        frames=(
+            Frame(2, 5, ((EXTERNREF, ObjIdx(1)),), ((FUNCREF, FuncIdx(1, 2)),), 1),
+            *everything().frames,
+            Frame(4, 0, ((EXTERNREF, ObjIdx(0)),), (), 2),
+        ),
+        spaces=IndexSpaces((0,), (0, 1, 2, 1), (0,), (0,), ((1, FuncIdx(2, 1)),)),
+        others=(
+            InstanceImage(
+                "library",
+                bytes(32),
+                "safepoint",
+                None,
+                (),
+                (True,),
+                True,
+                IndexSpaces((1, 0), (3, 0, 4), (1, 0), (1, 0)),
+            ),
+            InstanceImage(
+                "prog",
+                everything().module_hash,
+                "instruction",
+                0,
+                (False,),
+                (),
+                False,
+                IndexSpaces((), (5, 6), (), (), ((0, FuncIdx(0)), (3, FuncIdx(2, 1)))),
+            ),
+        ),
+        objects=(
+            ExceptionImage(1, ((I32, 7), (EXTERNREF, ObjIdx(0)), (EXTERNREF, ObjIdx(1)))),
+            ExceptionImage(0, ()),
+        ),
+    )
+
+
 _U32 = st.integers(0, 2**32 - 1)
-_REFS = st.one_of(st.none(), st.builds(FuncIdx, _U32), st.builds(Carried, st.text(max_size=5)))
+_REFS = st.one_of(
+    st.none(), st.builds(FuncIdx, _U32, st.just(0)), st.builds(Carried, st.text(max_size=5))
+)
 _TYPED = {
     I32: _U32 | st.integers(0, 200),
     I64: st.integers(0, 2**64 - 1) | st.integers(0, 200),
@@ -150,7 +196,9 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
         module_hash=st.binary(min_size=32, max_size=32),
         granularity=st.sampled_from(("safepoint", "instruction")),
         safepoints=st.none() | st.integers(0, 2**64 - 1),
-        frames=st.lists(st.builds(Frame, _U32, _U32, _MANY, _MANY), max_size=4).map(tuple),
+        frames=st.lists(st.builds(Frame, _U32, _U32, _MANY, _MANY, st.just(0)), max_size=4).map(
+            tuple
+        ),
         plan=st.lists(st.builds(PlannedCall, _U32, _MANY), max_size=2).map(tuple),
         memories=st.lists(_memory(), max_size=3).map(tuple),
         globals=st.lists(
@@ -167,4 +215,7 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
         wasi=st.none() | st.binary(max_size=9),
         host=st.none() | st.binary(max_size=9),
         canonical_nans=st.booleans(),
+        spaces=st.none(),
+        others=st.just(()),
+        objects=st.just(()),
     )

@@ -30,7 +30,7 @@ from chiwawa_runtime.state.types import (
     TableType,
 )
 from tests.need_helpers import lacking, need
-from tests.unit.checkpoint.snapshot_helpers import everything, patched, snapshots
+from tests.unit.checkpoint.snapshot_helpers import everything, linked, patched, snapshots
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
 
@@ -49,6 +49,19 @@ def _comparable(snapshot: Snapshot) -> str:
     """NaN payloads are compared by the bytes of the encoding."""
     memories = tuple(MemoryImage.of(m.type, m.read(0, m.size)) for m in snapshot.memories)
     return repr(dataclasses.replace(snapshot, memories=memories))
+
+
+def test_linked_instances_are_read_back_and_have_one_encoding() -> None:
+    data = encode(linked())
+    assert _comparable(decode(data)) == _comparable(linked())
+    assert encode(decode(data)) == data
+
+
+@pytest.mark.parametrize(("snapshot", "version"), [(everything(), 1), (linked(), 2)])
+def test_a_file_has_the_least_version_that_can_hold_its_state(
+    snapshot: Snapshot, version: int
+) -> None:
+    assert b"\x07chiwawa" + bytes((version,)) in encode(snapshot)
 
 
 def test_the_sections_stand_in_the_documented_order_and_add_up() -> None:
@@ -236,11 +249,11 @@ def test_a_type_that_is_not_built_yet_is_named() -> None:
     ],
     ids=lambda command: command[0],
 )
-@pytest.mark.parametrize("several", [False, True], ids=["one memory", "several memories"])
-def test_other_tools_open_it(command: list[str], several: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["one memory", "several memories", "several instances"])
+def test_other_tools_open_it(command: list[str], what: str, tmp_path: Path) -> None:
     tool = need(command[0])
-    snapshot = everything()
-    if not several:
+    snapshot = linked() if what == "several instances" else everything()
+    if what == "one memory":
         snapshot = dataclasses.replace(snapshot, memories=snapshot.memories[:1])
     elif command[0] == "node":
         probe = "process.exit(Number(process.versions.node.split('.')[0]) >= 22 ? 0 : 1)"

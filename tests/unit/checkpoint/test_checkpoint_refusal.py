@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from chiwawa_runtime.checkpoint import decode, encode
 from chiwawa_runtime.checkpoint.leb import encode_s
+from chiwawa_runtime.checkpoint.write import _corestack
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.snapshot import Frame, Snapshot
-from chiwawa_runtime.state.types import F64, I32, I64, Limits, MemoryType, NumType
-from tests.unit.checkpoint.snapshot_helpers import everything, patched, with_digest
+from chiwawa_runtime.state.snapshot import ExceptionImage, Frame, FuncIdx, Snapshot, Value
+from chiwawa_runtime.state.types import F64, I32, I64, Limits, MemoryType, NumType, ValType
+from tests.unit.checkpoint.snapshot_helpers import everything, linked, patched, with_digest
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
 
@@ -64,8 +66,9 @@ def test_a_file_with_any_bit_flipped_is_refused() -> None:
         data[at] ^= bit
 
 
-def test_a_flipped_bit_under_a_right_digest_is_canonical_or_refused() -> None:
-    body = bytearray(encode(everything())[:-49])
+@pytest.mark.parametrize("snapshot", [everything(), linked()], ids=["alone", "linked"])
+def test_a_flipped_bit_under_a_right_digest_is_canonical_or_refused(snapshot: Snapshot) -> None:
+    body = bytearray(encode(snapshot)[:-49])
     rng = random.Random(2)
     read = 0
     for _ in range(2000):
@@ -81,8 +84,9 @@ def test_a_flipped_bit_under_a_right_digest_is_canonical_or_refused() -> None:
     assert read > 100
 
 
-def test_replaced_bytes_under_a_right_digest_are_canonical_or_refused() -> None:
-    body = encode(everything())[:-49]
+@pytest.mark.parametrize("snapshot", [everything(), linked()], ids=["alone", "linked"])
+def test_replaced_bytes_under_a_right_digest_are_canonical_or_refused(snapshot: Snapshot) -> None:
+    body = encode(snapshot)[:-49]
     rng = random.Random(3)
     for _ in range(2000):
         start = rng.randrange(len(body))
@@ -144,7 +148,7 @@ MEMORY = dataclasses.replace(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (_changed(b"\x07chiwawa\1", b"\x07chiwawa\2"), "format version is 2"),
+        (_changed(b"\x07chiwawa\1", b"\x07chiwawa\3"), "format version is 3"),
         (_changed(MODE + b"\0", MODE + b"\4"), "unknown mode 0x04"),
         (_changed(MODE + b"\0", MODE + b"\x83"), "unknown mode 0x83"),
         (_changed(b"\x07\x04core\0\0", b"\x08\x04core\0\x80\0"), "representation too long"),
@@ -180,3 +184,65 @@ def test_the_section_of_the_digest_holds_a_digest_alone() -> None:
 def test_the_digest_is_of_all_bytes_before_its_section() -> None:
     data = encode(everything())
     assert data[-32:] == hashlib.sha256(data[:-49]).digest()
+
+
+def _linked(**changes: object) -> Snapshot:
+    return dataclasses.replace(linked(), **changes)  # type: ignore[arg-type]
+
+
+def _spaces(**changes: object) -> Snapshot:
+    """With other index spaces of the first instance."""
+    spaces = linked().spaces
+    assert spaces is not None
+    return _linked(spaces=dataclasses.replace(spaces, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "message"),
+    [
+        (_spaces(memories=(1,)), "the memories of its instances are not numbered in order"),
+        (_spaces(globals=(0, 1, 3, 1)), "the globals of its instances are not numbered in order"),
+        (_spaces(tags=(1,)), "the tags of its instances are not numbered in order"),
+        (
+            _linked(others=linked().others[:1], frames=(), objects=()),
+            "it has globals that no instance has",
+        ),
+        (_linked(tables=linked().tables * 2), "it has tables that no instance has"),
+        (_spaces(links=((1, FuncIdx(2, 3)),)), "the links of instance 0 are not in order"),
+        (_spaces(links=((1, FuncIdx(2, 1)),) * 2), "the links of instance 0 are not in order"),
+        (_spaces(links=((1, FuncIdx(2, 0)),)), "instance 0 is linked with itself"),
+        (
+            _linked(frames=(*linked().frames, Frame(0, 0, (), (), 3))),
+            "a frame is of an instance that is not there",
+        ),
+        (_linked(objects=linked().objects[:1]), "refers to no object"),
+        (_linked(objects=linked().objects * 2), "it has objects that nothing refers to"),
+        (_linked(objects=linked().objects[::-1], frames=()), "it has objects that nothing"),
+        (_linked(objects=(ExceptionImage(2, ()), *linked().objects[1:])), "a tag that no instance"),
+    ],
+)
+def test_what_does_not_fit_together_is_neither_written_nor_read(
+    snapshot: Snapshot, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        encode(snapshot)
+    with monkeypatch.context() as patch:
+        patch.setattr("chiwawa_runtime.checkpoint.write.check_shape", lambda snapshot: None)
+        patch.setattr("chiwawa_runtime.checkpoint.write._corestack", _unchecked_corestack)
+        data = encode(snapshot)
+    assert message in refused(data)
+
+
+def _unchecked_corestack(
+    frames: Sequence[Frame], instances: int, unformed: list[tuple[ValType, Value]]
+) -> bytearray:
+    return _corestack(frames, max(instances, 4), unformed)
+
+
+def test_what_could_be_written_in_the_first_version_is_refused_in_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("chiwawa_runtime.checkpoint.write.version_of", lambda snapshot: 2)
+        data = encode(EMPTY)
+    assert "its state takes no such version of the format" in refused(data)

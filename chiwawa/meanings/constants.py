@@ -13,16 +13,23 @@ from chiwawa.meanings.fold import Node, const, name
 from chiwawa.meanings.rows import VARIABLES
 from chiwawa.module import Expr, referred
 
+#: Operations in each other that Python reads as one expression.
+_DEEPEST = 40
+
 
 def constant(expr: Expr) -> str:
     """The source of the value of ``expr`` in an instance, ``x``
     (``chiwawa_runtime.state.program.Constant``)."""
-    return text(value(expr))
+    before: list[str] = []
+    result = text(value(expr, before))
+    return f"({', '.join([*before, result])})[-1]" if before else result
 
 
-def value(expr: Expr) -> Node:
-    """The value of ``expr``, in terms of an instance ``x``."""
+def value(expr: Expr, before: list[str]) -> Node:
+    """The value of ``expr``, in terms of an instance ``x``, and of what is to be worked out before
+    it, where ``expr`` is nested deeper than Python can read."""
     stack: list[Node] = []
+    depths: list[int] = []
     for instr in expr:
         if instr.op.ends:
             break
@@ -30,13 +37,21 @@ def value(expr: Expr) -> Node:
             # By what everybody sees of a global: whose it is, is the engine's business.
             (found,) = OF_INSTANCE["globalidx"](None, instr.imm[0])
             stack.append(fold.attribute(found, "value"))
+            depths.append(0)
             continue
         env = environment(instr, OF_INSTANCE, None)
         arity = sum(1 for count in fold.uses(instr.op) if count)
         first = len(stack) - arity
         operands = stack[first:]
-        del stack[first:]
-        stack.append(fold.template(instr.op)(operands, env))
+        depth = max(depths[first:], default=0) + 1
+        del stack[first:], depths[first:]
+        node = fold.template(instr.op)(operands, env)
+        if depth > _DEEPEST:
+            variable = f"t{len(before)}"
+            before.append(f"{variable} := {text(node)}")
+            node, depth = name(variable), 0
+        stack.append(node)
+        depths.append(depth)
     (result,) = stack
     return result
 
@@ -57,5 +72,5 @@ def reference(expr: Expr) -> int | str | None:
     index = referred(expr)
     if index is not None:
         return index
-    node = value(expr)
+    node = value(expr, [])
     return None if isinstance(node, ast.Constant) else text(node)

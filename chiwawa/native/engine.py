@@ -73,7 +73,8 @@ class NativeState:
     def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
         index = self.engine.next_global
         self.engine.next_global += 1
-        return NativeGlobal(type, self.finder(f"{layout.GLOBAL}{index}"), value)
+        find = self.finder(f"{layout.GLOBAL}{index}")
+        return NativeGlobal(type, find, value, self.engine.is_made)
 
     def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
         if isinstance(given, NativeMemory | NativeTable | NativeGlobal):

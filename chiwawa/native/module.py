@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chiwawa import limits
 from chiwawa.binary.decode import MAGIC, VERSION
 from chiwawa.binary.encode import contents_of, write_expr, write_section
 from chiwawa.binary.names import write_name
@@ -67,17 +68,53 @@ def check_names(module: Module) -> None:
             raise UnsupportedError(f'the native path: the {what} "{name}" has a name of its own')
 
 
-def settable(each: Global) -> Global:
-    """A global as a restored one must be: what depends on an import may be another then."""
-    if each.type.mutable or not any(instr.op.reads for instr in each.init):
-        return each
-    return Global(GlobalType(each.type.type, True), each.init)
+class Constants:
+    """The globals of the new module, and its constant expressions.
 
+    A global that depends on an import may be another when it is restored, and so has to be mutable;
+    where a constant expression names it, which may name immutable ones alone, its own initialiser
+    stands instead. Raises UnsupportedError where that takes too many instructions.
+    """
 
-def passive_elem(elem: Elem) -> Elem:
-    """A segment that is placed when somebody says so."""
-    mode = "passive" if elem.mode == "active" else elem.mode
-    return Elem(elem.type, elem.init, mode)
+    def __init__(self, module: Module) -> None:
+        self.imported = sum(1 for _ in module.imported(GlobalType))
+        #: The initialisers of those that have become mutable, by index, without their end.
+        self.instead: dict[int, Expr] = {}
+        self.added = 0
+        self.globals = [
+            self.settable(index, each) for index, each in enumerate(module.globals, self.imported)
+        ]
+
+    def settable(self, index: int, each: Global) -> Global:
+        init = self.expr(each.init)
+        if each.type.mutable or not any(self.depends(instr) for instr in init):
+            return Global(each.type, init)
+        self.instead[index] = init[:-1]
+        return Global(GlobalType(each.type.type, True), init)
+
+    def depends(self, instr: Instr) -> bool:
+        """Whether it names an imported global."""
+        return "globalidx" in instr.op.immediates and instr.imm[0] < self.imported
+
+    def expr(self, expr: Expr) -> Expr:
+        """A constant expression as it is in the new module."""
+        out: Expr = []
+        for instr in expr:
+            instead = [instr]
+            if "globalidx" in instr.op.immediates:
+                instead = self.instead.get(instr.imm[0], instead)
+            self.added += len(instead) - 1
+            if self.added > limits.BODY:
+                raise UnsupportedError(
+                    "the native path: globals that are made of each other this often"
+                )
+            out += instead
+        return out
+
+    def passive(self, elem: Elem) -> Elem:
+        """A segment that is placed when somebody says so."""
+        mode = "passive" if elem.mode == "active" else elem.mode
+        return Elem(elem.type, [self.expr(init) for init in elem.init], mode)
 
 
 def escaping(spaces: Spaces) -> set[int]:
@@ -126,15 +163,16 @@ class _Assembly:
         self.counting = counting
         self.original = original
         check_names(original)
+        constants = Constants(original)
         self.module = module = Module(
             types=list(original.types),
             imports=original.imports,
             funcs=list(original.funcs),
             tables=list(original.tables),
             mems=list(original.mems),
-            globals=[settable(each) for each in original.globals],
+            globals=constants.globals,
             exports=list(original.exports),
-            elems=[passive_elem(each) for each in original.elems],
+            elems=[constants.passive(each) for each in original.elems],
             datas=[Data(each.init, "passive") for each in original.datas],
             data_count=len(original.datas),
         )

@@ -281,12 +281,16 @@ def same(valtype: ValType, left: Any, right: Any) -> bool:
 
 
 class NativeGlobal(AnyGlobal):
-    __slots__ = ("find", "initial", "type")
+    __slots__ = ("find", "initial", "is_made", "type")
 
-    def __init__(self, type: GlobalType, find: Find, initial: object = None) -> None:
+    def __init__(
+        self, type: GlobalType, find: Find, initial: object, is_made: Callable[[], bool]
+    ) -> None:
         self.type = type
         self.find = find
+        #: What it is as long as there is no machine.
         self.initial = initial
+        self.is_made = is_made
 
     @property
     def value(self) -> Any:
@@ -299,6 +303,9 @@ class NativeGlobal(AnyGlobal):
         self.reset(coerce(value, self.type.type))
 
     def get(self) -> Any:
+        if not self.is_made():
+            # The globals behind it are initialised by it before there can be a machine.
+            return self.initial
         bound = self.find()
         val = capi.Val()
         capi.global_get(bound.vault.context, bound.at, ctypes.byref(val))

@@ -107,20 +107,21 @@ def _module(module: Module, place: _Place, checks: BodyChecks | None) -> None:
         _table(table)
     for memory in _each(place, "memory", module.mems):
         _memory(memory)
-    # A constant expression sees the imported globals only.
-    imported = [cast(GlobalType, i.desc) for i in module.imported(GlobalType)]
-    constants = replace(context, globals=imported)
+    # A global's initialiser sees those before it only.
+    before = [cast(GlobalType, i.desc) for i in module.imported(GlobalType)]
+    constants = replace(context, globals=before)
     for glob in _each(place, "global", module.globals):
         _const(constants, glob.init, glob.type.type)
+        before.append(glob.type)
     _exports(context, module, place)
     if module.start is not None:
         place.kind, place.index = "start", 0
         if context.func(module.start) != FuncType((), ()):
             raise InvalidError("start function must have type [] -> []")
     for elem in _each(place, "elem", module.elems):
-        _elem(constants, elem, place)
+        _elem(context, elem, place)
     for data in _each(place, "data", module.datas):
-        _data(constants, data)
+        _data(context, data)
     if checks is None:
         for func in _each(place, "func", module.funcs):
             check_expr(_body(context, func), func.body, TYPINGS)

@@ -238,7 +238,7 @@ def test_an_invalid_module_is_refused(parts: dict[str, object], message: str) ->
     assert f"({caught.value.field.kind}" in str(caught.value) or "funcs" in parts
 
 
-def test_a_constant_expression_reads_imported_immutable_globals_only() -> None:
+def test_a_constant_expression_reads_immutable_globals_only() -> None:
     read = [Global(GlobalType(I32, False), expr(("global.get", 0)))]
     validate(module(globals=read))
     mutable = [Import("m", "g", GlobalType(I32, True))]

@@ -1,0 +1,72 @@
+"""Extended constant expressions: arithmetic, and globals that are made of others."""
+
+from __future__ import annotations
+
+import pytest
+
+from chiwawa import api
+from chiwawa.source import load
+from chiwawa_runtime.errors import InvalidError
+from tests.nodiff.harness_helpers import Call, Log, check
+from tests.path_helpers import PATHS
+
+#: Globals made of an import and of each other; segments placed by them; elements that are globals.
+CHAIN = """
+(import "env" "base" (global $base i32))
+(global $first i32 (i32.add (global.get $base) (i32.const 3)))
+(global $second i32 (i32.mul (global.get $first) (i32.sub (global.get $first) (i32.const 1))))
+(global $wide i64 (i64.mul (i64.const -3) (i64.sub (i64.const 5) (i64.const 7))))
+(global $wider (mut i64) (i64.add (global.get $wide) (global.get $wide)))
+(global $itself funcref (ref.func $f))
+(global $again funcref (global.get $itself))
+(memory 1)
+(table 50 funcref)
+(data (i32.add (global.get $first) (global.get $base)) "\\2a")
+(elem (i32.sub (global.get $second) (global.get $first)) funcref (global.get $again))
+(func $f (export "f") (result i32 i64 i32 i32)
+  (global.set $wider (i64.add (global.get $wider) (i64.const 1)))
+  (global.get $second) (global.get $wider) (i32.load8_u (i32.const 7))
+  (ref.is_null (table.get (i32.const 15))))
+"""
+
+
+def base(value: int) -> api.Imports:
+    source = f'(module (global (export "base") i32 (i32.const {value})))'
+    return {"env": api.instantiate(load(source)).exports}
+
+
+def test_globals_made_of_each_other_are_the_same_on_all_paths() -> None:
+    def imports(log: Log) -> api.Imports:
+        return base(2)
+
+    ending = check(Call(load(CHAIN), "f", (), imports))
+    values = [value for value, _ in ending.detail]
+    assert values == [20, 13, 42, 0]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_expression_may_be_nested_deeper_than_python_reads(path: str) -> None:
+    text, value = "(i32.const 1)", 1
+    for _ in range(1000):
+        text = f"(i32.mul (i32.add (i32.const 3) {text}) (global.get $base))"
+        value = (3 + value) * 7 & 0xFFFFFFFF
+    module = f'(import "env" "base" (global $base i32)) (global (export "g") i32 {text})'
+    assert api.instantiate(load(module), base(7), path=path).exports["g"].value == value
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("(global i32 (global.get 0))", "unknown global 0"),
+        ("(global i32 (global.get 1)) (global i32 (i32.const 0))", "unknown global 1"),
+        (
+            "(global (mut i32) (i32.const 0)) (global i32 (global.get 0))",
+            "constant expression required",
+        ),
+        ("(global i32 (i32.and (i32.const 1) (i32.const 1)))", "constant expression required"),
+        ("(global i32 (i32.add (i32.const 1) (i64.const 1)))", "type mismatch"),
+    ],
+)
+def test_what_is_not_constant_is_refused(source: str, message: str) -> None:
+    with pytest.raises(InvalidError, match=message):
+        load(source)

@@ -8,6 +8,7 @@ is ``[kind, detail, memories]``.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import struct
@@ -17,6 +18,19 @@ from typing import Any
 import wasmtime
 
 FUEL = 300_000
+#: What is to be understood that is newer than Wasm 2.0, where it can be.
+FEATURES = (
+    "wasm_relaxed_simd",
+    "wasm_relaxed_simd_deterministic",
+    "wasm_tail_call",
+    "wasm_memory64",
+    "wasm_threads",
+    "wasm_function_references",
+    "wasm_gc",
+    "wasm_exceptions",
+    "wasm_wide_arithmetic",
+    "wasm_custom_page_sizes",
+)
 
 
 def config() -> wasmtime.Config:
@@ -25,6 +39,9 @@ def config() -> wasmtime.Config:
     result.cranelift_nan_canonicalization = True
     result.cranelift_opt_level = "none"
     result.max_wasm_stack = 1 << 20
+    for name in FEATURES:
+        with contextlib.suppress(AttributeError, wasmtime.WasmtimeError):
+            setattr(result, name, True)
     return result
 
 

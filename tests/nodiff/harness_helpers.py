@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chiwawa import api
+from chiwawa import api, paths
+from chiwawa.execution import Source
 from chiwawa.module import Module
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.instance import Imports
@@ -175,6 +176,13 @@ def ended(session: Session, call: Call, *, to: int | None = None) -> Ending:
     )
 
 
+def paths_of(call: Call, granularity: str = "safepoint") -> tuple[str, ...]:
+    """The paths that can run a call and stop at such safepoints. One may refuse a module."""
+    source = Source(call.module)
+    possible = stopping_at(granularity)
+    return tuple(p for p in possible if paths.path(p).refusal(source, granularity) is None)
+
+
 def without_count(ending: Ending) -> Ending:
     """``ending``, for a comparison across granularities, which count differently."""
     return replace(ending, safepoints=None)
@@ -209,7 +217,7 @@ def same(left: Ending, right: Ending, what: str) -> None:
 
 def both(call: Call, granularity: str = "safepoint") -> Ending:
     """The ending of an uninterrupted run, which all paths agree on."""
-    first, *others = stopping_at(granularity)
+    first, *others = paths_of(call, granularity)
     expected = whole(call, first, granularity)
     for path in others:
         what = f"{call.name}{call.args} {granularity}, {first} and {path}"
@@ -268,7 +276,7 @@ def compare_bytes(
     call: Call, numbers: Sequence[int], granularity: str = "safepoint"
 ) -> Iterator[Stop]:
     """Each checkpoint of ``numbers``, once all paths have written the same bytes."""
-    paths = stopping_at(granularity)
+    paths = paths_of(call, granularity)
     walks = (walk(call, path, numbers, granularity) for path in paths)
     for stops in zip(*walks, strict=True):
         first = stops[0]
@@ -291,7 +299,7 @@ def cross(
 ) -> None:
     """Restore ``stop`` on each path that can stop so, run to the end, and compare with the
     uninterrupted run. All paths wrote the same bytes, so that is each crossing."""
-    possible = stopping_at(granularity or checkpoint.decode(stop.data).granularity)
+    possible = paths_of(call, granularity or checkpoint.decode(stop.data).granularity)
     for path in paths:
         if path not in possible:
             continue
@@ -311,7 +319,7 @@ def chain(call: Call, expected: Ending, numbers: Sequence[int], first: str = "in
     session = begin(call, path)
     for number in numbers:
         stop = stopped_at(session, number)
-        path = next_path(path, PATHS)
+        path = next_path(path, paths_of(call))
         session = again(call, stop.data, path, None, stop.log)
     ending = ended(session, call, to=call.limit)
     same(expected, ending, f"{call.name}{call.args} in a chain across paths")
@@ -355,7 +363,7 @@ def check(
 
 def coarse(call: Call, stop: Stop, expected: Ending) -> None:
     """Restore an instruction's checkpoint where only safepoints can be entered."""
-    for path in PATHS:
+    for path in paths_of(call):
         what = f"{call.name}{call.args} restored coarsely at {stop.number} on {path}"
         try:
             session = again(call, stop.data, path, "safepoint", stop.log)

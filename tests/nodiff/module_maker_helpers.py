@@ -1,6 +1,7 @@
 """Modules from other people's generators: ``wasm-tools smith`` and binaryen's ``wasm-opt -ttf``.
 
-Both are kept to Wasm 2.0 without vectors, to functions as imports, and to one NaN.
+Both are kept to functions as imports, and to one NaN; and to Wasm 2.0 without vectors, but for the
+``FEATURES`` that are asked for.
 """
 
 from __future__ import annotations
@@ -44,6 +45,13 @@ SMITH = [
     "--table-max-size-required=true",
     "--min-exports=1",
 ]
+#: What smith is asked for beside that, by what it is called here.
+FEATURES: dict[str, tuple[str, ...]] = {
+    "constants": ("extended-const-enabled=true",),
+    "memories": ("max-memories=3",),
+}
+#: The same of -ttf, as far as it knows the same of them.
+TTF_FEATURES: dict[str, tuple[str, ...]] = {}
 #: The features that -ttf may use: Wasm 2.0 without vectors, and without references, of which
 #: binaryen has held a different view.
 TTF = [
@@ -80,11 +88,14 @@ def importable(folder: Path) -> Path:
     return path
 
 
-def smith(seed: int | str, folder: Path) -> bytes | None:
-    """A module of wasm-smith's, or None where the seed makes none."""
+def smith(seed: int | str, folder: Path, *features: str) -> bytes | None:
+    """A module of wasm-smith's, which may use these FEATURES, or None where the seed makes none."""
     program = need("wasm-tools")
+    wanted = [f"--{option}" for feature in features for option in FEATURES[feature]]
+    replaced = {option.partition("=")[0] for option in wanted}
+    options = [option for option in SMITH if option.partition("=")[0] not in replaced]
     done = subprocess.run(
-        [program, "smith", *SMITH, f"--available-imports={importable(folder)}"],
+        [program, "smith", *options, *wanted, f"--available-imports={importable(folder)}"],
         input=seed_bytes(seed),
         capture_output=True,
         check=False,
@@ -93,12 +104,16 @@ def smith(seed: int | str, folder: Path) -> bytes | None:
     return done.stdout if done.returncode == 0 and done.stdout[:4] == b"\0asm" else None
 
 
-def ttf(seed: int | str, folder: Path) -> bytes | None:
-    """A module of binaryen's."""
+def ttf(seed: int | str, folder: Path, *features: str) -> bytes | None:
+    """A module of binaryen's, which may use these TTF_FEATURES."""
     program = need("wasm-opt")
     source, out = folder / "seed.bin", folder / "ttf.wasm"
     source.write_bytes(seed_bytes(seed))
+    wanted = [option for feature in features for option in TTF_FEATURES[feature]]
     done = subprocess.run(
-        [program, *TTF, str(source), "-o", str(out)], capture_output=True, check=False, timeout=300
+        [program, *TTF[:1], *wanted, *TTF[1:], str(source), "-o", str(out)],
+        capture_output=True,
+        check=False,
+        timeout=300,
     )
     return out.read_bytes() if done.returncode == 0 else None

@@ -18,7 +18,7 @@ from chiwawa_runtime.names import identifier, indexed_label
 from chiwawa_runtime.run.capture import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
-from chiwawa_runtime.state.types import PAGE, Limits, ValType
+from chiwawa_runtime.state.types import I32, PAGE, Limits, ValType
 from chiwawa_runtime.state.values import format_value
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _memory(memory: MemoryImage) -> Description:
         "pages": memory.size // PAGE,
         "bytes": memory.size,
         "nonzero_bytes": used,
-        **_limits(memory.type.limits),
+        **limits_of(memory.type.limits),
     }
 
 
@@ -156,12 +156,14 @@ def _table(table: TableImage) -> Description:
         "size": len(table.elements),
         "null": sum(element is None for element in table.elements),
         "type": str(table.type.element),
-        **_limits(table.type.limits),
+        **limits_of(table.type.limits),
     }
 
 
-def _limits(limits: Limits) -> Description:
-    return {"min": limits.min, "max": limits.max}
+def limits_of(limits: Limits) -> Description:
+    """The limits of a memory or table, and the type of addresses where it is not i32."""
+    wide = {} if limits.address is I32 else {"address": str(limits.address)}
+    return {"min": limits.min, "max": limits.max, **wide}
 
 
 # Text.
@@ -281,7 +283,8 @@ def called(name: str | None, otherwise: str) -> str:
 def limits_text(limits: Description) -> str:
     """The limits of a memory or table that has been described."""
     most = "" if limits["max"] is None else f", maximum {limits['max']}"
-    return f"minimum {limits['min']}{most}"
+    wide = f", {limits['address']} addresses" if "address" in limits else ""
+    return f"minimum {limits['min']}{most}{wide}"
 
 
 def or_unknown(number: int | None) -> str:

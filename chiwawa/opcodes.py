@@ -11,7 +11,8 @@ meant. A row says:
 - ``code``: its bytes. After the prefix 0xFC the second number is an unsigned LEB128.
 - ``immediates``: their kinds, in the binary's order (see ``chiwawa.immediates``).
 - ``signature``: what it pops and pushes, or None where that depends on immediates or context, and
-  a rule of the validator's says it. ``addr`` is the address type of the memory it names.
+  a rule of the validator's says it. ``addr`` is the address type of the memory or table that it
+  names, ``addr2`` that of the second one, and ``size`` the narrower of the two.
 - ``meaning``: one Python expression or assignment, or None for what both paths do by a rule of
   their own. Both compile this very text.
 - ``effects``: letters. ``r`` reads state that something else can write (memory, tables, globals),
@@ -48,8 +49,8 @@ from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, 
 
 #: What a meaning calls the operands, the deepest first.
 OPERANDS = "abc"
-#: The address type of the memory that the instruction names, in a signature.
-ADDR = "addr"
+#: In a signature, the address types of the memories or tables that the instruction names.
+ADDR, ADDR2, SIZE = ADDRESSES = ("addr", "addr2", "size")
 _TYPES: dict[str, ValType | str] = {
     "i32": I32,
     "i64": I64,
@@ -58,7 +59,7 @@ _TYPES: dict[str, ValType | str] = {
     "v128": V128,
     "funcref": FUNCREF,
     "externref": EXTERNREF,
-    ADDR: ADDR,
+    **{word: word for word in ADDRESSES},
 }
 
 
@@ -440,13 +441,13 @@ TABLE: tuple[Op, ...] = (
     # Bulk memory and tables.
     Op("memory.init", (0xFC, 8), ("dataidx", "memidx"), "addr i32 i32 ->", "mem.init(data, a, b, c)", "rwt", bulk="write mem a c"),
     Op("data.drop", (0xFC, 9), ("dataidx",), "->", "data.drop()", "w"),
-    Op("memory.copy", (0xFC, 10), ("memidx", "memidx"), "addr addr addr ->", "mem.copy(mem2, a, b, c)", "rwt", bulk="read mem2 b c; write mem a c"),
+    Op("memory.copy", (0xFC, 10), ("memidx", "memidx"), "addr addr2 size ->", "mem.copy(mem2, a, b, c)", "rwt", bulk="read mem2 b c; write mem a c"),
     Op("memory.fill", (0xFC, 11), ("memidx",), "addr i32 addr ->", "mem.fill(a, b, c)", "wt", bulk="write mem a c"),
-    Op("table.init", (0xFC, 12), ("elemidx", "tableidx"), "i32 i32 i32 ->", "table.raw_init(elem, a, b, c)", "rwt"),
+    Op("table.init", (0xFC, 12), ("elemidx", "tableidx"), "addr i32 i32 ->", "table.raw_init(elem, a, b, c)", "rwt"),
     Op("elem.drop", (0xFC, 13), ("elemidx",), "->", "elem.drop()", "w"),
-    Op("table.copy", (0xFC, 14), ("tableidx", "tableidx"), "i32 i32 i32 ->", "table.raw_copy(table2, a, b, c)", "rwt"),
+    Op("table.copy", (0xFC, 14), ("tableidx", "tableidx"), "addr addr2 size ->", "table.raw_copy(table2, a, b, c)", "rwt"),
     Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.raw_grow(b, a)", "rw"),
-    Op("table.size", (0xFC, 16), ("tableidx",), "-> i32", "table.size()", "r"),
+    Op("table.size", (0xFC, 16), ("tableidx",), "-> addr", "table.size()", "r"),
     Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.raw_fill(a, b, c)", "wt"),
 )
 # fmt: on

@@ -13,6 +13,7 @@ from chiwawa_runtime.state.types import (
     FUNCREF,
     HEAP_CODES,
     I32,
+    I64,
     VALTYPE_BY_CODE,
     FuncType,
     GlobalType,
@@ -47,11 +48,11 @@ _LATER_VALTYPES = {
 }
 _READABLE = {c: t for c, t in VALTYPE_BY_CODE.items() if not isinstance(t, VecType)}
 _FUNCTYPE = 0x60
+#: Flags of limits: a maximum follows; addresses have 64 bits.
+_HAS_MAX, _WIDE = 1, 4
 _LATER_LIMITS = {
     2: "threads: a shared memory",
     3: "threads: a shared memory",
-    4: "memory64: a memory or table with 64-bit addresses",
-    5: "memory64: a memory or table with 64-bit addresses",
     6: "threads: a shared memory with 64-bit addresses",
     7: "threads: a shared memory with 64-bit addresses",
 }
@@ -124,11 +125,13 @@ def read_limits(r: Reader) -> Limits:
     flags = r.byte()
     if flags in _LATER_LIMITS:
         raise r.unsupported(_LATER_LIMITS[flags], start)
-    if flags > 1:
+    if flags & ~(_HAS_MAX | _WIDE):
         # The suite's words, though a proposal has these.
         more = ": custom page sizes are not supported" if 8 <= flags < 16 else ""
         raise r.malformed(f"malformed limits flags{more}", start)
-    return Limits(r.u64(), r.u64() if flags else None)
+    least = r.u64()
+    most = r.u64() if flags & _HAS_MAX else None
+    return Limits(least, most, I64 if flags & _WIDE else I32)
 
 
 def read_tabletype(r: Reader) -> TableType:
@@ -174,11 +177,9 @@ def write_functype(functype: FuncType) -> bytes:
 
 
 def write_limits(limits: Limits) -> bytes:
-    if limits.address != I32:
-        raise UnsupportedError("memory64: writing 64-bit limits is not supported")
-    if limits.max is None:
-        return b"\x00" + encode_u(limits.min)
-    return b"\x01" + encode_u(limits.min) + encode_u(limits.max)
+    flags = _HAS_MAX * (limits.max is not None) | _WIDE * (limits.address is I64)
+    most = b"" if limits.max is None else encode_u(limits.max)
+    return bytes((flags,)) + encode_u(limits.min) + most
 
 
 def write_tabletype(tabletype: TableType) -> bytes:

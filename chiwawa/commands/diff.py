@@ -19,6 +19,7 @@ from chiwawa.inspect import (
     describe_call,
     describe_frames,
     function_text,
+    limits_of,
     limits_text,
     or_unknown,
     shortened,
@@ -171,8 +172,7 @@ def _table(a: TableImage | None, b: TableImage | None) -> Description | None:
         else {
             "size": len(table.elements),
             "type": str(table.type.element),
-            "min": table.type.limits.min,
-            "max": table.type.limits.max,
+            **limits_of(table.type.limits),
         }
         for table in (a, b)
     ]
@@ -192,8 +192,7 @@ def _memory(a: MemoryImage | None, b: MemoryImage | None) -> Description | None:
         if memory is None
         else {
             "bytes": memory.size,
-            "min": memory.type.limits.min,
-            "max": memory.type.limits.max,
+            **limits_of(memory.type.limits),
         }
         for memory in (a, b)
     ]
@@ -381,7 +380,7 @@ def _table_lines(index: int, table: Description) -> list[str]:
 def _size_text(pair: Description, form: str) -> Callable[[Description], str]:
     """What shows a side's size, by ``form``, and its limits where those are not the same."""
     a, b = pair["a"], pair["b"]
-    if a is not None and b is not None and (a["min"], a["max"]) == (b["min"], b["max"]):
+    if a is not None and b is not None and limits_text(a) == limits_text(b):
         return lambda side: form.format(**side)
     return lambda side: f"{form.format(**side)} ({limits_text(side)})"
 

@@ -37,7 +37,7 @@ from chiwawa.opcodes import TABLE, Op
 from chiwawa.validate import Label as Construct
 from chiwawa_runtime.engine.segments import rise
 from chiwawa_runtime.state.stacks import unrolled
-from chiwawa_runtime.state.types import I32, ValType
+from chiwawa_runtime.state.types import ValType
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +376,7 @@ class _Rewriting:
             site.again = self.frames.anything(functype.params)
             self.scope.place(site.label)
         elif op.indirect:
-            depth += unit.set_callee(operands.slot(len(types) - 1, I32))
+            depth += unit.set_callee(operands.slot(len(types) - 1, types[-1]), types[-1])
         results = beneath + functype.results
         self.emit(depth, Copy(instr.offset, following), operands.set(results, len(beneath)))
         if host is not None and callee is not None:

@@ -13,15 +13,15 @@ from typing import Any
 from chiwawa.native import capi
 from chiwawa.native.vault import Vault, bits_of
 from chiwawa_runtime.errors import ResourceError
-from chiwawa_runtime.state.interface import REFUSED, AnyGlobal, AnyMemory, AnyTable
-from chiwawa_runtime.state.memory import MAX_PAGES, DataSegment, out_of_bounds
+from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refused
+from chiwawa_runtime.state.memory import DataSegment, most_pages, out_of_bounds
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.store import coerce, plain
 from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
 from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
 from chiwawa_runtime.state.types import (
-    I32,
+    I64,
     PAGE,
     GlobalType,
     MemoryType,
@@ -114,13 +114,12 @@ class NativeMemory(AnyMemory):
             raise ValueError("a memory cannot shrink")
         bound = self.find()
         old = ctypes.c_uint64()
-        limit = self.type.limits.max
-        if self.size() + pages > (MAX_PAGES if limit is None else min(limit, MAX_PAGES)):
-            return REFUSED
+        if self.size() + pages > most_pages(self.type.limits):
+            return refused(self.type.limits)
         error = capi.memory_grow(bound.vault.context, bound.at, pages, ctypes.byref(old))
         if error:
             capi.discard(error)
-            return REFUSED
+            return refused(self.type.limits)
         return old.value
 
     def fill(self, dst: int, value: int, n: int) -> None:
@@ -147,7 +146,7 @@ class NativeMemory(AnyMemory):
             raise ResourceError("a memory of the native path cannot become smaller")
         if not fresh:
             ctypes.memset(base, 0, now)
-        if size > now and self.grow((size - now) // PAGE) == REFUSED:
+        if size > now and self.grow((size - now) // PAGE) == refused(self.type.limits):
             raise ResourceError(
                 f"not enough memory: a memory of {size // PAGE} pages takes {size} bytes"
             )
@@ -169,7 +168,7 @@ class NativeTable(AnyTable):
         return coerce(ref, self.type.element)
 
     def get(self, index: int) -> Any:
-        index = coerce(index, I32)
+        index = coerce(index, self.type.limits.address)
         bound = self.find()
         val = capi.Val()
         if not capi.table_get(bound.vault.context, bound.at, index, ctypes.byref(val)):
@@ -177,7 +176,7 @@ class NativeTable(AnyTable):
         return bound.vault.value(self.type.element, val)
 
     def set(self, index: int, ref: object) -> None:
-        index, ref = coerce(index, I32), self.reference(ref)
+        index, ref = coerce(index, self.type.limits.address), self.reference(ref)
         if index >= self.size():
             raise table_out_of_bounds()
         self.put(index, (ref,))
@@ -194,29 +193,35 @@ class NativeTable(AnyTable):
                 raise table_out_of_bounds()
 
     def grow(self, n: int, ref: object = None) -> int:
-        n, ref = coerce(n, I32), self.reference(ref)
+        n, ref = coerce(n, self.type.limits.address), self.reference(ref)
         bound = self.find()
         vault = bound.vault
         limit = self.type.limits.max
         if self.size() + n > (HOST_LIMIT if limit is None else min(limit, HOST_LIMIT)):
-            return REFUSED
+            return refused(self.type.limits)
         old = ctypes.c_uint64()
         val = vault.val(self.type.element, ref)
         error = capi.table_grow(vault.context, bound.at, n, ctypes.byref(val), ctypes.byref(old))
         vault.release(val)
         if error:
             capi.discard(error)
-            return REFUSED
+            return refused(self.type.limits)
         return old.value
 
     def fill(self, index: int, ref: object, n: int) -> None:
-        index, ref, n = coerce(index, I32), self.reference(ref), coerce(n, I32)
+        index, ref, n = (
+            coerce(index, self.type.limits.address),
+            self.reference(ref),
+            coerce(n, self.type.limits.address),
+        )
         self.place(index, [ref] * n if index + n <= self.size() else [ref] * (self.size() + 1))
 
     def copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
         if source.type.element != self.type.element:
             raise TypeError(f"a table of {self.type.element} takes no {source.type.element}")
-        dst, src, n = coerce(dst, I32), coerce(src, I32), coerce(n, I32)
+        dst = coerce(dst, self.type.limits.address)
+        src = coerce(src, source.type.limits.address)
+        n = coerce(n, I64)
         if src + n > source.size():
             raise table_out_of_bounds()
         self.place(dst, [source.get(i) for i in range(src, src + n)])
@@ -268,7 +273,7 @@ class NativeTable(AnyTable):
         missing = len(elements) - self.size()
         if missing < 0:
             raise ResourceError("a table of the native path cannot become smaller")
-        if missing and self.grow(missing) == REFUSED:
+        if missing and self.grow(missing) == refused(self.type.limits):
             raise ResourceError(f"not enough room for a table of {len(elements)} elements")
         self.put(0, elements)
 

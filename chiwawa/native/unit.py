@@ -196,9 +196,11 @@ class Unit:
         """The same of a function of the host's."""
         return code.i32(0) + _plus(depth, deeper) + code.store(I32, self.shadow, HOST_DEPTH)
 
-    def set_callee(self, index: int) -> bytes:
-        """Say which element is called, which is the local ``index``."""
-        return self.set(DETAIL, code.local_get(index))
+    def set_callee(self, index: int, address: ValType) -> bytes:
+        """Say which element is called, which is the local ``index``. Only where it is in the table
+        does anybody ask."""
+        narrowed = code.BYTE["i32.wrap_i64"] if address == I64 else b""
+        return self.set(DETAIL, code.local_get(index) + narrowed)
 
     def next_function(self) -> bytes:
         """Push the function of the next record."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chiwawa import limits
-from chiwawa.opcodes import ADDR, TABLE, Op
+from chiwawa.opcodes import ADDR, ADDR2, SIZE, TABLE, Op
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
 from chiwawa_runtime.state.stacks import FEW, Pile, Stack
@@ -261,8 +261,11 @@ class Body:
 
 #: A rule checks one instruction, given its immediates.
 Rule = Callable[[Body, tuple[Any, ...]], None]
-#: A check of what an instruction with a signature names; it gives the type of an address there.
-Check = Callable[[Context, Op, tuple[Any, ...]], NumType]
+#: The types of the addresses in the memories or tables that an instruction names, the first and the
+#: last.
+Addresses = tuple[NumType, NumType]
+#: A check of what an instruction with a signature names; it gives the types of addresses there.
+Check = Callable[[Context, Op, tuple[Any, ...]], Addresses]
 _Types = tuple[ValType, ...]
 
 
@@ -277,21 +280,21 @@ class Typing:
         self.op = op
         self.rule = rule
         self.check = check
-        self.signatures: dict[NumType, tuple[_Types, _Types]] = {}
+        self.signatures: dict[Addresses, tuple[_Types, _Types]] = {}
         self.params: _Types = ()
         self.results: _Types = ()
         if rule is None:
-            for address in (I64, I32):
-                self.params = tuple(_resolve(t, address) for t in reversed(op.params))
-                self.results = tuple(_resolve(t, address) for t in op.results)
-                self.signatures[address] = self.params, self.results
+            for addresses in ((I64, I64), (I64, I32), (I32, I64), (I32, I32)):
+                self.params = tuple(_resolve(t, addresses) for t in reversed(op.params))
+                self.results = tuple(_resolve(t, addresses) for t in op.results)
+                self.signatures[addresses] = self.params, self.results
 
 
-def _resolve(valtype: ValType | str, address: NumType) -> ValType:
-    if isinstance(valtype, str):
-        assert valtype == ADDR
-        return address
-    return valtype
+def _resolve(valtype: ValType | str, addresses: Addresses) -> ValType:
+    if not isinstance(valtype, str):
+        return valtype
+    words = {ADDR: addresses[0], ADDR2: addresses[1], SIZE: I32 if I32 in addresses else I64}
+    return words[valtype]
 
 
 def build_typings(

@@ -24,7 +24,8 @@ from chiwawa_runtime.state.types import (
 
 T = TypeVar("T")
 
-MAX_TABLE = (1 << 32) - 1
+#: Elements of a table, by the width of an index.
+MAX_TABLE = {32: (1 << 32) - 1, 64: (1 << 64) - 1}
 #: Pages, by the width of an address.
 MAX_PAGES = {32: 1 << 16, 64: 1 << 48}
 
@@ -153,7 +154,8 @@ def _limits(limits: Limits, bound: int, message: str) -> None:
 
 def _table(table: TableType) -> None:
     """Spec 3.2.4."""
-    _limits(table.limits, MAX_TABLE, "table size must be at most 2^32-1 elements")
+    bits = table.limits.address.bits
+    _limits(table.limits, MAX_TABLE[bits], f"table size must be at most 2^{bits}-1 elements")
 
 
 def _memory(memory: MemoryType) -> None:

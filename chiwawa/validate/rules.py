@@ -10,10 +10,10 @@ from typing import Any
 
 from chiwawa.module import BlockType, MemArg
 from chiwawa.opcodes import Op
-from chiwawa.validate.body import Body, Check, Rule, build_typings
+from chiwawa.validate.body import Addresses, Body, Check, Rule, build_typings
 from chiwawa.validate.context import Context, matches
 from chiwawa_runtime.errors import InvalidError
-from chiwawa_runtime.state.types import FUNCREF, I32, FuncType, NumType, RefType, ValType
+from chiwawa_runtime.state.types import FUNCREF, I32, FuncType, RefType, ValType
 
 Imm = tuple[Any, ...]
 
@@ -297,7 +297,7 @@ RULES: dict[str, Rule] = {
 # What the immediates of an instruction with a signature name.
 
 
-def memarg(c: Context, op: Op, imm: Imm) -> NumType:
+def memarg(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.7: loads and stores."""
     arg: MemArg = imm[0]
     address = c.memory(arg.memidx).limits.address
@@ -305,51 +305,49 @@ def memarg(c: Context, op: Op, imm: Imm) -> NumType:
         raise InvalidError("alignment must not be larger than natural")
     if arg.offset >> address.bits:
         raise InvalidError("offset out of range")
-    return address
+    return address, address
 
 
-def memidx(c: Context, op: Op, imm: Imm) -> NumType:
+def memidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.7: memory.size, memory.grow, memory.fill."""
-    return c.memory(imm[0]).limits.address
-
-
-def memidx_memidx(c: Context, op: Op, imm: Imm) -> NumType:
-    """Spec 3.3.7: memory.copy."""
     address = c.memory(imm[0]).limits.address
-    if c.memory(imm[1]).limits.address != address:
-        raise InvalidError("type mismatch: memories with addresses of different types")
-    return address
+    return address, address
 
 
-def dataidx_memidx(c: Context, op: Op, imm: Imm) -> NumType:
+def memidx_memidx(c: Context, op: Op, imm: Imm) -> Addresses:
+    """Spec 3.3.7: memory.copy."""
+    return c.memory(imm[0]).limits.address, c.memory(imm[1]).limits.address
+
+
+def dataidx_memidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.7: memory.init."""
     address = c.memory(imm[1]).limits.address
     c.data(imm[0])
-    return address
+    return address, address
 
 
-def dataidx(c: Context, op: Op, imm: Imm) -> NumType:
+def dataidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.7: data.drop."""
     c.data(imm[0])
-    return I32
+    return I32, I32
 
 
-def elemidx_tableidx(c: Context, op: Op, imm: Imm) -> NumType:
+def elemidx_tableidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.6: table.init."""
     table = c.table(imm[1])
     elem = c.elem(imm[0])
     if not matches(elem, table.element):
         raise InvalidError(f"type mismatch: elements of {elem} for a table of {table.element}")
-    return table.limits.address
+    return table.limits.address, table.limits.address
 
 
-def elemidx(c: Context, op: Op, imm: Imm) -> NumType:
+def elemidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.6: elem.drop."""
     c.elem(imm[0])
-    return I32
+    return I32, I32
 
 
-def tableidx_tableidx(c: Context, op: Op, imm: Imm) -> NumType:
+def tableidx_tableidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.6: table.copy."""
     target = c.table(imm[0])
     source = c.table(imm[1])
@@ -357,12 +355,13 @@ def tableidx_tableidx(c: Context, op: Op, imm: Imm) -> NumType:
         raise InvalidError(
             f"type mismatch: a table of {source.element} into one of {target.element}"
         )
-    return target.limits.address
+    return target.limits.address, source.limits.address
 
 
-def tableidx(c: Context, op: Op, imm: Imm) -> NumType:
+def tableidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.6: table.size."""
-    return c.table(imm[0]).limits.address
+    address = c.table(imm[0]).limits.address
+    return address, address
 
 
 #: By immediates. A constant's needs no check.

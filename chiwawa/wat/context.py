@@ -17,16 +17,19 @@ from chiwawa.places import Places
 from chiwawa.wat.keywords import unexpected, unsupported
 from chiwawa.wat.numbers import parse_uint
 from chiwawa.wat.strings import parse_id, parse_name, parse_string
-from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, misplaced, placed, position
-from chiwawa_runtime.errors import InvalidError, MalformedError
+from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, misplaced
+from chiwawa_runtime.errors import MalformedError
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     FUNCREF,
+    I32,
+    I64,
     VALTYPE_BY_NAME,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
+    NumType,
     RefType,
     TableType,
     ValType,
@@ -45,7 +48,6 @@ SPACES = {
     "data": "data segment",
 }
 _REFTYPES = {"func": FUNCREF, "extern": EXTERNREF}
-_U32 = 1 << 32
 
 
 @dataclass(slots=True)
@@ -228,13 +230,10 @@ def read_heaptype(node: Node) -> RefType:
     return found
 
 
-def read_limits(items: Nodes, i: int, what: str) -> tuple[Limits, int]:
-    """Limits of a ``table`` or ``memory``. A number of 33 to 64 bits is well-formed (3.0 writes
-    64-bit sizes), so InvalidError: "table size", "memory size"."""
-    if is_word(items[i], "i64"):
-        raise unsupported(f"{what} i64", "memory64", items[i])
-    if is_word(items[i], "i32"):
-        i += 1
+def read_limits(items: Nodes, i: int) -> tuple[Limits, int]:
+    """Limits of a table or memory, behind the type of an address. Any number of 64 bits is
+    well-formed: validation bounds them."""
+    address, i = read_address(items, i)
     first = items[i]
     least = _read_unsigned(token_of(first, "INT"), 64)
     i += 1
@@ -242,19 +241,24 @@ def read_limits(items: Nodes, i: int, what: str) -> tuple[Limits, int]:
     if is_token(items[i], "INT"):
         most = _read_unsigned(token_of(items[i], "INT"), 64)
         i += 1
-    if least >= _U32 or (most or 0) >= _U32:
-        limit = "65536 pages (4 GiB)" if what == "memory" else "2^32-1"
-        raise placed(InvalidError(f"{what} size must be at most {limit}"), position(first))
-    return Limits(least, most), i
+    return Limits(least, most, address), i
+
+
+def read_address(items: Nodes, i: int) -> tuple[NumType, int]:
+    """The type of an address, which may be left out to mean i32."""
+    for address in (I32, I64):
+        if is_word(items[i], address.name):
+            return address, i + 1
+    return I32, i
 
 
 def read_tabletype(items: Nodes, i: int) -> tuple[TableType, int]:
-    limits, i = read_limits(items, i, "table")
+    limits, i = read_limits(items, i)
     return TableType(limits, read_reftype(items[i])), i + 1
 
 
 def read_memorytype(items: Nodes, i: int) -> tuple[MemoryType, int]:
-    limits, i = read_limits(items, i, "memory")
+    limits, i = read_limits(items, i)
     return MemoryType(limits), i
 
 

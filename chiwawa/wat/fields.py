@@ -28,6 +28,7 @@ from chiwawa.wat.context import (
     end,
     is_index,
     is_token,
+    read_address,
     read_declared,
     read_functype,
     read_globaltype,
@@ -45,16 +46,19 @@ from chiwawa.wat.keywords import unexpected, unsupported
 from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced, position
 from chiwawa_runtime.state.types import (
     FUNCREF,
+    I32,
+    I64,
     PAGE,
     GlobalType,
     Limits,
     MemoryType,
+    NumType,
     RefType,
     TableType,
 )
 
 _REF_FUNC = BY_NAME["ref.func"]
-_I32_CONST = BY_NAME["i32.const"]
+_CONST = {I32: BY_NAME["i32.const"], I64: BY_NAME["i64.const"]}
 _END = Instr(BY_NAME["end"], (), 0)
 #: What can be imported, and so defined with an inline import.
 _IMPORTABLE = ("func", "table", "memory", "global")
@@ -231,14 +235,16 @@ def _define_table(context: Context, field: _Field) -> None:
         return
     items = field.items
     context.begin("table")
-    elements = items[i + 1] if not is_token(items[i], "INT") and items[i] is not items[-1] else None
+    address, at = read_address(items, i)
+    here = items[at]
+    elements = items[at + 1] if not is_token(here, "INT") and here is not items[-1] else None
     if isinstance(elements, list) and keyword(elements) == "elem":
-        reftype = read_reftype(items[i])
+        reftype = read_reftype(here)
         context.begin("elem", position(elements))
-        offset = _zero(context, elements)
+        offset = _zero(context, elements, address)
         init = _read_elements(context, elements, 2, reftype)
-        end(items, i + 2)
-        tabletype = TableType(Limits(len(init), len(init)), reftype)
+        end(items, at + 2)
+        tabletype = TableType(Limits(len(init), len(init), address), reftype)
         context.module.elems.append(Elem(reftype, init, "active", field.index, offset))
     else:
         tabletype, i = read_tabletype(items, i)
@@ -254,24 +260,26 @@ def _define_memory(context: Context, field: _Field) -> None:
         return
     items = field.items
     context.begin("memory")
-    node = items[i]
+    address, at = read_address(items, i)
+    node = items[at]
     if isinstance(node, list) and keyword(node) == "data":
         init = b"".join([read_string(string) for string in node[2:-1]])
-        end(items, i + 1)
+        end(items, at + 1)
         pages = -(-len(init) // PAGE)
-        memorytype = MemoryType(Limits(pages, pages))
+        memorytype = MemoryType(Limits(pages, pages, address))
         context.begin("data", position(node))
-        context.module.datas.append(Data(init, "active", field.index, _zero(context, node)))
+        offset = _zero(context, node, address)
+        context.module.datas.append(Data(init, "active", field.index, offset))
     else:
         memorytype, i = read_memorytype(items, i)
         end(items, i)
     context.module.mems.append(memorytype)
 
 
-def _zero(context: Context, node: Node) -> Expr:
+def _zero(context: Context, node: Node, address: NumType) -> Expr:
     """The offset that an abbreviation leaves out."""
     context.code.extend((position(node), position(node)))
-    return [Instr(_I32_CONST, (0,), 0), _END]
+    return [Instr(_CONST[address], (0,), 0), _END]
 
 
 def _define_global(context: Context, field: _Field) -> None:

@@ -27,8 +27,8 @@ from chiwawa.wat.context import (
 from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.numbers import is_uint, parse_float, parse_int, parse_uint
 from chiwawa.wat.strings import parse_id
-from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced, placed
-from chiwawa_runtime.errors import InvalidError, MalformedError
+from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced
+from chiwawa_runtime.errors import MalformedError
 
 
 @dataclass(slots=True)
@@ -125,8 +125,6 @@ def _memarg_reader(op: Op) -> Reader:
         offset, align = 0, natural
         if not isinstance(node, list) and node.value.startswith("offset="):
             offset = _number_after(node, "offset=", 64)
-            if offset >> 32:
-                raise placed(InvalidError("offset out of range"), node.at)
             i += 1
             node = items[i]
         elif memory == 0 and (isinstance(node, list) or not node.value.startswith("align=")):

@@ -17,9 +17,8 @@ def parse_module(text: str) -> Module:
     """The module that ``text`` spells out: ``(module …)``, or its fields alone. All code offsets
     are 0, ``binary`` is empty, and ``names`` has every identifier.
 
-    Raises MalformedError; UnsupportedError, which names a construct of a later Wasm; InvalidError
-    for a size or memory offset past 32 bits, which no Module of 32-bit memories can say: all with
-    line, column and excerpt. ``(module binary …)`` has no fields: see ``parse_source``.
+    Raises MalformedError, and UnsupportedError, which names a construct of a later Wasm, with line,
+    column and excerpt. ``(module binary …)`` has no fields: see ``parse_source``.
     """
     module = parse_source(text)
     if isinstance(module, bytes):

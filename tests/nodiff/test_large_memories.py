@@ -18,7 +18,8 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import BadInput, CheckpointError, ResourceError, Trap
 from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state import reserve
-from chiwawa_runtime.state.memory import REFUSED, Memory
+from chiwawa_runtime.state.interface import REFUSED
+from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.types import PAGE, Limits, MemoryType
 from tests.path_helpers import IN_PYTHON, PATHS, SHARING, each_path
 

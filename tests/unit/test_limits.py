@@ -8,7 +8,8 @@ import chiwawa
 from chiwawa import limits
 from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import UnsupportedError
-from chiwawa_runtime.state.table import HOST_LIMIT, REFUSED
+from chiwawa_runtime.state.interface import REFUSED
+from chiwawa_runtime.state.table import HOST_LIMIT
 from tests.path_helpers import IN_PYTHON, each_path
 
 HEAD = b"\0asm\1\0\0\0"

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.state.memory import MAX_PAGES, REFUSED, DataSegment, Memory
+from chiwawa_runtime.state.interface import REFUSED
+from chiwawa_runtime.state.memory import MAX_PAGES, DataSegment, Memory
 from chiwawa_runtime.state.types import PAGE, Limits, MemoryType
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.state.table import REFUSED, ElemSegment, Table
+from chiwawa_runtime.state.interface import REFUSED
+from chiwawa_runtime.state.table import ElemSegment, Table
 from chiwawa_runtime.state.types import EXTERNREF, Limits, TableType
 
 

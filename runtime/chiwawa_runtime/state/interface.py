@@ -15,10 +15,15 @@ from typing import Any, Protocol
 
 from chiwawa_runtime.state.memory_data import MemoryData
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.types import GlobalType, MemoryType, TableType
+from chiwawa_runtime.state.types import GlobalType, Limits, MemoryType, TableType
 
-#: What memory.grow and table.grow return when they refuse: -1 as i32.
+#: What memory.grow and table.grow return when they refuse, where addresses are of type i32: -1.
 REFUSED = 0xFFFFFFFF
+
+
+def refused(limits: Limits) -> int:
+    """The same for what has these limits: -1 as an address."""
+    return (1 << limits.address.bits) - 1
 
 
 class AnyMemory(ABC):
@@ -69,7 +74,7 @@ class AnyMemory(ABC):
 
     @abstractmethod
     def grow(self, pages: int) -> int:
-        """Spec 4.4.7, memory.grow: the old size in pages, or ``REFUSED``."""
+        """Spec 4.4.7, memory.grow: the old size in pages, or what ``refused`` gives."""
 
     @abstractmethod
     def fill(self, dst: int, value: int, n: int) -> None:
@@ -95,8 +100,9 @@ class AnyMemory(ABC):
 class AnyTable(ABC):
     """A table instance, whoever owns its elements. ``type`` is as declared. References are None,
     ``Function`` objects, or what the host put there, each the same object for as long as it is
-    there. Indices and numbers of elements are given as an i32 is; TypeError and ValueError are
-    raised for what is none, and for references that the table cannot hold.
+    there. Indices and numbers of elements are given as an i32 is, or an i64 where its addresses are
+    such; TypeError and ValueError are raised for what is none, and for references that the table
+    cannot hold.
 
     >>> module = chiwawa.load('(module (table (export "table") 1 2 funcref))')
     >>> table = chiwawa.instantiate(module).exports["table"]
@@ -122,7 +128,7 @@ class AnyTable(ABC):
 
     @abstractmethod
     def grow(self, n: int, ref: object = None) -> int:
-        """Add ``n`` elements ``ref``: the old size, or ``REFUSED``."""
+        """Add ``n`` elements ``ref``: the old size, or what ``refused`` gives."""
 
     @abstractmethod
     def fill(self, index: int, ref: object, n: int) -> None:

@@ -11,14 +11,15 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from chiwawa_runtime.errors import CheckpointError, ResourceError, Trap
-from chiwawa_runtime.state.interface import REFUSED, AnyMemory
+from chiwawa_runtime.state.interface import AnyMemory, refused
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.reserve import HAS_BUFFER_CLASSES, LAZY, Raw, grow, reserve
-from chiwawa_runtime.state.types import PAGE, MemoryType
+from chiwawa_runtime.state.types import I32, PAGE, Limits, MemoryType
 
-#: Pages of a 32-bit memory (spec 3.2.1).
-MAX_PAGES = 65536
+#: Pages of a memory with 32-bit addresses, and of one with 64-bit addresses (spec 3.2.1).
+MAX_PAGES = 1 << 16
+MAX_PAGES_64 = 1 << 48
 # A fill or a copy is done in pieces, so that a large one does not hold the memory twice.
 _PIECE = 1 << 20
 _ZERO_PAGE = bytes(PAGE)
@@ -26,6 +27,13 @@ _ZERO_PAGE = bytes(PAGE)
 
 def out_of_bounds() -> Trap:
     return Trap("out of bounds memory access")
+
+
+def most_pages(limits: Limits) -> int:
+    """As many pages may a memory have."""
+    if limits.max is not None:
+        return limits.max
+    return MAX_PAGES if limits.address is I32 else MAX_PAGES_64
 
 
 def too_large(size: int) -> ResourceError:
@@ -84,8 +92,7 @@ class Memory(AnyMemory):
         if data is not None:
             data = octets(data)
         size = type.limits.min * PAGE if data is None else len(data)
-        most = MAX_PAGES if type.limits.max is None else type.limits.max
-        if size % PAGE or not type.limits.min <= size // PAGE <= most:
+        if size % PAGE or not type.limits.min <= size // PAGE <= most_pages(type.limits):
             raise ValueError(f"{size} bytes are no pages within the limits {type.limits}")
         try:
             self.raw: Raw = reserve(size, lazy=lazy)
@@ -136,20 +143,20 @@ class Memory(AnyMemory):
         return len(self.raw)
 
     def grow(self, pages: int) -> int:
-        """Spec 4.4.7, memory.grow: the old size in pages, or ``REFUSED``, also while somebody holds
-        a ``view``."""
+        """Spec 4.4.7, memory.grow: the old size in pages, or what ``refused`` gives, also while
+        somebody holds a ``view``."""
         if pages < 0:
             raise ValueError("a memory cannot shrink")
         old = len(self.raw) // PAGE
-        limit = self.type.limits.max
-        if old + pages > (MAX_PAGES if limit is None else min(limit, MAX_PAGES)):
-            return REFUSED
+        limits = self.type.limits
+        if old + pages > most_pages(limits):
+            return refused(limits)
         if not pages:
             return old
         try:
             self._grow_to((old + pages) * PAGE)
         except (MemoryError, BufferError):
-            return REFUSED
+            return refused(limits)
         return old
 
     def _grow_to(self, size: int) -> None:

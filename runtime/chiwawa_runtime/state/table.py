@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chiwawa_runtime.errors import Trap, UnsupportedError
-from chiwawa_runtime.state.interface import REFUSED, AnyTable
+from chiwawa_runtime.state.interface import AnyTable, refused
 from chiwawa_runtime.state.store import Function, coerce
-from chiwawa_runtime.state.types import I32, FuncType, TableType
+from chiwawa_runtime.state.types import I64, FuncType, TableType
 
 #: So many elements may a table have, as engines agree, and all tables that an instance defines
 #: together. Beyond it table.grow refuses, as the spec allows a host to.
@@ -121,25 +121,31 @@ class Table(AnyTable):
 
     def get(self, index: int) -> Any:
         """An element. Traps out of bounds."""
-        return self.raw_get(coerce(index, I32))
+        return self.raw_get(coerce(index, self.type.limits.address))
 
     def set(self, index: int, ref: object) -> None:
         """Put ``ref`` at ``index``. Traps out of bounds."""
-        self.raw_set(coerce(index, I32), self.reference(ref))
+        self.raw_set(coerce(index, self.type.limits.address), self.reference(ref))
 
     def grow(self, n: int, ref: object = None) -> int:
-        """Add ``n`` elements ``ref``: the old size, or ``REFUSED``."""
-        return self.raw_grow(coerce(n, I32), self.reference(ref))
+        """Add ``n`` elements ``ref``: the old size, or what ``refused`` gives."""
+        return self.raw_grow(coerce(n, self.type.limits.address), self.reference(ref))
 
     def fill(self, index: int, ref: object, n: int) -> None:
         """Put ``ref`` at ``index`` and after, ``n`` times. Traps out of bounds."""
-        self.raw_fill(coerce(index, I32), self.reference(ref), coerce(n, I32))
+        self.raw_fill(
+            coerce(index, self.type.limits.address),
+            self.reference(ref),
+            coerce(n, self.type.limits.address),
+        )
 
     def copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
         """Copy ``n`` elements of ``source``, from ``src`` on, to ``dst``. Traps out of bounds."""
         if source.type.element != self.type.element:
             raise TypeError(f"a table of {self.type.element} takes no {source.type.element}")
-        dst, src, n = coerce(dst, I32), coerce(src, I32), coerce(n, I32)
+        dst = coerce(dst, self.type.limits.address)
+        src = coerce(src, source.type.limits.address)
+        n = coerce(n, I64)
         if isinstance(source, Table):
             self.raw_copy(source, dst, src, n)
         elif src + n > source.size():
@@ -162,15 +168,15 @@ class Table(AnyTable):
             raise out_of_bounds() from None
 
     def raw_grow(self, n: int, ref: object) -> int:
-        """Spec 4.4.6, table.grow: the old size, or ``REFUSED``."""
+        """Spec 4.4.6, table.grow: the old size, or what ``refused`` gives."""
         old = len(self.raw)
         limit = self.type.limits.max
         if n > self.room.left or (limit is not None and old + n > limit):
-            return REFUSED
+            return refused(self.type.limits)
         try:
             self.raw += [ref] * n
         except MemoryError:
-            return REFUSED
+            return refused(self.type.limits)
         self.room.left -= n
         return old
 

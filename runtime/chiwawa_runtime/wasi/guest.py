@@ -13,6 +13,7 @@ from typing import Any
 
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.state.interface import AnyMemory
+from chiwawa_runtime.state.types import I32
 from chiwawa_runtime.wasi.abi import (
     FAULT,
     ILSEQ,
@@ -45,6 +46,8 @@ class Guest:
             self.memory: AnyMemory = instance.memory(0)
         except (IndexError, KeyError, AttributeError):
             raise Trap("the program calls WASI, but has no memory") from None
+        if self.memory.type.limits.address is not I32:
+            raise Trap("the program calls WASI, but its memory has 64-bit addresses")
         self.pending: list[str] = instance.requests.pending
         self.layout = layout
 

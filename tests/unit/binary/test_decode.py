@@ -192,7 +192,6 @@ def test_a_malformed_module_is_refused_with_its_offset(
         ([code("00 fe 00 0b")], "threads: the instruction fe 00"),
         ([code("00 d0 6e 0b")], "garbage collection: the type anyref"),
         ([code("00 d0 00 0b")], "typed function references: a heap type"),
-        (["05 03 01 04 01"], "memory64"),
         (["05 04 01 03 01 01"], "threads: a shared memory"),
         (["04 07 01 40 00 70 00 00 0b"], "typed function references: a table"),
         (["01 03 01 5f 00"], "garbage collection: a struct type"),

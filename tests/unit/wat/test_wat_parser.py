@@ -210,7 +210,6 @@ def test_nesting_is_limited_by_memory_alone() -> None:
         ("(func (i32.atomic.store8))", "threads"),
         ("(func i64.mul_wide_u)", "wide arithmetic"),
         ("(type (cont 0))", "stack switching"),
-        ("(memory i64 1)", "memory64"),
         ("(type (struct))", "struct"),
         ("(func (param (ref func)))", "ref func"),
         ("(global anyref (ref.null any))", "anyref"),

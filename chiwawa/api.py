@@ -214,6 +214,7 @@ def restore(
     wasi: Wasi | None = None,
     trust_host_state: bool = False,
     max_memory: int | None = None,
+    modules: Sequence[Runnable] = (),
     instruments: Instruments | None = None,
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on any path whichever wrote it.
@@ -222,7 +223,9 @@ def restore(
     ``Wasi.load`` made of the checkpoint, where it has such state; it gives its functions as in
     ``start``. With ``trust_host_state`` the Python state that it carries is read, which runs code
     that the file names; otherwise it travels on unread. ``max_memory`` is how many bytes its
-    memories may take together; None: 1 GiB more than the module declares.
+    memories may take together; None: 1 GiB more than the module declares. ``modules`` are those of
+    the instances that are linked with the run's, in any order: all are made anew (``Run.beside``),
+    and linked with each other as they were.
 
     Raises CheckpointError where the file is damaged, or is of another module, or where WASI state
     would be lost, and UnlinkableError.
@@ -245,4 +248,5 @@ def restore(
         max_memory=max_memory,
     )
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
-    return restoring.restore(Source(source), snapshot, setup, instruments)
+    linked = [Source(each) for each in modules]
+    return restoring.restore(Source(source), snapshot, setup, instruments, linked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from chiwawa import paths
 from chiwawa.execution import Source
 from chiwawa.running import make_probeable, path_of, prepare
 from chiwawa_runtime.run import starting
+from chiwawa_runtime.run.capture import not_given
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -22,10 +24,16 @@ HAND_OVER = "hand over"
 
 
 def restore(
-    source: Source, snapshot: Snapshot, setup: Setup, instruments: Instruments | None = None
+    source: Source,
+    snapshot: Snapshot,
+    setup: Setup,
+    instruments: Instruments | None = None,
+    modules: Sequence[Source] = (),
 ) -> Run:
-    """The run that ``snapshot`` is of, not yet going on. Raises CheckpointError, UnlinkableError,
+    """The run that ``snapshot`` is of, not yet going on. ``modules`` are those of the instances
+    that are linked with its own, in any order. Raises CheckpointError, UnlinkableError,
     ResourceError."""
+    others = sources_of(snapshot, [source, *modules])
     name = path_of(source, setup, setup.granularity or snapshot.granularity, instruments)
     granularity = snapshot.granularity
     if granularity not in paths.path(name).granularities:
@@ -43,11 +51,12 @@ def restore(
     if instruments is not None:
         instruments.load(snapshot.monitors)
     assert setup.path is not None
-    if snapshot.granularity == setup.granularity or paths.path(setup.path).enters_anywhere:
-        return taken_up(source, snapshot, setup, instruments)
+    stopped = {each.granularity for each in snapshot.instances}
+    if stopped == {setup.granularity} or paths.path(setup.path).enters_anywhere:
+        return taken_up(source, others, snapshot, setup, instruments)
     # It may stand where the path cannot enter: another takes it on to the next safepoint.
     between = taken_up(
-        source, snapshot, replace(setup, path=paths.entering_anywhere()), instruments
+        source, others, snapshot, replace(setup, path=paths.entering_anywhere()), instruments
     )
     between.requests.ask(HAND_OVER)
     between.go()
@@ -58,17 +67,40 @@ def restore(
     # Without instruments, it is only below that the program goes on uncounted.
     between.wasi = None
     arrived = replace(between.snapshot(), monitors=snapshot.monitors, wasi=snapshot.wasi)
-    run = taken_up(source, arrived, replace(setup, max_memory=sys.maxsize), instruments)
+    run = taken_up(source, others, arrived, replace(setup, max_memory=sys.maxsize), instruments)
     for reason in asked:
         run.requests.ask(reason)
     return run
 
 
+def sources_of(snapshot: Snapshot, given: Sequence[Source]) -> list[Source]:
+    """Of ``given``, what the instances are of that are linked with the run's. Raises
+    CheckpointError."""
+    if not snapshot.others:
+        return []
+    known = {source.program.hash: source for source in given}
+    for image in snapshot.others:
+        if image.module_hash not in known:
+            raise not_given(image)
+    return [known[image.module_hash] for image in snapshot.others]
+
+
 def taken_up(
-    source: Source, snapshot: Snapshot, setup: Setup, instruments: Instruments | None
+    source: Source,
+    others: Sequence[Source],
+    snapshot: Snapshot,
+    setup: Setup,
+    instruments: Instruments | None,
 ) -> Run:
     """The run that ``snapshot`` is of, on a path that can enter it where it stands."""
     prepared = prepare(source, setup, instruments)
-    run = starting.restore(source.program, prepared.engine, snapshot, setup, instruments)
+    linked = [
+        prepare(other, replace(setup, canonical_nans=image.canonical_nans))
+        for other, image in zip(others, snapshot.others, strict=True)
+    ]
+    parts = [(other.program, each.engine) for other, each in zip(others, linked, strict=True)]
+    run = starting.restore(source.program, prepared.engine, snapshot, setup, instruments, parts)
     make_probeable(run.instance, source, prepared)
+    for instance, other, each in zip(run.beside, others, linked, strict=True):
+        make_probeable(instance, other, each)
     return run

@@ -28,7 +28,7 @@ def call(builder: Builder, position: int, instr: Instr) -> None:
     args = operands.nodes(first)
     operands.cut(first)
     value = fold.apply(name(callee), [*args, depth(builder, imported)])
-    suspendable(builder, position, Call(instr.offset, value, [], not imported))
+    suspendable(builder, position, Call(instr.offset, value, []))
 
 
 def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
@@ -44,7 +44,7 @@ def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
     enter = fold.attribute(name("target"), "enter")
     value = fold.apply(enter, [*args, depth(builder, True)])
     direct = fold.apply(fold.attribute(name("target"), "direct"), args)
-    suspendable(builder, position, Call(instr.offset, value, [], True, target, direct))
+    suspendable(builder, position, Call(instr.offset, value, [], target, direct))
 
 
 def depth(builder: Builder, crossing: bool) -> Node:

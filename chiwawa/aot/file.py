@@ -122,7 +122,7 @@ def write_functions(
                 line,
                 translated.slots,
                 translated.lines,
-                points_of(translated.lowered, spaces),
+                points_of(translated.lowered),
                 type_codes,
                 type_index,
             )

@@ -46,14 +46,12 @@ class Poll(Surveyed):
 @dataclass(slots=True, eq=False)
 class Call(Surveyed):
     """A call that may be suspended: ``value`` makes the callee's generator, and the variables
-    ``targets`` take the results. ``resumes`` is False where the callee is the host's, which cannot
-    be captured. A call through a table first finds its ``target``, and calls that by ``direct``
-    where it cannot be suspended."""
+    ``targets`` take the results. A call through a table first finds its ``target``, and calls that
+    by ``direct`` where it cannot be suspended."""
 
     offset: int
     value: Node
     targets: list[str]
-    resumes: bool
     target: Node = None
     direct: Node = None
 

@@ -196,8 +196,7 @@ class _Checker:
                     self.broken("traps", "an argument can trap", [step])
         beneath = lowered.height_in_call(position)
         self.need(bits(0, beneath), assigned, step)
-        if step.resumes:
-            self.resumption(step.offset + 1, step)
+        self.resumption(step.offset + 1, step)
         count = len(lowered.calls[position].results)
         expected = [f"s{height}" for height in range(beneath, beneath + count)]
         to_local = count == len(step.targets) == 1 and _LOCAL.fullmatch(step.targets[0])

@@ -82,7 +82,6 @@ class _Printer:
 
     def call(self, step: Call) -> str:
         to = f"{', '.join(step.targets)} = " if step.targets else ""
-        host = "" if step.resumes else "host "
         found = "" if step.target is None else f"target = {text(step.target)}; "
         direct = "" if step.direct is None else f" or {text(step.direct)}"
-        return f"call {host}{found}{to}{text(step.value)}{direct}  @{step.offset}"
+        return f"call {found}{to}{text(step.value)}{direct}  @{step.offset}"

@@ -49,7 +49,7 @@ class Translation:
 
     @cached_property
     def points(self) -> SuspensionPoints:
-        return points_of(self.translated.lowered, self.options.spaces)
+        return points_of(self.translated.lowered)
 
 
 def translate_on_demand(

@@ -134,7 +134,7 @@ class _Sequence:
         guards = self.guards
         body = guards.running()
         body += call_statements(step)
-        if step.resumes and guards.resumes_up_to:
+        if guards.resumes_up_to:
             go_on = result_statement(step, ast.YieldFrom(name("callee")))
             guards.instead_at(step.offset + 1, [set_pc(0), go_on])
 

@@ -53,7 +53,7 @@ class Survey:
         match step:
             case Poll(offset=offset):
                 step.resumptions, step.last_resumption = 1, offset
-            case Call(offset=offset, resumes=True):
+            case Call(offset=offset):
                 step.resumptions, step.last_resumption = 1, offset + 1
             case Br(label=label):
                 self.labels.append(label)

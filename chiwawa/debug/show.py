@@ -28,7 +28,7 @@ _MOST_INDENTED = 20
 def value_text(machine: Machine, valtype: ValType, value: object) -> str:
     """A value of the running program."""
     try:
-        return format_value(valtype, References(machine.instance, {}).value(valtype, value))
+        return format_value(valtype, References([machine.instance], {}).value(valtype, value))
     except CheckpointError:
         # A host's reference: it prints as its class.
         return format_value(valtype, value)

@@ -110,9 +110,10 @@ class Instruments:
             self.tracer.attach(instance)
 
     def restore(self, frames: Sequence[RawFrame]) -> None:
+        own = [frame for frame in reversed(frames) if frame.instance is self.instance]
         if self.counters.contexts is not None:
-            self.counters.contexts.go_to(frame.function for frame in reversed(frames))
-        if not frames:
+            self.counters.contexts.go_to(frame.function for frame in own)
+        if not own or own[-1] is not frames[0]:
             return
         lowered, position = self.place(frames[0])
         if self.counters.kinds:

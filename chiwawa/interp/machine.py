@@ -28,7 +28,7 @@ from chiwawa.interp.site_handlers import SITES, SiteHandlers
 from chiwawa.lower.lowered import Lowered, Spaces, lower, recursive_functions
 from chiwawa.lower.points import points_of
 from chiwawa.lower.sites import SitesOf
-from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
+from chiwawa_runtime.engine.contract import SEVERAL_ENGINES, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
@@ -119,9 +119,7 @@ class InterpreterEngine:
     def suspension_points(self, function: int) -> SuspensionPoints:
         points = self.known_points.get(function)
         if points is None:
-            points = self.known_points[function] = points_of(
-                self.code(function).lowered, self.spaces
-            )
+            points = self.known_points[function] = points_of(self.code(function).lowered)
         return points
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
@@ -139,11 +137,14 @@ class InterpreterEngine:
         depth = 0
         for raw in reversed(frames):
             youngest = raw is frames[0]
-            code = self.code(raw.function)
+            engine = raw.instance.engine
+            if not isinstance(engine, InterpreterEngine):
+                raise CheckpointError(SEVERAL_ENGINES)
+            code = engine.code(raw.function)
             position = code.positions[raw.offset]
             if youngest and position not in code.at:
-                code = self.prepare(code.lowered, split=position)
-            frame = Frame(self, code, list(raw.locals), depth)
+                code = engine.prepare(code.lowered, split=position)
+            frame = Frame(engine, code, list(raw.locals), depth)
             frame.stack = list(raw.stack)
             frame.segment = code.at[position] if youngest else code.calls[position]
             activation.stack.append(frame)
@@ -359,19 +360,17 @@ class Interpretation:
         if not (self.counted and self.interrupted) or self.stack[-1].engine is not self.engine:
             return None
         frame = self.stack[-1]
-        return RawFrame(frame.code.index, frame.segment.offset, frame.locals, frame.stack)
+        instance = self.engine.instance
+        return RawFrame(instance, frame.code.index, frame.segment.offset, frame.locals, frame.stack)
 
     def frames(self) -> list[RawFrame]:
-        result: list[RawFrame] = []
-        if self.other is not None:
-            raise CheckpointError(SEVERAL)
+        result = [] if self.other is None else list(self.other.frames())
         for frame in reversed(self.stack):
-            if frame.engine is not self.engine:
-                raise CheckpointError(SEVERAL)
             segment = frame.segment
             # A caller waits in the call that ends its segment; the youngest is at its start.
             offset = segment.offsets[-1] if result else segment.offset
-            result.append(RawFrame(frame.code.index, offset, frame.locals, frame.stack))
+            instance = frame.engine.instance
+            result.append(RawFrame(instance, frame.code.index, offset, frame.locals, frame.stack))
         return result
 
     def explain(self, error: BaseException) -> BaseException:

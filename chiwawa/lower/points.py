@@ -3,22 +3,19 @@ offset."""
 
 from __future__ import annotations
 
-from chiwawa.lower.lowered import Lowered, Spaces
+from chiwawa.lower.lowered import Lowered
 from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
 
 
-def points_of(lowered: Lowered, spaces: Spaces) -> SuspensionPoints:
-    """A call of an imported function is no place where a frame waits: the host's calls cannot be
-    captured, and other instances are not in a checkpoint."""
+def points_of(lowered: Lowered) -> SuspensionPoints:
+    """A call of an imported function is a place where a frame waits, too: it may be another
+    instance's."""
     body = lowered.body
     calls = {}
     for position, functype in lowered.calls.items():
         function: int | None = None
         if not body[position].op.indirect:
             function = body[position].imm[0]
-            assert function is not None
-            if function < spaces.imported_funcs:
-                continue
         calls[body[position].offset] = CallPoint(lowered.below[position], functype, function)
     safepoints = {body[p].offset: lowered.stacks[p] for p in sorted(lowered.safepoints)}
     return SuspensionPoints(lowered.locals, safepoints, calls)

@@ -12,7 +12,7 @@ from chiwawa.native.machine import Machine
 from chiwawa.native.records import reversed_records
 from chiwawa.native.room import call_in_thread, is_in_room
 from chiwawa.native.traps import Trapped, trap_from
-from chiwawa_runtime.engine.contract import SEVERAL, Activation, RawFrame
+from chiwawa_runtime.engine.contract import Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.traps import trap_of
 from chiwawa_runtime.errors import (
@@ -25,6 +25,7 @@ from chiwawa_runtime.errors import (
     UnsupportedError,
 )
 from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.types import zero
 
 
 class HostActivation:
@@ -75,7 +76,7 @@ class ForeignActivation:
         return None
 
     def frames(self) -> list[RawFrame]:
-        raise CheckpointError(SEVERAL)
+        return self.given.frames()
 
     def explain(self, error: BaseException) -> BaseException:
         return self.given.explain(error)
@@ -113,10 +114,14 @@ class NativeActivation:
 
     # Going on.
 
-    def restored(self, frames: Sequence[RawFrame]) -> None:
+    def restored(self, frames: Sequence[RawFrame], other: Activation | None) -> None:
+        """Stand in ``frames``, the youngest of which has called ``other``, if there is one."""
         self.standing = list(frames)
+        self.other = other
+        if other is not None:
+            self.standing[0] = self.calling_again(frames[0])
         self.begun = True
-        self.tested_again = True
+        self.tested_again = other is None
 
     def advance(self) -> bool:
         engine = self.engine
@@ -273,9 +278,29 @@ class NativeActivation:
     # What it looks like from outside.
 
     def frames(self) -> list[RawFrame]:
-        if self.other is not None:
-            raise CheckpointError(SEVERAL)
-        return self.own_frames()
+        own = self.own_frames()
+        if self.other is None:
+            return own
+        return [*self.other.frames(), self.waiting(own[0]), *own[1:]]
+
+    def waiting(self, frame: RawFrame) -> RawFrame:
+        """The youngest frame, which waits for ``other``: the guest has it at the boundary before
+        the call, with the arguments, since it makes the call again."""
+        call = self.engine.suspension_points(frame.function).calls[frame.offset]
+        stack = frame.stack[: len(call.stack)]
+        return RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)
+
+    def calling_again(self, frame: RawFrame) -> RawFrame:
+        """The opposite: nobody looks at the arguments. Raises CheckpointError."""
+        call = self.engine.suspension_points(frame.function).calls[frame.offset]
+        if call.function is None:
+            # Which element of the table leads out of here, nobody can say.
+            raise CheckpointError(
+                "the native path cannot go on in a function that was called through a table and "
+                "is another instance's (interp and aot can)"
+            )
+        stack = [*frame.stack, *(zero(each) for each in call.type.params)]
+        return RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)
 
     def own_frames(self) -> list[RawFrame]:
         """Those of this instance."""

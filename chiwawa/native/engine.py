@@ -167,7 +167,7 @@ class NativeEngine:
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             said = " ".join(str(error).split())
             raise UnsupportedError(f"wasmtime cannot make an instance: {said}") from None
-        self.records = Records(code.tables)
+        self.records = Records(code.tables, self.instance)
         self.vault.owners.append(self)
         self._machine = machine
         safepoints.begin(machine)
@@ -233,7 +233,7 @@ class NativeEngine:
     def suspension_points(self, function: int) -> SuspensionPoints:
         points = self.known_points.get(function)
         if points is None:
-            points = points_of(self.lower(function), self.spaces)
+            points = points_of(self.lower(function))
             self.known_points[function] = points
         return points
 
@@ -321,9 +321,17 @@ class NativeEngine:
                 each.reset(value)
 
     def restore(self, frames: Sequence[RawFrame]) -> Activation:
-        oldest = frames[-1]
-        activation = NativeActivation(self, oldest.function, (), 0)
-        activation.restored(frames)
+        count = next(
+            (n for n, frame in enumerate(reversed(frames)) if frame.instance is not self.instance),
+            len(frames),
+        )
+        others, own = frames[: len(frames) - count], frames[len(frames) - count :]
+        other = others[-1].instance.engine.restore(others) if others else None
+        if not own:
+            assert other is not None
+            return ForeignActivation(other)
+        activation = NativeActivation(self, own[-1].function, (), 0)
+        activation.restored(own, other)
         return activation
 
 

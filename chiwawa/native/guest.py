@@ -9,6 +9,7 @@ from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
 from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.types import RefType
 
 
@@ -31,6 +32,8 @@ class Guest(Protocol):
         """What runs is to stop soon."""
 
     def lower(self, function: int) -> Lowered: ...
+
+    def suspension_points(self, function: int) -> SuspensionPoints: ...
 
     def reference(self, valtype: RefType, place: int) -> Any:
         """The reference that a saved frame has, which the guest has put into a table."""

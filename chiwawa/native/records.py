@@ -32,10 +32,11 @@ class Shape:
 
 
 class Records:
-    """Reads and writes the records of a module."""
+    """Reads and writes the records of ``instance``."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, instance: Any) -> None:
         self.tables = tables
+        self.instance = instance
         self.shapes: dict[tuple[int, int], Shape] = {}
         self.numbers: dict[tuple[int, int, bool], int] = {}
 
@@ -56,6 +57,7 @@ class Records:
     def read(self, data: bytes, reference: Read) -> list[RawFrame]:
         """The frames that were saved, the youngest first."""
         frames = []
+        instance = self.instance
         at = 0
         end = len(data)
         # Many frames of a deep program are at one entry.
@@ -76,7 +78,9 @@ class Records:
                     else:
                         values[place] = reference(valtype, values[place])  # type: ignore[arg-type]
             count = shape.locals
-            frames.append(RawFrame(function, shape.offset, values[:count], values[count:]))
+            frames.append(
+                RawFrame(instance, function, shape.offset, values[:count], values[count:])
+            )
             at += size
         return frames
 

@@ -339,8 +339,12 @@ def test_interrupted_through_another_instance_stops_the_run_too(
     for _ in range(2):
         assert not run.go()
         assert run.requests.take() == ["api"] * asks
-        assert type(caught(run.checkpoint)) is CheckpointError
+        data = run.checkpoint()
+    host = {"h": {"f": lambda number: number}}
+    again = restore(load(text), data, host, path="interp", modules=[load(BELOW)])
     assert run.go()
+    assert again.go()
+    assert again.results == run.results
     assert not_yet.calls == 3
     assert run.results == [4 if name == "f" else 14]
     assert library.exports["count"].value == 1  # type: ignore[union-attr]

@@ -10,52 +10,11 @@ import pytest
 from chiwawa import Instruments, api
 from chiwawa.module import Module
 from chiwawa.source import load
-from chiwawa_runtime.errors import CheckpointError, Interrupted, Trap
+from chiwawa_runtime.errors import Interrupted, Trap
 from chiwawa_runtime.run.driver import Instance
 from tests.nodiff.harness_helpers import bits, state_of
+from tests.nodiff.linked_helpers import ABOVE, BELOW
 from tests.path_helpers import PATHS, SHARING, WATCHED
-
-BELOW = """(module
-  (memory (export "mem") 1)
-  (table (export "tab") 4 funcref)
-  (global (export "count") (mut i32) (i32.const 0))
-  (func $bump (global.set 0 (i32.add (global.get 0) (i32.const 1))))
-  (func (export "leaf") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
-  (func (export "loops") (param i32) (result i32 i64) (local i64)
-    (loop $again
-      (call $bump)
-      (local.set 1 (i64.add (local.get 1) (i64.extend_i32_u (local.get 0))))
-      (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
-    (i32.load (i32.const 0)) (local.get 1))
-  (func (export "through") (param i32) (result i32)
-    (call $bump)
-    (call_indirect (param i32) (result i32) (local.get 0) (i32.const 1)))
-  (func (export "traps") (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0))))
-"""
-ABOVE = """(module
-  (import "below" "leaf" (func $leaf (param i32) (result i32)))
-  (import "below" "loops" (func $loops (param i32) (result i32 i64)))
-  (import "below" "through" (func $through (param i32) (result i32)))
-  (import "below" "traps" (func $traps (param i32) (result i32)))
-  (import "below" "mem" (memory 1))
-  (import "below" "tab" (table 4 funcref))
-  (import "below" "count" (global $count (mut i32)))
-  (elem (i32.const 1) func $mine $leaf)
-  (func $mine (param i32) (result i32)
-    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (local.get 0)))
-    (if (result i32) (i32.eqz (local.get 0))
-      (then (i32.const 1))
-      (else (i32.add (i32.const 1) (call $through (i32.sub (local.get 0) (i32.const 1)))))))
-  (func (export "leaf") (param i32) (result i32)
-    (i32.add (call $leaf (local.get 0))
-      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 2))))
-  (func (export "loops") (param i32) (result i32 i64)
-    (call $loops (local.get 0)) (drop) (drop) (call $loops (local.get 0)))
-  (func (export "mine") (param i32) (result i32) (call $mine (local.get 0)))
-  (func (export "traps") (param i32) (result i32)
-    (i32.const 7) (call $traps (local.get 0)) (i32.add))
-  (export "again" (func $loops)))
-"""
 
 #: Machine code that shares state cannot begin to count when it has begun, and these do.
 COUNTING = [(below, above) for below, above in SHARING if below != "native"]
@@ -125,25 +84,25 @@ def test_calls_that_go_through_more_instances_than_one_stack_holds_end_as_they_s
 
 
 @pytest.mark.parametrize(("below", "above"), COUNTING)
-def test_a_stop_among_another_instances_frames_cannot_be_written_but_goes_on(
+def test_a_stop_among_another_instances_frames_can_be_written_and_goes_on(
     modules: tuple[Module, Module], below: str, above: str
 ) -> None:
     first = api.instantiate(modules[0], path=below)
     run = api.start(modules[1], "mine", (6,), {"below": first.exports}, path=above)
     expected = linked(modules, below, above).invoke("mine", (6,))
     run.requests.count_from(0, 4)
-    refused = 0
+    several = 0
     while not run.go():
         run.requests.take()
-        try:
-            run.checkpoint()
-        except CheckpointError as error:
-            refused += "several instances" in str(error)
+        snapshot = run.snapshot()
+        several += len({frame.instance for frame in snapshot.frames}) > 1
+        again = api.restore(modules[1], snapshot, path="interp", modules=modules[:1])
+        assert again.go()
+        assert again.results == expected
         assert run.requests.passed is not None
         run.requests.stop_at(run.requests.passed + 1)
     assert run.results == expected
-    if below == above:
-        assert refused
+    assert several
 
 
 def test_a_trap_in_another_instance_is_told_and_counted_alike() -> None:
@@ -225,8 +184,7 @@ def test_a_host_call_that_another_instance_waits_in_is_taken_back_alone(
     while not run.go():
         stops += 1
         run.requests.take()
-        with pytest.raises(CheckpointError, match="several instances"):
-            run.checkpoint()
+        assert len(run.snapshot().frames) == depth + 2
     assert (stops, run.results) == (2, [1007 + depth])
     assert calls == [depth + 1] * 3
     assert first.exports["count"].value == depth + 1  # type: ignore[union-attr]

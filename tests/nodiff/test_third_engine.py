@@ -70,7 +70,7 @@ class Steps:
         return None
 
     def frames(self) -> list[RawFrame]:
-        raise AssertionError("nobody can ask for them")
+        raise CheckpointError("the third has no frames")
 
     def explain(self, error: BaseException) -> BaseException:
         return error
@@ -168,7 +168,7 @@ def test_a_stop_of_the_caller_waits_among_its_frames(
     engine.interrupting = True
     for _ in range(3):
         assert not run.go()
-        with pytest.raises(CheckpointError, match="several instances"):
+        with pytest.raises(CheckpointError, match="the third has no frames"):
             run.checkpoint()
     assert run.go()
     assert run.results == [8]

@@ -105,8 +105,8 @@ def restored_from(
     """The run that ``snapshot`` is of, over what ``options`` give it; the rest is as in
     ``started``."""
     program = runner.program
-    capture.check_module(snapshot, program.hash)
-    capture.check_sizes(program, snapshot, options.max_memory)
+    capture.check_modules(snapshot, [program])
+    capture.check_sizes([program], snapshot, options.max_memory)
     wasi = None
     if snapshot.wasi is not None:
         from chiwawa_runtime.wasi import Wasi

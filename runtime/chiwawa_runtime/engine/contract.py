@@ -16,18 +16,25 @@ from chiwawa_runtime.state.types import ValType
 
 #: How many safepoints lie between two looks for requests, where the program itself has to look.
 LOOK_EVERY = 100
-#: Why an activation has no frames that could be written.
-SEVERAL = "frames of several instances cannot be written to one checkpoint"
+#: Why an activation cannot be made of frames.
+SEVERAL_ENGINES = "frames of instances on several paths cannot go on together"
 
 
 class RawFrame:
-    """A suspended frame with values as a running program holds them (see ``snapshot.Frame``)."""
+    """A suspended frame with values as a running program holds them (see ``snapshot.Frame``);
+    ``instance`` is the ``ModuleInstance`` whose function it is of."""
 
-    __slots__ = ("function", "locals", "offset", "stack")
+    __slots__ = ("function", "instance", "locals", "offset", "stack")
 
     def __init__(
-        self, function: int, offset: int, locals_: Sequence[Any], stack: Sequence[Any]
+        self,
+        instance: Any,
+        function: int,
+        offset: int,
+        locals_: Sequence[Any],
+        stack: Sequence[Any],
     ) -> None:
+        self.instance = instance
         self.function = function
         self.offset = offset
         self.locals = locals_
@@ -55,7 +62,8 @@ class Activation(Protocol):
         """What it returned."""
 
     def frames(self) -> list[RawFrame]:
-        """Where it is suspended, the youngest frame first."""
+        """Where it is suspended, the youngest frame first, those of other instances included.
+        Raises CheckpointError where there are some that cannot be read."""
 
     def explain(self, error: BaseException) -> BaseException:
         """The trap that ``error`` is, with its backtrace; or ``error`` itself."""
@@ -117,4 +125,6 @@ class Engine(Protocol):
         ``args`` are as a program holds them; so deep in the call stack it starts."""
 
     def restore(self, frames: Sequence[RawFrame]) -> Activation:
-        """An activation suspended in ``frames`` (the youngest first), which have been checked."""
+        """An activation suspended in ``frames`` (the youngest first), which have been checked. They
+        may be of several instances, that of the engine or not. Raises CheckpointError where those
+        are on paths that it cannot go on with."""

@@ -95,6 +95,7 @@ class ModuleInstance:
             given = HostFunction(spec.type, given, f"{spec.module}.{spec.name}")
         if isinstance(given, HostFunction):
             given = host_function(given, self, len(self.functions))
+            given.importer = self
         if isinstance(given, Function) and isinstance(spec.type, FuncType):
             if given.type != spec.type:
                 raise incompatible(spec, str(given.type))

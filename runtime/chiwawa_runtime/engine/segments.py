@@ -50,10 +50,11 @@ def weight(values: int) -> int:
     return 1 + values // 16
 
 
-def rise(values: int, recursive: bool, indirect: bool) -> int:
+def rise(values: int, recursive: bool, crossing: bool) -> int:
     """How much deeper than a frame that holds so many ``values`` its callee starts: a frame of a
-    function that is not ``recursive`` counts only where it calls through a table."""
-    return weight(values) if recursive else int(indirect)
+    function that is not ``recursive`` counts only where its call may leave the instance: through a
+    table, or of an imported function."""
+    return weight(values) if recursive else int(crossing)
 
 
 def deeper(function: Callable[..., Any], depth: int, *args: Any) -> Chain:
@@ -79,8 +80,7 @@ def from_segment(depth: int) -> tuple[int, int]:
 
 class Segment:
     """A chain of generators, ``generator`` the oldest. ``made`` are all of them, the youngest
-    first, as long as none has begun; ``frames`` are then what they were made for, None where those
-    are of several instances."""
+    first, as long as none has begun; ``frames`` are then what they were made for."""
 
     __slots__ = ("base", "frames", "generator", "made")
 
@@ -89,7 +89,7 @@ class Segment:
         generator: Chain,
         base: int,
         made: Sequence[Chain] | None = None,
-        frames: Sequence[Any] | None = (),
+        frames: Sequence[Any] = (),
     ) -> None:
         self.generator = generator
         self.base = base

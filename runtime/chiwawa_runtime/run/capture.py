@@ -1,8 +1,7 @@
-"""From a stopped run to a ``Snapshot``, and back into an instance, with every check that trust in a
+"""From a stopped run to a ``Snapshot``, and back into instances, with every check that trust in a
 file needs.
 
-Nothing is changed until everything has been checked: a refused checkpoint leaves the instance as it
-was.
+Nothing of the host's is changed until everything has been checked.
 """
 
 from __future__ import annotations
@@ -15,12 +14,16 @@ from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import MAX_DEPTH, rise
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.run.linking import Linking, check_table_size, fill, wrong_shape
+from chiwawa_runtime.run.numbering import Numbering, home_of, types_of
 from chiwawa_runtime.state.program import CallPoint, Program
 from chiwawa_runtime.state.snapshot import (
     Carried,
     Frame,
     FuncIdx,
     GlobalImage,
+    IndexSpaces,
+    InstanceImage,
     PlannedCall,
     Ref,
     Snapshot,
@@ -50,12 +53,12 @@ Typed = tuple[tuple[ValType, Value], ...]
 
 
 class References:
-    """References of a running program as those of a snapshot. ``carried`` are host values by the
-    name that the embedder carries them under."""
+    """References of a running program as those of a snapshot. ``instances`` are the program's, by
+    number, ``carried`` host values by the name that the embedder carries them under."""
 
-    def __init__(self, instance: ModuleInstance, carried: Mapping[str, object]) -> None:
-        self.functions = instance.functions
-        self.indices = {id(f): i for i, f in reversed(list(enumerate(instance.functions)))}
+    def __init__(self, instances: Sequence[ModuleInstance], carried: Mapping[str, object]) -> None:
+        self.instances = instances
+        self.numbers = {id(instance): number for number, instance in enumerate(instances)}
         self.names = {id(value): name for name, value in carried.items()}
         self.carried = carried
 
@@ -64,12 +67,12 @@ class References:
             return None
         # To an externref a function is as opaque as anything.
         if valtype.heap == "func":
-            index = self.indices.get(id(value))
-            if index is None:
+            number = self.numbers.get(id(home_of(value)))
+            if number is None:
                 raise CheckpointError(
-                    f"a reference to {value!r} of another instance cannot be written"
+                    f"a reference to {value!r} cannot be written: no instance imports it"
                 )
-            return FuncIdx(index)
+            return FuncIdx(value.index, number)
         name = self.names.get(id(value))
         if name is None:
             raise CheckpointError(
@@ -80,9 +83,12 @@ class References:
 
     def back(self, ref: Value, where: str) -> Any:
         if isinstance(ref, FuncIdx):
-            if ref.index >= len(self.functions):
+            functions = (
+                self.instances[ref.instance].functions if ref.instance < len(self.instances) else ()
+            )
+            if ref.index >= len(functions):
                 raise CheckpointError(f"{where} refers to function {ref.index}, which is not there")
-            return self.functions[ref.index]
+            return functions[ref.index]
         if isinstance(ref, Carried):
             if ref.name not in self.carried:
                 raise CheckpointError(
@@ -119,64 +125,89 @@ def capture(
     frames: Sequence[RawFrame],
     plan: Sequence[RawCall],
     *,
+    beside: Sequence[ModuleInstance] = (),
     carried: Mapping[str, object],
     wasi: bytes | None,
     host: bytes | None,
     monitors: bytes | None,
 ) -> Snapshot:
-    """The state of ``instance`` with its activation stopped in ``frames``. Memories are not copied:
-    encode the snapshot before the program goes on. Raises CheckpointError."""
-    program, engine = instance.program, instance.engine
-    refs = References(instance, carried)
+    """The state of ``instance`` with its activation stopped in ``frames``, of the instances that
+    these and it lead to, and of those ``beside`` it. Memories are not copied: encode the snapshot
+    before the program goes on. Raises CheckpointError."""
+    numbering = Numbering(instance, beside, frames, (args for _, args in plan))
+    refs = References(numbering.instances, carried)
     images = []
-    granularity = engine.granularity
-    known: dict[tuple[int, int], tuple[Callable[..., Typed], Callable[..., Typed]]] = {}
+    known: dict[tuple[ModuleInstance, int, int], tuple[Callable[..., Typed], ...]] = {}
+    #: Which instance was restored in the middle of a segment, and has not run since.
+    between: ModuleInstance | None = None
     for position, frame in enumerate(frames):
-        key = frame.function, frame.offset
+        key = frame.instance, frame.function, frame.offset
         typing = known.get(key)
         if typing is None:
-            points = engine.suspension_points(frame.function)
-            stack: tuple[ValType, ...] | None
-            if position == 0:
-                stack = engine.boundary(frame.function, frame.offset)
-                assert stack is not None
-                if frame.offset not in points.safepoints:
-                    # Restored in the middle of a segment, and not run since.
-                    granularity = "instruction"
-            else:
-                stack = points.calls[frame.offset].stack
-            typing = refs.typing(points.locals), refs.typing(stack)
+            locals_types, stack_types = types_of(frame, youngest=not position)
+            typing = refs.typing(locals_types), refs.typing(stack_types)
             if position:
                 # The youngest stands elsewhere: at the call, it still has the arguments.
                 known[key] = typing
+            elif (
+                frame.offset
+                not in frame.instance.engine.suspension_points(frame.function).safepoints
+            ):
+                between = frame.instance
         locals_, operands = typing
+        number = refs.numbers[id(frame.instance)]
         images.append(
-            Frame(frame.function, frame.offset, locals_(frame.locals), operands(frame.stack))
+            Frame(
+                frame.function, frame.offset, locals_(frame.locals), operands(frame.stack), number
+            )
         )
+    own, *others = (
+        image_of(each, numbering.spaces(each), each is between) for each in numbering.instances
+    )
+    # Alone, an instance has all that it imports as often as it imports it.
+    memories = numbering.memories if others else instance.memories
+    globals_ = numbering.globals if others else instance.globals
+    tables = numbering.tables if others else instance.tables
+    functions = instance.program.functions
     return Snapshot(
-        module_name=program.name,
-        module_hash=program.hash,
-        granularity=granularity,
-        safepoints=instance.requests.passed,
+        module_name=own.module_name,
+        module_hash=own.module_hash,
+        granularity=own.granularity,
+        safepoints=own.safepoints,
         frames=tuple(images),
         plan=tuple(
-            PlannedCall(index, refs.typed(program.functions[index].params, args))
-            for index, args in plan
+            PlannedCall(index, refs.typed(functions[index].params, args)) for index, args in plan
         ),
-        memories=tuple(m.image() for m in instance.memories),
-        globals=tuple(
-            GlobalImage(g.type, refs.value(g.type.type, g.get())) for g in instance.globals
-        ),
+        memories=tuple(m.image() for m in memories),
+        globals=tuple(GlobalImage(g.type, refs.value(g.type.type, g.get())) for g in globals_),
         tables=tuple(
             TableImage(t.type, tuple(refs.out(e, t.type.element) for e in t.elements))
-            for t in instance.tables
+            for t in tables
         ),
-        dropped_elems=tuple(e.dropped for e in instance.elems),
-        dropped_datas=tuple(d.dropped for d in instance.datas),
+        dropped_elems=own.dropped_elems,
+        dropped_datas=own.dropped_datas,
         wasi=wasi,
         host=host,
         monitors=monitors,
+        canonical_nans=own.canonical_nans,
+        spaces=own.spaces if others else None,
+        others=tuple(others),
+    )
+
+
+def image_of(instance: ModuleInstance, spaces: IndexSpaces, between: bool) -> InstanceImage:
+    """What an instance has for itself; ``between``: it stands where only another granularity
+    does."""
+    program, engine = instance.program, instance.engine
+    return InstanceImage(
+        module_name=program.name,
+        module_hash=program.hash,
+        granularity="instruction" if between else engine.granularity,
+        safepoints=instance.requests.passed,
+        dropped_elems=tuple(e.dropped for e in instance.elems),
+        dropped_datas=tuple(d.dropped for d in instance.datas),
         canonical_nans=engine.canonical_nans,
+        spaces=spaces,
     )
 
 
@@ -189,26 +220,50 @@ def check_module(snapshot: Snapshot, module_hash: bytes) -> None:
         )
 
 
-def check_sizes(program: Program, snapshot: Snapshot, max_memory: int | None) -> None:
-    """Before anything is built: whether the memories of ``snapshot`` can be those of ``program``,
-    and take no more than ``max_memory`` bytes together; None: ``EXTRA_MEMORY`` more than the module
-    declares. Raises CheckpointError."""
-    imported = program.imported(MemoryType)
-    if len(snapshot.memories) != len(program.memories) or any(
-        image.type != type_
-        for image, type_ in zip(
-            snapshot.memories[imported:], program.memories[imported:], strict=True
+def check_modules(snapshot: Snapshot, programs: Sequence[Program]) -> None:
+    """Raises CheckpointError unless the instances of ``snapshot`` are of ``programs``."""
+    instances = snapshot.instances
+    check_module(snapshot, programs[0].hash)
+    if len(instances) != len(programs):
+        raise CheckpointError(
+            f"this checkpoint is of {len(instances)} linked instances, and goes on where all their "
+            "modules are given (chiwawa.restore(…, modules=…))"
         )
-    ):
-        raise wrong_shape("memories")
-    for image in snapshot.memories:
-        limits = image.type.limits
-        pages = image.size // PAGE
+    for image, program in zip(instances, programs, strict=True):
+        if image.module_hash != program.hash:
+            raise not_given(image)
+
+
+def not_given(image: InstanceImage) -> CheckpointError:
+    name = f' "{image.module_name}"' if image.module_name else ""
+    return CheckpointError(
+        f"the module{name} of a linked instance is not given: its sha256 is "
+        f"{image.module_hash.hex()}"
+    )
+
+
+def check_sizes(programs: Sequence[Program], snapshot: Snapshot, max_memory: int | None) -> None:
+    """Before anything is built: whether the memories of ``snapshot`` can be those of ``programs``,
+    its instances' by number, and take no more than ``max_memory`` bytes together; None:
+    ``EXTRA_MEMORY`` more than the modules declare. Raises CheckpointError."""
+    declared = [0] * len(snapshot.memories)
+    for program, image in zip(programs, snapshot.instances, strict=True):
+        addresses = image.spaces.memories
+        if len(addresses) != len(program.memories):
+            raise wrong_shape("memories")
+        imported = program.imported(MemoryType)
+        for index, (address, type_) in enumerate(zip(addresses, program.memories, strict=True)):
+            if index >= imported and snapshot.memories[address].type != type_:
+                raise wrong_shape("memories")
+            declared[address] = max(declared[address], type_.limits.min)
+    for memory in snapshot.memories:
+        limits = memory.type.limits
+        pages = memory.size // PAGE
         if pages < limits.min or (limits.max is not None and pages > limits.max):
             raise CheckpointError(f"a memory of {pages} pages is outside its limits {limits}")
     if max_memory is None:
-        max_memory = sum(t.limits.min for t in program.memories) * PAGE + EXTRA_MEMORY
-    total = sum(image.size for image in snapshot.memories)
+        max_memory = sum(declared) * PAGE + EXTRA_MEMORY
+    total = sum(memory.size for memory in snapshot.memories)
     if total > max_memory:
         raise CheckpointError(
             f"its memories take {total} bytes, more than the {max_memory} allowed: "
@@ -217,14 +272,17 @@ def check_sizes(program: Program, snapshot: Snapshot, max_memory: int | None) ->
 
 
 def apply(
-    instance: ModuleInstance, snapshot: Snapshot, carried: Mapping[str, object]
+    linking: Linking[Any],
+    instances: Sequence[ModuleInstance],
+    snapshot: Snapshot,
+    carried: Mapping[str, object],
 ) -> tuple[list[RawFrame], list[RawCall]]:
-    """Put the state of ``snapshot`` into a fresh ``instance`` of its module; the frames and the
-    plan, ready for the engine. Raises CheckpointError, and changes nothing then."""
-    program = instance.program
-    check_module(snapshot, program.hash)
-    refs = References(instance, carried)
-    check_shapes(instance, snapshot)
+    """Put the state of ``snapshot`` into the new ``instances`` that ``linking`` has made of it; the
+    frames and the plan, ready for the engine. Raises CheckpointError, and changes nothing then that
+    is the host's."""
+    program = instances[0].program
+    refs = References(instances, carried)
+    check_shapes(linking, instances, snapshot)
     tables = []
     for index, table in enumerate(snapshot.tables):
         elements = [refs.back(e, f"table {index}") for e in table.elements]
@@ -236,7 +294,7 @@ def apply(
         value = refs.back(image.value, f"global {index}")
         check_reference(image.type.type, value, f"global {index}")
         values.append(value)
-    frames = check_frames(instance, snapshot.frames, refs)
+    frames = check_frames(instances, snapshot.frames, refs)
     plan: list[RawCall] = []
     for call in snapshot.plan:
         if call.function >= len(program.functions):
@@ -247,47 +305,39 @@ def apply(
     if not frames and not plan:
         raise CheckpointError("it has neither a frame nor a call to go on with")
     # Everything holds: from here on nothing can fail but memory.
-    imported = program.imported(MemoryType)
-    for index, (memory, memory_image) in enumerate(
-        zip(instance.memories, snapshot.memories, strict=True)
-    ):
-        memory.reset(memory_image.size, fresh=index >= imported)
-        for address, piece in memory_image.pieces(memory_image.used()):
-            memory.write(address, piece)
-    for instance_table, elements in zip(instance.tables, tables, strict=True):
+    memories = linking.memories()
+    for address in linking.of_the_host(MemoryType):
+        fill(memories[address], snapshot.memories[address], fresh=False)
+    for instance_table, elements in zip(linking.tables(), tables, strict=True):
         instance_table.reset(elements)
-    for instance_global, value in zip(instance.globals, values, strict=True):
+    for instance_global, value in zip(linking.globals(), values, strict=True):
         instance_global.reset(value)
-    for elem, dropped in zip(instance.elems, snapshot.dropped_elems, strict=True):
-        if dropped:
-            elem.drop()
-    for data, dropped in zip(instance.datas, snapshot.dropped_datas, strict=True):
-        if dropped:
-            data.drop()
+    for instance, image_ in zip(instances, snapshot.instances, strict=True):
+        for elem, dropped in zip(instance.elems, image_.dropped_elems, strict=True):
+            if dropped:
+                elem.drop()
+        for data, dropped in zip(instance.datas, image_.dropped_datas, strict=True):
+            if dropped:
+                data.drop()
     return frames, plan
 
 
-def check_shapes(instance: ModuleInstance, snapshot: Snapshot) -> None:
+def check_shapes(
+    linking: Linking[Any], instances: Sequence[ModuleInstance], snapshot: Snapshot
+) -> None:
     for what, wanted, given in (
-        ("memories", [m.type for m in instance.memories], [m.type for m in snapshot.memories]),
-        ("tables", [t.type for t in instance.tables], [t.type for t in snapshot.tables]),
-        ("globals", [g.type for g in instance.globals], [g.type for g in snapshot.globals]),
+        ("memories", linking.memories(), snapshot.memories),
+        ("tables", linking.tables(), snapshot.tables),
+        ("globals", linking.globals(), snapshot.globals),
     ):
-        if wanted != given:
+        if [each.type for each in wanted] != [each.type for each in given]:
             raise wrong_shape(what)
     for table in snapshot.tables:
-        limits = table.type.limits
-        size = len(table.elements)
-        if size < limits.min or (limits.max is not None and size > limits.max):
-            raise CheckpointError(f"a table of {size} elements is outside its limits {limits}")
-    if len(snapshot.dropped_elems) != len(instance.elems) or len(snapshot.dropped_datas) != len(
-        instance.datas
-    ):
-        raise CheckpointError("its segments are not those of the module")
-
-
-def wrong_shape(what: str) -> CheckpointError:
-    return CheckpointError(f"its {what} are not those of the module")
+        check_table_size(table.type.limits, len(table.elements))
+    for instance, image in zip(instances, snapshot.instances, strict=True):
+        segments = len(image.dropped_elems), len(image.dropped_datas)
+        if segments != (len(instance.elems), len(instance.datas)):
+            raise CheckpointError("its segments are not those of the module")
 
 
 def check_reference(valtype: ValType, value: Any, where: str) -> None:
@@ -340,55 +390,67 @@ class Place:
     """What all frames have in common that stand at one place, above a frame of one function: of a
     deep program there are many."""
 
+    instance: ModuleInstance
     locals: Sequence[ValType]
     stack: Sequence[ValType]
     untyped_locals: Callable[[Typed], list[Any] | None]
     untyped_stack: Callable[[Typed], list[Any] | None]
-    #: Whether they count towards the depth of the call stack, and how much deeper their callee is.
+    #: Whether they count towards the depth of the call stack, whether their callee is imported, and
+    #: how much deeper it is.
     counts: bool
+    imports: bool
     rise: int
 
 
 def check_frames(
-    instance: ModuleInstance, frames: Sequence[Frame], refs: References
+    instances: Sequence[ModuleInstance], frames: Sequence[Frame], refs: References
 ) -> list[RawFrame]:
     """Each frame at a boundary that its function has, with values of its types, and called by the
-    frame after it."""
+    frame after it, the oldest by the run of the first instance."""
     result: list[RawFrame] = []
     places: list[Place] = []
-    known: dict[tuple[int, int, int], Place] = {}
+    known: dict[tuple[int, ...], Place] = {}
     below: Frame | None = None
     # The function of the frame below; there is none yet.
-    callee = -1
+    callee = -1, -1
     for frame in frames:
-        function, offset, locals_, stack, _ = frame
-        key = function, offset, callee
+        function, offset, locals_, stack, number = frame
+        key = function, offset, number, *callee
         place = known.get(key)
         if place is None:
-            place = known[key] = check_place(instance, frame, below)
+            place = known[key] = check_place(instances, frame, below)
         raw_locals = place.untyped_locals(locals_)
         if raw_locals is None:
             raw_locals = typed_values(place.locals, locals_, refs, described(frame))
         raw_stack = place.untyped_stack(stack)
         if raw_stack is None:
             raw_stack = typed_values(place.stack, stack, refs, described(frame))
-        result.append(RawFrame(function, offset, raw_locals, raw_stack))
+        result.append(RawFrame(place.instance, function, offset, raw_locals, raw_stack))
         places.append(place)
         below = frame
-        callee = function
+        callee = function, number
+    if below is not None and called_function(instances, below) not in instances[0].functions:
+        raise CheckpointError(f"{described(below)} is of no function that the run could call")
     check_depth(places)
     return result
 
 
 def described(frame: Frame) -> str:
-    return f"the frame of function {frame.function} at code offset 0x{frame.offset:x}"
+    where = f" of instance {frame.instance}" if frame.instance else ""
+    return f"the frame of function {frame.function}{where} at code offset 0x{frame.offset:x}"
 
 
-def check_place(instance: ModuleInstance, frame: Frame, below: Frame | None) -> Place:
+def called_function(instances: Sequence[ModuleInstance], frame: Frame) -> Function:
+    return instances[frame.instance].functions[frame.function]
+
+
+def check_place(instances: Sequence[ModuleInstance], frame: Frame, below: Frame | None) -> Place:
     """Where ``frame`` stands, which has called ``below`` (None: it is the youngest). Raises
     CheckpointError."""
+    instance = instances[frame.instance]
     program, engine = instance.program, instance.engine
-    if not program.imported(FuncType) <= frame.function < len(program.functions):
+    imported = program.imported(FuncType)
+    if not imported <= frame.function < len(program.functions):
         raise CheckpointError(f"{described(frame)} is of no function that the module defines")
     points = engine.suspension_points(frame.function)
     call = points.calls.get(frame.offset)
@@ -399,17 +461,19 @@ def check_place(instance: ModuleInstance, frame: Frame, below: Frame | None) -> 
     else:
         if call is None:
             raise CheckpointError(f"{described(frame)} is at no call")
-        check_callee(call, below, program.functions[below.function], described(frame))
+        check_callee(instance, call, called_function(instances, below), described(frame))
         stack = call.stack
     counts = frame.function in program.recursive
-    indirect = call is not None and call.function is None
+    crossing = call is not None and call.may_leave(imported)
     return Place(
+        instance,
         points.locals,
         stack,
         untyping(points.locals),
         untyping(stack),
         counts,
-        rise(len(points.locals) + len(stack), counts, indirect),
+        call is not None and call.function is not None and call.function < imported,
+        rise(len(points.locals) + len(stack), counts, crossing),
     )
 
 
@@ -417,13 +481,19 @@ def check_depth(places: Sequence[Place]) -> None:
     """Whether a program's call stack can hold the frames at ``places``, the youngest first: none
     starts where a call would have trapped, since each path would find that out at another time."""
     depth = 0
+    imported = False
     for place in reversed(places):
-        if place.counts and depth >= MAX_DEPTH:
+        if (place.counts or imported) and depth >= MAX_DEPTH:
             raise CheckpointError("its frames are more than the call stack has room for")
         depth += place.rise
+        imported = place.imports
 
 
-def check_callee(call: CallPoint, callee: Frame, functype: FuncType, where: str) -> None:
-    by_type = call.function is None and functype == call.type
-    if not by_type and callee.function != call.function:
-        raise CheckpointError(f"{where} calls another function than {callee.function}")
+def check_callee(instance: ModuleInstance, call: CallPoint, callee: Function, where: str) -> None:
+    """That a call which ``instance`` makes can be of ``callee``."""
+    if call.function is None:
+        fits = callee.type == call.type
+    else:
+        fits = instance.functions[call.function] is callee
+    if not fits:
+        raise CheckpointError(f"{where} calls another function than {callee.index}")

@@ -109,8 +109,11 @@ class Run:
         host: bytes | None = None,
         monitors: bytes | None = None,
         depth: int = 0,
+        beside: Sequence[ModuleInstance] = (),
     ) -> None:
         self.instance = instance
+        #: Instances that its checkpoints hold, too, though the program may not lead to them.
+        self.beside = list(beside)
         self.depth = depth
         self.plan = list(plan)
         self.wasi = wasi
@@ -280,12 +283,11 @@ class Run:
         assert self.activation is not None
         engine = self.instance.engine
         try:
-            frames = self.activation.frames()
+            self.activation = engine.restore(self.activation.frames())
         except CheckpointError:
-            # Another instance's are among them. At the next safepoint they may be gone.
+            # Another path's are among them. At the next safepoint they may be gone.
             self.requests.ask(CHANGE)
             return
-        self.activation = engine.restore(frames)
         self.generation = engine.generation
 
     def take_back(self, observer: Observer) -> None:
@@ -339,6 +341,7 @@ class Run:
                 self.instance,
                 [] if self.activation is None else self.activation.frames(),
                 self.plan,
+                beside=self.beside,
                 carried=self.carry,
                 wasi=None if self.wasi is None else self.wasi.save(),
                 host=hoststate.dump(self.carry) if self.carry else self.host,

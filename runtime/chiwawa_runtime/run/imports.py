@@ -8,6 +8,7 @@ refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from chiwawa_runtime.engine.instance import Importable, Imports
@@ -41,6 +42,15 @@ def complete(program: Program, imports: Imports, wasi: Wasi | None) -> tuple[Imp
     for state in states.values():
         return imports, state
     return imports, None
+
+
+def the_only(given: Iterable[Wasi | None]) -> Wasi | None:
+    """The Wasi that instances have which are linked, if they do. Raises UnlinkableError where there
+    are several."""
+    states = {id(wasi): wasi for wasi in given if wasi is not None}
+    if len(states) > 1:
+        raise UnlinkableError("linked instances have functions of several Wasi")
+    return next(iter(states.values()), None)
 
 
 def completed(program: Program, imports: Imports, wasi: Wasi) -> Imports:

@@ -12,7 +12,8 @@ from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.observer import Observer, uncounted
 from chiwawa_runtime.run import capture, hoststate
 from chiwawa_runtime.run.driver import Instance, Run, call
-from chiwawa_runtime.run.imports import Wasi, check_state, complete
+from chiwawa_runtime.run.imports import Wasi, check_state, complete, state_of, the_only
+from chiwawa_runtime.run.linking import Linking, Part
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 
@@ -72,7 +73,8 @@ def start(
     if setup.count is not None:
         instance.requests.count_from(0, setup.count)
     instance.initialise()
-    return Run(instance, plan, wasi=wasi, carry=setup.carry)
+    linked = [state_of(each) for other in instance.linked[1:] for each in other.functions]
+    return Run(instance, plan, wasi=the_only([wasi, *linked]), carry=setup.carry)
 
 
 def restore(
@@ -81,20 +83,26 @@ def restore(
     snapshot: Snapshot,
     setup: Setup,
     observer: Observer | None = None,
+    others: Sequence[tuple[Program, Engine]] = (),
 ) -> Run:
-    """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``. Raises
-    CheckpointError, UnlinkableError, ResourceError."""
-    capture.check_module(snapshot, program.hash)
-    capture.check_sizes(program, snapshot, setup.max_memory)
-    imports, wasi = complete(program, setup.imports, setup.wasi)
+    """The run that ``snapshot`` is of, in a new instance of ``program`` on ``engine``, with those
+    linked with it in instances of ``others``, in their order. Raises CheckpointError,
+    UnlinkableError, ResourceError."""
+    given = [(program, engine), *others]
+    programs = [each for each, _ in given]
+    capture.check_modules(snapshot, programs)
+    capture.check_sizes(programs, snapshot, setup.max_memory)
+    completed = [complete(each, setup.imports, setup.wasi) for each in programs]
+    wasi = the_only(each for _, each in completed)
     check_state(snapshot, wasi)
     carry = setup.carried(snapshot)
-    instance = Instance(program, imports, engine)
-    if snapshot.safepoints is not None and snapshot.granularity == engine.granularity:
-        instance.requests.count_from(snapshot.safepoints, None)
+    parts = [Part(*part, imports) for part, (imports, _) in zip(given, completed, strict=True)]
+    linking = Linking(snapshot, parts, Instance)
+    instances = linking.instances()
+    instance = instances[0]
     # A deep program has a hundred thousand frames.
     with uncollected():
-        frames, plan = capture.apply(instance, snapshot, carry)
+        frames, plan = capture.apply(linking, instances, snapshot, carry)
     run = Run(
         instance,
         plan,
@@ -102,13 +110,16 @@ def restore(
         carry=carry,
         host=None if carry else snapshot.host,
         monitors=uncounted(snapshot.monitors),
+        beside=instances[1:],
     )
     if observer is not None:
         instance.observe(observer)
         run.context = observer.mark()
         observer.restore(frames)
     if frames:
-        run.function = frames[-1].function
+        oldest = frames[-1]
+        called = oldest.instance.functions[oldest.function]
+        run.function = instance.functions.index(called)
         with uncollected():
             run.activation = engine.restore(frames)
     return run

@@ -78,6 +78,11 @@ class CallPoint:
     def stack(self) -> tuple[ValType, ...]:
         return unrolled(self.below)
 
+    def may_leave(self, imported: int) -> bool:
+        """Whether it may be a call of another instance's function, in a module that imports so many
+        functions."""
+        return self.function is None or self.function < imported
+
 
 @dataclass(frozen=True, slots=True)
 class SuspensionPoints:

@@ -66,6 +66,7 @@ class Function:
         "direct",
         "enter",
         "host",
+        "importer",
         "index",
         "instance",
         "name",
@@ -86,6 +87,8 @@ class Function:
         self.type = type_
         #: The ``ModuleInstance`` that it is of, which is no business of this room; or None.
         self.instance = instance
+        #: Of one of the host's, the ``ModuleInstance`` that it was given to, or None.
+        self.importer: Any = None
         self.index = index
         self.name = name
         self.host = host

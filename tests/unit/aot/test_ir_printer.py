@@ -26,7 +26,7 @@ loop L0:
     poll  @3
     s0 = l0
     poll  @7
-    call host l1 = f0_next(s0, depth + 1)  @7
+    call l1 = f0_next(s0, depth + 1)  @7
     s0 = l1
     s1 = 0
     poll  @15

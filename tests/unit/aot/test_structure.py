@@ -100,12 +100,19 @@ if pc <= 12:
     if poll:
         yield
     yield from f0_h(depth + 1)
+elif pc == 13:
+    pc = 0
+    yield from callee
 if pc <= 14:
     pc = 0
-pc = 0
-if poll:
-    yield
-yield from f0_h(depth + 1)
+if pc <= 15:
+    pc = 0
+    if poll:
+        yield
+    yield from f0_h(depth + 1)
+else:
+    pc = 0
+    yield from callee
 return""",
     ),
 ]

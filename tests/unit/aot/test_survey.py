@@ -9,19 +9,19 @@ from tests.unit.aot.form_helpers import label, plain
 
 
 def test_each_step_has_the_resumptions_in_it() -> None:
-    host = Call(40, name("f0"), [], False)
-    guest = Call(50, name("f1"), [], True)
-    choice = If(name("l0"), [Poll(30)], [host, guest], 35, 60)
+    first = Call(40, name("f0"), [])
+    second = Call(50, name("f1"), [])
+    choice = If(name("l0"), [Poll(30)], [first, second], 35, 60)
     loop = Loop(label("loop", 2, 7), [Poll(20), choice])
     steps: list[Step] = [Poll(10), plain("l0 = 1"), loop]
     Survey(steps)
     assert [(step.resumptions, step.last_resumption) for step in steps] == [
         (1, 10),
         (0, 0),
-        (3, 51),
+        (4, 51),
     ]
-    assert (choice.resumptions, choice.last_resumption) == (2, 51)
-    assert (host.resumptions, guest.resumptions) == (0, 1)
+    assert (choice.resumptions, choice.last_resumption) == (3, 51)
+    assert (first.last_resumption, second.last_resumption) == (41, 51)
     assert last_resumption(steps) == 51
     assert last_resumption([]) == 0
 

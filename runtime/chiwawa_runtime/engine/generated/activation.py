@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
+from chiwawa_runtime.engine.calls import StartedFunction
+from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.generated.frames import (
     FrameReader,
     location_of,
@@ -13,19 +14,24 @@ from chiwawa_runtime.engine.generated.frames import (
 )
 from chiwawa_runtime.engine.segments import Segments
 from chiwawa_runtime.engine.traps import trap_of
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted
+from chiwawa_runtime.errors import Exhaustion, Interrupted
+from chiwawa_runtime.state.types import FuncType
 
 if TYPE_CHECKING:
     from chiwawa_runtime.engine.generated.engine import GeneratedEngine
 
+#: Of the generators by which functions are called that no generated code is of.
+STARTED = vars(StartedFunction)["enter"].__code__
+
 
 class GeneratedActivation:
-    """``segments`` as a call of the function ``function`` of the instance that ``engine`` runs."""
+    """``segments`` as a call of a function of type ``type_`` of the instance that ``engine``
+    runs."""
 
-    def __init__(self, engine: GeneratedEngine, segments: Segments, function: int) -> None:
+    def __init__(self, engine: GeneratedEngine, segments: Segments, type_: FuncType) -> None:
         self.engine = engine
         self.segments = segments
-        self.function = function
+        self.type = type_
         self.results: list[Any] = []
         self.interrupted = False
         #: The engine that has counted the safepoint to which it comes again when it goes on.
@@ -50,7 +56,7 @@ class GeneratedActivation:
         return returned
 
     def _take_results(self, value: Any) -> None:
-        count = len(self.engine.bundle.program.functions[self.function].results)
+        count = len(self.type.results)
         self.results = [] if count == 0 else [value] if count == 1 else list(value)
 
     def _take_back(self, interrupted: Interrupted) -> bool:
@@ -60,7 +66,7 @@ class GeneratedActivation:
         if taken_back is None:
             return False
         youngest = self.segments.segments[-1]
-        self.segments.segments[-1] = taken_back.segment(youngest.base, self.engine)
+        self.segments.segments[-1] = taken_back.segment(youngest.base)
         self.interrupted = True
         self.has_counted = taken_back.engine
         if taken_back.engine is self.engine:
@@ -74,16 +80,17 @@ class GeneratedActivation:
         return self._interrupted_frame
 
     def frames(self) -> list[RawFrame]:
-        reader = FrameReader(self.engine.functions)
+        reader = FrameReader()
         result: list[RawFrame] = []
         for segment in reversed(self.segments.segments):
             if segment.made is not None:
-                if segment.frames is None:
-                    raise CheckpointError(SEVERAL)
                 result += segment.frames
                 continue
             for place in reversed(segment.places()):
-                result.append(reader.read(place, not result))
+                if place.f_code is STARTED:
+                    result += place.f_locals["activation"].frames()
+                else:
+                    result.append(reader.read(place, not result))
         return result
 
     def explain(self, error: BaseException) -> BaseException:

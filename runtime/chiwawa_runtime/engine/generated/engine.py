@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.engine.contract import SEVERAL_ENGINES, RawFrame
 from chiwawa_runtime.engine.generated.activation import GeneratedActivation
 from chiwawa_runtime.engine.generated.frames import ENGINE, make_segments
 from chiwawa_runtime.engine.generated.functions import GeneratedFunctions
@@ -13,6 +13,7 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.segments import Segments
 from chiwawa_runtime.engine.translation import Bundle
+from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState
@@ -62,10 +63,13 @@ class GeneratedEngine:
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
         segments = Segments.of_call(self.functions.entry(function), args, depth)
-        return GeneratedActivation(self, segments, function)
+        return GeneratedActivation(self, segments, self.bundle.program.functions[function])
 
     def restore(self, frames: Sequence[RawFrame]) -> GeneratedActivation:
-        segments = make_segments(self.functions, frames)
-        activation = GeneratedActivation(self, segments, frames[-1].function)
-        activation.has_counted = self
+        oldest = frames[-1]
+        if not all(isinstance(i.engine, GeneratedEngine) for i in {f.instance for f in frames}):
+            raise CheckpointError(SEVERAL_ENGINES)
+        type_ = oldest.instance.program.functions[oldest.function]
+        activation = GeneratedActivation(self, make_segments(frames), type_)
+        activation.has_counted = frames[0].instance.engine
         return activation

@@ -13,7 +13,8 @@ from operator import itemgetter
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from chiwawa_runtime.engine.contract import SEVERAL, RawFrame
+from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import (
     SEGMENT,
     Chain,
@@ -61,56 +62,54 @@ def location_of(functions: GeneratedFunctions, frame: FrameType, line: int) -> L
 
 #: Takes values out of a frame's variables.
 Getter = Callable[[Mapping[str, Any]], Sequence[Any]]
+#: Where a frame stands: the instance, its function, the offset, and what reads locals and operands.
+Place = tuple[ModuleInstance, int, int, Getter, Getter]
 
 
 class FrameReader:
     """Reads frames of a suspended call. Of a deep one many stand at one place, of which all is
     found once."""
 
-    def __init__(self, functions: GeneratedFunctions) -> None:
-        self.functions = functions
+    def __init__(self) -> None:
         #: What is known of a code object (which the frames keep, so by its identity: to hash it is
-        #: to hash all that it holds) at an instruction of Python's: the function, the offset, and
-        #: what reads locals and operands.
-        self.known: dict[tuple[int, int], tuple[int, int, Getter, Getter]] = {}
+        #: to hash all that it holds) at an instruction of Python's.
+        self.known: dict[tuple[int, int], Place] = {}
 
     def read(self, frame: FrameType, youngest: bool) -> RawFrame:
         """As ``read_frame``, of a frame that stands still."""
         if youngest:
-            return read_frame(self.functions, frame, frame.f_lineno, youngest)
+            return read_frame(frame, frame.f_lineno, youngest)
         key = id(frame.f_code), frame.f_lasti
         place = self.known.get(key)
         if place is None:
-            place = self.known[key] = place_of(self.functions, frame, frame.f_lineno, youngest)
-        function, offset, locals_, stack = place
+            place = self.known[key] = place_of(frame, frame.f_lineno, youngest)
+        instance, function, offset, locals_, stack = place
         values = frame.f_locals
-        return RawFrame(function, offset, locals_(values), stack(values))
+        return RawFrame(instance, function, offset, locals_(values), stack(values))
 
 
-def read_frame(
-    functions: GeneratedFunctions, frame: FrameType, line: int, youngest: bool
-) -> RawFrame:
-    """The Wasm frame that a Python frame at ``line`` is. Raises CheckpointError where it is
-    another instance's, or waits for another instance."""
-    function, offset, locals_, stack = place_of(functions, frame, line, youngest)
+def read_frame(frame: FrameType, line: int, youngest: bool) -> RawFrame:
+    """The Wasm frame that a Python frame at ``line`` is. Raises CheckpointError where it is none
+    that could be made again."""
+    instance, function, offset, locals_, stack = place_of(frame, line, youngest)
     values = frame.f_locals
-    return RawFrame(function, offset, locals_(values), stack(values))
+    return RawFrame(instance, function, offset, locals_(values), stack(values))
 
 
-def place_of(
-    functions: GeneratedFunctions, frame: FrameType, line: int, youngest: bool
-) -> tuple[int, int, Getter, Getter]:
-    location = location_of(functions, frame, line)
+def place_of(frame: FrameType, line: int, youngest: bool) -> Place:
+    engine = engine_of(frame)
+    location = None if engine is None else location_of(engine.functions, frame, line)
     stack = None
-    if location is not None:
-        points = functions.code(location.function).points
+    if engine is not None and location is not None:
+        points = engine.functions.code(location.function).points
         if youngest:
             stack = points.operands(location.offset)
         elif location.offset in points.calls:
             stack = points.calls[location.offset].stack
-    if location is None or stack is None:
-        raise CheckpointError(SEVERAL)
+    if engine is None or location is None or stack is None:
+        raise CheckpointError("a frame waits for something that is none of the program's")
     return (
+        engine.instance,
         location.function,
         location.offset,
         getter([f"l{i}" for i in range(len(points.locals))]),
@@ -144,7 +143,13 @@ class Remaker:
         return self.function(*frame.locals[: self.params], depth, resume)
 
 
-def remaker(functions: GeneratedFunctions, frame: RawFrame, youngest: bool) -> Remaker:
+def functions_of(frame: RawFrame) -> GeneratedFunctions:
+    functions: GeneratedFunctions = frame.instance.engine.functions
+    return functions
+
+
+def remaker(frame: RawFrame, youngest: bool) -> Remaker:
+    functions = functions_of(frame)
     code = functions.code(frame.function)
     return Remaker(
         functions.callable(frame.function),
@@ -155,20 +160,20 @@ def remaker(functions: GeneratedFunctions, frame: RawFrame, youngest: bool) -> R
     )
 
 
-def make_segments(functions: GeneratedFunctions, frames: Sequence[RawFrame]) -> Segments:
+def make_segments(frames: Sequence[RawFrame]) -> Segments:
     """``frames`` (the youngest first), as a call that is suspended in them."""
-    places = segment_places(functions, frames)
+    places = segment_places(frames)
     segments: list[Segment] = []
     callee: Chain | None = None
     made: list[Chain] = []
     first = 0
     # Many frames of a deep program stand at one place.
-    known: dict[tuple[int, int], Remaker] = {}
+    known: dict[tuple[ModuleInstance, int, int], Remaker] = {}
     for position, (frame, (base, depth)) in enumerate(zip(frames, places, strict=True)):
-        key = frame.function, frame.offset
+        key = frame.instance, frame.function, frame.offset
         again = known.get(key) if position else None
         if again is None:
-            again = remaker(functions, frame, position == 0)
+            again = remaker(frame, position == 0)
             if position:
                 known[key] = again
         callee = again.make(frame, depth, callee)
@@ -180,32 +185,31 @@ def make_segments(functions: GeneratedFunctions, frames: Sequence[RawFrame]) -> 
     return Segments(segments[::-1])
 
 
-def segment_places(
-    functions: GeneratedFunctions, frames: Sequence[RawFrame]
-) -> list[tuple[int, int]]:
+def segment_places(frames: Sequence[RawFrame]) -> list[tuple[int, int]]:
     """Of each frame, the base of the segment that it would be in had it been called, and its depth
     from there."""
     depth = base = 0
     places = []
-    known: dict[tuple[int, int], int] = {}
+    known: dict[tuple[ModuleInstance, int, int], int] = {}
     for frame in reversed(frames):
         if depth - base >= SEGMENT:
             base, _ = from_segment(depth)
         places.append((base, depth - base))
-        key = frame.function, frame.offset
+        key = frame.instance, frame.function, frame.offset
         rise_ = known.get(key)
         if rise_ is None:
-            rise_ = known[key] = rise_to_callee(functions, frame)
+            rise_ = known[key] = rise_to_callee(frame)
         depth += rise_
     return places[::-1]
 
 
-def rise_to_callee(functions: GeneratedFunctions, frame: RawFrame) -> int:
+def rise_to_callee(frame: RawFrame) -> int:
     """How much deeper than ``frame`` its callee starts."""
+    functions = functions_of(frame)
     recursive = frame.function in functions.bundle.program.recursive
     call = None if recursive else functions.code(frame.function).points.calls.get(frame.offset)
-    indirect = call is not None and call.function is None
-    return rise(len(frame.locals) + len(frame.stack), recursive, indirect)
+    crossing = call is not None and call.may_leave(functions.imported)
+    return rise(len(frame.locals) + len(frame.stack), recursive, crossing)
 
 
 # Taking back.
@@ -214,36 +218,32 @@ def rise_to_callee(functions: GeneratedFunctions, frame: RawFrame) -> int:
 @dataclass(frozen=True, slots=True)
 class TakenBack:
     """Frames that an interruption went through, made again, at the boundary before the call that
-    was interrupted. ``generators`` and ``frames`` begin with the youngest; ``owners`` has the
-    engines of the frames' instances."""
+    was interrupted. ``generators`` and ``frames`` begin with the youngest."""
 
     generators: list[Chain]
     frames: list[RawFrame]
-    owners: list[GeneratedEngine]
 
     @property
     def engine(self) -> GeneratedEngine:
         """That of the youngest frame, which comes to its safepoint once more."""
-        return self.owners[0]
+        engine: GeneratedEngine = self.frames[0].instance.engine
+        return engine
 
-    def segment(self, base: int, engine: GeneratedEngine) -> Segment:
-        """As the segment with that ``base`` of an activation of ``engine``."""
-        own = all(owner is engine for owner in self.owners)
-        return Segment(self.generators[-1], base, self.generators, self.frames if own else None)
+    def segment(self, base: int) -> Segment:
+        """As the segment with that ``base``."""
+        return Segment(self.generators[-1], base, self.generators, self.frames)
 
 
 def take_back(interrupted: Interrupted) -> TakenBack | None:
     """The frames that ``interrupted`` went through: their generators are gone, but the frames are
     not. None where there are none."""
-    result = TakenBack([], [], [])
+    result = TakenBack([], [])
     callee: Chain | None = None
     for place in unwound_frames(interrupted):
-        functions = place.owner.functions
         youngest = callee is None
-        frame = read_frame(functions, place.frame, place.line, youngest)
-        again = remaker(functions, frame, youngest)
+        frame = read_frame(place.frame, place.line, youngest)
+        again = remaker(frame, youngest)
         callee = again.make(frame, place.frame.f_locals["depth"], callee)
         result.generators.append(callee)
         result.frames.append(frame)
-        result.owners.append(place.owner)
     return result if result.generators else None

@@ -1,0 +1,133 @@
+"""Which instances a stopped program is made of, and the numbers of what they share.
+
+Numbers are given as things are first met, in an order that follows from the state alone
+(docs/checkpoint-format.md, ``chiwawa``): whoever stops the same program gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
+from chiwawa_runtime.state.snapshot import FuncIdx, IndexSpaces
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.types import FuncType, RefType, ValType
+
+
+class Numbering:
+    """The instances of a program, by number, that of the run first, then ``beside``, and those that
+    these lead to; and the memories, globals and tables that they have, by address."""
+
+    def __init__(
+        self,
+        instance: ModuleInstance,
+        beside: Sequence[ModuleInstance],
+        frames: Sequence[RawFrame],
+        plan: Iterable[Sequence[Any]],
+    ) -> None:
+        self.instances: list[ModuleInstance] = []
+        self.numbers: dict[int, int] = {}
+        #: How many instances have been looked through, and the tables that have.
+        self._looked_through = 0
+        self._tables: set[int] = set()
+        for each in (instance, *beside):
+            self.meet(each)
+        self._look_through()
+        self._follow(frames)
+        for values in plan:
+            for value in values:
+                self.meet_home(value)
+        self._look_through()
+        self.memories: list[AnyMemory] = unique(i.memories for i in self.instances)
+        self.globals: list[AnyGlobal] = unique(i.globals for i in self.instances)
+        self.tables: list[AnyTable] = unique(i.tables for i in self.instances)
+
+    def meet(self, instance: ModuleInstance) -> None:
+        if id(instance) not in self.numbers:
+            self.numbers[id(instance)] = len(self.instances)
+            self.instances.append(instance)
+
+    def meet_home(self, value: object) -> None:
+        """The instance that a reference leads to, if it does."""
+        if isinstance(value, Function):
+            home = home_of(value)
+            if home is not None:
+                self.meet(home)
+
+    def _look_through(self) -> None:
+        """All that the instances lead to that have been met."""
+        while self._looked_through < len(self.instances):
+            instance = self.instances[self._looked_through]
+            self._looked_through += 1
+            for function in instance.functions[: instance.program.imported(FuncType)]:
+                self.meet_home(function)
+            for table in instance.tables:
+                if id(table) not in self._tables:
+                    self._tables.add(id(table))
+                    for element in table.elements:
+                        self.meet_home(element)
+            for each in instance.globals:
+                if isinstance(each.type.type, RefType):
+                    self.meet_home(each.get())
+
+    def _follow(self, frames: Sequence[RawFrame]) -> None:
+        # Of a deep program many frames stand at one place, and most hold no references.
+        refer: dict[tuple[ModuleInstance, int, int], bool] = {}
+        for position in range(len(frames) - 1, -1, -1):
+            frame = frames[position]
+            key = frame.instance, frame.function, frame.offset
+            known = refer.get(key) if position else None
+            if known is None:
+                self.meet(frame.instance)
+                types, stack = types_of(frame, youngest=not position)
+                known = refer[key] = any(isinstance(t, RefType) for t in (*types, *stack))
+            if known:
+                for value in (*frame.locals, *frame.stack):
+                    self.meet_home(value)
+        self._look_through()
+
+    def spaces(self, instance: ModuleInstance) -> IndexSpaces:
+        """Where in the program the things are that ``instance`` has."""
+        links = []
+        for index, function in enumerate(instance.functions[: instance.program.imported(FuncType)]):
+            home = home_of(function)
+            if home is not None and home is not instance:
+                links.append((index, FuncIdx(function.index, self.numbers[id(home)])))
+        return IndexSpaces(
+            memories=places(instance.memories, self.memories),
+            globals=places(instance.globals, self.globals),
+            tables=places(instance.tables, self.tables),
+            links=tuple(links),
+        )
+
+
+def home_of(function: Function) -> ModuleInstance | None:
+    """The instance in whose index space a function has its index: which defines it or, of the
+    host's, was given it. None for one of the host's that no instance was given."""
+    home: ModuleInstance | None = function.instance or function.importer
+    return home
+
+
+def unique(spaces: Iterable[Sequence[Any]]) -> list[Any]:
+    """All things in index spaces, each once, in their order."""
+    return list({id(thing): thing for space in spaces for thing in space}.values())
+
+
+def places(things: Sequence[object], among: Sequence[object]) -> tuple[int, ...]:
+    """Where ``things`` are among those."""
+    known = {id(thing): place for place, thing in enumerate(among)}
+    return tuple(known[id(thing)] for thing in things)
+
+
+def types_of(frame: RawFrame, *, youngest: bool) -> tuple[tuple[ValType, ...], tuple[ValType, ...]]:
+    """The types of a frame's locals and operands."""
+    engine = frame.instance.engine
+    points = engine.suspension_points(frame.function)
+    if not youngest:
+        return points.locals, points.calls[frame.offset].stack
+    stack = engine.boundary(frame.function, frame.offset)
+    assert stack is not None
+    return points.locals, stack

@@ -1,0 +1,43 @@
+"""Two modules, the second of which imports all that there is from the first."""
+
+BELOW = """(module
+  (memory (export "mem") 1)
+  (table (export "tab") 4 funcref)
+  (global (export "count") (mut i32) (i32.const 0))
+  (func $bump (global.set 0 (i32.add (global.get 0) (i32.const 1))))
+  (func (export "leaf") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+  (func (export "loops") (param i32) (result i32 i64) (local i64)
+    (loop $again
+      (call $bump)
+      (local.set 1 (i64.add (local.get 1) (i64.extend_i32_u (local.get 0))))
+      (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (i32.load (i32.const 0)) (local.get 1))
+  (func (export "through") (param i32) (result i32)
+    (call $bump)
+    (call_indirect (param i32) (result i32) (local.get 0) (i32.const 1)))
+  (func (export "traps") (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0))))
+"""
+ABOVE = """(module
+  (import "below" "leaf" (func $leaf (param i32) (result i32)))
+  (import "below" "loops" (func $loops (param i32) (result i32 i64)))
+  (import "below" "through" (func $through (param i32) (result i32)))
+  (import "below" "traps" (func $traps (param i32) (result i32)))
+  (import "below" "mem" (memory 1))
+  (import "below" "tab" (table 4 funcref))
+  (import "below" "count" (global $count (mut i32)))
+  (elem (i32.const 1) func $mine $leaf)
+  (func $mine (param i32) (result i32)
+    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (local.get 0)))
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 1))
+      (else (i32.add (i32.const 1) (call $through (i32.sub (local.get 0) (i32.const 1)))))))
+  (func (export "leaf") (param i32) (result i32)
+    (i32.add (call $leaf (local.get 0))
+      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 2))))
+  (func (export "loops") (param i32) (result i32 i64)
+    (call $loops (local.get 0)) (drop) (drop) (call $loops (local.get 0)))
+  (func (export "mine") (param i32) (result i32) (call $mine (local.get 0)))
+  (func (export "traps") (param i32) (result i32)
+    (i32.const 7) (call $traps (local.get 0)) (i32.add))
+  (export "again" (func $loops)))
+"""

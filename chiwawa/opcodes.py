@@ -8,7 +8,7 @@ meant. A row says:
 
 - ``name``: the spec's. Where one word is two instructions, the second carries its immediate
   (``select t*``); ``mnemonic`` is the word of the text format.
-- ``code``: its bytes. After the prefix 0xFC the second number is an unsigned LEB128.
+- ``code``: its bytes. After a prefix, 0xFC or 0xFD, the second number is an unsigned LEB128.
 - ``immediates``: their kinds, in the binary's order (see ``chiwawa.immediates``).
 - ``signature``: what it pops and pushes, or None where that depends on immediates or context, and
   a rule of the validator's says it. ``addr`` is the address type of the memory or table that it
@@ -25,6 +25,7 @@ meant. A row says:
 - ``width``: the bytes that a load or store touches. ``high``: a bound that the result never passes,
   where the type's own is not the tightest.
 - ``bulk``: what it does with a memory at once, see ``Extent``.
+- ``plain``: of a relaxed one, instructions that do what it does here, with its operands between.
 
 The names in a meaning
     ``a b c``       operands, the deepest first
@@ -32,15 +33,17 @@ The names in a meaning
     ``offset``      of the memarg
     ``memory``      the bytes of the memory named (a ``Raw``);  ``mem``, ``mem2``  the ``Memory``
     ``table``, ``table2``, ``glob``, ``elem``, ``data``, ``func``   what the immediate names
-    anything else   a name of ``chiwawa_runtime.state.numerics`` or a builtin
+    ``lane``        the lane that it names;  ``lanes``  those, as bytes
+    anything else   a name of ``chiwawa_runtime.state.numerics`` or ``.vectors``, or a builtin
 
-Integers are unsigned; f32 is a float that f32 can hold. A condition may be a bool: it is normalised
+Integers are unsigned; f32 is a float that f32 can hold; v128 is its 16 bytes, as memory has them. A condition may be a bool: it is normalised
 where a value leaves the program.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -92,6 +95,7 @@ class Op:
     high: int | None = None
     control: str = ""
     bulk: str = ""
+    plain: str = ""
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -215,6 +219,14 @@ class Op:
         return Extent(verb, memories[("mem", "mem2").index(memory)], address, places[-1])
 
     @cached_property
+    def lanes(self) -> int:
+        """Among how many lanes one of ``laneidx`` or ``lanes`` is: of a vector of its shape, of
+        what it touches in memory, or of both operands of a shuffle."""
+        if "lanes" in self.immediates:
+            return 32
+        return 16 // self.width if self.width else int(self.name.partition(".")[0].split("x")[1])
+
+    @cached_property
     def mnemonic(self) -> str:
         return self.name.split()[0]
 
@@ -231,8 +243,31 @@ class Op:
         return tuple(_TYPES[t] for t in self.signature.partition("->")[2].split())
 
 
+_ALL_BITS = (1 << 128) - 1
+
+
+def _bits(meaning: str) -> str:
+    """A meaning that gives the bits of a vector as an int, as one that gives the vector."""
+    return f"({meaning}).to_bytes(16, 'little')"
+
+
+def _vectors(
+    signature: str,
+    codes: dict[str, int],
+    effects: str = "",
+    high: int | None = None,
+    meaning: str | None = None,
+) -> Iterator[Op]:
+    """The rows of vector instructions, by name, after the prefix 0xFD. Unless it is said otherwise,
+    what one does is what the function of its name does (``chiwawa_runtime.state.vectors``)."""
+    operands = ", ".join(OPERANDS[: len(signature.partition("->")[0].split())])
+    for name, code in codes.items():
+        does = meaning or f"{name.replace('.', '_')}({operands})"
+        yield Op(name, (0xFD, code), (), signature, does, effects, high=high)
+
+
 # fmt: off
-TABLE: tuple[Op, ...] = (
+_STRICT: tuple[Op, ...] = (
     # Control instructions (spec 2.4.8). None has a meaning: `lower` works out where they lead.
     Op("unreachable", (0x00,), (), None, None, "t", control="s"),
     Op("nop", (0x01,), (), "->", None),
@@ -449,7 +484,187 @@ TABLE: tuple[Op, ...] = (
     Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.raw_grow(b, a)", "rw"),
     Op("table.size", (0xFC, 16), ("tableidx",), "-> addr", "table.size()", "r"),
     Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.raw_fill(a, b, c)", "wt"),
+    # Vector instructions (spec 2.4.2): loads and stores.
+    Op("v128.load", (0xFD, 0), ("memarg",), "addr -> v128", "load_bytes16(memory, a + offset)[0]", "rt", 16),
+    Op("v128.load8x8_s", (0xFD, 1), ("memarg",), "addr -> v128", "i16x8_extend_low_i8x16_s(load_bytes8(memory, a + offset)[0])", "rt", 8),
+    Op("v128.load8x8_u", (0xFD, 2), ("memarg",), "addr -> v128", "i16x8_extend_low_i8x16_u(load_bytes8(memory, a + offset)[0])", "rt", 8),
+    Op("v128.load16x4_s", (0xFD, 3), ("memarg",), "addr -> v128", "i32x4_extend_low_i16x8_s(load_bytes8(memory, a + offset)[0])", "rt", 8),
+    Op("v128.load16x4_u", (0xFD, 4), ("memarg",), "addr -> v128", "i32x4_extend_low_i16x8_u(load_bytes8(memory, a + offset)[0])", "rt", 8),
+    Op("v128.load32x2_s", (0xFD, 5), ("memarg",), "addr -> v128", "i64x2_extend_low_i32x4_s(load_bytes8(memory, a + offset)[0])", "rt", 8),
+    Op("v128.load32x2_u", (0xFD, 6), ("memarg",), "addr -> v128", "i64x2_extend_low_i32x4_u(load_bytes8(memory, a + offset)[0])", "rt", 8),
+    Op("v128.load8_splat", (0xFD, 7), ("memarg",), "addr -> v128", "load_bytes1(memory, a + offset)[0] * 16", "rt", 1),
+    Op("v128.load16_splat", (0xFD, 8), ("memarg",), "addr -> v128", "load_bytes2(memory, a + offset)[0] * 8", "rt", 2),
+    Op("v128.load32_splat", (0xFD, 9), ("memarg",), "addr -> v128", "load_bytes4(memory, a + offset)[0] * 4", "rt", 4),
+    Op("v128.load64_splat", (0xFD, 10), ("memarg",), "addr -> v128", "load_bytes8(memory, a + offset)[0] * 2", "rt", 8),
+    Op("v128.store", (0xFD, 11), ("memarg",), "addr v128 ->", "store_bytes16(memory, a + offset, b)", "wt", 16),
+    Op("v128.const", (0xFD, 12), ("v128",), "-> v128", "value", "k"),
+    # Lanes.
+    Op("i8x16.shuffle", (0xFD, 13), ("lanes",), "v128 v128 -> v128", "lanes.translate(a + b + SHUFFLED)"),
+    Op("i8x16.swizzle", (0xFD, 14), (), "v128 v128 -> v128", "b.translate(a + SWIZZLED)"),
+    Op("i8x16.splat", (0xFD, 15), (), "i32 -> v128", "pack_u8(a & 0xFF) * 16"),
+    Op("i16x8.splat", (0xFD, 16), (), "i32 -> v128", "pack_u16(a & 0xFFFF) * 8"),
+    Op("i32x4.splat", (0xFD, 17), (), "i32 -> v128", "pack_u32(a) * 4"),
+    Op("i64x2.splat", (0xFD, 18), (), "i64 -> v128", "pack_u64(a) * 2"),
+    Op("f32x4.splat", (0xFD, 19), (), "f32 -> v128", "pack_f32(a) * 4"),
+    Op("f64x2.splat", (0xFD, 20), (), "f64 -> v128", "pack_f64(a) * 2"),
+    Op("i8x16.extract_lane_s", (0xFD, 21), ("laneidx",), "v128 -> i32", "lane_s8(a, lane)[0] & 0xFFFFFFFF"),
+    Op("i8x16.extract_lane_u", (0xFD, 22), ("laneidx",), "v128 -> i32", "a[lane]", high=0xFF),
+    Op("i8x16.replace_lane", (0xFD, 23), ("laneidx",), "v128 i32 -> v128", "replace_bytes(a, lane, pack_u8(b & 0xFF))"),
+    Op("i16x8.extract_lane_s", (0xFD, 24), ("laneidx",), "v128 -> i32", "lane_s16(a, lane * 2)[0] & 0xFFFFFFFF"),
+    Op("i16x8.extract_lane_u", (0xFD, 25), ("laneidx",), "v128 -> i32", "lane_u16(a, lane * 2)[0]", high=0xFFFF),
+    Op("i16x8.replace_lane", (0xFD, 26), ("laneidx",), "v128 i32 -> v128", "replace_bytes(a, lane * 2, pack_u16(b & 0xFFFF))"),
+    Op("i32x4.extract_lane", (0xFD, 27), ("laneidx",), "v128 -> i32", "lane_u32(a, lane * 4)[0]"),
+    Op("i32x4.replace_lane", (0xFD, 28), ("laneidx",), "v128 i32 -> v128", "replace_bytes(a, lane * 4, pack_u32(b))"),
+    Op("i64x2.extract_lane", (0xFD, 29), ("laneidx",), "v128 -> i64", "lane_u64(a, lane * 8)[0]"),
+    Op("i64x2.replace_lane", (0xFD, 30), ("laneidx",), "v128 i64 -> v128", "replace_bytes(a, lane * 8, pack_u64(b))"),
+    Op("f32x4.extract_lane", (0xFD, 31), ("laneidx",), "v128 -> f32", "lane_f32(a, lane * 4)"),
+    Op("f32x4.replace_lane", (0xFD, 32), ("laneidx",), "v128 f32 -> v128", "replace_bytes(a, lane * 4, pack_f32(b))"),
+    Op("f64x2.extract_lane", (0xFD, 33), ("laneidx",), "v128 -> f64", "lane_f64(a, lane * 8)[0]"),
+    Op("f64x2.replace_lane", (0xFD, 34), ("laneidx",), "v128 f64 -> v128", "replace_bytes(a, lane * 8, pack_f64(b))"),
+    # Comparisons, lane by lane: all bits of a lane, or none.
+    *_vectors("v128 v128 -> v128", {
+        "i8x16.eq": 35, "i8x16.ne": 36, "i8x16.lt_s": 37, "i8x16.lt_u": 38, "i8x16.gt_s": 39,
+        "i8x16.gt_u": 40, "i8x16.le_s": 41, "i8x16.le_u": 42, "i8x16.ge_s": 43, "i8x16.ge_u": 44,
+        "i16x8.eq": 45, "i16x8.ne": 46, "i16x8.lt_s": 47, "i16x8.lt_u": 48, "i16x8.gt_s": 49,
+        "i16x8.gt_u": 50, "i16x8.le_s": 51, "i16x8.le_u": 52, "i16x8.ge_s": 53, "i16x8.ge_u": 54,
+        "i32x4.eq": 55, "i32x4.ne": 56, "i32x4.lt_s": 57, "i32x4.lt_u": 58, "i32x4.gt_s": 59,
+        "i32x4.gt_u": 60, "i32x4.le_s": 61, "i32x4.le_u": 62, "i32x4.ge_s": 63, "i32x4.ge_u": 64,
+        "f32x4.eq": 65, "f32x4.ne": 66, "f32x4.lt": 67, "f32x4.gt": 68, "f32x4.le": 69, "f32x4.ge": 70,
+        "f64x2.eq": 71, "f64x2.ne": 72, "f64x2.lt": 73, "f64x2.gt": 74, "f64x2.le": 75, "f64x2.ge": 76,
+    }),
+    # Bits.
+    Op("v128.not", (0xFD, 77), (), "v128 -> v128", _bits(f"v128_bits(a, 'little') ^ {_ALL_BITS:#x}")),
+    Op("v128.and", (0xFD, 78), (), "v128 v128 -> v128", _bits("v128_bits(a, 'little') & v128_bits(b, 'little')")),
+    Op("v128.andnot", (0xFD, 79), (), "v128 v128 -> v128", _bits(f"v128_bits(a, 'little') & (v128_bits(b, 'little') ^ {_ALL_BITS:#x})")),
+    Op("v128.or", (0xFD, 80), (), "v128 v128 -> v128", _bits("v128_bits(a, 'little') | v128_bits(b, 'little')")),
+    Op("v128.xor", (0xFD, 81), (), "v128 v128 -> v128", _bits("v128_bits(a, 'little') ^ v128_bits(b, 'little')")),
+    *_vectors("v128 v128 v128 -> v128", {"v128.bitselect": 82}),
+    Op("v128.any_true", (0xFD, 83), (), "v128 -> i32", "a != ZEROS", high=1),
+    # Loads and stores of one lane.
+    Op("v128.load8_lane", (0xFD, 84), ("memarg", "laneidx"), "addr v128 -> v128", "replace_bytes(b, lane, load_bytes1(memory, a + offset)[0])", "rt", 1),
+    Op("v128.load16_lane", (0xFD, 85), ("memarg", "laneidx"), "addr v128 -> v128", "replace_bytes(b, lane * 2, load_bytes2(memory, a + offset)[0])", "rt", 2),
+    Op("v128.load32_lane", (0xFD, 86), ("memarg", "laneidx"), "addr v128 -> v128", "replace_bytes(b, lane * 4, load_bytes4(memory, a + offset)[0])", "rt", 4),
+    Op("v128.load64_lane", (0xFD, 87), ("memarg", "laneidx"), "addr v128 -> v128", "replace_bytes(b, lane * 8, load_bytes8(memory, a + offset)[0])", "rt", 8),
+    Op("v128.store8_lane", (0xFD, 88), ("memarg", "laneidx"), "addr v128 ->", "memory[a + offset] = b[lane]", "wt", 1),
+    Op("v128.store16_lane", (0xFD, 89), ("memarg", "laneidx"), "addr v128 ->", "store_u16(memory, a + offset, lane_u16(b, lane * 2)[0])", "wt", 2),
+    Op("v128.store32_lane", (0xFD, 90), ("memarg", "laneidx"), "addr v128 ->", "store_u32(memory, a + offset, lane_u32(b, lane * 4)[0])", "wt", 4),
+    Op("v128.store64_lane", (0xFD, 91), ("memarg", "laneidx"), "addr v128 ->", "store_u64(memory, a + offset, lane_u64(b, lane * 8)[0])", "wt", 8),
+    Op("v128.load32_zero", (0xFD, 92), ("memarg",), "addr -> v128", "load_bytes4(memory, a + offset)[0] + ZEROS12", "rt", 4),
+    Op("v128.load64_zero", (0xFD, 93), ("memarg",), "addr -> v128", "load_bytes8(memory, a + offset)[0] + ZEROS8", "rt", 8),
+    # Lane by lane, of one operand.
+    *_vectors("v128 -> v128", {
+        "i8x16.abs": 96, "i8x16.neg": 97, "i8x16.popcnt": 98,
+        "i16x8.abs": 128, "i16x8.neg": 129, "i32x4.abs": 160, "i32x4.neg": 161, "i64x2.abs": 192, "i64x2.neg": 193,
+        "f32x4.abs": 224, "f32x4.neg": 225, "f64x2.abs": 236, "f64x2.neg": 237,
+        "i16x8.extadd_pairwise_i8x16_s": 124, "i16x8.extadd_pairwise_i8x16_u": 125,
+        "i32x4.extadd_pairwise_i16x8_s": 126, "i32x4.extadd_pairwise_i16x8_u": 127,
+        "i16x8.extend_low_i8x16_s": 135, "i16x8.extend_high_i8x16_s": 136,
+        "i16x8.extend_low_i8x16_u": 137, "i16x8.extend_high_i8x16_u": 138,
+        "i32x4.extend_low_i16x8_s": 167, "i32x4.extend_high_i16x8_s": 168,
+        "i32x4.extend_low_i16x8_u": 169, "i32x4.extend_high_i16x8_u": 170,
+        "i64x2.extend_low_i32x4_s": 199, "i64x2.extend_high_i32x4_s": 200,
+        "i64x2.extend_low_i32x4_u": 201, "i64x2.extend_high_i32x4_u": 202,
+        "i32x4.trunc_sat_f32x4_s": 248, "i32x4.trunc_sat_f32x4_u": 249,
+        "i32x4.trunc_sat_f64x2_s_zero": 252, "i32x4.trunc_sat_f64x2_u_zero": 253,
+        "f32x4.convert_i32x4_s": 250, "f32x4.convert_i32x4_u": 251,
+        "f64x2.convert_low_i32x4_s": 254, "f64x2.convert_low_i32x4_u": 255,
+    }),
+    *_vectors("v128 -> v128", {
+        "f32x4.ceil": 103, "f32x4.floor": 104, "f32x4.trunc": 105, "f32x4.nearest": 106, "f32x4.sqrt": 227,
+        "f64x2.ceil": 116, "f64x2.floor": 117, "f64x2.trunc": 122, "f64x2.nearest": 148, "f64x2.sqrt": 239,
+        "f32x4.demote_f64x2_zero": 94, "f64x2.promote_low_f32x4": 95,
+    }, "n"),
+    # Whether all lanes are something, and the top bit of each.
+    *_vectors("v128 -> i32", {"i8x16.all_true": 99, "i16x8.all_true": 131, "i32x4.all_true": 163, "i64x2.all_true": 195}, high=1),
+    *_vectors("v128 -> i32", {"i8x16.bitmask": 100}, high=0xFFFF),
+    *_vectors("v128 -> i32", {"i16x8.bitmask": 132, "i32x4.bitmask": 164, "i64x2.bitmask": 196}, high=0xFF),
+    # Shifts: by the second operand, modulo the bits of a lane.
+    *_vectors("v128 i32 -> v128", {
+        "i8x16.shl": 107, "i8x16.shr_s": 108, "i8x16.shr_u": 109, "i16x8.shl": 139, "i16x8.shr_s": 140, "i16x8.shr_u": 141,
+        "i32x4.shl": 171, "i32x4.shr_s": 172, "i32x4.shr_u": 173, "i64x2.shl": 203, "i64x2.shr_s": 204, "i64x2.shr_u": 205,
+    }),
+    # Lane by lane, of two operands.
+    *_vectors("v128 v128 -> v128", {
+        "i8x16.narrow_i16x8_s": 101, "i8x16.narrow_i16x8_u": 102, "i16x8.narrow_i32x4_s": 133, "i16x8.narrow_i32x4_u": 134,
+        "i8x16.add": 110, "i8x16.add_sat_s": 111, "i8x16.add_sat_u": 112,
+        "i8x16.sub": 113, "i8x16.sub_sat_s": 114, "i8x16.sub_sat_u": 115,
+        "i8x16.min_s": 118, "i8x16.min_u": 119, "i8x16.max_s": 120, "i8x16.max_u": 121, "i8x16.avgr_u": 123,
+        "i16x8.q15mulr_sat_s": 130, "i16x8.add": 142, "i16x8.add_sat_s": 143, "i16x8.add_sat_u": 144,
+        "i16x8.sub": 145, "i16x8.sub_sat_s": 146, "i16x8.sub_sat_u": 147, "i16x8.mul": 149,
+        "i16x8.min_s": 150, "i16x8.min_u": 151, "i16x8.max_s": 152, "i16x8.max_u": 153, "i16x8.avgr_u": 155,
+        "i16x8.extmul_low_i8x16_s": 156, "i16x8.extmul_high_i8x16_s": 157,
+        "i16x8.extmul_low_i8x16_u": 158, "i16x8.extmul_high_i8x16_u": 159,
+        "i32x4.add": 174, "i32x4.sub": 177, "i32x4.mul": 181,
+        "i32x4.min_s": 182, "i32x4.min_u": 183, "i32x4.max_s": 184, "i32x4.max_u": 185, "i32x4.dot_i16x8_s": 186,
+        "i32x4.extmul_low_i16x8_s": 188, "i32x4.extmul_high_i16x8_s": 189,
+        "i32x4.extmul_low_i16x8_u": 190, "i32x4.extmul_high_i16x8_u": 191,
+        "i64x2.add": 206, "i64x2.sub": 209, "i64x2.mul": 213,
+        "i64x2.eq": 214, "i64x2.ne": 215, "i64x2.lt_s": 216, "i64x2.gt_s": 217, "i64x2.le_s": 218, "i64x2.ge_s": 219,
+        "i64x2.extmul_low_i32x4_s": 220, "i64x2.extmul_high_i32x4_s": 221,
+        "i64x2.extmul_low_i32x4_u": 222, "i64x2.extmul_high_i32x4_u": 223,
+        "f32x4.pmin": 234, "f32x4.pmax": 235, "f64x2.pmin": 246, "f64x2.pmax": 247,
+    }),
+    *_vectors("v128 v128 -> v128", {
+        "f32x4.add": 228, "f32x4.sub": 229, "f32x4.mul": 230, "f32x4.div": 231, "f32x4.min": 232, "f32x4.max": 233,
+        "f64x2.add": 240, "f64x2.sub": 241, "f64x2.mul": 242, "f64x2.div": 243, "f64x2.min": 244, "f64x2.max": 245,
+    }, "n"),
 )
+
+#: Both halves of a product of bytes, each as exact sums of two.
+_DOT = (
+    "a i16x8.extend_low_i8x16_s b i16x8.extend_low_i8x16_s i32x4.dot_i16x8_s "
+    "a i16x8.extend_high_i8x16_s b i16x8.extend_high_i8x16_s i32x4.dot_i16x8_s "
+    "i16x8.narrow_i32x4_s"
+)
+
+
+def _relaxed() -> Iterator[Op]:
+    """The rows of relaxed vector instructions, which do here what the deterministic profile says,
+    in terms of others."""
+    strict = {op.name: op for op in _STRICT}
+    for code, (name, plain) in enumerate({
+        "i8x16.relaxed_swizzle": "a b i8x16.swizzle",
+        "i32x4.relaxed_trunc_f32x4_s": "a i32x4.trunc_sat_f32x4_s",
+        "i32x4.relaxed_trunc_f32x4_u": "a i32x4.trunc_sat_f32x4_u",
+        "i32x4.relaxed_trunc_f64x2_s_zero": "a i32x4.trunc_sat_f64x2_s_zero",
+        "i32x4.relaxed_trunc_f64x2_u_zero": "a i32x4.trunc_sat_f64x2_u_zero",
+        "f32x4.relaxed_madd": "a b f32x4.mul c f32x4.add",
+        "f32x4.relaxed_nmadd": "a f32x4.neg b f32x4.mul c f32x4.add",
+        "f64x2.relaxed_madd": "a b f64x2.mul c f64x2.add",
+        "f64x2.relaxed_nmadd": "a f64x2.neg b f64x2.mul c f64x2.add",
+        "i8x16.relaxed_laneselect": "a b c v128.bitselect",
+        "i16x8.relaxed_laneselect": "a b c v128.bitselect",
+        "i32x4.relaxed_laneselect": "a b c v128.bitselect",
+        "i64x2.relaxed_laneselect": "a b c v128.bitselect",
+        "f32x4.relaxed_min": "a b f32x4.min",
+        "f32x4.relaxed_max": "a b f32x4.max",
+        "f64x2.relaxed_min": "a b f64x2.min",
+        "f64x2.relaxed_max": "a b f64x2.max",
+        "i16x8.relaxed_q15mulr_s": "a b i16x8.q15mulr_sat_s",
+        "i16x8.relaxed_dot_i8x16_i7x16_s": _DOT,
+        "i32x4.relaxed_dot_i8x16_i7x16_add_s": f"{_DOT} i32x4.extadd_pairwise_i16x8_s c i32x4.add",
+    }.items(), 0x100):
+        stack: list[str] = []
+        effects = ""
+        for word in plain.split():
+            if word in OPERANDS:
+                stack.append(word)
+                continue
+            op = strict[word]
+            first = len(stack) - len(op.params)
+            parts = re.split(r"\b([abc])\b", op.meaning or "")
+            # Every second part is an operand.
+            parts[1::2] = [stack[first + OPERANDS.index(each)] for each in parts[1::2]]
+            meaning = "".join(parts)
+            stack[first:] = [meaning]
+            effects = max(effects, op.effects)
+        (meaning,) = stack
+        params = sum(operand in plain.split() for operand in OPERANDS)
+        signature = f"{' '.join(['v128'] * params)} -> v128"
+        yield Op(name, (0xFD, code), (), signature, meaning, effects, plain=plain)
+
+
+TABLE: tuple[Op, ...] = (*_STRICT, *_relaxed())
 # fmt: on
 
 #: Kinds of instructions, for whoever wants to select some: a table of words and what belongs there.
@@ -470,6 +685,7 @@ GROUPS: dict[str, str] = {
     "memory": "memory.size, .grow, .init, .copy, .fill, data.drop",
     "reference": "ref.null, .is_null, .func",
     "parametric": "drop and select",
+    "vector": "what computes with vectors, or a vector from a number",
 }
 _BY_PREFIX = {
     "local": "local",
@@ -501,8 +717,10 @@ def groups_of(op: Op) -> frozenset[str]:
         return frozenset(kinds)
     if verb == "const":
         return frozenset(("const",))
-    if op.high == 1:
+    if op.high == 1 and V128 not in op.params:
         return frozenset(("compare",))
+    if V128 in (*op.params, *op.results):
+        return frozenset(("vector",))
     # Of one operand of another type: what the signature says first and last.
     return frozenset(("convert" if op.params[0] != op.results[0] else "arithmetic",))
 
@@ -513,7 +731,8 @@ def canonical(op: Op) -> Op:
     deterministic profile): the same row with another meaning, or itself."""
     if "n" not in op.effects:
         return op
-    return replace(op, meaning=f"float_canonical({op.meaning})")
+    shape = op.name.partition(".")[0] if V128 in op.results else "float"
+    return replace(op, meaning=f"{shape}_canonical({op.meaning})")
 
 
 BY_CODE: dict[tuple[int, ...], Op] = {op.code: op for op in TABLE}

@@ -209,18 +209,22 @@ _IMMEDIATES: dict[str, Callable[[object], bytes]] = {
     "i64": _signed(64),
     "f32": _float(4),
     "f64": _float(8),
+    "v128": lambda value: cast(bytes, value),
+    "laneidx": lambda value: bytes((cast(int, value),)),
+    "lanes": lambda value: cast(bytes, value),
     "reftype": lambda value: write_valtype(cast(ValType, value)),
     "valtypes": lambda value: write_valtypes(cast("tuple[ValType, ...]", value)),
 }
 
 
-def _opcode(op: Op) -> bytes:
+def opcode(op: Op) -> bytes:
+    """The bytes that an instruction begins with."""
     return bytes(op.code[:1]) + b"".join(map(encode_u, op.code[1:]))
 
 
 #: By the row's identity: its bytes, and what writes its immediates.
 _WRITERS: dict[int, tuple[bytes, tuple[Callable[[object], bytes], ...]]] = {
-    id(op): (_opcode(op), tuple(_IMMEDIATES[kind] for kind in op.immediates)) for op in TABLE
+    id(op): (opcode(op), tuple(_IMMEDIATES[kind] for kind in op.immediates)) for op in TABLE
 }
 
 

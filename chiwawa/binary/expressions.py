@@ -54,7 +54,7 @@ _LATER = {
 }
 #: After the prefix fc: i64.add128, i64.sub128, i64.mul_wide_s and i64.mul_wide_u.
 _WIDE = range(0x13, 0x17)
-_LATER_PREFIXES = {0xFB: "garbage collection", 0xFD: "SIMD", 0xFE: "threads"}
+_LATER_PREFIXES = {0xFB: "garbage collection", 0xFE: "threads"}
 
 
 def _first_bytes() -> tuple[tuple[int, Op], ...]:
@@ -93,6 +93,9 @@ _IMMEDIATES: dict[str, Callable[[Reader], object]] = {
     "reftype": read_heaptype,
     "f32": _read_float(4),
     "f64": _read_float(8),
+    "v128": lambda r: r.take(16),
+    "laneidx": Reader.byte,
+    "lanes": lambda r: r.take(16),
 }
 
 
@@ -244,7 +247,13 @@ class ExprReader:
             op = known
         if self.data_use is None and "dataidx" in op.immediates:
             self.data_use = at
-        return op, tuple([_IMMEDIATES[k](r) for k in op.immediates])
+        return op, tuple([self._immediate(r, k) for k in op.immediates])
+
+    def _immediate(self, r: Reader, kind: str) -> object:
+        if kind != "memarg":
+            return _IMMEDIATES[kind](r)
+        (memarg,), r.pos = self._memarg(r.data, r.pos)
+        return memarg
 
 
 def _refusal(r: Reader, at: int) -> BadInput:

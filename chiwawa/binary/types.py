@@ -22,15 +22,13 @@ from chiwawa_runtime.state.types import (
     RefType,
     TableType,
     ValType,
-    VecType,
     valtype_code,
 )
 
 _GC = "garbage collection"
 _TYPED = "typed function references"
-#: What later versions of Wasm, or SIMD, write as the first byte of a value type.
+#: What later versions of Wasm write as the first byte of a value type.
 _LATER_VALTYPES = {
-    0x7B: "SIMD: the type v128",
     0x78: f"{_GC}: the storage type i8",
     0x77: f"{_GC}: the storage type i16",
     0x74: "exception handling: the type nullexnref",
@@ -46,7 +44,6 @@ _LATER_VALTYPES = {
     0x64: f"{_TYPED}: a reference type (ref ht)",
     0x63: f"{_TYPED}: a reference type (ref null ht)",
 }
-_READABLE = {c: t for c, t in VALTYPE_BY_CODE.items() if not isinstance(t, VecType)}
 _FUNCTYPE = 0x60
 #: Flags of limits: a maximum follows; addresses have 64 bits.
 _HAS_MAX, _WIDE = 1, 4
@@ -62,7 +59,7 @@ def read_valtype(r: Reader) -> ValType:
     """Spec 5.3.4."""
     start = r.pos
     code = r.byte()
-    valtype = _READABLE.get(code)
+    valtype = VALTYPE_BY_CODE.get(code)
     if valtype is None:
         raise _refusal(r, code, start, "malformed value type")
     return valtype

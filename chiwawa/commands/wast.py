@@ -8,7 +8,7 @@ pass or fail by another module.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from chiwawa.wat.script import (
     Either,
     Get,
     Invoke,
+    Lanes,
     MakeInstance,
     ModuleSource,
     NanPattern,
@@ -269,6 +270,8 @@ def _argument(arg: Arg) -> object:
         return f32_from_bits(value)
     if arg.type == "f64":
         return f64_from_bits(value)
+    if arg.type == "v128":
+        return value.to_bytes(16, "little")
     return HostRef(value) if arg.type == "extern" else value
 
 
@@ -290,6 +293,12 @@ def _matches(pattern: Pattern | None, value: object) -> bool:
             return value is None
         case NanPattern():
             return isinstance(value, float) and _is_nan(pattern, value)
+        case Lanes():
+            return isinstance(value, bytes) and all(
+                map(_matches, pattern.lanes, _floats(pattern, value))
+            )
+        case Const(type="v128"):
+            return isinstance(value, bytes) and int.from_bytes(value, "little") == pattern.value
         case Const(type="f32"):
             return isinstance(value, float) and f32_bits(value) == pattern.value
         case Const(type="f64"):
@@ -302,6 +311,14 @@ def _matches(pattern: Pattern | None, value: object) -> bool:
         case Const():
             return isinstance(value, int) and value == pattern.value
     return False
+
+
+def _floats(pattern: Lanes, value: bytes) -> Iterator[float]:
+    """The lanes of a vector, every bit of a NaN kept."""
+    size = 16 // len(pattern.lanes)
+    from_bits = f32_from_bits if size == 4 else f64_from_bits
+    for at in range(0, 16, size):
+        yield from_bits(int.from_bytes(value[at : at + size], "little"))
 
 
 def _is_nan(pattern: NanPattern, value: float) -> bool:
@@ -413,6 +430,12 @@ def _describe_pattern(pattern: Pattern) -> str:
             return f"(ref.null {pattern.heap or ''})".replace(" )", ")")
         case NanPattern():
             return f"({pattern.type}.const nan:{pattern.kind})"
+        case Lanes():
+            lanes = (
+                f"nan:{x.kind}" if isinstance(x, NanPattern) else f"{x.value:#x}"
+                for x in pattern.lanes
+            )
+            return f"(v128.const {pattern.shape} {' '.join(lanes)})"
         case Const(type="extern" | "func"):
             number = "" if pattern.value is None else f" {pattern.value}"
             return f"(ref.{pattern.type}{number})"
@@ -432,6 +455,8 @@ def _describe_value(pattern: Pattern | None, value: object) -> str:
         return _describe_pattern(Const("f32" if kind == "f32" else "f64", bits))
     if isinstance(value, int) and kind in ("i32", "i64"):
         return _describe_pattern(Const(kind, value))
+    if isinstance(value, bytes):
+        return _describe_pattern(Const("v128", int.from_bytes(value, "little")))
     return repr(value)
 
 

@@ -20,6 +20,7 @@ from chiwawa.opcodes import Op, canonical
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.traps import HANDLERS
 from chiwawa_runtime.state.numerics import NAMESPACE, f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.vectors import named
 
 Handler = Callable[[list[Any], list[Any]], None]
 
@@ -46,7 +47,7 @@ def factory(op: Op, names: tuple[str, ...], pushes: bool) -> Callable[..., Handl
         for operand in reversed(operands):
             body.append(f"{operand} = stack.pop()")
         body.append(f"stack.append({meaning})" if pushes else meaning)
-    return compile_factory(names, body)
+    return compile_factory(names, body, named(used))
 
 
 def pops_in_meaning(meaning: str) -> bool:
@@ -54,14 +55,16 @@ def pops_in_meaning(meaning: str) -> bool:
     return " if " in meaning
 
 
-def compile_factory(names: tuple[str, ...], body: list[str]) -> Callable[..., Handler]:
+def compile_factory(
+    names: tuple[str, ...], body: list[str], known: dict[str, object] | None = None
+) -> Callable[..., Handler]:
     lines = [
         f"def make({', '.join(names)}):",
         "    def handler(stack, locals):",
         *(f"        {line}" for line in body),
         "    return handler",
     ]
-    namespace: dict[str, Any] = dict(NAMESPACE)
+    namespace: dict[str, Any] = {**NAMESPACE, **(known or {})}
     exec(compile("\n".join(lines), HANDLERS, "exec"), namespace)
     return namespace["make"]  # type: ignore[no-any-return]
 
@@ -77,6 +80,9 @@ THINGS: Things[ModuleInstance, Any] = {
     "i64": lambda _, imm: (imm,),
     "f32": lambda _, imm: (f32_from_bits(imm),),
     "f64": lambda _, imm: (f64_from_bits(imm),),
+    "v128": lambda _, imm: (imm,),
+    "laneidx": lambda _, imm: (imm,),
+    "lanes": lambda _, imm: (imm,),
     **{kind.name: in_space(kind.things) for kind in INDICES},
 }
 

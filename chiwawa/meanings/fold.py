@@ -366,7 +366,20 @@ def apply(function: Node, args: list[Node]) -> Node:
     if is_kind(function, ast.Attribute) and is_const(function.value):
         # A method of an int, called on a constant.
         return const(getattr(function.value.value, function.attr)(*(a.value for a in args)))
+    if is_kind(function, ast.Name) and function.id == "v128_bits":
+        return vector_bits(args)
     return bounded(ast.Call(function, args, []), None, None)
+
+
+def vector_bits(args: list[Node]) -> Node:
+    """The bits of a vector as an int. What is a vector only to be bits again stays an int."""
+    vector = args[0]
+    if is_kind(vector, ast.Constant):
+        return const(int.from_bytes(vector.value, "little"))
+    made: Node = vector.func if is_kind(vector, ast.Call) else None
+    if is_kind(made, ast.Attribute) and made.attr == "to_bytes":
+        return made.value
+    return bounded(ast.Call(ast.Name("v128_bits", LOAD), args, []), 0, (1 << 128) - 1)
 
 
 BUILDERS: dict[type, Callable[[Node, Node], Node]] = {

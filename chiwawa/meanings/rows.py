@@ -48,6 +48,9 @@ VARIABLES: Things[None, Node] = {
     "i64": lambda _, imm: (const(imm),),
     "f32": lambda _, imm: (float_const(imm, F32),),
     "f64": lambda _, imm: (float_const(imm, F64),),
+    "v128": lambda _, imm: (const(imm),),
+    "laneidx": lambda _, imm: (const(imm),),
+    "lanes": lambda _, imm: (const(imm),),
     **{kind.name: variable(kind.variable) for kind in INDICES},
 }
 NO_IMMEDIATES: dict[str, Node] = {}

@@ -168,7 +168,7 @@ class NativeActivation:
                     for i, (valtype, value) in enumerate(
                         zip(functype.params, self.args, strict=True)
                     ):
-                        values[2 * i] = vault.as_raw(valtype, value)
+                        vault.put(values, i, valtype, value)
                 try:
                     trap = machine.call(machine.function(self.function), values, size)
                 except UnsupportedError:
@@ -181,7 +181,7 @@ class NativeActivation:
                 mode = machine.register(layout.MODE)
                 if not mode:
                     self.results = [
-                        vault.from_raw(t, values[2 * i]) for i, t in enumerate(functype.results)
+                        vault.take(values, i, t) for i, t in enumerate(functype.results)
                     ]
                     return True
                 self.suspend(machine)

@@ -53,7 +53,8 @@ class _Of(Union):
         ("bits", c_uint64),
         ("func", Func),
         ("externref", Externref),
-        # Of v128, and what else there may be: 16 bytes and more.
+        ("v128", c_uint8 * 16),
+        # Of what else there may be.
         ("room", c_uint64 * 3),
     )
 
@@ -66,7 +67,7 @@ class Val(Structure):
 
 assert ctypes.sizeof(Val) == ctypes.sizeof(_ffi.wasmtime_val_t)
 #: Kinds of values by type, in the order of wasmtime's header.
-KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "funcref": 5, "externref": 6}
+KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "v128": 4, "funcref": 5, "externref": 6}
 
 #: What wasmtime calls for a host function: ``(env, caller, values, count)``. Where it returns
 #: something, that is a trap.
@@ -117,6 +118,11 @@ async_stack_size_set = _function("wasmtime_config_async_stack_size_set", None, _
 def set_flag(config: wasmtime.Config, name: str, value: str) -> None:
     """Set a flag of wasmtime's compiler."""
     _flag_set(address(config.ptr()), name.encode(), value.encode())
+
+
+def v128_type() -> wasmtime.ValType:
+    """What the package has no name for."""
+    return wasmtime.ValType._from_ptr(_ffi.wasmtime_wasm_valtype_v128(), None)
 
 
 def context(store: wasmtime.Store) -> int:

@@ -8,7 +8,17 @@ from functools import lru_cache
 from chiwawa.binary.types import write_valtype
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
-from chiwawa_runtime.state.types import F32, F64, I32, I64, NumType, RefType, ValType
+from chiwawa_runtime.state.types import (
+    F32,
+    F64,
+    I32,
+    I64,
+    V128,
+    NumType,
+    RefType,
+    ValType,
+    VecType,
+)
 
 #: The bytes of each instruction that has no prefix, by its name.
 BYTE = {op.name: bytes(op.code) for op in TABLE if len(op.code) == 1}
@@ -24,7 +34,7 @@ BR, BR_IF, BR_TABLE = BYTE["br"], BYTE["br_if"], BYTE["br_table"]
 ADD, SUB, AND, OR, EQZ = (BYTE[f"i32.{name}"] for name in ("add", "sub", "and", "or", "eqz"))
 ADD64 = BYTE["i64.add"]
 
-_ALIGNMENT = {I32: 2, I64: 3, F32: 2, F64: 3}
+_ALIGNMENT: dict[NumType | VecType, int] = {I32: 2, I64: 3, F32: 2, F64: 3, V128: 3}
 #: In the flags of a memarg: a memory index follows.
 _WITH_INDEX = 0x40
 
@@ -89,18 +99,19 @@ def access(name: str, memory: int, offset: int) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def load(valtype: NumType, memory: int, offset: int) -> bytes:
+def load(valtype: NumType | VecType, memory: int, offset: int) -> bytes:
     return _aligned(f"{valtype}.load", valtype, memory, offset)
 
 
 @lru_cache(maxsize=4096)
-def store(valtype: NumType, memory: int, offset: int) -> bytes:
+def store(valtype: NumType | VecType, memory: int, offset: int) -> bytes:
     return _aligned(f"{valtype}.store", valtype, memory, offset)
 
 
-def _aligned(name: str, valtype: NumType, memory: int, offset: int) -> bytes:
+def _aligned(name: str, valtype: NumType | VecType, memory: int, offset: int) -> bytes:
     flags = bytes((_WITH_INDEX | _ALIGNMENT[valtype],))
-    return BYTE[name] + flags + encode_u(memory) + encode_u(offset)
+    written = _PREFIXED[name] if valtype is V128 else BYTE[name]
+    return written + flags + encode_u(memory) + encode_u(offset)
 
 
 @lru_cache(maxsize=64)
@@ -108,8 +119,9 @@ def zero(valtype: ValType) -> bytes:
     """The constant that a local of the type starts with."""
     if isinstance(valtype, RefType):
         return BYTE["ref.null"] + write_valtype(valtype)
+    if isinstance(valtype, VecType):
+        return _PREFIXED[f"{valtype}.const"] + bytes(valtype.bits // 8)
     if valtype in (F32, F64):
-        assert isinstance(valtype, NumType)
         return BYTE[f"{valtype}.const"] + bytes(valtype.bits // 8)
     return BYTE[f"{valtype}.const"] + encode_s(0)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TypeAlias
 
 from chiwawa.lower.lowered import Lowered
@@ -26,6 +27,7 @@ from chiwawa.native.layout import (
     SP,
     TRAPPED,
     WHERE,
+    slots,
 )
 from chiwawa.native.operands import Operands
 from chiwawa.native.scopes import (
@@ -40,7 +42,7 @@ from chiwawa.native.scopes import (
 )
 from chiwawa.native.tables import CALL, TRAP, Entry
 from chiwawa.native.unit import DEEP, LATE, SHALLOW, Counter, Unit
-from chiwawa_runtime.state.types import F32, F64, I32, I64, FuncType, NumType, RefType, ValType
+from chiwawa_runtime.state.types import F32, F64, I32, I64, V128, FuncType, RefType, ValType
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +87,7 @@ def has_bare_loop(lowered: Lowered) -> bool:
 
 
 def _has_floats(types: Sequence[ValType]) -> bool:
-    return F32 in types or F64 in types
+    return F32 in types or F64 in types or V128 in types
 
 
 #: Where there are no more ways to entries than this, their code is said to be rare.
@@ -121,14 +123,16 @@ class Frames:
             loops = any(label.loops for label in lowered.labels.values())
             known = loops and unit.counts == SAFEPOINTS
             self.counter = Counter(operands.new_local(I64), known)
+        #: The slots of a record that the locals have, and of these the first of each.
+        self.places = [*accumulate((slots((t,)) for t in lowered.locals), initial=0)]
         self.sites: list[Site] = []
         self.unwound = Label()
         #: What is saved where: the labels of code behind all loops, with that code.
         self.cold: list[tuple[Label, list[Piece]]] = []
         #: Whether there are references in records.
         self.refers = False
-        #: How many values a record has, at most.
-        self.values = 0
+        #: How many slots a record has, at most.
+        self.slots = 0
         #: What saves operands, by their types; it goes on to ``unwound``.
         self.keeping: dict[tuple[ValType, ...], tuple[Label, bytes]] = {}
         #: Where the function traps by itself, with code offsets.
@@ -176,7 +180,7 @@ class Frames:
     def save(self, site: Site) -> list[Piece]:
         """All that differs from one entry to another; the rest does ``unwind``."""
         types = site.entry.types
-        self.values = max(self.values, len(self.lowered.locals) + len(types))
+        self.slots = max(self.slots, self.places[-1] + slots(types))
         out = self.unit.set(WHERE, code.i32(site.number))
         return [out, Branch(self.kept(types) if types else self.unwound)]
 
@@ -184,10 +188,10 @@ class Frames:
         """Where operands of ``types`` are saved, whichever entry it is."""
         found = self.keeping.get(types)
         if found is None:
-            first = len(self.lowered.locals)
+            places = accumulate((slots((t,)) for t in types), initial=self.places[-1])
             puts = (
-                self.put(first + height, valtype, self.operands.slot(height, valtype))
-                for height, valtype in enumerate(types)
+                self.put(place, valtype, self.operands.slot(height, valtype))
+                for height, (place, valtype) in enumerate(zip(places, types, strict=False))
             )
             found = self.keeping[types] = Label(), b"".join(puts)
         return found[0]
@@ -196,17 +200,15 @@ class Frames:
         """Store a local as a value of the record."""
         value = code.local_get(local)
         self.refers |= isinstance(valtype, RefType)
-        if not self.has_bare_loop or isinstance(valtype, RefType):
+        if isinstance(valtype, RefType) or not (self.has_bare_loop or valtype is V128):
             return code.i32(place) + value + code.call(self.unit.keep[valtype])
-        assert isinstance(valtype, NumType)
         address = RECORD_VALUES + SLOT * place
         return self.unit.get(SP) + value + code.store(valtype, self.unit.cells.records, address)
 
     def fetch(self, place: int, valtype: ValType, local: int) -> bytes:
         """The opposite."""
-        if not self.has_bare_loop or isinstance(valtype, RefType):
+        if isinstance(valtype, RefType) or not (self.has_bare_loop or valtype is V128):
             return code.i32(place) + code.call(self.unit.take[valtype]) + code.local_set(local)
-        assert isinstance(valtype, NumType)
         load = code.load(valtype, self.unit.cells.records, RECORD_VALUES + SLOT * place)
         return self.unit.get(RP) + load + code.local_set(local)
 
@@ -215,7 +217,8 @@ class Frames:
         is room for a record, and nothing is called before all values are in it: what has to outlive
         a call, however rarely it is made, an engine keeps on the stack, in loops, too.
         ``counted`` as for ``head``."""
-        out = b"".join(self.put(i, t, i) for i, t in enumerate(self.lowered.locals))
+        locals_ = enumerate(self.lowered.locals)
+        out = b"".join(self.put(self.places[i], t, i) for i, t in locals_)
         out += code.i32(self.record_size()) + code.i32(self.lowered.index)
         kind = (DEEP if counted else LATE) if self.recursive else SHALLOW
         out += code.call(self.unit.saved[kind])
@@ -223,21 +226,23 @@ class Frames:
 
     def record_size(self) -> int:
         """What all records of the function take."""
-        return RECORD_VALUES + SLOT * self.values
+        return RECORD_VALUES + SLOT * self.slots
 
     # Entering again.
 
     def enter(self) -> bytes:
         """Take the next record, and the locals from it."""
         out = code.call(self.unit.next)
-        return out + b"".join(self.fetch(i, t, i) for i, t in enumerate(self.lowered.locals))
+        locals_ = enumerate(self.lowered.locals)
+        return out + b"".join(self.fetch(self.places[i], t, i) for i, t in locals_)
 
     def resume(self, site: Site) -> list[Piece]:
         """Have the operands of an entry, and do there what it takes to go on behind it."""
-        first = len(self.lowered.locals)
+        types = site.entry.types
+        places = accumulate((slots((t,)) for t in types), initial=self.places[-1])
         out = b"".join(
-            self.fetch(first + height, t, self.operands.slot(height, t))
-            for height, t in enumerate(site.entry.types)
+            self.fetch(place, t, self.operands.slot(height, t))
+            for height, (place, t) in enumerate(zip(places, types, strict=False))
         )
         if site.entry.kind == CALL:
             return [out, At(site.entry.offset), site.again]

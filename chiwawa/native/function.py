@@ -14,6 +14,7 @@ from chiwawa.native import code
 from chiwawa.native.frames import Frames, Inner, Site
 from chiwawa.native.layout import DETAIL, DROPPED
 from chiwawa.native.operands import Operands
+from chiwawa.native.relaxed import plainly
 from chiwawa.native.scopes import (
     Assembled,
     Branch,
@@ -37,7 +38,7 @@ from chiwawa.opcodes import TABLE, Op
 from chiwawa.validate import Label as Construct
 from chiwawa_runtime.engine.segments import rise
 from chiwawa_runtime.state.stacks import unrolled
-from chiwawa_runtime.state.types import ValType
+from chiwawa_runtime.state.types import V128, ValType
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +423,17 @@ class _Rewriting:
         self.scope.inside.append(site)
         return site
 
+    # Relaxed instructions.
+
+    def relaxed(self, position: int, instr: Instr) -> None:
+        types = self.types(position)
+        count = len(instr.op.params)
+        first = len(types) - count
+        self.emit(self.operands.need(types, count))
+        slot = self.operands.slot
+        self.emit(plainly(instr.op, lambda place: slot(first + place, types[first + place])))
+        self.operands.pending += 1 - count
+
     # Segments.
 
     def drop_segment(self, position: int, instr: Instr) -> None:
@@ -464,6 +476,8 @@ def _rule(op: Op) -> Rule | None:
         return _Rewriting.branch if op.branches else _Rewriting.unreachable
     if op.immediates in (("dataidx",), ("elemidx",)):
         return _Rewriting.drop_segment
+    if op.plain:
+        return _Rewriting.relaxed
     return None
 
 
@@ -479,7 +493,7 @@ def _pops(op: Op) -> int:
 
 RULES: dict[Op, Rule] = {op: rule for op in TABLE if (rule := _rule(op)) is not None}
 #: The rules of instructions behind which the function just goes on, but for loops and forks.
-_STRAIGHT = (_Rewriting.block, _Rewriting.drop_segment)
+_STRAIGHT = (_Rewriting.block, _Rewriting.drop_segment, _Rewriting.relaxed)
 POPS: dict[Op, int] = {op: _pops(op) for op in TABLE if op not in RULES}
 
 
@@ -507,7 +521,11 @@ def rewrite_simple(
     this."""
     pieces: list[Piece] = []
     body = func.body
-    copied = 0
+    copied = body[0].offset
+    #: Locals for the operands of relaxed instructions.
+    relaxed = max((len(instr.op.params) for instr in body if instr.op.plain), default=0)
+    first = len(unit.spaces.module.types[func.typeidx].params) + len(func.locals)
+    spare = range(first, first + relaxed)
     passed = 0
     for position, instr in enumerate(body):
         rule = RULES.get(instr.op)
@@ -521,14 +539,20 @@ def rewrite_simple(
             following = body[position + 1]
             pieces += [Copy(copied, following.offset), dropped(unit, instr)]
             copied = following.offset
+        elif rule is _Rewriting.relaxed:
+            pieces += [Copy(copied, instr.offset), plainly(instr.op, spare.__getitem__)]
+            copied = body[position + 1].offset
         elif rule is _Rewriting.unreachable:
             pieces += [Copy(copied, instr.offset), unreached(unit, instr)]
             copied = instr.offset
     if not pieces:
         return None
     pieces.append(Copy(copied, len(original)))
-    assembled = assemble(pieces, original, 0)
-    return assembled.body, assembled.places
+    declared = original[: body[0].offset]
+    if relaxed:
+        declared = code.declared((*func.locals, *[V128] * relaxed))
+    assembled = assemble(pieces, original, len(declared))
+    return declared + assembled.body, assembled.places
 
 
 def unreached(unit: Unit, instr: Instr) -> bytes:

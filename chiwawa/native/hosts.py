@@ -26,6 +26,7 @@ _VALTYPES = {
     "f64": wasmtime.ValType.f64,
     "funcref": wasmtime.ValType.funcref,
     "externref": wasmtime.ValType.externref,
+    "v128": capi.v128_type,
 }
 
 
@@ -68,7 +69,7 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             elif plain:
                 args = [values[slot] & each for slot, each in slots]
             else:
-                args = [vault.from_raw(t, values[2 * i]) for i, t in typed]
+                args = [vault.take(values, i, t) for i, t in typed]
             if call_at is None:
                 value = activation.call_instance(function, args, inner)
             else:
@@ -76,10 +77,10 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             if mask is not None:
                 values[0] = value & mask
             elif single is not None:
-                values[0] = vault.as_raw(single, value)
+                vault.put(values, 0, single, value)
             elif results:
                 for i, valtype in enumerate(results):
-                    values[2 * i] = vault.as_raw(valtype, value[i])
+                    vault.put(values, i, valtype, value[i])
         except BaseException as error:
             if inner:
                 activation.failed_inside(error)

@@ -5,7 +5,10 @@ hosts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chiwawa_runtime.engine.segments import MAX_DEPTH
+from chiwawa_runtime.state.types import V128, ValType
 
 #: What the names of all exports start with that the rewriter adds.
 PREFIX = "chiwawa:"
@@ -79,5 +82,10 @@ NO_LIMIT = (1 << 55) - 1
 BEFORE_RECORDS, RECORDS_AT = 0, 16
 #: Of a record: its size, its function, its entry, and where its values begin.
 RECORD_SIZE, RECORD_FUNCTION, RECORD_ENTRY, RECORD_VALUES = 0, 4, 8, 16
-#: What each value of a record takes.
+#: What each value of a record takes, and a vector twice.
 SLOT = 8
+
+
+def slots(types: Iterable[ValType]) -> int:
+    """How many slots values of ``types`` take."""
+    return sum(1 + (valtype is V128) for valtype in types)

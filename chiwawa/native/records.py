@@ -11,7 +11,7 @@ from chiwawa.native.layout import RECORD_VALUES
 from chiwawa.native.tables import Tables
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits
-from chiwawa_runtime.state.types import F32, F64, I64, NumType, RefType, ValType
+from chiwawa_runtime.state.types import F32, F64, I64, V128, NumType, RefType, ValType
 
 _HEAD = struct.Struct("<IIII")
 assert _HEAD.size == RECORD_VALUES
@@ -134,5 +134,7 @@ def _code(valtype: ValType) -> str:
         return "Q"
     if valtype is F64:
         return "d"
+    if valtype is V128:
+        return "16s"
     assert isinstance(valtype, NumType | RefType)
     return "I4x"

@@ -23,6 +23,7 @@ from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
 from chiwawa_runtime.state.types import (
     I64,
     PAGE,
+    V128,
     GlobalType,
     MemoryType,
     NumType,
@@ -282,7 +283,7 @@ def same(valtype: ValType, left: Any, right: Any) -> bool:
     """Whether two values are the same: NaNs by their bits."""
     if isinstance(valtype, NumType):
         return bits_of(valtype, left) == bits_of(valtype, right)
-    return left is right
+    return left == right if valtype is V128 else left is right
 
 
 class NativeGlobal(AnyGlobal):

@@ -7,6 +7,7 @@ whatever the host gave. wasmtime keeps a number for that, and says when it needs
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,8 +20,10 @@ from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import HOST_LIMIT
-from chiwawa_runtime.state.types import F32, F64, NumType, ValType
+from chiwawa_runtime.state.types import F32, F64, V128, NumType, ValType
 
+#: A vector, as calls take it.
+_HALVES = struct.Struct("<QQ")
 #: No limit, to wasmtime's limiter.
 _ANY = -1
 
@@ -161,6 +164,8 @@ class Vault:
         val.kind = capi.KINDS[str(valtype)]
         if isinstance(valtype, NumType):
             val.of.bits = bits_of(valtype, value)
+        elif valtype is V128:
+            val.of.v128[:] = value
         elif valtype.heap == "func":  # type: ignore[union-attr]
             address = self.address_of(value)
             if address:
@@ -177,6 +182,8 @@ class Vault:
         """The opposite; ``val`` is released."""
         if isinstance(valtype, NumType):
             return from_bits(valtype, val.of.bits)
+        if valtype is V128:
+            return bytes(val.of.v128)
         if valtype.heap == "func":  # type: ignore[union-attr]
             if not val.of.func.store:
                 return None
@@ -185,8 +192,22 @@ class Vault:
         self.release(val)
         return found
 
+    def put(self, values: Any, place: int, valtype: ValType, value: Any) -> None:
+        """Have ``value`` at a place among those that calls take: of 16 bytes each, of which all but
+        vectors fill the first 8 at most."""
+        if valtype is V128:
+            values[2 * place], values[2 * place + 1] = _HALVES.unpack(value)
+        else:
+            values[2 * place] = self.as_raw(valtype, value)
+
+    def take(self, values: Any, place: int, valtype: ValType) -> Any:
+        """The opposite."""
+        if valtype is V128:
+            return _HALVES.pack(values[2 * place], values[2 * place + 1])
+        return self.from_raw(valtype, values[2 * place])
+
     def as_raw(self, valtype: ValType, value: Any) -> int:
-        """``value`` as calls take it."""
+        """``value`` as calls take it, but for vectors."""
         if isinstance(valtype, NumType):
             return bits_of(valtype, value)
         if value is None:

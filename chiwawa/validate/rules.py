@@ -308,6 +308,26 @@ def memarg(c: Context, op: Op, imm: Imm) -> Addresses:
     return address, address
 
 
+def laneidx(c: Context, op: Op, imm: Imm) -> Addresses:
+    """Spec 3.3.2: one lane, the last immediate."""
+    if imm[-1] >= op.lanes:
+        raise InvalidError("invalid lane index")
+    return I32, I32
+
+
+def memarg_laneidx(c: Context, op: Op, imm: Imm) -> Addresses:
+    """Spec 3.3.7: loads and stores of a lane."""
+    laneidx(c, op, imm)
+    return memarg(c, op, imm)
+
+
+def lanes(c: Context, op: Op, imm: Imm) -> Addresses:
+    """Spec 3.3.2: i8x16.shuffle."""
+    if max(imm[0]) >= op.lanes:
+        raise InvalidError("invalid lane index")
+    return I32, I32
+
+
 def memidx(c: Context, op: Op, imm: Imm) -> Addresses:
     """Spec 3.3.7: memory.size, memory.grow, memory.fill."""
     address = c.memory(imm[0]).limits.address
@@ -367,6 +387,9 @@ def tableidx(c: Context, op: Op, imm: Imm) -> Addresses:
 #: By immediates. A constant's needs no check.
 CHECKS: dict[tuple[str, ...], Check] = {
     ("memarg",): memarg,
+    ("memarg", "laneidx"): memarg_laneidx,
+    ("laneidx",): laneidx,
+    ("lanes",): lanes,
     ("memidx",): memidx,
     ("dataidx", "memidx"): dataidx_memidx,
     ("dataidx",): dataidx,

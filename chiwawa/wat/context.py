@@ -195,7 +195,7 @@ def read_name(node: Node) -> str:
 
 
 def read_valtype(node: Node) -> ValType:
-    if isinstance(node, list) or node.value == "v128":
+    if isinstance(node, list):
         return read_reftype(node)
     valtype = VALTYPE_BY_NAME.get(node.value)
     if valtype is None:

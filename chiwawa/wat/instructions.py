@@ -23,9 +23,10 @@ from chiwawa.wat.context import (
     read_index,
     read_typeuse,
     resolve,
+    token_of,
 )
 from chiwawa.wat.keywords import unexpected
-from chiwawa.wat.numbers import is_uint, parse_float, parse_int, parse_uint
+from chiwawa.wat.numbers import LANES, is_uint, parse_float, parse_int, parse_uint
 from chiwawa.wat.strings import parse_id
 from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced
 from chiwawa_runtime.errors import MalformedError
@@ -140,6 +141,22 @@ def _memarg_reader(op: Op) -> Reader:
     return read
 
 
+def _memarg_lane_reader(op: Op) -> Reader:
+    """A memarg and a lane. Of one number alone, it is the lane."""
+    read_memarg = _memarg_reader(op)
+
+    def read(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+        if is_token(items[i], "INT") and not (
+            is_token(items[i + 1], "INT")
+            or (is_token(items[i + 1], "KEYWORD") and "=" in str(items[i + 1]))
+        ):
+            return (MemArg(op.width.bit_length() - 1, 0), _read_lane(items[i])), i + 1
+        memarg, i = read_memarg(scope, items, i)
+        return (*memarg, _read_lane(items[i])), i + 1
+
+    return read
+
+
 def _number_after(token: Token, prefix: str, bits: int) -> int:
     """The unsigned number after ``offset=`` or ``align=``, which share a token with it."""
     number = token.value.removeprefix(prefix)
@@ -164,6 +181,53 @@ def _const_reader(parse: Callable[[str, int], int], bits: int, lexemes: tuple[st
     return read
 
 
+def read_v128(items: Nodes, i: int) -> tuple[bytes, int]:
+    """Spec 6.5.8: a shape and its lanes, as bytes."""
+    shape = token_of(items[i], "KEYWORD")
+    if shape.value not in LANES:
+        raise unexpected(shape)
+    parse, count, bits = LANES[shape.value]
+    lexemes = ("INT",) if parse is parse_int else ("INT", "FLOAT")
+    value = b""
+    for each in range(i + 1, i + 1 + count):
+        node = items[each]
+        if isinstance(node, list) or node.type not in ("INT", "FLOAT"):
+            raise misplaced("wrong number of lane literals", node)
+        if node.type not in lexemes:
+            raise unexpected(node)
+        value += lexeme(lambda text: parse(text, bits), node).to_bytes(bits // 8, "little")
+    following = items[i + 1 + count]
+    if is_token(following, "INT") or is_token(following, "FLOAT"):
+        raise misplaced("wrong number of lane literals", following)
+    return value, i + 1 + count
+
+
+def _v128(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    value, i = read_v128(items, i)
+    return (value,), i
+
+
+def _read_lane(node: Node) -> int:
+    token = token_of(node, "INT")
+    if not is_uint(token.value):
+        raise unexpected(token)
+    return lexeme(lambda text: parse_uint(text, 8), token)
+
+
+def _laneidx(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    return (_read_lane(items[i]),), i + 1
+
+
+def _lanes(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    lanes = []
+    while is_token(items[i], "INT") or is_token(items[i], "FLOAT"):
+        lanes.append(_read_lane(items[i]))
+        i += 1
+    if len(lanes) != 16:
+        raise misplaced("invalid lane length", items[i])
+    return (bytes(lanes),), i
+
+
 def _heaptype(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
     return (read_heaptype(items[i]),), i + 1
 
@@ -178,6 +242,9 @@ _READERS: dict[tuple[str, ...], Reader] = {
     ("i64",): _const_reader(parse_int, 64, ("INT",)),
     ("f32",): _const_reader(parse_float, 32, ("INT", "FLOAT")),
     ("f64",): _const_reader(parse_float, 64, ("INT", "FLOAT")),
+    ("v128",): _v128,
+    ("laneidx",): _laneidx,
+    ("lanes",): _lanes,
 }
 
 
@@ -186,6 +253,8 @@ def _reader(op: Op) -> Reader | None:
         return None
     if op.immediates == ("memarg",):
         return _memarg_reader(op)
+    if op.immediates == ("memarg", "laneidx"):
+        return _memarg_lane_reader(op)
     return _READERS.get(op.immediates) or _index_reader(op.immediates)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 
 from chiwawa_runtime.errors import MalformedError
@@ -150,6 +151,19 @@ def _round(numerator: int, denominator: int, shift: int, bits: int) -> int:
     if result >= (2 * greatest + 1) << fraction_bits:
         raise MalformedError("constant out of range")
     return result
+
+
+#: How the lanes of a shape are read, how many there are, and their bits.
+LANES: dict[str, tuple[Callable[[str, int], int], int, int]] = {
+    **{f"i{bits}x{128 // bits}": (parse_int, 128 // bits, bits) for bits in (8, 16, 32, 64)},
+    **{f"f{bits}x{128 // bits}": (parse_float, 128 // bits, bits) for bits in (32, 64)},
+}
+
+
+def format_v128(value: bytes) -> str:
+    """A vector as what stands after ``v128.const``: four lanes of 32 bits."""
+    lanes = struct.unpack("<4I", value)
+    return "i32x4 " + " ".join([f"0x{lane:08x}" for lane in lanes])
 
 
 def format_int(value: int, bits: int) -> str:

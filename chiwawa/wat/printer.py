@@ -26,7 +26,7 @@ from chiwawa.module import (
     referred,
 )
 from chiwawa.opcodes import Op
-from chiwawa.wat.numbers import format_float, format_int
+from chiwawa.wat.numbers import format_float, format_int, format_v128
 from chiwawa.wat.strings import format_string
 from chiwawa_runtime.names import is_bare_id, quoted
 from chiwawa_runtime.state.types import (
@@ -71,7 +71,8 @@ def _instr(op: Op, imm: tuple[object, ...], call: Call) -> str:
     kinds = op.immediates
     format_immediate = _IMMEDIATES.get(kinds[0])
     if format_immediate is not None:
-        return f"{op.mnemonic}{format_immediate(op, imm[0], call)}"
+        lane = f" {imm[1]}" if len(imm) > 1 else ""
+        return f"{op.mnemonic}{format_immediate(op, imm[0], call)}{lane}"
     indices = cast("tuple[int, ...]", imm)
     if kinds == _CALL_INDIRECT:
         table = f" {call('tableidx', indices[1])}" if indices[1] else ""
@@ -114,6 +115,9 @@ _IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
     "i64": lambda op, value, call: f" {format_int(cast(int, value), 64)}",
     "f32": lambda op, value, call: f" {format_float(cast(int, value), 32)}",
     "f64": lambda op, value, call: f" {format_float(cast(int, value), 64)}",
+    "v128": lambda op, value, call: f" {format_v128(cast(bytes, value))}",
+    "laneidx": lambda op, value, call: f" {value}",
+    "lanes": lambda op, value, call: f" {' '.join(map(str, cast(bytes, value)))}",
     "reftype": lambda op, value, call: f" {cast(RefType, value).heap}",
     "valtypes": lambda op, value, call: _group("result", cast("tuple[ValType, ...]", value), True),
 }

@@ -25,8 +25,9 @@ from chiwawa.wat.context import (
     token_of,
 )
 from chiwawa.wat.fields import read_fields
+from chiwawa.wat.instructions import read_v128
 from chiwawa.wat.keywords import unexpected, unsupported
-from chiwawa.wat.numbers import parse_float, parse_int
+from chiwawa.wat.numbers import LANES, parse_float, parse_int
 from chiwawa.wat.parser import parse_quoted, read_bytes, read_module, with_text
 from chiwawa.wat.strings import parse_id
 from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, located, position
@@ -56,8 +57,9 @@ class ModuleSource:
 
 @dataclass(frozen=True, slots=True)
 class Const:
-    """A value. ``type`` is i32, i64 (``value`` unsigned), f32, f64 (IEEE bits), ``extern`` (the
-    number of a host reference; None stands for any but null) or ``func`` (any but null, None)."""
+    """A value. ``type`` is i32, i64, v128 (``value`` unsigned), f32, f64 (IEEE bits), ``extern``
+    (the number of a host reference; None stands for any but null) or ``func`` (any but null,
+    None)."""
 
     type: str
     value: int | None
@@ -79,13 +81,21 @@ class NanPattern:
 
 
 @dataclass(frozen=True, slots=True)
+class Lanes:
+    """A vector, lane by lane, where a lane of a float shape may be a pattern."""
+
+    shape: str
+    lanes: tuple[Const | NanPattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Either:
     """One of these."""
 
     options: tuple[Pattern, ...]
 
 
-Pattern = Const | RefNull | NanPattern | Either
+Pattern = Const | RefNull | NanPattern | Lanes | Either
 Arg = Const | RefNull
 
 
@@ -278,7 +288,7 @@ def _action(node: Node) -> Action:
     args = []
     for argument in node[i + 1 : -1]:
         value = _pattern(argument)
-        if isinstance(value, NanPattern | Either):
+        if isinstance(value, NanPattern | Lanes | Either):
             raise unexpected(argument)
         args.append(value)
     return Invoke(instance, export, tuple(args))
@@ -324,17 +334,9 @@ def _pattern(node: Node) -> Pattern:
     number = _NUMBERS.get(word)
     if number is not None:
         end(node, 3)
-        parse, bits = number
-        token = node[2]
-        if parse is parse_float and is_token(token, "KEYWORD"):
-            for kind in ("canonical", "arithmetic"):
-                if is_word(token, f"nan:{kind}"):
-                    return NanPattern(word.removesuffix(".const"), kind)
-        if not is_token(token, "INT") and (parse is parse_int or not is_token(token, "FLOAT")):
-            raise unexpected(token)
-        assert isinstance(token, Token)
-        value = lexeme(lambda text: parse(text, bits), token)
-        return Const(word.removesuffix(".const"), value)
+        return _number(word.removesuffix(".const"), *number, node[2])
+    if word == "v128.const":
+        return _vector(node)
     if word == "ref.null":
         heap = None if node[2] is node[-1] else str(read_heaptype(node[2]).heap)
         end(node, 2 if heap is None else 3)
@@ -349,6 +351,33 @@ def _pattern(node: Node) -> Pattern:
     raise unexpected(node)
 
 
+def _number(valtype: str, parse: _Parse, bits: int, token: Node) -> Const | NanPattern:
+    if parse is parse_float and is_token(token, "KEYWORD"):
+        for kind in ("canonical", "arithmetic"):
+            if is_word(token, f"nan:{kind}"):
+                return NanPattern(valtype, kind)
+    if not is_token(token, "INT") and (parse is parse_int or not is_token(token, "FLOAT")):
+        raise unexpected(token)
+    assert isinstance(token, Token)
+    return Const(valtype, lexeme(lambda text: parse(text, bits), token))
+
+
+def _vector(node: Nodes) -> Const | Lanes:
+    """A vector: one value, but where a lane is a pattern."""
+    if any(is_word(lane, f"nan:{kind}") for lane in node for kind in ("canonical", "arithmetic")):
+        shape = token_of(node[2], "KEYWORD")
+        if shape.value not in ("f32x4", "f64x2"):
+            raise unexpected(shape)
+        parse, count, bits = LANES[shape.value]
+        end(node, 3 + count)
+        lanes = [_number(f"f{bits}", parse, bits, lane) for lane in node[3:-1]]
+        return Lanes(shape.value, tuple(lanes))
+    value, i = read_v128(node, 2)
+    end(node, i)
+    return Const("v128", int.from_bytes(value, "little"))
+
+
+_Parse = Callable[[str, int], int]
 _NUMBERS: dict[str, tuple[Callable[[str, int], int], int]] = {
     "i32.const": (parse_int, 32),
     "i64.const": (parse_int, 64),

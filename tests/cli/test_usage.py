@@ -180,7 +180,6 @@ def zoo(cli: Cli, program: Programs, tmp_path: Path) -> Path:
     (tmp_path / "module.wasm").write_bytes(program.wasm.read_bytes())
     (tmp_path / "made.py").write_bytes(program.py.read_bytes())
     (tmp_path / "script.wast").write_text('(module) (assert_return (invoke "f"))')
-    (tmp_path / "simd.wat").write_text("(module (func (result v128) v128.const i64x2 0 0))")
     return tmp_path
 
 
@@ -194,7 +193,6 @@ def zoo(cli: Cli, program: Programs, tmp_path: Path) -> Path:
         (["run", "component.wasm"], "a component is not supported"),
         (["validate", "component.wasm"], "a component is not supported"),
         (["validate", "component.wat"], "component (component model) is not supported"),
-        (["run", "simd.wat"], "v128 (SIMD) is not supported"),
         (["run", "native"], "native: it is no module: it is a program of this machine (ELF)"),
         (["validate", "gzipped.wasm"], "it is no module: it is compressed (gzip)"),
         (["validate", "made.py"], "made.py: it is a generated file, and a module (.wasm, .wat) is"),

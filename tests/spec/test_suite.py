@@ -1,7 +1,7 @@
 """The specification's test suite on both paths: every script of a checkout, found by rule.
 
 ``CHIWAWA_WASM_TESTSUITE`` names a checkout of WebAssembly/testsuite, or of WebAssembly/spec's
-test/core, of any version. What it has of Wasm 3.0 and SIMD, which we refuse by name, is excused by
+test/core, of any version. What it has of Wasm 3.0, which we refuse by name, is excused by
 rule too (``excuse``); everything else must hold. For the scripts of June 2026, a golden
 file has how much of each holds, so that nothing is excused that was not before.
 """

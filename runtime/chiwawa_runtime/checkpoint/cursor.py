@@ -147,14 +147,14 @@ class Cursor:
             raise self.error("malformed reference type")
         return valtype
 
-    def number(self, valtype: NumType | VecType) -> int | float:
+    def number(self, valtype: NumType | VecType) -> int | float | bytes:
         """The payload of a value that is no reference; ints are unsigned."""
         if valtype == F32:
             return f32_from_bits(int.from_bytes(self.take(4), "little"))
         if valtype == F64:
             return f64_from_bits(int.from_bytes(self.take(8), "little"))
         if valtype == V128:
-            return int.from_bytes(self.take(16), "little")
+            return bytes(self.take(16))
         return self.s(valtype.bits) & (1 << valtype.bits) - 1
 
     def ref(self) -> Ref:

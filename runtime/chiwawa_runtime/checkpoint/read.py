@@ -345,13 +345,13 @@ def _some(cursor: Cursor) -> int:
     return count
 
 
-def _globals(cursor: Cursor) -> list[tuple[ValType, int | float]]:
+def _globals(cursor: Cursor) -> list[tuple[ValType, int | float | bytes]]:
     """Types and values; of a reference, 0, for its value stands in ``chiwawa``."""
-    found: list[tuple[ValType, int | float]] = []
+    found: list[tuple[ValType, int | float | bytes]] = []
     for _ in range(_some(cursor)):
         valtype = cursor.valtype()
         cursor.expect(b"\0", "an immutable global")
-        value: int | float = 0
+        value: int | float | bytes = 0
         if isinstance(valtype, RefType):
             cursor.expect(bytes((0xD0, cursor.data[cursor.pos - 2])), "ref.null of its type")
         else:
@@ -370,7 +370,7 @@ def _declared(cursor: Cursor, limits: list[Limits]) -> list[MemoryType]:
 
 
 def _global_images(
-    cursor: Cursor, globals_: list[tuple[ValType, int | float]]
+    cursor: Cursor, globals_: list[tuple[ValType, int | float | bytes]]
 ) -> tuple[GlobalImage, ...]:
     if cursor.count() != len(globals_):
         raise cursor.error("not as many globals as in the global section")

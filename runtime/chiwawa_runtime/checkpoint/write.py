@@ -72,7 +72,7 @@ _I64_SMALL = tuple(bytes((I64.code, i)) for i in range(64))
 def encode(snapshot: Snapshot) -> bytes:
     """The checkpoint file of ``snapshot``.
 
-    i32 and i64 are unsigned ints or bools, v128 an unsigned int, f32 and f64 floats, references
+    i32 and i64 are unsigned ints or bools, v128 its 16 bytes, f32 and f64 floats, references
     ``Ref``. Raises CheckpointError for what the file cannot hold, and UnsupportedError for a type
     of reference other than funcref and externref. The memories are not copied but for the result,
     and no view of them outlives the call.
@@ -376,10 +376,12 @@ def _payload(valtype: ValType, value: Value, version: int = ALONE) -> bytes:
             return f64_bits(value).to_bytes(8, "little")  # type: ignore[arg-type]
         if isinstance(valtype, RefType):
             return _ref(value, version)
+        if valtype == V128:
+            if not isinstance(value, bytes) or len(value) != 16:
+                raise _misfit(valtype, value)
+            return value
         if not isinstance(value, int) or not 0 <= value < 1 << valtype.bits:
             raise _misfit(valtype, value)
-        if valtype == V128:
-            return value.to_bytes(16, "little")
         return encode_s(value - (value >> valtype.bits - 1 << valtype.bits))
     except (TypeError, ValueError, ArithmeticError, struct.error) as error:
         raise _misfit(valtype, value) from error

@@ -135,7 +135,7 @@ def arguments(program: Program, name: str, index: int, options: Options) -> list
         types = " ".join(str(valtype) for valtype, _ in given)
         raise BadInput(f'wrong --params for "{name}", which is {functype}: [{types}] given')
     for _, value in given:
-        if value is not None and not isinstance(value, int | float):
+        if value is not None and not isinstance(value, int | float | bytes):
             raise UnsupportedError("only null can be given for a reference")
     return [value for _, value in given]
 

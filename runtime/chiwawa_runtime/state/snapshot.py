@@ -39,8 +39,8 @@ class ObjIdx:
 
 #: A reference in a snapshot; None is null.
 Ref = FuncIdx | Carried | ObjIdx | None
-#: i32 and i64: int, unsigned. f32 and f64: float. A reference: Ref.
-Value = int | float | Ref
+#: i32 and i64: int, unsigned. f32 and f64: float. v128: its 16 bytes. A reference: Ref.
+Value = int | float | bytes | Ref
 
 
 class Frame(NamedTuple):

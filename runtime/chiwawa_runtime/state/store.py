@@ -12,7 +12,17 @@ from typing import Any
 
 from chiwawa_runtime.errors import HostError, Interrupted, Trap, WasiExit
 from chiwawa_runtime.state.numerics import f32_round
-from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType, ValType
+from chiwawa_runtime.state.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    V128,
+    FuncType,
+    ValType,
+)
 
 #: What the host raises into a program to end it, and what a call back was ended by. It reaches the
 #: caller as it is; any other exception of the host's is wrapped.
@@ -105,7 +115,7 @@ def coerce(value: Any, valtype: ValType) -> Any:
     TypeError where it is of another type, and ValueError where it is out of range.
 
     An i32 or i64 takes an int, signed or unsigned; an f32 or f64 a float or an int, and an f32
-    rounds it; a funcref a ``Function`` or None; an externref anything.
+    rounds it; a v128 16 bytes; a funcref a ``Function`` or None; an externref anything.
     """
     if valtype is I32 or valtype is I64:
         if not isinstance(value, int):
@@ -122,6 +132,13 @@ def coerce(value: Any, valtype: ValType) -> Any:
             raise ValueError(f"an int of so many digits is out of range for {valtype}") from None
         if valtype is F32 and value == value:
             return f32_round(value)
+        return value
+    if valtype is V128:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise TypeError(f"{valtype} wants 16 bytes, not {type(value).__name__}")
+        value = bytes(value)
+        if len(value) != 16:
+            raise ValueError(f"{valtype} wants 16 bytes, not {len(value)}")
         return value
     if valtype == FUNCREF and value is not None and not isinstance(value, Function):
         raise TypeError(f"{valtype} wants a Function or None, not {type(value).__name__}")

@@ -75,11 +75,13 @@ def valtype_code(valtype: ValType) -> int:
     return valtype.code
 
 
-def zero(valtype: ValType) -> int | float | None:
+def zero(valtype: ValType) -> int | float | bytes | None:
     """The default value of a type (spec 4.2.1), which a local starts with. Its ``repr`` is the
     source of it, in translated code."""
     if isinstance(valtype, NumType):
         return 0.0 if valtype in (F32, F64) else 0
+    if isinstance(valtype, VecType):
+        return bytes(valtype.bits // 8)
     return None
 
 

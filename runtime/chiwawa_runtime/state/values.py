@@ -74,7 +74,7 @@ def format_value(valtype: ValType, value: object) -> str:
     elif valtype == F64:
         text = f64_text(value)  # type: ignore[arg-type]
     elif valtype == V128:
-        text = f"0x{value:032x}"
+        text = f"0x{int.from_bytes(value, 'little'):032x}"  # type: ignore[arg-type]
     else:
         number = int(value)  # type: ignore[call-overload]
         text = str(number - (number >> valtype.bits - 1 << valtype.bits))
@@ -82,8 +82,9 @@ def format_value(valtype: ValType, value: object) -> str:
 
 
 def parse_values(text: str) -> list[tuple[ValType, Value]]:
-    """The values in a comma-separated list: i32, i64 and v128 unsigned, f32 a float that f32 can
-    hold. Raises BadInput, in one line, where it is not such a list or a number is out of range."""
+    """The values in a comma-separated list: i32 and i64 unsigned, f32 a float that f32 can hold,
+    v128 its bytes. Raises BadInput, in one line, where it is not such a list or a number is out of
+    range."""
     found: list[tuple[ValType, Value]] = []
     if not text.strip():
         return found
@@ -161,7 +162,7 @@ def _format_nan(bits: int, width: int) -> str:
     return f"{sign}nan" if payload == 1 << width - 1 else f"{sign}nan:0x{payload:x}"
 
 
-def _parse_number(valtype: NumType | VecType, text: str) -> int | float:
+def _parse_number(valtype: NumType | VecType, text: str) -> int | float | bytes:
     what = valtype.name.upper()
     # Python refuses to read thousands of decimal digits.
     if len(text) > _LONGEST:
@@ -174,7 +175,8 @@ def _parse_number(valtype: NumType | VecType, text: str) -> int | float:
     number = int(text, 16 if hexadecimal else 10)
     if not -1 << valtype.bits - 1 <= number < 1 << valtype.bits:
         raise BadInput(f"constant out of range: {what}({_quoted(text)})")
-    return number & (1 << valtype.bits) - 1
+    number &= (1 << valtype.bits) - 1
+    return number.to_bytes(16, "little") if valtype == V128 else number
 
 
 def _parse_float(valtype: ValType, text: str) -> float:

@@ -57,6 +57,9 @@ IMMEDIATES: dict[str, object] = {
     "i64": 2**63 + 5,
     "f32": 0x7FA00001,
     "f64": 0x7FF4000000000001,
+    "v128": bytes(range(16)),
+    "laneidx": 255,
+    "lanes": bytes(range(16, 32)),
     "reftype": EXTERNREF,
     "valtypes": (I64, FUNCREF),
 }

@@ -31,6 +31,7 @@ from chiwawa_runtime.state.types import (
     FUNCREF,
     I32,
     I64,
+    V128,
     FuncType,
     GlobalType,
     Limits,
@@ -42,7 +43,7 @@ END = Instr(BY_NAME["end"], (), 0)
 ELSE = Instr(BY_NAME["else"], (), 0)
 
 index = st.integers(0, 3) | st.integers(0, (1 << 32) - 1)
-valtypes = st.sampled_from([I32, I64, F32, F64, FUNCREF, EXTERNREF])
+valtypes = st.sampled_from([I32, I64, F32, F64, V128, FUNCREF, EXTERNREF])
 reftypes = st.sampled_from([FUNCREF, EXTERNREF])
 IMMEDIATES: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(
@@ -56,6 +57,9 @@ IMMEDIATES: dict[str, st.SearchStrategy[Any]] = {
     "i64": st.integers(0, (1 << 64) - 1),
     "f32": st.integers(0, (1 << 32) - 1),
     "f64": st.integers(0, (1 << 64) - 1),
+    "v128": st.binary(min_size=16, max_size=16),
+    "laneidx": st.integers(0, 255),
+    "lanes": st.binary(min_size=16, max_size=16),
     "reftype": reftypes,
     "valtypes": st.lists(valtypes, max_size=3).map(tuple),
 }
@@ -186,6 +190,8 @@ def test_every_instruction_prints_as_one_line_that_parses(op: Op) -> None:
         "labels": BrTable((1, 0), 2),
         "reftype": FUNCREF,
         "valtypes": (I64,),
+        "v128": bytes(range(16)),
+        "lanes": bytes(range(16)),
     }
     instr = Instr(op, tuple(values.get(kind, 1) for kind in op.immediates), 0)
     text = format_instr(Module(), instr)

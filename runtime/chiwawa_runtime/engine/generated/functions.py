@@ -18,6 +18,7 @@ from chiwawa_runtime.engine.segments import Chain, deeper
 from chiwawa_runtime.engine.translation import Bundle, Code
 from chiwawa_runtime.engine.traps import GENERATED
 from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.state import vectors
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.state.table import indirect_target
@@ -27,7 +28,8 @@ def unreachable() -> None:
     raise Trap("unreachable")
 
 
-#: What generated code names, beside what belongs to its instance: no function may be called so.
+#: What generated code names, beside what belongs to its instance and what ``vectors`` has, which
+#: is given to functions that name it.
 BUILTINS: dict[str, object] = {
     **NAMESPACE,
     "inf": float("inf"),
@@ -116,6 +118,8 @@ class GeneratedFunctions:
         """A function of this instance with the code of ``source``."""
         # PyPy speeds up lookups in the one namespace that a code object was made with.
         copy = source.__code__.replace()
+        if not vectors.NAMES.isdisjoint(copy.co_names):
+            self.namespace.update(vectors.named(copy.co_names))
         self.known[copy] = (index, code)
         return FunctionType(copy, self.namespace, source.__name__, source.__defaults__)
 

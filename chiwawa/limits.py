@@ -23,6 +23,10 @@ ITEMS = {
 ELEMENTS = 10_000_000
 #: Parameters of a function type, and results.
 ARITY = 1000
+#: Fields of a structure type.
+FIELDS = 10_000
+#: How many supertypes are above each other.
+SUPERTYPES = 63
 #: Locals of a function; and of all functions whose declarations differ, since a few bytes can
 #: declare four thousand million.
 LOCALS = 50_000

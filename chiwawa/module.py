@@ -17,10 +17,12 @@ from chiwawa.opcodes import Op
 from chiwawa.places import Places
 from chiwawa_runtime.names import function_names
 from chiwawa_runtime.state.types import (
+    CompType,
     FuncType,
     GlobalType,
     MemoryType,
     RefType,
+    SubType,
     TableType,
     ValType,
 )
@@ -233,6 +235,7 @@ class Names:
     module: str | None = None
     funcs: dict[int, str] = field(default_factory=dict)
     locals: dict[int, dict[int, str]] = field(default_factory=dict)
+    fields: dict[int, dict[int, str]] = field(default_factory=dict)
     labels: dict[int, dict[int, str]] = field(default_factory=dict)
     types: dict[int, str] = field(default_factory=dict)
     tables: dict[int, str] = field(default_factory=dict)
@@ -246,18 +249,23 @@ class Names:
 class Module:
     """A module. Each list holds what is defined here; an index space is the imports of that kind,
     then the list. ``binary`` is the module's bytes, which its identity is the hash of: the decoder
-    keeps what it read, the text parser what the encoder wrote. ``places`` are those in the text,
-    of a module that comes from one and has not been encoded yet.
+    keeps what it read, the text parser what the encoder wrote. Its types name others by type index.
+    ``places`` are those in the text, of a module that comes from one and has not been encoded yet.
 
     >>> module = chiwawa.load("(module (memory 1) (func $first) (func $second))")
     >>> len(module.funcs), len(module.mems), module.names.funcs
     (2, 1, {0: 'first', 1: 'second'})
     """
 
-    types: list[FuncType] = field(default_factory=list)
+    types: list[CompType | SubType] = field(default_factory=list)
+    #: The recursive groups that say so: the first type, and how many they are. All other types are
+    #: groups of their own.
+    recs: list[tuple[int, int]] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     funcs: list[Func] = field(default_factory=list)
     tables: list[TableType] = field(default_factory=list)
+    #: What the tables are full of, of those defined here that say it, by position.
+    table_inits: dict[int, Expr] = field(default_factory=dict)
     mems: list[MemoryType] = field(default_factory=list)
     globals: list[Global] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
@@ -302,9 +310,11 @@ class Module:
             *(f.typeidx for f in self.funcs),
         ]
 
-    def func_types(self) -> list[FuncType]:
-        """The function index space, as types."""
-        return [self.types[i] for i in self.func_typeidxs()]
+    def functype(self, typeidx: int) -> FuncType | None:
+        """The type with that index, where it is there and a function type."""
+        found = self.types[typeidx] if typeidx < len(self.types) else None
+        comp = found.comp if isinstance(found, SubType) else found
+        return comp if isinstance(comp, FuncType) else None
 
     def table_types(self) -> list[TableType]:
         return [*(i.desc for i in self.imports if isinstance(i.desc, TableType)), *self.tables]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.meanings.constants import constant, reference
 from chiwawa.module import Module, TypeUse
+from chiwawa_runtime.state.deftypes import close
 from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
 
 
@@ -17,8 +18,10 @@ def _program_of(module: Module) -> Program:
     spaces = Spaces.of(module)
     imports = []
     for i in module.imports:
-        desc = module.types[i.desc.typeidx] if isinstance(i.desc, TypeUse) else i.desc
-        imports.append(ImportSpec(i.module, i.name, desc))
+        desc = i.desc
+        types = spaces.types
+        type_ = types[desc.typeidx] if isinstance(desc, TypeUse) else close(desc, types)
+        imports.append(ImportSpec(i.module, i.name, type_))
     elems = []
     for elem in module.elems:
         init = [Constant(r) if isinstance(r, str) else r for r in map(reference, elem.init)]
@@ -32,13 +35,17 @@ def _program_of(module: Module) -> Program:
     return Program(
         name=module.names.module or "",
         hash=module.hash,
-        types=module.types,
+        types=spaces.types,
         functions=spaces.funcs,
         imports=imports,
         function_names=module.func_names(),
-        tables=module.table_types(),
+        tables=spaces.context.tables,
+        tables_init={
+            len(spaces.context.tables) - len(module.tables) + place: Constant(constant(init))
+            for place, init in module.table_inits.items()
+        },
         memories=module.memory_types(),
-        globals=module.global_types(),
+        globals=spaces.context.globals,
         globals_init=[Constant(constant(g.init)) for g in module.globals],
         exports=[(e.name, e.kind, e.index) for e in module.exports],
         start=module.start,

@@ -34,7 +34,7 @@ def call(builder: Builder, position: int, instr: Instr) -> None:
 def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
     typeidx, tableidx = instr.imm
     operands = builder.operands
-    count = len(builder.options.spaces.types[typeidx].params) + 1
+    count = len(builder.lowered.calls[position].params) + 1
     operands.spill_beneath(count)
     first = len(operands.stack) - count
     index = operands.pop().node

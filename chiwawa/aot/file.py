@@ -21,7 +21,8 @@ from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.code_rows import TypeCodes, write_row
 from chiwawa_runtime.engine.deferred import OWN_TABLES
 from chiwawa_runtime.engine.translation import pack
-from chiwawa_runtime.state.program_literals import to_literals, type_indexes
+from chiwawa_runtime.state.deftypes import opened, type_indexes
+from chiwawa_runtime.state.program_literals import to_literals
 
 #: Called with how many functions are done, and how many there are.
 Progress = Callable[[int, int], None]
@@ -82,6 +83,7 @@ def translate(
         rows = write_functions(options, first_line + 1, type_codes, out, progress or ignored)
         imported = options.spaces.imported_funcs
         program = to_literals(program_of(module))
+        indexes = type_indexes(options.spaces.types)
         # In the order of ``bundle.read_tables``, which reads them.
         tables: dict[str, Iterable[str]] = {
             "granularity": [ascii(granularity)],
@@ -90,7 +92,9 @@ def translate(
             "imported_names": literal(tuple(options.names[i] for i in range(imported)), 1),
             "functions": ["FUNCTIONS"],
             "first_line": [str(first_line)],
-            "valtypes": literal({c: str(t) for t, c in type_codes.codes.items()}, 1),
+            "valtypes": literal(
+                {c: str(opened(t, indexes)) for t, c in type_codes.codes.items()}, 1
+            ),
             "codes": raw("".join(f"{row}\n" for row in rows)),
             "module": raw(pack(module.binary)),
         }
@@ -108,7 +112,9 @@ def write_functions(
     """Write the functions, the first of which begins in ``line`` of the file, and give the rows of
     them that ``codes`` has."""
     spaces = options.spaces
-    type_index = type_indexes(spaces.module.types)
+    # Equal function types of several defined types are one here: a frame's operands are the same.
+    indexes = type_indexes(spaces.types)
+    type_index = {t.functype: i for t, i in indexes.items() if t.kind == "func"}
     total = len(spaces.module.funcs)
     rows = []
     writer = Writer()

@@ -9,9 +9,11 @@ from chiwawa.binary.decode import MAGIC, VERSION
 from chiwawa.binary.names import NAME, write_name, write_names
 from chiwawa.binary.sections import EXTERN_KINDS, SECTIONS
 from chiwawa.binary.types import (
-    write_functype,
     write_globaltype,
+    write_heap,
     write_memorytype,
+    write_rec,
+    write_subtype,
     write_tabletype,
     write_valtype,
     write_valtypes,
@@ -32,7 +34,16 @@ from chiwawa.module import (
 )
 from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
-from chiwawa_runtime.state.types import FUNCREF, GlobalType, MemoryType, TableType, ValType
+from chiwawa_runtime.state.deftypes import groups
+from chiwawa_runtime.state.types import (
+    FUNCREF,
+    REF_FUNC,
+    GlobalType,
+    MemoryType,
+    RefType,
+    TableType,
+    ValType,
+)
 
 
 def encode(module: Module) -> bytes:
@@ -77,10 +88,10 @@ def contents_of(module: Module, code: bytes | None) -> dict[int, bytes | None]:
     section is ``code``: bodies may come from elsewhere."""
     count = module.data_count is not None or _uses_data_indices(module)
     return {
-        1: _vec(map(write_functype, module.types)),
+        1: _types(module),
         2: _vec(map(_import, module.imports)),
         3: _vec(encode_u(func.typeidx) for func in module.funcs),
-        4: _vec(map(write_tabletype, module.tables)),
+        4: _vec(_table(module, index) for index in range(len(module.tables))),
         5: _vec(map(write_memorytype, module.mems)),
         6: _vec(write_globaltype(g.type) + write_expr(g.init) for g in module.globals),
         7: _vec(map(_export, module.exports)),
@@ -95,6 +106,23 @@ def contents_of(module: Module, code: bytes | None) -> dict[int, bytes | None]:
 def _vec(items: Iterable[bytes]) -> bytes | None:
     written = list(items)
     return encode_u(len(written)) + b"".join(written) if written else None
+
+
+def _types(module: Module) -> bytes | None:
+    """Spec 5.5.4."""
+    said = set(module.recs)
+    written = []
+    for start, count in groups(len(module.types), module.recs):
+        head = write_rec(count) if (start, count) in said else b""
+        written.append(head + b"".join(map(write_subtype, module.types[start : start + count])))
+    return _vec(written)
+
+
+def _table(module: Module, index: int) -> bytes:
+    """Spec 5.5.7."""
+    tabletype = write_tabletype(module.tables[index])
+    init = module.table_inits.get(index)
+    return tabletype if init is None else b"\x40\x00" + tabletype + write_expr(init)
 
 
 def _uses_data_indices(module: Module) -> bool:
@@ -137,12 +165,12 @@ def _elem(elem: Elem) -> bytes:
     """Spec 5.5.12, in the shortest of its forms."""
     flags = {"active": 0, "passive": 1, "declarative": 3}[elem.mode]
     functions = [referred(init) for init in elem.init]
-    short = elem.type == FUNCREF and None not in functions
+    short = elem.type == REF_FUNC and None not in functions
     if not short:
         flags |= 4
     head = b""
     if elem.mode == "active":
-        if elem.tableidx or elem.type != FUNCREF:
+        if elem.tableidx or not (short or elem.type == FUNCREF):
             flags |= 2
             head = encode_u(elem.tableidx)
         head += write_expr(elem.offset)
@@ -212,7 +240,7 @@ _IMMEDIATES: dict[str, Callable[[object], bytes]] = {
     "v128": lambda value: cast(bytes, value),
     "laneidx": lambda value: bytes((cast(int, value),)),
     "lanes": lambda value: cast(bytes, value),
-    "reftype": lambda value: write_valtype(cast(ValType, value)),
+    "reftype": lambda value: write_heap(cast(RefType, value).heap),
     "valtypes": lambda value: write_valtypes(cast("tuple[ValType, ...]", value)),
 }
 

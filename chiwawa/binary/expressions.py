@@ -179,9 +179,9 @@ class ExprReader:
                     if cached is None:
                         r.pos = pos
                         imm = (_read_blocktype(r),)
-                        pos = r.pos
-                        if byte < 0x80:
+                        if r.pos == pos + 1:
                             self._blocktypes[byte] = imm
+                        pos = r.pos
                     else:
                         pos += 1
                         imm = cached

@@ -15,7 +15,7 @@ NAME = "name"
 _MODULE = 0
 #: Subsections that name by one index, and by two.
 _MAPS = {1: "funcs", 4: "types", 5: "tables", 6: "mems", 7: "globals", 8: "elems", 9: "datas"}
-_NESTED = {2: "locals", 3: "labels"}
+_NESTED = {2: "locals", 3: "labels", 10: "fields"}
 
 
 def read_names(data: bytes) -> Names:
@@ -59,7 +59,7 @@ def _read_map(r: Reader) -> dict[int, str]:
 def write_names(names: Names) -> bytes:
     """The section's contents: empty if there are no names."""
     out = bytearray()
-    for kind in range(10):
+    for kind in range(11):
         if kind == _MODULE:
             contents = b"" if names.module is None else write_name(names.module)
         elif kind in _MAPS:

@@ -14,9 +14,9 @@ from chiwawa import limits
 from chiwawa.binary.expressions import ExprReader
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import (
-    read_functype,
     read_globaltype,
     read_memorytype,
+    read_rectype,
     read_reftype,
     read_tabletype,
     read_valtype,
@@ -37,7 +37,7 @@ from chiwawa.module import (
 )
 from chiwawa.opcodes import BY_NAME
 from chiwawa_runtime.checkpoint.leb import encode_u
-from chiwawa_runtime.state.types import FUNCREF, ValType
+from chiwawa_runtime.state.types import FUNCREF, REF_FUNC, ValType
 
 #: So many bodies that were read again are kept at a time.
 KEPT = 16
@@ -47,6 +47,8 @@ CheckBody = Callable[[Module, int, PlainExpr], None]
 
 EXTERN_KINDS = ("func", "table", "memory", "global")
 _TAG = 4
+#: What a table begins with that has an initialiser.
+_TABLE_INIT = 0x40
 
 
 @dataclass(slots=True)
@@ -75,7 +77,12 @@ def _count(r: Reader, what: str) -> int:
 
 
 def _types(r: Reader, parts: Parts) -> None:
-    parts.module.types = [read_functype(r) for _ in range(_count(r, "types"))]
+    module = parts.module
+    for _ in range(_count(r, "types")):
+        types, says = read_rectype(r)
+        if says:
+            module.recs.append((len(module.types), len(types)))
+        module.types += types
 
 
 def _imports(r: Reader, parts: Parts) -> None:
@@ -105,7 +112,17 @@ def _functions(r: Reader, parts: Parts) -> None:
 
 
 def _tables(r: Reader, parts: Parts) -> None:
-    parts.module.tables = [read_tabletype(r) for _ in range(_count(r, "tables"))]
+    module = parts.module
+    for index in range(_count(r, "tables")):
+        initialised = r.peek() == _TABLE_INIT
+        if initialised:
+            start = r.pos
+            r.byte()
+            if r.byte() != 0:
+                raise r.malformed("malformed table", start)
+        module.tables.append(read_tabletype(r))
+        if initialised:
+            module.table_inits[index] = parts.const(r)
 
 
 def _memories(r: Reader, parts: Parts) -> None:
@@ -154,7 +171,8 @@ def _elem(r: Reader, parts: Parts) -> Elem:
         if flags & 2:
             tableidx = r.u32()
         offset = parts.const(r)
-    element = FUNCREF
+    # What function indices are short for is there; expressions may make null.
+    element = FUNCREF if flags & 4 else REF_FUNC
     if flags & 3:
         if flags & 4:
             element = read_reftype(r)

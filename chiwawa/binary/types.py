@@ -5,48 +5,40 @@ Types of later versions of Wasm are recognised, and refused by name.
 
 from __future__ import annotations
 
+from chiwawa import limits
 from chiwawa.binary.reader import Reader
-from chiwawa_runtime.checkpoint.leb import encode_u
-from chiwawa_runtime.errors import BadInput, UnsupportedError
+from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
 from chiwawa_runtime.state.types import (
-    EXTERNREF,
-    FUNCREF,
     HEAP_CODES,
+    I8,
+    I16,
     I32,
     I64,
     VALTYPE_BY_CODE,
+    ArrayType,
+    CompType,
+    DefType,
+    FieldType,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
+    PackedType,
     RefType,
+    StructType,
+    SubType,
     TableType,
     ValType,
-    valtype_code,
 )
 
-_GC = "garbage collection"
-_TYPED = "typed function references"
-#: What later versions of Wasm write as the first byte of a value type.
-_LATER_VALTYPES = {
-    0x78: f"{_GC}: the storage type i8",
-    0x77: f"{_GC}: the storage type i16",
-    0x74: "exception handling: the type nullexnref",
-    0x73: f"{_GC}: the type nullfuncref",
-    0x72: f"{_GC}: the type nullexternref",
-    0x71: f"{_GC}: the type nullref",
-    0x6E: f"{_GC}: the type anyref",
-    0x6D: f"{_GC}: the type eqref",
-    0x6C: f"{_GC}: the type i31ref",
-    0x6B: f"{_GC}: the type structref",
-    0x6A: f"{_GC}: the type arrayref",
-    0x69: "exception handling: the type exnref",
-    0x64: f"{_TYPED}: a reference type (ref ht)",
-    0x63: f"{_TYPED}: a reference type (ref null ht)",
-}
-_FUNCTYPE = 0x60
 #: Flags of limits: a maximum follows; addresses have 64 bits.
 _HAS_MAX, _WIDE = 1, 4
+#: The first bytes of reference types that have a heap type behind, and whether they are nullable.
+_REF, _REF_NULL = 0x64, 0x63
+_ABSTRACT = {code: heap for heap, code in HEAP_CODES.items()}
+_PACKED = {t.code: t for t in (I8, I16)}
+_REC, _SUB, _SUB_FINAL = 0x4E, 0x50, 0x4F
+_FUNCTYPE, _STRUCTTYPE, _ARRAYTYPE = 0x60, 0x5F, 0x5E
 _LATER_LIMITS = {
     2: "threads: a shared memory",
     3: "threads: a shared memory",
@@ -56,64 +48,93 @@ _LATER_LIMITS = {
 
 
 def read_valtype(r: Reader) -> ValType:
-    """Spec 5.3.4."""
+    """Spec 5.3.5."""
     start = r.pos
     code = r.byte()
     valtype = VALTYPE_BY_CODE.get(code)
-    if valtype is None:
-        raise _refusal(r, code, start, "malformed value type")
-    return valtype
-
-
-def _refusal(r: Reader, code: int, start: int, message: str) -> BadInput:
-    """The error that fits ``code``, which stands where a type belongs and is not one of ours."""
-    if code in _LATER_VALTYPES:
-        return r.unsupported(_LATER_VALTYPES[code], start)
+    if valtype is not None:
+        return valtype
+    if code in (_REF, _REF_NULL):
+        return RefType(read_heap(r), code == _REF_NULL)
     # A type is a signed LEB128 of seven bits.
-    return r.malformed("integer representation too long" if code >= 0x80 else message, start)
+    message = "integer representation too long" if code >= 0x80 else "malformed value type"
+    raise r.malformed(message, start)
 
 
 def read_reftype(r: Reader) -> RefType:
-    """Spec 5.3.3."""
+    """Spec 5.3.4."""
     start = r.pos
     code = r.byte()
-    if code == HEAP_CODES["func"]:
-        return FUNCREF
-    if code == HEAP_CODES["extern"]:
-        return EXTERNREF
-    if 0x63 <= code <= 0x74:
-        raise _refusal(r, code, start, "malformed reference type")
+    if code in _ABSTRACT:
+        return RefType(_ABSTRACT[code])
+    if code in (_REF, _REF_NULL):
+        return RefType(read_heap(r), code == _REF_NULL)
     raise r.malformed("malformed reference type", start)
+
+
+def read_heap(r: Reader) -> str | int:
+    """Spec 5.3.3: an abstract heap type or a type index."""
+    start = r.pos
+    if 0x40 <= r.peek() < 0x80:
+        heap = _ABSTRACT.get(r.byte())
+        if heap is None:
+            raise r.malformed("malformed heap type", start)
+        return heap
+    index = r.s33()
+    if index < 0:
+        raise r.malformed("malformed heap type", start)
+    return index
 
 
 def read_heaptype(r: Reader) -> RefType:
     """The immediate of ref.null, as the nullable type that it makes (spec 5.4.2)."""
-    start = r.pos
-    if r.peek() >= 0x80 or r.peek() < 0x40:
-        if r.s33() >= 0:
-            raise r.unsupported(f"{_TYPED}: a heap type that is a type index", start)
-        raise r.malformed("malformed heap type", start)
-    return read_reftype(r)
+    return RefType(read_heap(r))
 
 
-def read_functype(r: Reader) -> FuncType:
-    """Spec 5.3.5."""
+def read_rectype(r: Reader) -> tuple[list[CompType | SubType], bool]:
+    """Spec 5.3.9: the types of a recursive group, and whether it says that it is one."""
+    if r.peek() != _REC:
+        return [read_subtype(r)], False
+    r.byte()
+    count = r.count(limits.ITEMS["types"], "types")
+    return [read_subtype(r) for _ in range(count)], True
+
+
+def read_subtype(r: Reader) -> CompType | SubType:
+    """Spec 5.3.9. What is final and has no supertypes may be written without saying so."""
+    form = r.peek()
+    if form not in (_SUB, _SUB_FINAL):
+        return read_comptype(r)
+    r.byte()
+    supers = tuple(r.vec(Reader.u32))
+    return SubType(form == _SUB_FINAL, supers, read_comptype(r))
+
+
+def read_comptype(r: Reader) -> CompType:
+    """Spec 5.3.8."""
     start = r.pos
     form = r.byte()
     if form == _FUNCTYPE:
         return FuncType(tuple(r.vec(read_valtype)), tuple(r.vec(read_valtype)))
-    if form == 0x5E:
-        if r.byte() not in (0x63, 0x64):
-            _read_mutability(r)
-        raise r.unsupported(f"{_GC}: an array type", start)
+    if form == _STRUCTTYPE:
+        return StructType(tuple(r.vec(read_fieldtype)))
+    if form == _ARRAYTYPE:
+        return ArrayType(read_fieldtype(r))
     if form == 0x5D:
         raise r.unsupported("stack switching: a continuation type", start)
-    if form in (0x5F, 0x50, 0x4F, 0x4E):
-        kind = {0x5F: "a struct type", 0x4E: "a recursive type"}.get(form, "a subtype")
-        raise r.unsupported(f"{_GC}: {kind}", start)
     raise r.malformed(
         "integer representation too long" if form >= 0x80 else "malformed definition type", start
     )
+
+
+def read_fieldtype(r: Reader) -> FieldType:
+    """Spec 5.3.8."""
+    storage: ValType | PackedType | None = _PACKED.get(r.peek())
+    if storage is None:
+        storage = read_valtype(r)
+    else:
+        r.byte()
+    return FieldType(storage, _read_mutability(r))
 
 
 def read_limits(r: Reader) -> Limits:
@@ -133,8 +154,6 @@ def read_limits(r: Reader) -> Limits:
 
 def read_tabletype(r: Reader) -> TableType:
     """Spec 5.3.9."""
-    if r.peek() == 0x40:
-        raise r.unsupported("typed function references: a table with an initialiser", r.pos)
     element = read_reftype(r)
     return TableType(read_limits(r), element)
 
@@ -158,19 +177,57 @@ def _read_mutability(r: Reader) -> bool:
     return mutability == 1
 
 
+def write_heap(heap: str | int | DefType) -> bytes:
+    """Spec 5.3.3, of a module's own type."""
+    if isinstance(heap, str):
+        return bytes((HEAP_CODES[heap],))
+    assert isinstance(heap, int)
+    return encode_s(heap)
+
+
 def write_valtype(valtype: ValType) -> bytes:
-    """Spec 5.3.4. Raises UnsupportedError for a type that has no byte of its own."""
-    if isinstance(valtype, RefType) and (not valtype.nullable or valtype.heap not in HEAP_CODES):
-        raise UnsupportedError(f"writing the type {valtype} is not supported")
-    return bytes((valtype_code(valtype),))
+    """Spec 5.3.5, in the shortest of its forms, of a module's own type."""
+    if not isinstance(valtype, RefType):
+        return bytes((valtype.code,))
+    if valtype.nullable and isinstance(valtype.heap, str):
+        return write_heap(valtype.heap)
+    return bytes((_REF_NULL if valtype.nullable else _REF,)) + write_heap(valtype.heap)
 
 
 def write_valtypes(valtypes: tuple[ValType, ...]) -> bytes:
     return encode_u(len(valtypes)) + b"".join(map(write_valtype, valtypes))
 
 
-def write_functype(functype: FuncType) -> bytes:
-    return b"\x60" + write_valtypes(functype.params) + write_valtypes(functype.results)
+def write_subtype(subtype: CompType | SubType) -> bytes:
+    """Spec 5.3.9."""
+    if not isinstance(subtype, SubType):
+        return write_comptype(subtype)
+    form = bytes((_SUB_FINAL if subtype.final else _SUB,))
+    supers = encode_u(len(subtype.supers)) + b"".join(map(encode_u, subtype.supers))
+    return form + supers + write_comptype(subtype.comp)
+
+
+def write_rec(count: int) -> bytes:
+    """What comes before the types of a recursive group that says that it is one."""
+    return bytes((_REC,)) + encode_u(count)
+
+
+def write_comptype(comp: CompType) -> bytes:
+    """Spec 5.3.8."""
+    if isinstance(comp, FuncType):
+        form = bytes((_FUNCTYPE,))
+        return form + write_valtypes(comp.params) + write_valtypes(comp.results)
+    if isinstance(comp, ArrayType):
+        return bytes((_ARRAYTYPE,)) + _write_fieldtype(comp.field)
+    fields = b"".join(map(_write_fieldtype, comp.fields))
+    return bytes((_STRUCTTYPE,)) + encode_u(len(comp.fields)) + fields
+
+
+def _write_fieldtype(field: FieldType) -> bytes:
+    storage = field.storage
+    if isinstance(storage, PackedType):
+        return bytes((storage.code, field.mutable))
+    return write_valtype(storage) + bytes((field.mutable,))
 
 
 def write_limits(limits: Limits) -> bytes:

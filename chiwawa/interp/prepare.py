@@ -250,8 +250,9 @@ class _Filler:
 
     def call_indirect(self, segment: Segment, position: int) -> None:
         segment.ending = CALL_INDIRECT
-        table = self.instance.tables[self.lowered.body[position].imm[1]]
-        segment.argument = (table, self.lowered.calls[position])
+        typeidx, tableidx = self.lowered.body[position].imm
+        table = self.instance.tables[tableidx]
+        segment.argument = (table, self.instance.program.types[typeidx])
         self.calls(segment, position, True)
 
     def calls(self, segment: Segment, position: int, may_leave: bool) -> None:

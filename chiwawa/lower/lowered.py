@@ -19,7 +19,7 @@ from chiwawa.module import Func, Instr, Module
 from chiwawa.validate import Context, Label, build_context, type_body
 from chiwawa_runtime.engine.segments import UNCOUNTED
 from chiwawa_runtime.state.stacks import Stack, unrolled
-from chiwawa_runtime.state.types import FuncType, ValType
+from chiwawa_runtime.state.types import DefType, FuncType, ValType
 
 
 @dataclass(slots=True, eq=False)
@@ -76,11 +76,11 @@ class Spaces:
         return module.once("spaces", make)
 
     @property
-    def types(self) -> Sequence[FuncType]:
+    def types(self) -> Sequence[DefType]:
         return self.context.types
 
     @property
-    def funcs(self) -> Sequence[FuncType]:
+    def funcs(self) -> Sequence[DefType]:
         return self.context.funcs
 
 
@@ -92,7 +92,7 @@ def lower(spaces: Spaces, index: int, *, everywhere: bool = False) -> Lowered:
     body, boundaries = type_body(spaces.context, func, instrs)
     result = Lowered(
         index=index,
-        type=spaces.funcs[index],
+        type=spaces.funcs[index].functype,
         locals=tuple(body.locals),
         body=instrs,
         function=body.block,
@@ -143,6 +143,7 @@ def _recursive_functions(spaces: Spaces) -> frozenset[int]:
     reachable.update(e.index for e in module.exports if e.kind == "func")
     constants = [expr for elem in module.elems for expr in elem.init]
     constants += [g.init for g in module.globals]
+    constants += module.table_inits.values()
     for expr in constants:
         reachable.update(i.imm[0] for i in expr if i.op.refers)
     # What calls back from outside this instance is counted where it crosses.

@@ -45,8 +45,9 @@ class How:
 def is_frugal(module: Module) -> bool:
     """Whether a function of ``module`` would take too much memory otherwise."""
     return any(
-        func.summary.length * (len(func.locals) + len(module.types[func.typeidx].params)) > MOST
+        func.summary.length * (len(func.locals) + len(functype.params)) > MOST
         for func in module.funcs
+        if (functype := module.functype(func.typeidx)) is not None
     )
 
 

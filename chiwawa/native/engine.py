@@ -28,14 +28,7 @@ from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
-from chiwawa_runtime.state.types import (
-    FuncType,
-    GlobalType,
-    MemoryType,
-    RefType,
-    TableType,
-    ValType,
-)
+from chiwawa_runtime.state.types import DefType, GlobalType, MemoryType, RefType, TableType, ValType
 
 
 class NativeState:
@@ -180,7 +173,7 @@ class NativeEngine:
         kind = type(spec.type)
         before = self.instance.program.imports[:position]
         index = sum(1 for each in before if type(each.type) is kind)
-        if kind is FuncType:
+        if kind is DefType:
             function = instance.functions[index]
             func = host_function(vault, function)
             vault.addresses[id(function)] = address = vault.address_of_func(func)

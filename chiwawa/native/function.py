@@ -38,6 +38,7 @@ from chiwawa.opcodes import TABLE, Op
 from chiwawa.validate import Label as Construct
 from chiwawa_runtime.engine.segments import rise
 from chiwawa_runtime.state.stacks import unrolled
+from chiwawa_runtime.state.subtyping import stated
 from chiwawa_runtime.state.types import V128, ValType
 
 
@@ -132,7 +133,7 @@ class _Rewriting:
                     if heights[position] - count < settled:
                         self.flush(instr.offset)
                         operands.pending = heights[position] - settled
-                        self.emit(operands.need(lowered.types_at(position), count))
+                        self.emit(operands.need(self.types(position), count))
                         settled = heights[position] - operands.pending
                     if self.copied is None:
                         self.copied = instr[2]
@@ -166,7 +167,7 @@ class _Rewriting:
         return False
 
     def types(self, position: int) -> tuple[ValType, ...]:
-        return self.lowered.types_at(position)
+        return tuple(map(stated, self.lowered.types_at(position)))
 
     def die(self) -> None:
         self.live = False
@@ -260,7 +261,11 @@ class _Rewriting:
             return
         construct = self.open[-1]
         if self.live:
-            self.emit(self.operands.spill(unrolled(construct.stack) + construct.results))
+            self.emit(
+                self.operands.spill(
+                    tuple(map(stated, unrolled(construct.stack) + construct.results))
+                )
+            )
         if instr.op.divides:
             if self.live:
                 self.emit(Branch(self.ends[construct]))
@@ -524,7 +529,7 @@ def rewrite_simple(
     copied = body[0].offset
     #: Locals for the operands of relaxed instructions.
     relaxed = max((len(instr.op.params) for instr in body if instr.op.plain), default=0)
-    first = len(unit.spaces.module.types[func.typeidx].params) + len(func.locals)
+    first = len(unit.spaces.types[func.typeidx].params) + len(func.locals)
     spare = range(first, first + relaxed)
     passed = 0
     for position, instr in enumerate(body):

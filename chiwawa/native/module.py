@@ -31,6 +31,7 @@ from chiwawa_runtime.state.types import (
     I32,
     I64,
     PAGE,
+    REF_FUNC,
     FuncType,
     GlobalType,
     Limits,
@@ -66,6 +67,23 @@ def check_names(module: Module) -> None:
     for what, name in named:
         if name.startswith(layout.PREFIX):
             raise UnsupportedError(f'the native path: the {what} "{name}" has a name of its own')
+
+
+def check_types(module: Module) -> None:
+    """Raises UnsupportedError where the module has types whose values frames cannot keep."""
+    if module.recs or any(not isinstance(t, FuncType) for t in module.types) or module.table_inits:
+        raise UnsupportedError("the native path: it has types of garbage collection")
+    named: set[ValType] = set()
+    for functype in module.types:
+        assert isinstance(functype, FuncType)
+        named.update(functype.params, functype.results)
+    for func in module.funcs:
+        named.update(func.locals)
+    named.update(t.element for t in module.table_types())
+    named.update(t.type for t in module.global_types())
+    for valtype in named:
+        if isinstance(valtype, RefType) and valtype not in REFERENCES:
+            raise UnsupportedError(f"the native path: it has values of type {valtype}")
 
 
 class Constants:
@@ -233,7 +251,7 @@ class _Assembly:
 
     def run_of(self, run: Sequence[int]) -> Elem:
         offset = [Instr(_CONST32, (run[0],), 0), Instr(_END, (), 1)]
-        return Elem(FUNCREF, [ref_func(i) for i in run], "active", self.functions, offset)
+        return Elem(REF_FUNC, [ref_func(i) for i in run], "active", self.functions, offset)
 
     def add(self, function: Added) -> int:
         """A function more; its index."""
@@ -263,6 +281,7 @@ class _Assembly:
         types = self.module.types
         giving: dict[tuple[ValType, ...], int] = {}
         for functype in self.original.types:
+            assert isinstance(functype, FuncType)
             params = functype.params
             if len(params) > 1 and params not in giving:
                 giving[params] = len(types)

@@ -11,10 +11,11 @@ from typing import Any
 
 from chiwawa import limits
 from chiwawa.opcodes import ADDR, ADDR2, SIZE, TABLE, Op
-from chiwawa.validate.context import Context, matches
+from chiwawa.validate.context import Context
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
 from chiwawa_runtime.state.stacks import FEW, Pile, Stack
-from chiwawa_runtime.state.types import I32, I64, FuncType, NumType, ValType
+from chiwawa_runtime.state.subtyping import matches
+from chiwawa_runtime.state.types import I32, I64, FuncType, NumType, ValType, defaultable
 
 
 class Label:
@@ -33,6 +34,7 @@ class Label:
         "params",
         "reached",
         "results",
+        "settled",
         "stack",
         "start",
         "targeted",
@@ -68,6 +70,8 @@ class Label:
         self.targeted = False
         #: Whether the end is reached, by falling into it or by a branch.
         self.leaves = False
+        #: How many locals had been set at its start, of those that need to be.
+        self.settled = 0
 
     @property
     def types(self) -> tuple[ValType, ...]:
@@ -110,15 +114,30 @@ class Body:
         "nesting",
         "op",
         "position",
+        "settled",
         "stack",
         "targets",
+        "unset",
     )
 
     def __init__(
-        self, context: Context, local_types: Sequence[ValType], results: tuple[ValType, ...]
+        self,
+        context: Context,
+        local_types: Sequence[ValType],
+        results: tuple[ValType, ...],
+        params: int = 0,
     ) -> None:
+        """The first ``params`` of the locals are set from the start."""
         self.context = context
         self.locals = local_types
+        #: The locals that may not be read yet; and those that have been set since they could not,
+        #: in order.
+        self.unset = {
+            index
+            for index, valtype in enumerate(local_types)
+            if index >= params and not defaultable(valtype)
+        }
+        self.settled: list[int] = []
         self.stack: Stack = None
         self.height = 0
         #: The instruction that is checked, where it stands, and whether it can be reached.
@@ -188,6 +207,7 @@ class Body:
         """The instruction opens a construct, whose parameters are popped already."""
         params, results = blocktype.params, blocktype.results
         label = Label(self.op, self.position, params, results, self.stack, self.height, self.live)
+        label.settled = len(self.settled)
         self.block = label
         self.blocks.append(label)
         if self.live:
@@ -214,6 +234,7 @@ class Body:
         # What unreachable code popped was never there.
         self.stack, self.height = block.stack, block.height
         self.push_all(block.params)
+        self.unsettle(block)
 
     def close(self) -> None:
         """Close the innermost construct."""
@@ -224,9 +245,21 @@ class Body:
             block.leaves |= block.reached
         self.live = block.leaves
         self.stack, self.height = block.stack, block.height
+        self.unsettle(block)
         if self.blocks:
             self.block = self.blocks[-1]
             self.push_all(block.results)
+
+    def settle(self, index: int) -> None:
+        """The local is set from here on."""
+        if index in self.unset:
+            self.unset.remove(index)
+            self.settled.append(index)
+
+    def unsettle(self, block: Label) -> None:
+        """What has been set within the construct may not have been."""
+        while len(self.settled) > block.settled:
+            self.unset.add(self.settled.pop())
 
     def label(self, depth: int) -> Label:
         """The construct that ``br depth`` leads to."""

@@ -12,13 +12,16 @@ from typing import TypeVar, cast
 
 from chiwawa.module import Expr, Module
 from chiwawa_runtime.errors import InvalidError
+from chiwawa_runtime.state.deftypes import close, define
 from chiwawa_runtime.state.types import (
+    ArrayType,
+    DefType,
     FuncType,
     GlobalType,
     MemoryType,
     RefType,
+    StructType,
     TableType,
-    ValType,
 )
 
 T = TypeVar("T")
@@ -26,11 +29,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Index spaces, imports first. ``refs`` are the functions that a body may take a reference
-    of."""
+    """Index spaces, imports first, of closed types. ``refs`` are the functions that a body may take
+    a reference of."""
 
-    types: Sequence[FuncType]
-    funcs: Sequence[FuncType]
+    types: Sequence[DefType]
+    funcs: Sequence[DefType]
     tables: Sequence[TableType]
     mems: Sequence[MemoryType]
     globals: Sequence[GlobalType]
@@ -38,11 +41,33 @@ class Context:
     datas: int
     refs: frozenset[int]
 
-    def type(self, index: int) -> FuncType:
+    def type(self, index: int) -> DefType:
         return _at(self.types, index, "type")
 
-    def func(self, index: int) -> FuncType:
+    def functype(self, index: int) -> FuncType:
+        comp = self.type(index).comp
+        if not isinstance(comp, FuncType):
+            raise InvalidError(f"type mismatch: type {index} is no function type")
+        return comp
+
+    def struct(self, index: int) -> StructType:
+        comp = self.type(index).comp
+        if not isinstance(comp, StructType):
+            raise InvalidError(f"type mismatch: type {index} is no structure type")
+        return comp
+
+    def array(self, index: int) -> ArrayType:
+        comp = self.type(index).comp
+        if not isinstance(comp, ArrayType):
+            raise InvalidError(f"type mismatch: type {index} is no array type")
+        return comp
+
+    def func(self, index: int) -> DefType:
         return _at(self.funcs, index, "function")
+
+    def closed(self, thing: T) -> T:
+        """A type of the module, or a tuple of types, closed."""
+        return close(thing, self.types)
 
     def table(self, index: int) -> TableType:
         return _at(self.tables, index, "table")
@@ -66,21 +91,21 @@ def _at(space: Sequence[T], index: int, noun: str) -> T:
     return space[index]
 
 
-def matches(actual: ValType, expected: ValType) -> bool:
-    """Whether a value of type ``actual`` will do for ``expected``. Wasm 2.0 has no subtypes, but
-    equal types need not be identical."""
-    return actual == expected
-
-
 def build_context(module: Module) -> Context:
-    """The context of the whole module, whose functions have types that are there."""
+    """The context of the whole module, whose functions have types that are there. Raises
+    InvalidError where some type names another that is not."""
+    types = define(module.types, module.recs)
+
+    def closed(things: Sequence[T]) -> list[T]:
+        return [close(thing, types) for thing in things]
+
     return Context(
-        types=module.types,
-        funcs=module.func_types(),
-        tables=module.table_types(),
+        types=types,
+        funcs=[types[index] for index in module.func_typeidxs()],
+        tables=closed(module.table_types()),
         mems=module.memory_types(),
-        globals=module.global_types(),
-        elems=[elem.type for elem in module.elems],
+        globals=closed(module.global_types()),
+        elems=closed([elem.type for elem in module.elems]),
         datas=len(module.datas),
         refs=frozenset(_declared(module)),
     )
@@ -93,6 +118,8 @@ def _declared(module: Module) -> Iterator[int]:
             yield export.index
     for item in module.globals:
         yield from _mentioned(item.init)
+    for init in module.table_inits.values():
+        yield from _mentioned(init)
     for elem in module.elems:
         yield from _mentioned(elem.offset)
         for init in elem.init:

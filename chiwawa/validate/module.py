@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from chiwawa import limits
 from chiwawa.module import Data, Elem, Expr, Func, Module, PlainExpr, TypeUse
 from chiwawa.validate.body import Body, Boundaries, check_expr
-from chiwawa.validate.context import Context, build_context, matches
+from chiwawa.validate.context import Context, build_context
 from chiwawa.validate.rules import TYPINGS
 from chiwawa_runtime.errors import Field, InvalidError, UnsupportedError
+from chiwawa_runtime.state.deftypes import close, define, groups, sub
+from chiwawa_runtime.state.subtyping import comp_matches, matches
 from chiwawa_runtime.state.types import (
     I32,
+    CompType,
+    DefType,
     FuncType,
-    GlobalType,
     Limits,
     MemoryType,
+    StructType,
+    SubType,
     TableType,
     ValType,
+    defaultable,
 )
 
 T = TypeVar("T")
@@ -92,32 +98,50 @@ def _each(place: _Place, kind: str, items: Iterable[T]) -> Iterator[T]:
 
 
 def _module(module: Module, place: _Place, checks: BodyChecks | None) -> None:
-    for functype in _each(place, "type", module.types):
-        _functype(functype)
+    types = _types(module, place)
     for item in _each(place, "import", module.imports):
         if isinstance(item.desc, TypeUse):
             _typeuse(module, item.desc.typeidx)
         elif isinstance(item.desc, TableType):
-            _table(item.desc)
+            _table(close(item.desc, types))
         elif isinstance(item.desc, MemoryType):
             _memory(item.desc)
+        else:
+            close(item.desc, types)
     for func in _each(place, "func", module.funcs):
         _typeuse(module, func.typeidx)
+        close(func.locals, types)
+    for glob in _each(place, "global", module.globals):
+        close(glob.type, types)
+    for elem in _each(place, "elem", module.elems):
+        close(elem.type, types)
+    for table in _each(place, "table", module.tables):
+        close(table, types)
     context = build_context(module)
+    # What tables are full of is made before the globals that are defined here.
+    before = context.globals[: len(context.globals) - len(module.globals)]
+    constants = replace(context, globals=before)
     for table in _each(place, "table", module.tables):
         _table(table)
+        init = module.table_inits.get(place.index)
+        element = context.closed(table.element)
+        if init is not None:
+            _const(constants, init, element)
+        elif not defaultable(element):
+            raise InvalidError(f"type mismatch: a table of {element} has no default value")
     for memory in _each(place, "memory", module.mems):
         _memory(memory)
     # A global's initialiser sees those before it only.
-    before = [cast(GlobalType, i.desc) for i in module.imported(GlobalType)]
+    before = list(before)
     constants = replace(context, globals=before)
     for glob in _each(place, "global", module.globals):
-        _const(constants, glob.init, glob.type.type)
-        before.append(glob.type)
+        globaltype = context.closed(glob.type)
+        _const(constants, glob.init, globaltype.type)
+        before.append(globaltype)
     _exports(context, module, place)
     if module.start is not None:
         place.kind, place.index = "start", 0
-        if context.func(module.start) != FuncType((), ()):
+        if context.func(module.start).comp != FuncType((), ()):
             raise InvalidError("start function must have type [] -> []")
     for elem in _each(place, "elem", module.elems):
         _elem(context, elem, place)
@@ -135,12 +159,56 @@ def _typeuse(module: Module, typeidx: int) -> None:
     """Spec 3.2.2."""
     if typeidx >= len(module.types):
         raise InvalidError(f"unknown type {typeidx}")
+    if module.functype(typeidx) is None:
+        raise InvalidError(f"type mismatch: type {typeidx} is no function type")
 
 
-def _functype(functype: FuncType) -> None:
-    """Spec 3.2.3: always valid."""
-    if max(len(functype.params), len(functype.results)) > limits.ARITY:
+def _types(module: Module, place: _Place) -> list[DefType]:
+    """Spec 3.2.9: what types name is before them or in their group, and a subtype fits below its
+    supertype."""
+    place.kind, place.expression = "type", 0
+    defined: list[DefType] = []
+    depths: list[int] = []
+    for start, count in groups(len(module.types), module.recs):
+        place.index = start
+        if count == 1 and isinstance(module.types[start], FuncType):
+            # Most by far.
+            _arity(module.types[start])
+        else:
+            for place.index in range(start, start + count):
+                _, supers, comp = sub(module.types[place.index])
+                _arity(comp)
+                if len(supers) > 1:
+                    raise InvalidError("sub type with more than one super type")
+                for above in supers:
+                    if above >= place.index:
+                        raise InvalidError(f"unknown type {above}")
+    defined = define(module.types, module.recs)
+    for place.index, deftype in enumerate(defined):
+        _, supers, comp = sub(module.types[place.index])
+        depths.append(1 + depths[supers[0]] if supers else 0)
+        if depths[-1] > limits.SUPERTYPES:
+            what = limits.more_than(limits.SUPERTYPES, "supertypes of a type")
+            raise UnsupportedError(f"{what} is not supported")
+        for above in supers:
+            supertype = defined[above]
+            if supertype.final:
+                raise InvalidError(f"sub type {place.index} of the final type {above}")
+            if not comp_matches(deftype.comp, supertype.comp):
+                raise InvalidError(
+                    f"sub type {place.index} does not match super type {above}: {deftype} is not "
+                    f"a sub type of {supertype}"
+                )
+    return defined
+
+
+def _arity(comp: CompType | SubType) -> None:
+    """More values in a type than engines take are not ours either."""
+    if isinstance(comp, FuncType) and max(len(comp.params), len(comp.results)) > limits.ARITY:
         what = limits.more_than(limits.ARITY, "parameters or results of a type")
+        raise UnsupportedError(f"{what} is not supported")
+    if isinstance(comp, StructType) and len(comp.fields) > limits.FIELDS:
+        what = limits.more_than(limits.FIELDS, "fields of a structure type")
         raise UnsupportedError(f"{what} is not supported")
 
 
@@ -201,13 +269,13 @@ def _elem(context: Context, elem: Elem, place: _Place) -> None:
     place.expression = 0
     if elem.mode == "active":
         table = context.table(elem.tableidx)
-        if not matches(elem.type, table.element):
+        if not matches(context.closed(elem.type), table.element):
             raise InvalidError(
                 f"type mismatch: elements of {elem.type} for a table of {table.element}"
             )
         _const(context, elem.offset, table.limits.address)
     for place.expression, init in enumerate(elem.init, 1):
-        _const(context, init, elem.type)
+        _const(context, init, context.closed(elem.type))
 
 
 def _data(context: Context, data: Data) -> None:
@@ -219,8 +287,9 @@ def _data(context: Context, data: Data) -> None:
 
 def _body(context: Context, func: Func) -> Body:
     """Spec 3.4.1."""
-    functype = context.type(func.typeidx)
-    return Body(context, functype.params + func.locals, functype.results)
+    functype = context.functype(func.typeidx)
+    local_types = functype.params + context.closed(func.locals)
+    return Body(context, local_types, functype.results, len(functype.params))
 
 
 def type_body(context: Context, func: Func, instrs: Expr) -> tuple[Body, Boundaries]:

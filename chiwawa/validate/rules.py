@@ -11,8 +11,9 @@ from typing import Any
 from chiwawa.module import BlockType, MemArg
 from chiwawa.opcodes import Op
 from chiwawa.validate.body import Addresses, Body, Check, Rule, build_typings
-from chiwawa.validate.context import Context, matches
+from chiwawa.validate.context import Context
 from chiwawa_runtime.errors import InvalidError
+from chiwawa_runtime.state.subtyping import all_match, matches
 from chiwawa_runtime.state.types import FUNCREF, I32, FuncType, RefType, ValType
 
 Imm = tuple[Any, ...]
@@ -23,8 +24,8 @@ def _blocktype(v: Body, blocktype: BlockType) -> FuncType:
     if blocktype is None:
         return FuncType((), ())
     if isinstance(blocktype, int):
-        return v.context.type(blocktype)
-    return FuncType((), (blocktype,))
+        return v.context.functype(blocktype)
+    return FuncType((), (v.context.closed(blocktype),))
 
 
 # Control instructions.
@@ -62,7 +63,7 @@ def end(v: Body, imm: Imm) -> None:
     """Spec 3.3.8. An ``if`` without ``else`` has an empty one, which must fit its type."""
     closed = v.block
     v.arrive()
-    if closed.forks and closed.else_ is None and closed.params != closed.results:
+    if closed.forks and closed.else_ is None and not all_match(closed.params, closed.results):
         raise InvalidError(
             f"type mismatch: if without else has type {FuncType(closed.params, closed.results)}"
         )
@@ -116,7 +117,7 @@ def return_(v: Body, imm: Imm) -> None:
 
 def call(v: Body, imm: Imm) -> None:
     """Spec 3.3.8."""
-    v.call(v.context.func(imm[0]))
+    v.call(v.context.func(imm[0]).functype)
 
 
 def call_indirect(v: Body, imm: Imm) -> None:
@@ -124,7 +125,7 @@ def call_indirect(v: Body, imm: Imm) -> None:
     table = v.context.table(imm[1])
     if not matches(table.element, FUNCREF):
         raise InvalidError(f"type mismatch: call_indirect through a table of {table.element}")
-    functype = v.context.type(imm[0])
+    functype = v.context.functype(imm[0])
     v.pop(table.limits.address)
     v.call(functype)
 
@@ -155,7 +156,7 @@ def select(v: Body, imm: Imm) -> None:
 
 def select_t(v: Body, imm: Imm) -> None:
     """Spec 3.3.4, with a type."""
-    valtypes: tuple[ValType, ...] = imm[0]
+    valtypes: tuple[ValType, ...] = v.context.closed(imm[0])
     if len(valtypes) != 1:
         raise InvalidError("invalid result arity")
     v.pop(I32)
@@ -175,18 +176,23 @@ def _local(v: Body, index: int) -> ValType:
 
 def local_get(v: Body, imm: Imm) -> None:
     """Spec 3.3.5."""
-    v.push(_local(v, imm[0]))
+    valtype = _local(v, imm[0])
+    if v.unset and imm[0] in v.unset:
+        raise InvalidError(f"uninitialized local {imm[0]}")
+    v.push(valtype)
 
 
 def local_set(v: Body, imm: Imm) -> None:
     """Spec 3.3.5."""
     v.pop(_local(v, imm[0]))
+    v.settle(imm[0])
 
 
 def local_tee(v: Body, imm: Imm) -> None:
     """Spec 3.3.5."""
     valtype = _local(v, imm[0])
     v.pop(valtype)
+    v.settle(imm[0])
     v.push(valtype)
 
 
@@ -225,7 +231,7 @@ def table_set(v: Body, imm: Imm) -> None:
 
 def ref_null(v: Body, imm: Imm) -> None:
     """Spec 3.3.3."""
-    v.push(imm[0])
+    v.push(v.context.closed(imm[0]))
 
 
 def ref_is_null(v: Body, imm: Imm) -> None:
@@ -238,10 +244,10 @@ def ref_is_null(v: Body, imm: Imm) -> None:
 
 def ref_func(v: Body, imm: Imm) -> None:
     """Spec 3.3.3."""
-    v.context.func(imm[0])
+    deftype = v.context.func(imm[0])
     if imm[0] not in v.context.refs:
         raise InvalidError(f"undeclared function reference {imm[0]}")
-    v.push(FUNCREF)
+    v.push(RefType(deftype, False))
 
 
 # Bulk table instructions.

@@ -14,23 +14,30 @@ from typing import TypeVar
 
 from chiwawa.module import Module
 from chiwawa.places import Places
-from chiwawa.wat.keywords import unexpected, unsupported
+from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.numbers import parse_uint
 from chiwawa.wat.strings import parse_id, parse_name, parse_string
 from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, misplaced
 from chiwawa_runtime.errors import MalformedError
 from chiwawa_runtime.state.types import (
-    EXTERNREF,
-    FUNCREF,
+    HEAP_CODES,
+    I8,
+    I16,
     I32,
     I64,
     VALTYPE_BY_NAME,
+    ArrayType,
+    CompType,
+    FieldType,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
     NumType,
+    PackedType,
     RefType,
+    StructType,
+    SubType,
     TableType,
     ValType,
 )
@@ -47,27 +54,29 @@ SPACES = {
     "elem": "elem segment",
     "data": "data segment",
 }
-_REFTYPES = {"func": FUNCREF, "extern": EXTERNREF}
+_PACKED = {str(t): t for t in (I8, I16)}
 
 
 @dataclass(slots=True)
 class Context:
     """``ids`` maps names to indices in each space and ``counts`` says how large each is;
-    ``typeidxs`` has the first index of each type. ``here`` is where the field starts that is being
-    read, and ``code`` takes the places of the instructions in it. ``defined`` is the space of the
-    first definition, after which no import may come. ``early`` says that a type was named before
-    the inline type that makes it had been read; then the fields are read once more with all types
-    at hand, ``later``."""
+    ``typeidxs`` has the first index of each function type that stands alone. ``here`` is where the
+    field starts that is being read, and ``code`` takes the places of the instructions in it.
+    ``defined`` is the space of the first definition, after which no import may come. ``early`` says
+    that a type was named before the inline type that makes it had been read; then the fields are
+    read once more with all types at hand, ``later``."""
 
     module: Module = field(default_factory=Module)
     ids: dict[str, dict[str, int]] = field(default_factory=lambda: {s: {} for s in SPACES})
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPACES, 0))
     typeidxs: dict[FuncType, int] = field(default_factory=dict)
+    #: The names of fields, by type.
+    fields: dict[int, dict[str, int]] = field(default_factory=dict)
     defined: str | None = None
     places: Places = field(default_factory=Places)
     code: array[int] = field(default_factory=lambda: array("I"))
     here: int = 0
-    later: Sequence[FuncType] | None = None
+    later: Sequence[CompType | SubType] | None = None
     early: bool = False
 
     def typeidx(self, functype: FuncType) -> int:
@@ -79,21 +88,25 @@ class Context:
         return index
 
     def type(self, index: int) -> FuncType | None:
-        """The type of this index, where it is known."""
-        types: Sequence[FuncType] = self.module.types
+        """The function type of this index, where it is known."""
+        types: Sequence[CompType | SubType] = self.module.types
         if index >= len(types):
             self.early = self.later is None
             types = self.later or ()
-        return types[index] if index < len(types) else None
+        found = types[index] if index < len(types) else None
+        comp = found.comp if isinstance(found, SubType) else found
+        return comp if isinstance(comp, FuncType) else None
 
     def begin(self, kind: str, at: int | None = None) -> None:
         """Note that the next field of a kind is the one being read, or the node ``at`` a place."""
         self.code = self.places.begin(kind, self.here if at is None else at)
 
-    def add_type(self, functype: FuncType) -> None:
+    def add_type(self, subtype: CompType | SubType, alone: bool = True) -> None:
+        """``alone``: it is in no group with others."""
         self.places.begin("type", self.here)
-        self.typeidxs.setdefault(functype, self.counts["type"])
-        self.module.types.append(functype)
+        if alone and isinstance(subtype, FuncType):
+            self.typeidxs.setdefault(subtype, self.counts["type"])
+        self.module.types.append(subtype)
         self.counts["type"] += 1
 
     def declare(self, space: str, name: Token | None) -> int:
@@ -194,40 +207,43 @@ def read_name(node: Node) -> str:
 # Types (spec 6.4).
 
 
-def read_valtype(node: Node) -> ValType:
+def read_valtype(context: Context, node: Node) -> ValType:
     if isinstance(node, list):
-        return read_reftype(node)
+        return read_reftype(context, node)
     valtype = VALTYPE_BY_NAME.get(node.value)
     if valtype is None:
         raise unexpected(node)
     return valtype
 
 
-def read_reftype(node: Node) -> RefType:
-    """``funcref``, ``externref``, or what they abbreviate, ``(ref null func)``."""
+def read_reftype(context: Context, node: Node) -> RefType:
+    """``funcref`` and the like, or what they abbreviate, ``(ref null func)``."""
     if isinstance(node, list):
         if keyword(node) != "ref":
             raise unexpected(node)
         null = is_word(node[2], "null")
-        reftype = read_heaptype(node[3] if null else node[2])
+        heap = read_heap(context, node[3] if null else node[2])
         end(node, 4 if null else 3)
-        if not null:
-            raise unsupported(f"(ref {reftype.heap})", "typed function references", node)
-        return reftype
+        return RefType(heap, null)
     found = VALTYPE_BY_NAME.get(node.value)
     if not isinstance(found, RefType):
         raise unexpected(node)
     return found
 
 
-def read_heaptype(node: Node) -> RefType:
-    """A heap type, as the nullable reference to it."""
+def read_heap(context: Context, node: Node) -> str | int:
+    """An abstract heap type or a type index."""
     if is_index(node):
-        raise unsupported(f"heap type {node}", "typed function references", node)
-    found = _REFTYPES.get(token_of(node, "KEYWORD").value)
-    if found is None:
+        return read_index(context, "type", node)
+    return read_abstract(node)
+
+
+def read_abstract(node: Node) -> str:
+    """An abstract heap type."""
+    word = token_of(node, "KEYWORD").value
+    if word not in HEAP_CODES:
         raise unexpected(node)
-    return found
+    return word
 
 
 def read_limits(items: Nodes, i: int) -> tuple[Limits, int]:
@@ -252,9 +268,9 @@ def read_address(items: Nodes, i: int) -> tuple[NumType, int]:
     return I32, i
 
 
-def read_tabletype(items: Nodes, i: int) -> tuple[TableType, int]:
+def read_tabletype(context: Context, items: Nodes, i: int) -> tuple[TableType, int]:
     limits, i = read_limits(items, i)
-    return TableType(limits, read_reftype(items[i])), i + 1
+    return TableType(limits, read_reftype(context, items[i])), i + 1
 
 
 def read_memorytype(items: Nodes, i: int) -> tuple[MemoryType, int]:
@@ -262,16 +278,16 @@ def read_memorytype(items: Nodes, i: int) -> tuple[MemoryType, int]:
     return MemoryType(limits), i
 
 
-def read_globaltype(items: Nodes, i: int) -> tuple[GlobalType, int]:
+def read_globaltype(context: Context, items: Nodes, i: int) -> tuple[GlobalType, int]:
     node = items[i]
     if isinstance(node, list) and keyword(node) == "mut":
         end(node, 3)
-        return GlobalType(read_valtype(node[2]), mutable=True), i + 1
-    return GlobalType(read_valtype(node), mutable=False), i + 1
+        return GlobalType(read_valtype(context, node[2]), mutable=True), i + 1
+    return GlobalType(read_valtype(context, node), mutable=False), i + 1
 
 
 def read_declared(
-    items: Nodes, i: int, word: str, ids: dict[str, int] | None, first: int
+    context: Context, items: Nodes, i: int, word: str, ids: dict[str, int] | None, first: int
 ) -> tuple[list[ValType], int]:
     """``(param …)*``, ``(result …)*`` or ``(local …)*``: the types, and where ``ids`` is given the
     names, bound to indices from ``first``."""
@@ -280,18 +296,78 @@ def read_declared(
         i += 1
         if ids is not None and is_token(group[2], "ID"):
             bind(ids, token_of(group[2], "ID"), first + len(types), "local")
-            types.append(read_valtype(group[3]))
+            types.append(read_valtype(context, group[3]))
             end(group, 4)
         else:
-            types.extend([read_valtype(node) for node in group[2:-1]])
+            types.extend([read_valtype(context, node) for node in group[2:-1]])
     return types, i
 
 
-def read_functype(items: Nodes, i: int, ids: dict[str, int] | None) -> tuple[FuncType, int]:
+def read_functype(
+    context: Context, items: Nodes, i: int, ids: dict[str, int] | None
+) -> tuple[FuncType, int]:
     """``(param …)* (result …)*``."""
-    params, i = read_declared(items, i, "param", ids, 0)
-    results, i = read_declared(items, i, "result", None, 0)
+    params, i = read_declared(context, items, i, "param", ids, 0)
+    results, i = read_declared(context, items, i, "result", None, 0)
     return FuncType(tuple(params), tuple(results)), i
+
+
+def read_subtype(context: Context, node: Node, index: int) -> CompType | SubType:
+    """``(sub final? $t* …)``, or the composite type alone; ``index`` is that of the type."""
+    if not isinstance(node, list) or keyword(node) != "sub":
+        return _read_comptype(context, node, index)
+    i = 2
+    final = is_word(node[i], "final")
+    i += final
+    supers = []
+    while is_index(node[i]):
+        supers.append(read_index(context, "type", node[i]))
+        i += 1
+    comp = _read_comptype(context, node[i], index)
+    end(node, i + 1)
+    return SubType(final, tuple(supers), comp)
+
+
+def _read_comptype(context: Context, node: Node, index: int) -> CompType:
+    """``(func …)``, ``(struct …)`` or ``(array …)``."""
+    word = keyword(node) if isinstance(node, list) else None
+    if not isinstance(node, list) or word not in ("func", "struct", "array"):
+        raise unexpected(node)
+    if word == "func":
+        functype, after = read_functype(context, node, 2, {})
+        end(node, after)
+        return functype
+    if word == "array":
+        fieldtype = _read_fieldtype(context, node[2])
+        end(node, 3)
+        return ArrayType(fieldtype)
+    ids: dict[str, int] = {}
+    fields: list[FieldType] = []
+    for group in node[2:-1]:
+        if not isinstance(group, list) or keyword(group) != "field":
+            raise unexpected(group)
+        if is_token(group[2], "ID"):
+            bind(ids, token_of(group[2], "ID"), len(fields), "field")
+            fields.append(_read_fieldtype(context, group[3]))
+            end(group, 4)
+        else:
+            fields.extend([_read_fieldtype(context, each) for each in group[2:-1]])
+    if ids:
+        context.fields[index] = ids
+    return StructType(tuple(fields))
+
+
+def _read_fieldtype(context: Context, node: Node) -> FieldType:
+    """A storage type, or ``(mut …)`` of one."""
+    if isinstance(node, list) and keyword(node) == "mut":
+        end(node, 3)
+        return FieldType(_read_storage(context, node[2]), mutable=True)
+    return FieldType(_read_storage(context, node))
+
+
+def _read_storage(context: Context, node: Node) -> ValType | PackedType:
+    packed = None if isinstance(node, list) else _PACKED.get(node.value)
+    return packed or read_valtype(context, node)
 
 
 def read_typeuse(
@@ -301,11 +377,11 @@ def read_typeuse(
     type it names). MalformedError: "inline function type", "unknown type"."""
     use = items[i]
     if not (isinstance(use, list) and keyword(use) == "type"):
-        functype, i = read_functype(items, i, ids)
+        functype, i = read_functype(context, items, i, ids)
         return None, functype, i
     index = read_index(context, "type", use[2])
     end(use, 3)
-    functype, after = read_functype(items, i + 1, ids)
+    functype, after = read_functype(context, items, i + 1, ids)
     if keyword(items[after]) in ("type", "param", "result"):
         raise unexpected(items[after])
     known = context.type(index)

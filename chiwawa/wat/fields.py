@@ -25,12 +25,12 @@ from chiwawa.module import (
 from chiwawa.opcodes import BY_NAME
 from chiwawa.wat.context import (
     Context,
+    bind,
     end,
     is_index,
     is_token,
     read_address,
     read_declared,
-    read_functype,
     read_globaltype,
     read_id,
     read_index,
@@ -38,17 +38,18 @@ from chiwawa.wat.context import (
     read_name,
     read_reftype,
     read_string,
+    read_subtype,
     read_tabletype,
     read_typeuse,
 )
 from chiwawa.wat.instructions import Scope, read_instructions, read_offset
-from chiwawa.wat.keywords import unexpected, unsupported
+from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced, position
 from chiwawa_runtime.state.types import (
-    FUNCREF,
     I32,
     I64,
     PAGE,
+    REF_FUNC,
     GlobalType,
     Limits,
     MemoryType,
@@ -88,12 +89,17 @@ def _read(fields: Nodes, name: str | None, context: Context) -> Context:
     module = context.module
     module.names.module = name
     module.places = context.places
-    for field in fields:
-        if keyword(field) == "type":
-            assert isinstance(field, list)
-            context.here = position(field)
-            _define_type(context, field)
-    declared = [_declare(context, field) for field in fields if keyword(field) != "type"]
+    types = [field for field in fields if keyword(field) in ("type", "rec")]
+    named = [each for field in types for each in _types_in(field)]
+    for index, items in enumerate(named):
+        token, _ = read_id(items, 2)
+        if token is not None:
+            bind(context.ids["type"], token, index, "type")
+    for field in types:
+        _define_types(context, field)
+    declared = [
+        _declare(context, field) for field in fields if keyword(field) not in ("type", "rec")
+    ]
     for each in declared:
         context.here = position(each.items)
         _DEFINE[each.space](context, each)
@@ -101,17 +107,30 @@ def _read(fields: Nodes, name: str | None, context: Context) -> Context:
     return context
 
 
-def _define_type(context: Context, items: Nodes) -> None:
-    token, i = read_id(items, 2)
-    context.declare("type", token)
-    context.counts["type"] -= 1
-    node = items[i]
-    if not isinstance(node, list) or keyword(node) != "func":
-        raise unexpected(node)
-    functype, after = read_functype(node, 2, {})
-    end(node, after)
-    end(items, i + 1)
-    context.add_type(functype)
+def _types_in(field: Node) -> list[Nodes]:
+    """The definitions in a field ``type`` or ``rec``."""
+    assert isinstance(field, list)
+    if keyword(field) == "type":
+        return [field]
+    found: list[Nodes] = []
+    for node in field[2:-1]:
+        if not isinstance(node, list) or keyword(node) != "type":
+            raise unexpected(node)
+        found.append(node)
+    return found
+
+
+def _define_types(context: Context, field: Node) -> None:
+    types = _types_in(field)
+    group = keyword(field) == "rec"
+    if group:
+        context.module.recs.append((context.counts["type"], len(types)))
+    for items in types:
+        context.here = position(items)
+        _, i = read_id(items, 2)
+        subtype = read_subtype(context, items[i], context.counts["type"])
+        end(items, i + 1)
+        context.add_type(subtype, alone=len(types) == 1)
 
 
 def _declare(context: Context, field: Node) -> _Field:
@@ -181,11 +200,11 @@ def _import(
         desc = TypeUse(context.typeidx(functype) if typeidx is None else typeidx)
         _name_locals(context, index, ids)
     elif space == "table":
-        desc, i = read_tabletype(items, i)
+        desc, i = read_tabletype(context, items, i)
     elif space == "memory":
         desc, i = read_memorytype(items, i)
     else:
-        desc, i = read_globaltype(items, i)
+        desc, i = read_globaltype(context, items, i)
     end(items, i)
     context.module.imports.append(Import(*names, desc))
 
@@ -221,7 +240,7 @@ def _define_func(context: Context, field: _Field) -> None:
     typeidx, functype, i = read_typeuse(context, items, i, scope.locals)
     if typeidx is None:
         typeidx = context.typeidx(functype)
-    types, i = read_declared(items, i, "local", scope.locals, len(functype.params))
+    types, i = read_declared(context, items, i, "local", scope.locals, len(functype.params))
     body = read_instructions(scope, items, i)
     context.module.funcs.append(Func(typeidx, tuple(types), body))
     _name_locals(context, field.index, scope.locals)
@@ -239,7 +258,7 @@ def _define_table(context: Context, field: _Field) -> None:
     here = items[at]
     elements = items[at + 1] if not is_token(here, "INT") and here is not items[-1] else None
     if isinstance(elements, list) and keyword(elements) == "elem":
-        reftype = read_reftype(here)
+        reftype = read_reftype(context, here)
         context.begin("elem", position(elements))
         offset = _zero(context, elements, address)
         init = _read_elements(context, elements, 2, reftype)
@@ -247,10 +266,12 @@ def _define_table(context: Context, field: _Field) -> None:
         tabletype = TableType(Limits(len(init), len(init), address), reftype)
         context.module.elems.append(Elem(reftype, init, "active", field.index, offset))
     else:
-        tabletype, i = read_tabletype(items, i)
-        if isinstance(items[i], list):
-            raise unsupported("table with an initializer", "typed function references", items[i])
-        end(items, i)
+        tabletype, i = read_tabletype(context, items, i)
+        if items[i] is not items[-1]:
+            full_of = read_instructions(Scope(context), items, i)
+            context.module.table_inits[len(context.module.tables)] = full_of
+        else:
+            end(items, i)
     context.module.tables.append(tabletype)
 
 
@@ -287,7 +308,7 @@ def _define_global(context: Context, field: _Field) -> None:
     if imported:
         return
     context.begin("global")
-    globaltype, i = read_globaltype(field.items, i)
+    globaltype, i = read_globaltype(context, field.items, i)
     init = read_instructions(Scope(context), field.items, i)
     context.module.globals.append(Global(globaltype, init))
 
@@ -343,21 +364,21 @@ def _define_elem(context: Context, field: _Field) -> None:
             i += 1
         elif table is not None:
             raise unexpected(node)
-    reftype: RefType = FUNCREF
+    reftype: RefType = REF_FUNC
     node = items[i]
     if is_word(node, "func"):
         init = _read_funcs(context, items, i + 1)
     elif mode == "active" and (table is None or bare) and (is_index(node) or node is items[-1]):
         init = _read_funcs(context, items, i)
     else:
-        reftype = read_reftype(node)
+        reftype = read_reftype(context, node)
         init = _read_items(context, items, i + 1)
     context.module.elems.append(Elem(reftype, init, mode, table or 0, offset))
 
 
 def _read_elements(context: Context, items: Nodes, i: int, reftype: RefType) -> list[Expr]:
     """The elements of an inline segment: functions by index, or expressions."""
-    if reftype == FUNCREF and is_index(items[i]):
+    if is_index(items[i]):
         return _read_funcs(context, items, i)
     return _read_items(context, items, i)
 
@@ -406,6 +427,8 @@ def _fill_names(names: Names, context: Context) -> None:
         ("data", names.datas),
     ):
         by_index.update((index, name) for name, index in context.ids[space].items())
+    for index, ids in context.fields.items():
+        names.fields[index] = {place: name for name, place in ids.items()}
 
 
 _DEFINE: dict[str, Callable[[Context, _Field], None]] = {

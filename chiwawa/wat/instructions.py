@@ -18,7 +18,7 @@ from chiwawa.wat.context import (
     is_token,
     lexeme,
     read_declared,
-    read_heaptype,
+    read_heap,
     read_id,
     read_index,
     read_typeuse,
@@ -30,6 +30,7 @@ from chiwawa.wat.numbers import LANES, is_uint, parse_float, parse_int, parse_ui
 from chiwawa.wat.strings import parse_id
 from chiwawa.wat.tokens import Node, Nodes, Token, keyword, misplaced
 from chiwawa_runtime.errors import MalformedError
+from chiwawa_runtime.state.types import RefType
 
 
 @dataclass(slots=True)
@@ -229,7 +230,7 @@ def _lanes(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]
 
 
 def _heaptype(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
-    return (read_heaptype(items[i]),), i + 1
+    return (RefType(read_heap(scope.context, items[i])),), i + 1
 
 
 _READERS: dict[tuple[str, ...], Reader] = {
@@ -260,7 +261,7 @@ def _reader(op: Op) -> Reader | None:
 
 def _select(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
     """Nothing, or the types of the ``select`` that carries them."""
-    types, after = read_declared(items, i, "result", None, 0)
+    types, after = read_declared(scope.context, items, i, "result", None, 0)
     return ((tuple(types),) if after > i else ()), after
 
 

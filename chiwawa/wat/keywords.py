@@ -10,12 +10,12 @@ from __future__ import annotations
 from chiwawa.opcodes import TABLE
 from chiwawa.wat.tokens import Node, keyword, misplaced, placed, position
 from chiwawa_runtime.errors import MalformedError, UnsupportedError
-from chiwawa_runtime.state.types import VALTYPE_BY_NAME
+from chiwawa_runtime.state.types import HEAP_CODES, VALTYPE_BY_NAME
 
 _STRUCTURE = """
 module binary quote definition instance type func param result local import export table memory
-global mut elem data offset item declare start then extern ref null nan:canonical nan:arithmetic
-i8x16 i16x8 i32x4 i64x2 f32x4 f64x2
+global mut elem data offset item declare start then ref null nan:canonical nan:arithmetic rec sub
+final struct array field i8 i16 i8x16 i16x8 i32x4 i64x2 f32x4 f64x2
 """
 
 #: Of the proposal for threads.
@@ -38,11 +38,9 @@ _ATOMICS = " ".join(
 _LATER = {
     "tail calls": "return_call return_call_indirect return_call_ref",
     "exception handling": "tag try delegate rethrow try_table throw throw_ref catch catch_ref "
-    "catch_all catch_all_ref exn noexn exnref nullexnref",
-    "typed function references": "call_ref ref.as_non_null br_on_null br_on_non_null nofunc "
-    "noextern nullfuncref nullexternref",
-    "garbage collection": "rec sub final struct array field i8 i16 any eq i31 none anyref eqref "
-    "i31ref structref arrayref nullref ref.eq ref.test ref.cast ref.i31 i31.get_s i31.get_u "
+    "catch_all catch_all_ref",
+    "typed function references": "call_ref ref.as_non_null br_on_null br_on_non_null",
+    "garbage collection": "ref.eq ref.test ref.cast ref.i31 i31.get_s i31.get_u "
     "struct.new struct.new_default struct.get struct.get_s struct.get_u struct.set array.new "
     "array.new_default array.new_fixed array.new_data array.new_elem array.get array.get_s "
     "array.get_u array.set array.len array.fill array.copy array.init_data array.init_elem "
@@ -59,7 +57,7 @@ UNSUPPORTED: dict[str, str] = {
     **{word: feature for feature, words in _LATER.items() for word in words.split()},
 }
 _KNOWN = frozenset(
-    (*_STRUCTURE.split(), *(op.mnemonic for op in TABLE), *(t for t in VALTYPE_BY_NAME))
+    (*_STRUCTURE.split(), *(op.mnemonic for op in TABLE), *VALTYPE_BY_NAME, *HEAP_CODES)
 ) - set(UNSUPPORTED)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import cast
 
+from chiwawa import limits
 from chiwawa.immediates import INDICES, KINDS, text_order
 from chiwawa.module import (
     BlockType,
@@ -29,12 +30,17 @@ from chiwawa.opcodes import Op
 from chiwawa.wat.numbers import format_float, format_int, format_v128
 from chiwawa.wat.strings import format_string
 from chiwawa_runtime.names import is_bare_id, quoted
+from chiwawa_runtime.state.deftypes import groups
 from chiwawa_runtime.state.types import (
-    FUNCREF,
+    REF_FUNC,
+    ArrayType,
+    CompType,
     FuncType,
     GlobalType,
     MemoryType,
     RefType,
+    StructType,
+    SubType,
     TableType,
     ValType,
 )
@@ -167,8 +173,7 @@ def _caller(ids: _Ids) -> Call:
 
 def _fields(module: Module, ids: _Ids) -> Iterator[str]:
     call = _caller(ids)
-    for index, functype in enumerate(module.types):
-        yield f"(type{_define(ids, 'typeidx', index)} (func{_signature(functype)}))"
+    yield from _types(module, ids)
     counts = dict.fromkeys(("funcidx", "tableidx", "memidx", "globalidx"), 0)
     for item in module.imports:
         desc = item.desc
@@ -176,8 +181,8 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
         index = counts[kind]
         counts[kind] += 1
         content = f" (type {call('typeidx', desc.typeidx)})" if isinstance(desc, TypeUse) else ""
-        if isinstance(desc, TypeUse) and desc.typeidx < len(module.types):
-            functype = module.types[desc.typeidx]
+        functype = module.functype(desc.typeidx) if isinstance(desc, TypeUse) else None
+        if functype is not None:
             names = module.names.locals.get(index, {})
             content += _signature(functype, _identifiers(names, len(functype.params)))
         elif not isinstance(desc, TypeUse):
@@ -186,8 +191,11 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
         yield f"(import {names_text} ({_WORD_OF[kind]}{_define(ids, kind, index)}{content}))"
     for index, func in enumerate(module.funcs, counts["funcidx"]):
         yield from _func(module, ids, index, func)
-    for index, table in enumerate(module.tables, counts["tableidx"]):
-        yield f"(table{_define(ids, 'tableidx', index)} {table})"
+    for place, table in enumerate(module.tables):
+        init = module.table_inits.get(place)
+        full = "" if init is None else f" {_expr(init, call)}"
+        index = counts["tableidx"] + place
+        yield f"(table{_define(ids, 'tableidx', index)} {table}{full})"
     for index, memory in enumerate(module.mems, counts["memidx"]):
         yield f"(memory{_define(ids, 'memidx', index)} {memory})"
     for index, glob in enumerate(module.globals, counts["globalidx"]):
@@ -201,6 +209,43 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
         yield f"(elem{_define(ids, 'elemidx', index)}{_elem(elem, call)})"
     for index, data in enumerate(module.datas):
         yield f"(data{_define(ids, 'dataidx', index)}{_data(data, call)})"
+
+
+def _types(module: Module, ids: _Ids) -> Iterator[str]:
+    said = set(module.recs)
+    for start, count in groups(len(module.types), module.recs):
+        lines = [
+            f"(type{_define(ids, 'typeidx', index)} {_subtype(module, index)})"
+            for index in range(start, start + count)
+        ]
+        if (start, count) in said:
+            yield "(rec" if lines else "(rec)"
+            yield from (f"  {line}" for line in lines[:-1])
+            yield from (f"  {line})" for line in lines[-1:])
+        else:
+            yield from lines
+
+
+def _subtype(module: Module, index: int) -> str:
+    subtype = module.types[index]
+    names = _identifiers(module.names.fields.get(index, {}), limits.FIELDS)
+    if not isinstance(subtype, SubType):
+        return _comptype(subtype, names)
+    words = ["(sub", *(["final"] if subtype.final else []), *map(str, subtype.supers)]
+    return f"{' '.join(words)} {_comptype(subtype.comp, names)})"
+
+
+def _comptype(comp: CompType, names: dict[int, str]) -> str:
+    if isinstance(comp, FuncType):
+        return f"(func{_signature(comp)})"
+    if isinstance(comp, ArrayType):
+        return str(comp)
+    assert isinstance(comp, StructType)
+    fields = [
+        f"(field {names[place]} {field})" if place in names else f"(field {field})"
+        for place, field in enumerate(comp.fields)
+    ]
+    return " ".join(["(struct", *fields]) + ")"
 
 
 _KIND_OF: dict[type, str] = {
@@ -247,8 +292,7 @@ def _signature(functype: FuncType, names: dict[int, str] | None = None) -> str:
 
 def _func(module: Module, ids: _Ids, index: int, func: Func) -> Iterator[str]:
     head = f"(func{_define(ids, 'funcidx', index)} (type {_caller(ids)('typeidx', func.typeidx)})"
-    known = func.typeidx < len(module.types)
-    functype = module.types[func.typeidx] if known else FuncType((), ())
+    functype = module.functype(func.typeidx) or FuncType((), ())
     params = len(functype.params)
     names = _identifiers(module.names.locals.get(index, {}), params + len(func.locals))
     head += _signature(functype, names)
@@ -311,7 +355,7 @@ def _elem(elem: Elem, call: Call) -> str:
         table = f" (table {call('tableidx', elem.tableidx)})" if elem.tableidx else ""
         text = f"{table} {_expr(elem.offset, call, 'offset')}"
     functions = [referred(init) for init in elem.init]
-    if elem.type == FUNCREF and None not in functions:
+    if elem.type == REF_FUNC and None not in functions:
         items = [call("funcidx", cast(int, index)) for index in functions]
         return " ".join([f"{text} func", *items])
     return " ".join([f"{text} {elem.type}", *(_expr(e, call, "item") for e in elem.init)])

@@ -17,7 +17,7 @@ from chiwawa.wat.context import (
     end,
     is_token,
     lexeme,
-    read_heaptype,
+    read_abstract,
     read_id,
     read_name,
     read_string,
@@ -338,7 +338,7 @@ def _pattern(node: Node) -> Pattern:
     if word == "v128.const":
         return _vector(node)
     if word == "ref.null":
-        heap = None if node[2] is node[-1] else str(read_heaptype(node[2]).heap)
+        heap = None if node[2] is node[-1] else read_abstract(node[2])
         end(node, 2 if heap is None else 3)
         return RefNull(heap)
     if word in ("ref.extern", "ref.func"):

@@ -14,6 +14,7 @@ from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.translation import Bundle, unpack
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run.starting import Setup, instantiate
+from chiwawa_runtime.state.deftypes import close
 from chiwawa_runtime.state.program_literals import from_literals
 from chiwawa_runtime.state.type_text import valtype
 
@@ -65,7 +66,7 @@ def read_tables(
     the text of the types that stand in it by code in ``valtypes``; ``module`` the module, packed.
     The rest is as in ``Bundle``."""
     known = from_literals(program, unpack(module) if program["datas"] else b"")
-    types = {code: valtype(text) for code, text in valtypes.items()}
+    types = {code: close(valtype(text), known.types) for code, text in valtypes.items()}
     own = list(deferred(functions, filename, first_line))
     rows = codes.strip().splitlines()
     if len(own) != len(rows):

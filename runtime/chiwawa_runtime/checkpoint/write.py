@@ -53,6 +53,7 @@ from chiwawa_runtime.state.types import (
     F32,
     F64,
     FUNCREF,
+    HEAP_CODES,
     I32,
     I64,
     PAGE,
@@ -60,7 +61,6 @@ from chiwawa_runtime.state.types import (
     Limits,
     RefType,
     ValType,
-    valtype_code,
 )
 
 #: Pieces of a file, in order.
@@ -362,9 +362,11 @@ def _typed(values: Sequence[tuple[ValType, Value]], version: int) -> bytearray:
 
 
 def _code(valtype: ValType) -> int:
-    if isinstance(valtype, RefType) and valtype not in (FUNCREF, EXTERNREF):
+    if not isinstance(valtype, RefType):
+        return valtype.code
+    if valtype not in (FUNCREF, EXTERNREF):
         raise UnsupportedError(f"a value of type {valtype} in a checkpoint")
-    return valtype_code(valtype)
+    return HEAP_CODES[valtype.heap]  # type: ignore[index]
 
 
 def _payload(valtype: ValType, value: Value, version: int = ALONE) -> bytes:

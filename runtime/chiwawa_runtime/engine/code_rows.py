@@ -26,7 +26,7 @@ from string import ascii_letters
 from chiwawa_runtime.engine.deferred import Deferred, edited
 from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
 from chiwawa_runtime.state.stacks import FEW, Stack, popped, pushed
-from chiwawa_runtime.state.types import FuncType, ValType
+from chiwawa_runtime.state.types import DefType, FuncType, ValType
 
 _CODE = re.compile(r"[A-Za-z]|<\d+>")
 
@@ -134,8 +134,8 @@ class WrittenCode:
         function: Deferred,
         row: str,
         valtypes: Mapping[str, ValType],
-        types: Sequence[FuncType],
-        functions: Sequence[FuncType],
+        types: Sequence[DefType],
+        functions: Sequence[DefType],
     ) -> None:
         """``valtypes`` are those that the codes stand for, ``types`` the module's, ``functions``
         those of all its functions. Raises BadInput where the row is of another line."""
@@ -167,8 +167,8 @@ class WrittenCode:
             offset, stack, callee = entry.split(":")
             below = stacks.read(stack)
             if callee.endswith("t"):
-                call = CallPoint(below, self._types[int(callee[:-1])], None)
+                call = CallPoint(below, self._types[int(callee[:-1])].functype, None)
             else:
-                call = CallPoint(below, self._functions[int(callee)], int(callee))
+                call = CallPoint(below, self._functions[int(callee)].functype, int(callee))
             places[int(offset)] = call
         return SuspensionPoints(read_types(locals_, self._valtypes), stops, places)

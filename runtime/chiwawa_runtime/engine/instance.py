@@ -21,14 +21,9 @@ from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction, coerce
+from chiwawa_runtime.state.subtyping import global_matches
 from chiwawa_runtime.state.table import ElemSegment
-from chiwawa_runtime.state.types import (
-    FuncType,
-    GlobalType,
-    Limits,
-    MemoryType,
-    TableType,
-)
+from chiwawa_runtime.state.types import DefType, GlobalType, Limits, MemoryType, TableType
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
 #: function of the type that the import asks for.
@@ -74,6 +69,9 @@ class ModuleInstance:
             self.functions.append(make(functype, instance=self, index=index, name=name))
         self.tables += engine.state.new_tables(program.tables[len(self.tables) :])
         self.memories += engine.state.new_memories(program.memories[len(self.memories) :])
+        for index, full_of in program.tables_init.items():
+            table = self.tables[index]
+            table.reset([full_of(self)] * table.size())
         defined = program.globals[len(self.globals) :]
         for globaltype, init in zip(defined, program.globals_init, strict=True):
             self.globals.append(engine.state.new_global(globaltype, init(self)))
@@ -90,14 +88,14 @@ class ModuleInstance:
         except KeyError:
             raise UnlinkableError(f'unknown import "{spec.module}" "{spec.name}"') from None
         if callable(given) and not isinstance(given, Function | HostFunction):
-            if not isinstance(spec.type, FuncType):
+            if not isinstance(spec.type, DefType):
                 raise incompatible(spec, "a function")
-            given = HostFunction(spec.type, given, f"{spec.module}.{spec.name}")
+            given = HostFunction(spec.type.functype, given, f"{spec.module}.{spec.name}")
         if isinstance(given, HostFunction):
             given = host_function(given, self, len(self.functions))
             given.importer = self
-        if isinstance(given, Function) and isinstance(spec.type, FuncType):
-            if given.type != spec.type:
+        if isinstance(given, Function) and isinstance(spec.type, DefType):
+            if spec.type not in given.deftype.supers:
                 raise incompatible(spec, str(given.type))
             self.functions.append(given)
             if given.instance is not None:
@@ -115,7 +113,7 @@ class ModuleInstance:
                 raise incompatible(spec, str(size))
             self.memories.append(given)
         elif isinstance(given, AnyGlobal) and isinstance(spec.type, GlobalType):
-            if given.type != spec.type:
+            if not global_matches(given.type, spec.type):
                 raise incompatible(spec, str(given.type))
             self.globals.append(given)
         else:

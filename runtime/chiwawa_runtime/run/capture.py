@@ -7,7 +7,7 @@ Nothing of the host's is changed until everything has been checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chiwawa_runtime.engine.contract import RawFrame
@@ -30,15 +30,19 @@ from chiwawa_runtime.state.snapshot import (
     TableImage,
     Value,
 )
-from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.store import Function, holds
+from chiwawa_runtime.state.subtyping import comp_matches, stated, top
 from chiwawa_runtime.state.types import (
+    FUNCREF,
     I32,
     I64,
     PAGE,
-    FuncType,
+    DefType,
+    GlobalType,
     MemoryType,
     NumType,
     RefType,
+    TableType,
     ValType,
 )
 
@@ -66,7 +70,7 @@ class References:
         if value is None:
             return None
         # To an externref a function is as opaque as anything.
-        if valtype.heap == "func":
+        if top(valtype) == FUNCREF:
             number = self.numbers.get(id(home_of(value)))
             if number is None:
                 raise CheckpointError(
@@ -109,8 +113,9 @@ class References:
         if all(t is I32 or t is I64 for t in types):
             # A comparison's result may still be a bool.
             return lambda values: tuple(zip(types, map(int, values), strict=True))
+        kept = tuple(map(stated, types))
         return lambda values: tuple(
-            [(t, self.value(t, v)) for t, v in zip(types, values, strict=True)]
+            [(t, self.value(t, v)) for t, v in zip(kept, values, strict=True)]
         )
 
     def value(self, valtype: ValType, value: Any) -> Value:
@@ -179,9 +184,11 @@ def capture(
             PlannedCall(index, refs.typed(functions[index].params, args)) for index, args in plan
         ),
         memories=tuple(m.image() for m in memories),
-        globals=tuple(GlobalImage(g.type, refs.value(g.type.type, g.get())) for g in globals_),
+        globals=tuple(
+            GlobalImage(as_stated(g.type), refs.value(g.type.type, g.get())) for g in globals_
+        ),
         tables=tuple(
-            TableImage(t.type, tuple(refs.out(e, t.type.element) for e in t.elements))
+            TableImage(as_stated(t.type), tuple(refs.out(e, t.type.element) for e in t.elements))
             for t in tables
         ),
         dropped_elems=own.dropped_elems,
@@ -284,15 +291,17 @@ def apply(
     refs = References(instances, carried)
     check_shapes(linking, instances, snapshot)
     tables = []
+    own_tables, own_globals = linking.tables(), linking.globals()
     for index, table in enumerate(snapshot.tables):
         elements = [refs.back(e, f"table {index}") for e in table.elements]
+        element_type = own_tables[index].type.element
         for element in elements:
-            check_reference(table.type.element, element, f"table {index}")
+            check_reference(element_type, element, f"table {index}")
         tables.append(elements)
     values = []
     for index, image in enumerate(snapshot.globals):
         value = refs.back(image.value, f"global {index}")
-        check_reference(image.type.type, value, f"global {index}")
+        check_reference(own_globals[index].type.type, value, f"global {index}")
         values.append(value)
     frames = check_frames(instances, snapshot.frames, refs)
     plan: list[RawCall] = []
@@ -308,9 +317,9 @@ def apply(
     memories = linking.memories()
     for address in linking.of_the_host(MemoryType):
         fill(memories[address], snapshot.memories[address], fresh=False)
-    for instance_table, elements in zip(linking.tables(), tables, strict=True):
+    for instance_table, elements in zip(own_tables, tables, strict=True):
         instance_table.reset(elements)
-    for instance_global, value in zip(linking.globals(), values, strict=True):
+    for instance_global, value in zip(own_globals, values, strict=True):
         instance_global.reset(value)
     for instance, image_ in zip(instances, snapshot.instances, strict=True):
         for elem, dropped in zip(instance.elems, image_.dropped_elems, strict=True):
@@ -330,7 +339,7 @@ def check_shapes(
         ("tables", linking.tables(), snapshot.tables),
         ("globals", linking.globals(), snapshot.globals),
     ):
-        if [each.type for each in wanted] != [each.type for each in given]:
+        if [as_stated(each.type) for each in wanted] != [each.type for each in given]:
             raise wrong_shape(what)
     for table in snapshot.tables:
         check_table_size(table.type.limits, len(table.elements))
@@ -340,11 +349,18 @@ def check_shapes(
             raise CheckpointError("its segments are not those of the module")
 
 
+def as_stated(kind: Any) -> Any:
+    """The type of a table or a global, as checkpoints state it; that of a memory as it is."""
+    if isinstance(kind, TableType):
+        return replace(kind, element=top(kind.element))
+    return replace(kind, type=stated(kind.type)) if isinstance(kind, GlobalType) else kind
+
+
 def check_reference(valtype: ValType, value: Any, where: str) -> None:
-    if isinstance(valtype, RefType) and value is not None:
-        is_function = isinstance(value, Function)
-        if (valtype.heap == "func") != is_function:
-            raise CheckpointError(f"{where} holds a value that is no {valtype}")
+    if isinstance(valtype, RefType) and not (
+        holds(valtype, value) and (top(valtype) == FUNCREF or not isinstance(value, Function))
+    ):
+        raise CheckpointError(f"{where} holds a value that is no {valtype}")
 
 
 def typed_values(
@@ -355,10 +371,10 @@ def typed_values(
 ) -> list[Any]:
     """Values of a snapshot, which are to be of ``types``, as a program holds them. Raises
     CheckpointError."""
-    if tuple(types) != tuple(t for t, _ in values):
+    if [*map(stated, types)] != [t for t, _ in values]:
         raise CheckpointError(f"{where} has values of other types than the module says")
     result = []
-    for valtype, value in values:
+    for valtype, (_, value) in zip(types, values, strict=True):
         raw = refs.back(value, where)
         check_reference(valtype, raw, where)
         if isinstance(valtype, NumType) and valtype in (I32, I64):
@@ -449,7 +465,7 @@ def check_place(instances: Sequence[ModuleInstance], frame: Frame, below: Frame 
     CheckpointError."""
     instance = instances[frame.instance]
     program, engine = instance.program, instance.engine
-    imported = program.imported(FuncType)
+    imported = program.imported(DefType)
     if not imported <= frame.function < len(program.functions):
         raise CheckpointError(f"{described(frame)} is of no function that the module defines")
     points = engine.suspension_points(frame.function)
@@ -492,7 +508,7 @@ def check_depth(places: Sequence[Place]) -> None:
 def check_callee(instance: ModuleInstance, call: CallPoint, callee: Function, where: str) -> None:
     """That a call which ``instance`` makes can be of ``callee``."""
     if call.function is None:
-        fits = callee.type == call.type
+        fits = comp_matches(callee.type, call.type)
     else:
         fits = instance.functions[call.function] is callee
     if not fits:

@@ -18,7 +18,7 @@ from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import IndexSpaces, InstanceImage, Snapshot
-from chiwawa_runtime.state.types import FuncType, GlobalType, MemoryType, TableType
+from chiwawa_runtime.state.types import DefType, GlobalType, MemoryType, TableType
 
 #: A module's index spaces of state, by what imports and images call their types.
 SPACES: tuple[tuple[type, str], ...] = (
@@ -107,7 +107,7 @@ class Linking(Generic[Made]):
                 if (kind, address) in self.definers:
                     raise CheckpointError(f"one of its {name} is defined twice")
                 self.definers[kind, address] = number
-        imported = program.imported(FuncType)
+        imported = program.imported(DefType)
         for index, _ in spaces.links:
             if index >= imported:
                 raise CheckpointError(f"instance {number} does not import function {index}")
@@ -137,7 +137,7 @@ class Linking(Generic[Made]):
         for spec in program.imports:
             kind = type(spec.type)
             index = counts[kind] = counts.get(kind, -1) + 1
-            if kind is FuncType:
+            if kind is DefType:
                 link = links.get(index)
                 if link is None:
                     found.append(None)

@@ -14,7 +14,7 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.snapshot import FuncIdx, IndexSpaces
 from chiwawa_runtime.state.store import Function
-from chiwawa_runtime.state.types import FuncType, RefType, ValType
+from chiwawa_runtime.state.types import DefType, RefType, ValType
 
 
 class Numbering:
@@ -62,7 +62,7 @@ class Numbering:
         while self._looked_through < len(self.instances):
             instance = self.instances[self._looked_through]
             self._looked_through += 1
-            for function in instance.functions[: instance.program.imported(FuncType)]:
+            for function in instance.functions[: instance.program.imported(DefType)]:
                 self.meet_home(function)
             for table in instance.tables:
                 if id(table) not in self._tables:
@@ -92,7 +92,7 @@ class Numbering:
     def spaces(self, instance: ModuleInstance) -> IndexSpaces:
         """Where in the program the things are that ``instance`` has."""
         links = []
-        for index, function in enumerate(instance.functions[: instance.program.imported(FuncType)]):
+        for index, function in enumerate(instance.functions[: instance.program.imported(DefType)]):
             home = home_of(function)
             if home is not None and home is not instance:
                 links.append((index, FuncIdx(function.index, self.numbers[id(home)])))

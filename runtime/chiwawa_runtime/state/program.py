@@ -13,6 +13,7 @@ from typing import Any
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import (
+    DefType,
     ExternType,
     FuncType,
     GlobalType,
@@ -100,17 +101,20 @@ class SuspensionPoints:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """``hash`` is the SHA-256 of the module's binary, ``types`` the types that it defines. Index
-    spaces are whole (imports first) unless said otherwise; ``globals_init`` is only of those
-    defined. ``exports`` are a name, a kind (func, table, memory, global) and an index."""
+    """``hash`` is the SHA-256 of the module's binary, ``types`` the types that it defines, all
+    types are closed. Index spaces are whole (imports first) unless said otherwise;
+    ``globals_init`` is only of those defined, ``tables_init`` what those tables are full of, by
+    index, that are not full of null. ``exports`` are a name, a kind (func, table, memory, global)
+    and an index."""
 
     name: str
     hash: bytes
-    types: Sequence[FuncType]
-    functions: Sequence[FuncType]
+    types: Sequence[DefType]
+    functions: Sequence[DefType]
     imports: Sequence[ImportSpec] = ()
     function_names: Mapping[int, str] = field(default_factory=dict)
     tables: Sequence[TableType] = ()
+    tables_init: Mapping[int, Constant] = field(default_factory=dict)
     memories: Sequence[MemoryType] = ()
     globals: Sequence[GlobalType] = ()
     globals_init: Sequence[Constant] = ()

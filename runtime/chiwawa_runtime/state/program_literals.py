@@ -1,8 +1,8 @@
 """A ``Program`` as literals, each way: sections by name, as generated files hold them.
 
-A literal is an int, a string, None, or a tuple of literals. Types are the text of ``type_text``;
-what has a function type names one of the section ``types`` by its index. The toolchain writes what
-a translated program reads, so both ways of a section are one row of ``SECTIONS``.
+A literal is an int, a string, None, or a tuple of literals. Types are the text of ``type_text``, in
+which those that the module defines have their indices in the section ``types``. The toolchain
+writes what a translated program reads, so both ways of a section are one row of ``SECTIONS``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from chiwawa_runtime.state import type_text
+from chiwawa_runtime.state.deftypes import close, define, opened, type_indexes
 from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
-from chiwawa_runtime.state.types import ExternType, FuncType, GlobalType, MemoryType, TableType
+from chiwawa_runtime.state.types import DefType, ExternType, GlobalType, MemoryType, TableType
 
 Type = TypeVar("Type", bound=ExternType)
 
@@ -24,13 +25,13 @@ class Reading:
     and ``binary``, the module's."""
 
     binary: bytes
-    types: Sequence[FuncType] = ()
+    types: Sequence[DefType] = ()
     imports: Sequence[ImportSpec] = ()
 
     def space(self, kind: type[Type], defined: Iterable[Type]) -> list[Type]:
         """The index space of ``kind``: what is imported, then what is defined."""
         imported = [spec.type for spec in self.imports if isinstance(spec.type, kind)]
-        return [*imported, *defined]
+        return [*imported, *(close(each, self.types) for each in defined)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +63,41 @@ def field(name: str) -> Section:
     return Section(name, lambda program: getattr(program, name), lambda literal, _: literal)
 
 
-def type_indexes(types: Sequence[FuncType]) -> dict[FuncType, int]:
-    """The first index of each type."""
-    return {functype: index for index, functype in reversed([*enumerate(types)])}
-
-
 def source(constant: Constant | None) -> str | None:
     return None if constant is None else constant.source
 
 
 def constant(source: str | None) -> Constant | None:
     return None if source is None else Constant(source)
+
+
+# Types: of each recursive group of more than one, a tuple.
+
+
+def write_types(program: Program) -> tuple[Any, ...]:
+    indexes = type_indexes(program.types)
+    rows: list[Any] = []
+    at = 0
+    while at < len(program.types):
+        members = program.types[at].group.types
+        # Within a group a type is itself, though an equal one may come before.
+        own = {**indexes, **{member: at + place for place, member in enumerate(members)}}
+        texts = tuple(str(opened(member.subtype(own), own)) for member in members)
+        rows.append(texts if len(texts) > 1 else texts[0])
+        at += len(members)
+    return tuple(rows)
+
+
+def read_types(rows: Sequence[Any], _: Reading) -> list[DefType]:
+    types = []
+    recs = []
+    for row in rows:
+        if isinstance(row, str):
+            types.append(type_text.subtype(row))
+        else:
+            recs.append((len(types), len(row)))
+            types += map(type_text.subtype, row)
+    return define(types, recs)
 
 
 # Imports: module, name, kind, type.
@@ -89,16 +114,21 @@ def write_imports(program: Program) -> tuple[Any, ...]:
     indexes = type_indexes(program.types)
 
     def row(spec: ImportSpec) -> tuple[str, str, str, int | str]:
-        if isinstance(spec.type, FuncType):
+        if isinstance(spec.type, DefType):
             return spec.module, spec.name, "func", indexes[spec.type]
-        return spec.module, spec.name, _KINDS[type(spec.type)], str(spec.type)
+        said = str(opened(spec.type, indexes))
+        return spec.module, spec.name, _KINDS[type(spec.type)], said
 
     return tuple(map(row, program.imports))
 
 
 def read_imports(rows: Sequence[Any], reading: Reading) -> list[ImportSpec]:
     return [
-        ImportSpec(module, name, reading.types[said] if kind == "func" else _READERS[kind](said))
+        ImportSpec(
+            module,
+            name,
+            reading.types[said] if kind == "func" else close(_READERS[kind](said), reading.types),
+        )
         for module, name, kind, said in rows
     ]
 
@@ -108,18 +138,20 @@ def read_imports(rows: Sequence[Any], reading: Reading) -> list[ImportSpec]:
 
 def write_functions(program: Program) -> tuple[int, ...]:
     indexes = type_indexes(program.types)
-    return tuple(indexes[t] for t in program.functions[program.imported(FuncType) :])
+    return tuple(indexes[t] for t in program.functions[program.imported(DefType) :])
 
 
-def read_functions(rows: Sequence[int], reading: Reading) -> list[FuncType]:
-    return reading.space(FuncType, [reading.types[index] for index in rows])
+def read_functions(rows: Sequence[int], reading: Reading) -> list[DefType]:
+    return reading.space(DefType, [reading.types[index] for index in rows])
 
 
 def space(name: str, kind: type[Type], read: Callable[[str], Type]) -> Section:
     """The section of an index space but that of functions."""
 
     def write(program: Program) -> tuple[str, ...]:
-        return tuple(map(str, getattr(program, name)[program.imported(kind) :]))
+        indexes = type_indexes(program.types)
+        own = getattr(program, name)[program.imported(kind) :]
+        return tuple(str(opened(each, indexes)) for each in own)
 
     return Section(name, write, lambda rows, reading: reading.space(kind, map(read, rows)))
 
@@ -168,11 +200,7 @@ def read_datas(rows: Sequence[Any], reading: Reading) -> list[DataSpec]:
 SECTIONS: tuple[Section, ...] = (
     field("name"),
     Section("hash", lambda p: p.hash.hex(), lambda digits, _: bytes.fromhex(digits)),
-    Section(
-        "types",
-        lambda p: tuple(map(str, p.types)),
-        lambda rows, _: [type_text.functype(row) for row in rows],
-    ),
+    Section("types", write_types, read_types),
     Section("imports", write_imports, read_imports),
     Section("functions", write_functions, read_functions),
     Section(
@@ -181,6 +209,11 @@ SECTIONS: tuple[Section, ...] = (
         lambda rows, _: dict(rows),
     ),
     space("tables", TableType, type_text.tabletype),
+    Section(
+        "tables_init",
+        lambda p: tuple((index, source(init)) for index, init in sorted(p.tables_init.items())),
+        lambda rows, _: {index: Constant(row) for index, row in rows},
+    ),
     space("memories", MemoryType, type_text.memorytype),
     space("globals", GlobalType, type_text.globaltype),
     Section(

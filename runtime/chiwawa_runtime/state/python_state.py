@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import Memory, new_memories
-from chiwawa_runtime.state.table import Room, Table
+from chiwawa_runtime.state.table import Room, Table, unfilled
 from chiwawa_runtime.state.types import GlobalType, MemoryType, TableType
 
 
@@ -20,7 +20,7 @@ class PythonState:
 
     def new_tables(self, types: Sequence[TableType]) -> Sequence[AnyTable]:
         room = Room()
-        return [Table(t, room=room) for t in types]
+        return [unfilled(t, room) for t in types]
 
     def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
         return Global(type, value)

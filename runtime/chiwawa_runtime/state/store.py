@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chiwawa_runtime.errors import HostError, Interrupted, Trap, WasiExit
+from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.numerics import f32_round
+from chiwawa_runtime.state.subtyping import heap_matches, top
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,
@@ -20,7 +22,9 @@ from chiwawa_runtime.state.types import (
     I32,
     I64,
     V128,
+    DefType,
     FuncType,
+    RefType,
     ValType,
 )
 
@@ -73,6 +77,7 @@ class Function:
 
     __slots__ = (
         "call_at",
+        "deftype",
         "direct",
         "enter",
         "host",
@@ -87,14 +92,16 @@ class Function:
 
     def __init__(
         self,
-        type_: FuncType,
+        type_: FuncType | DefType,
         *,
         instance: Any,
         index: int,
         name: str | None,
         host: HostFunction | None = None,
     ) -> None:
-        self.type = type_
+        #: Its defined type, and the function type that this is made of.
+        self.deftype = type_ if isinstance(type_, DefType) else of_functype(type_)
+        self.type = self.deftype.functype
         #: The ``ModuleInstance`` that it is of, which is no business of this room; or None.
         self.instance = instance
         #: Of one of the host's, the ``ModuleInstance`` that it was given to, or None.
@@ -115,7 +122,8 @@ def coerce(value: Any, valtype: ValType) -> Any:
     TypeError where it is of another type, and ValueError where it is out of range.
 
     An i32 or i64 takes an int, signed or unsigned; an f32 or f64 a float or an int, and an f32
-    rounds it; a v128 16 bytes; a funcref a ``Function`` or None; an externref anything.
+    rounds it; a v128 16 bytes; a funcref a ``Function`` or None, or one of a type of its own a
+    ``Function`` of that type; an externref anything.
     """
     if valtype is I32 or valtype is I64:
         if not isinstance(value, int):
@@ -140,9 +148,22 @@ def coerce(value: Any, valtype: ValType) -> Any:
         if len(value) != 16:
             raise ValueError(f"{valtype} wants 16 bytes, not {len(value)}")
         return value
-    if valtype == FUNCREF and value is not None and not isinstance(value, Function):
-        raise TypeError(f"{valtype} wants a Function or None, not {type(value).__name__}")
+    if isinstance(valtype, RefType) and not holds(valtype, value):
+        wanted = "a Function" if top(valtype) == FUNCREF else "a reference"
+        null = " or None" if valtype.nullable else ""
+        raise TypeError(f"{valtype} wants {wanted}{null}, not {type(value).__name__}")
     return value
+
+
+def holds(reftype: RefType, value: Any) -> bool:
+    """Whether ``value``, as a program holds it, is of type ``reftype``."""
+    if value is None:
+        return reftype.nullable
+    if reftype.heap == "extern":
+        return True
+    if isinstance(value, Function):
+        return heap_matches(value.deftype, reftype.heap)
+    return False
 
 
 def plain(value: Any, valtype: ValType) -> Any:

@@ -7,12 +7,14 @@ instances.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chiwawa_runtime.errors import Trap, UnsupportedError
 from chiwawa_runtime.state.interface import AnyTable, refused
 from chiwawa_runtime.state.store import Function, coerce
-from chiwawa_runtime.state.types import I64, FuncType, TableType
+from chiwawa_runtime.state.subtyping import matches
+from chiwawa_runtime.state.types import I64, DefType, TableType
 
 #: So many elements may a table have, as engines agree, and all tables that an instance defines
 #: together. Beyond it table.grow refuses, as the spec allows a host to.
@@ -141,7 +143,7 @@ class Table(AnyTable):
 
     def copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
         """Copy ``n`` elements of ``source``, from ``src`` on, to ``dst``. Traps out of bounds."""
-        if source.type.element != self.type.element:
+        if not matches(source.type.element, self.type.element):
             raise TypeError(f"a table of {self.type.element} takes no {source.type.element}")
         dst = coerce(dst, self.type.limits.address)
         src = coerce(src, source.type.limits.address)
@@ -199,7 +201,15 @@ class Table(AnyTable):
         self.raw[dst : dst + n] = segment.elements[src : src + n]
 
 
-def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
+def unfilled(type: TableType, room: Room) -> Table:
+    """A table of the minimal size, full of null, even where its type has an initialiser fill it."""
+    element = type.element
+    table = Table(replace(type, element=replace(element, nullable=True)), room=room)
+    table.type = type
+    return table
+
+
+def indirect_target(table: Table, index: int, deftype: DefType) -> Function:
     """Spec 4.4.8, call_indirect: the function to call."""
     elements = table.raw
     if index >= len(elements):
@@ -208,6 +218,6 @@ def indirect_target(table: Table, index: int, functype: FuncType) -> Function:
     if function is None:
         # A comparison's result may still be a bool.
         raise Trap(f"uninitialized element {int(index)}")
-    if function.type is not functype and function.type != functype:
+    if function.deftype is not deftype and deftype not in function.deftype.supers:
         raise Trap("indirect call type mismatch")
     return function

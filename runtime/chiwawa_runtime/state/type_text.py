@@ -1,10 +1,13 @@
-"""Types from the text that ``str`` gives of them (``types``), which generated files hold.
+"""Types from the text that ``str`` gives of a module's own (``types``), which generated files hold.
 
 The grammar is the text format's (spec 6.4) where it has one, and a function type is written as the
 spec's prose writes it (2.3.6)::
 
-    valtype    ::=  i32 | i64 | f32 | f64 | v128 | funcref | externref | reftype
+    valtype    ::=  i32 | i64 | f32 | f64 | v128 | funcref | … | reftype
     reftype    ::=  (ref null? heap)            heap ::= a type index, or a word
+    subtype    ::=  (sub final? typeidx* comptype) | comptype
+    comptype   ::=  functype | (struct (field fieldtype)*) | (array fieldtype)
+    fieldtype  ::=  storage | (mut storage)     storage ::= valtype | i8 | i16
     functype   ::=  [valtype*] -> [valtype*]
     limits     ::=  (i32 | i64)? min max?       the type of an address: i32 unless said
     tabletype  ::=  limits reftype
@@ -22,15 +25,24 @@ from typing import TypeVar
 
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.types import (
+    HEAP_CODES,
+    I8,
+    I16,
     I32,
     I64,
     VALTYPE_BY_NAME,
+    ArrayType,
+    CompType,
+    FieldType,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
     NumType,
+    PackedType,
     RefType,
+    StructType,
+    SubType,
     TableType,
     ValType,
 )
@@ -48,6 +60,10 @@ def valtype(text: str) -> ValType:
 
 def functype(text: str) -> FuncType:
     return _whole(text, _Reader.functype)
+
+
+def subtype(text: str) -> CompType | SubType:
+    return _whole(text, _Reader.subtype)
 
 
 def tabletype(text: str) -> TableType:
@@ -103,7 +119,7 @@ class _Reader:
                 self.take()
             heap = self.take()
             self.expect(")")
-            if not heap[0].isalnum():
+            if not heap.isdecimal() and heap not in HEAP_CODES:
                 raise self.wrong()
             return RefType(int(heap) if heap.isdecimal() else heap, nullable)
         known = VALTYPE_BY_NAME.get(self.take())
@@ -129,6 +145,53 @@ class _Reader:
         params = self.valtypes()
         self.expect("->")
         return FuncType(params, self.valtypes())
+
+    def subtype(self) -> CompType | SubType:
+        if not self.begins("(", "sub"):
+            return self.comptype()
+        self.expect("(", "sub")
+        final = self.begins("final")
+        if final:
+            self.take()
+        supers = []
+        while self.has_number():
+            supers.append(self.number())
+        comp = self.comptype()
+        self.expect(")")
+        return SubType(final, tuple(supers), comp)
+
+    def comptype(self) -> CompType:
+        if self.begins("["):
+            return self.functype()
+        self.expect("(")
+        if self.begins("array"):
+            self.take()
+            array = ArrayType(self.fieldtype())
+            self.expect(")")
+            return array
+        self.expect("struct")
+        fields = []
+        while self.begins("("):
+            self.expect("(", "field")
+            fields.append(self.fieldtype())
+            self.expect(")")
+        self.expect(")")
+        return StructType(tuple(fields))
+
+    def fieldtype(self) -> FieldType:
+        if not self.begins("(", "mut"):
+            return FieldType(self.storage(), False)
+        self.expect("(", "mut")
+        storage = self.storage()
+        self.expect(")")
+        return FieldType(storage, True)
+
+    def storage(self) -> ValType | PackedType:
+        for packed in (I8, I16):
+            if self.begins(packed.name):
+                self.take()
+                return packed
+        return self.valtype()
 
     def has_number(self) -> bool:
         return bool(self.tokens) and self.tokens[-1].isdecimal()

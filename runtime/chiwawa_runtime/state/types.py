@@ -1,14 +1,17 @@
-"""The types of the spec: values, functions, limits, tables, memories, globals (spec 2.3).
+"""The types of the spec: values, composite types, limits, tables, memories, globals (spec 2.3).
 
 They are shared by the toolchain and the running program, so this module knows nothing of either.
-Reference types are written with a heap type and a nullability, although Wasm 2.0 has only two of
-them, so that Wasm 3.0's need no second notion. What ``str`` gives of a type says all of it, in the
-spec's words; ``type_text`` reads that.
+A type that names another has its type index as long as it is a module's own, and the ``DefType``
+itself once it is *closed* (``deftypes``): closed types mean the same everywhere, and equal ones are
+equal. What ``str`` gives of a module's own says all of it, in the spec's words; ``type_text`` reads
+that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,16 @@ class VecType:
 
 @dataclass(frozen=True, slots=True)
 class RefType:
-    """A reference type. ``heap`` is the name of an abstract heap type or a type index."""
+    """A reference type. ``heap`` is the name of an abstract heap type; or a type index, in a
+    module's own; or a defined type, in a closed one."""
 
-    heap: str | int
+    heap: str | int | DefType
     nullable: bool = True
 
     def __str__(self) -> str:
-        if self.nullable and self.heap in HEAP_CODES:
-            return f"{self.heap}ref"
+        short = ABBREVIATIONS.get(self.heap) if isinstance(self.heap, str) else None
+        if self.nullable and short is not None:
+            return short
         return f"(ref {'null ' if self.nullable else ''}{self.heap})"
 
 
@@ -55,24 +60,43 @@ I64 = NumType("i64", 0x7E, 64)
 F32 = NumType("f32", 0x7D, 32)
 F64 = NumType("f64", 0x7C, 64)
 V128 = VecType("v128", 0x7B, 128)
-HEAP_CODES: dict[str | int, int] = {"func": 0x70, "extern": 0x6F}
+#: The bytes of the abstract heap types, which also stand for the nullable references to them.
+HEAP_CODES: dict[str, int] = {
+    "func": 0x70,
+    "extern": 0x6F,
+    "any": 0x6E,
+    "eq": 0x6D,
+    "i31": 0x6C,
+    "struct": 0x6B,
+    "array": 0x6A,
+    "exn": 0x69,
+    "noexn": 0x74,
+    "nofunc": 0x73,
+    "noextern": 0x72,
+    "none": 0x71,
+}
+#: What the text format writes for the nullable references to them.
+ABBREVIATIONS: dict[str, str] = {
+    **{heap: f"{heap}ref" for heap in HEAP_CODES if not heap.startswith("no")},
+    **{f"no{heap}": f"null{heap}ref" for heap in ("func", "extern", "exn")},
+    "none": "nullref",
+}
 FUNCREF = RefType("func")
 EXTERNREF = RefType("extern")
+#: A reference to some function, which is there.
+REF_FUNC = RefType("func", False)
 
 #: What the binary format writes in one byte, and the text format in one word.
 VALTYPE_BY_CODE: dict[int, ValType] = {
     **{t.code: t for t in (I32, I64, F32, F64, V128)},
-    HEAP_CODES["func"]: FUNCREF,
-    HEAP_CODES["extern"]: EXTERNREF,
+    **{code: RefType(heap) for heap, code in HEAP_CODES.items()},
 }
 VALTYPE_BY_NAME: dict[str, ValType] = {str(t): t for t in VALTYPE_BY_CODE.values()}
 
 
-def valtype_code(valtype: ValType) -> int:
-    """The byte that stands for ``valtype`` in the binary format (spec 5.3)."""
-    if isinstance(valtype, RefType):
-        return HEAP_CODES[valtype.heap]
-    return valtype.code
+def defaultable(valtype: ValType) -> bool:
+    """Whether a local of this type may be read before it has been set (spec 3.2.10)."""
+    return not isinstance(valtype, RefType) or valtype.nullable
 
 
 def zero(valtype: ValType) -> int | float | bytes | None:
@@ -96,6 +120,72 @@ class FuncType:
         left = " ".join(map(str, self.params))
         right = " ".join(map(str, self.results))
         return f"[{left}] -> [{right}]"
+
+
+@dataclass(frozen=True, slots=True)
+class PackedType:
+    """What a field may hold that no value is: the low ``bits`` of an i32."""
+
+    name: str
+    code: int
+    bits: int
+
+    def __str__(self) -> str:
+        return self.name
+
+
+I8 = PackedType("i8", 0x78, 8)
+I16 = PackedType("i16", 0x77, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """Of a struct's field, or of an array's elements."""
+
+    storage: ValType | PackedType
+    mutable: bool = False
+
+    @property
+    def unpacked(self) -> ValType:
+        """The type of the value that is read from it and written to it."""
+        return I32 if isinstance(self.storage, PackedType) else self.storage
+
+    def __str__(self) -> str:
+        return f"(mut {self.storage})" if self.mutable else str(self.storage)
+
+
+@dataclass(frozen=True, slots=True)
+class StructType:
+    fields: tuple[FieldType, ...]
+
+    def __str__(self) -> str:
+        return " ".join(["(struct", *(f"(field {field})" for field in self.fields)]) + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    field: FieldType
+
+    def __str__(self) -> str:
+        return f"(array {self.field})"
+
+
+#: What a defined type is made of (spec 2.3.8).
+CompType = FuncType | StructType | ArrayType
+
+
+@dataclass(frozen=True, slots=True)
+class SubType:
+    """A type that a module defines, where it is more than a final one without supertypes, for which
+    its ``comp`` stands alone. ``supers`` are type indices."""
+
+    final: bool
+    supers: tuple[int, ...]
+    comp: CompType
+
+    def __str__(self) -> str:
+        words = ["(sub", *(["final"] if self.final else []), *map(str, self.supers)]
+        return f"{' '.join(words)} {self.comp})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +230,100 @@ class GlobalType:
         return f"(mut {self.type})" if self.mutable else str(self.type)
 
 
-#: What can be imported and exported. A module's own import of a function holds a type index until
-#: it is resolved; see ``chiwawa.module``.
-ExternType = FuncType | TableType | MemoryType | GlobalType
+class DefType:
+    """A defined type, closed. ``comp`` is what it is made of, ``supers`` are itself and all its
+    supertypes, and ``kind`` is the abstract heap type right above: func, struct or array."""
+
+    __slots__ = ("__weakref__", "comp", "final", "group", "kind", "masks", "place", "supers")
+
+    def __init__(self, group: Group, place: int, kind: str, final: bool) -> None:
+        self.group = group
+        #: In the group.
+        self.place = place
+        self.kind = kind
+        self.final = final
+        self.comp: CompType
+        self.supers: frozenset[DefType]
+
+    @property
+    def functype(self) -> FuncType:
+        """What it is made of, where that is a function type."""
+        assert isinstance(self.comp, FuncType)
+        return self.comp
+
+    @property
+    def params(self) -> tuple[ValType, ...]:
+        return self.functype.params
+
+    @property
+    def results(self) -> tuple[ValType, ...]:
+        return self.functype.results
+
+    def subtype(self, indexes: Mapping[DefType, int]) -> CompType | SubType:
+        """What defines it in a module where types have ``indexes``, its own type names closed."""
+        direct = self.supertypes
+        if self.final and not direct:
+            return self.comp
+        return SubType(self.final, tuple(indexes[each] for each in direct), self.comp)
+
+    @property
+    def supertypes(self) -> tuple[DefType, ...]:
+        """Those right above it: none or one."""
+        _, supers, _ = self.group.key[self.place]
+        return tuple(self.group.types[s] if isinstance(s, int) else s for s in supers)
+
+    def __str__(self) -> str:
+        return str(mapped(self.comp, lambda heap: "…" if isinstance(heap, DefType) else heap))
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+
+class Group:
+    """The defined types of a recursive group."""
+
+    __slots__ = ("__weakref__", "key", "types")
+
+    def __init__(self, key: Any) -> None:
+        #: What it is found by: its types, in which those of the group have their places, and all
+        #: others are defined types.
+        self.key = key
+        self.types: tuple[DefType, ...] = ()
+
+
+def mapped(thing: Any, heap: Callable[[Any], Any]) -> Any:
+    """``thing``, a type or a tuple of types, with other heap types in it; the same object where
+    there is nothing to change."""
+    if isinstance(thing, tuple):
+        found = tuple([mapped(each, heap) for each in thing])
+        return thing if all(map(_is, found, thing)) else found
+    if isinstance(thing, RefType):
+        new = heap(thing.heap)
+        return thing if new is thing.heap else replace(thing, heap=new)
+    for names in _PARTS.get(type(thing), ()):
+        parts = {name: mapped(getattr(thing, name), heap) for name in names}
+        if any(part is not getattr(thing, name) for name, part in parts.items()):
+            return replace(thing, **parts)
+    return thing
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+#: What has types in it, and where.
+_PARTS: dict[type, tuple[tuple[str, ...]]] = {
+    FuncType: (("params", "results"),),
+    StructType: (("fields",),),
+    ArrayType: (("field",),),
+    FieldType: (("storage",),),
+    SubType: (("comp",),),
+    TableType: (("element",),),
+    GlobalType: (("type",),),
+}
+
+
+#: What can be imported and exported.
+ExternType = DefType | TableType | MemoryType | GlobalType
 
 PAGE = 65536

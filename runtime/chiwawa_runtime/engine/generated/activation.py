@@ -15,7 +15,7 @@ from chiwawa_runtime.engine.generated.frames import (
 from chiwawa_runtime.engine.segments import Segments
 from chiwawa_runtime.engine.traps import trap_of
 from chiwawa_runtime.errors import Exhaustion, Interrupted
-from chiwawa_runtime.state.types import FuncType
+from chiwawa_runtime.state.types import DefType
 
 if TYPE_CHECKING:
     from chiwawa_runtime.engine.generated.engine import GeneratedEngine
@@ -28,7 +28,7 @@ class GeneratedActivation:
     """``segments`` as a call of a function of type ``type_`` of the instance that ``engine``
     runs."""
 
-    def __init__(self, engine: GeneratedEngine, segments: Segments, type_: FuncType) -> None:
+    def __init__(self, engine: GeneratedEngine, segments: Segments, type_: DefType) -> None:
         self.engine = engine
         self.segments = segments
         self.type = type_

@@ -46,6 +46,7 @@ from chiwawa.wat.instructions import Scope, read_instructions, read_offset
 from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced, position
 from chiwawa_runtime.state.types import (
+    FUNCREF,
     I32,
     I64,
     PAGE,
@@ -262,9 +263,13 @@ def _define_table(context: Context, field: _Field) -> None:
         context.begin("elem", position(elements))
         offset = _zero(context, elements, address)
         init = _read_elements(context, elements, 2, reftype)
+        # What functions by index are short for says so in the binary too.
+        short = reftype == FUNCREF and is_index(elements[2])
         end(items, at + 2)
         tabletype = TableType(Limits(len(init), len(init), address), reftype)
-        context.module.elems.append(Elem(reftype, init, "active", field.index, offset))
+        context.module.elems.append(
+            Elem(REF_FUNC if short else reftype, init, "active", field.index, offset)
+        )
     else:
         tabletype, i = read_tabletype(context, items, i)
         if items[i] is not items[-1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,22 @@ from hypothesis import strategies as st
 from chiwawa.aot.file import literal
 from chiwawa.program import program_of
 from chiwawa.source import load
+from chiwawa_runtime.state.deftypes import close, define
 from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.program_literals import SECTIONS, from_literals, to_literals
 from chiwawa_runtime.state.types import (
     FUNCREF,
     I64,
-    FuncType,
+    CompType,
+    DefType,
     GlobalType,
     Limits,
     MemoryType,
+    SubType,
     TableType,
+    mapped,
 )
-from tests.unit.type_helpers import functypes, globaltypes, memorytypes, tabletypes
+from tests.unit.type_helpers import functypes, globaltypes, memorytypes, subtypes, tabletypes
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.wasm"))
 BINARY = bytes(range(256))
@@ -35,28 +39,56 @@ indexes = st.integers(0, 2**32 - 1)
 constants = st.builds(Constant, st.text(max_size=8))
 
 
+def within(thing: Any, count: int) -> Any:
+    """``thing`` with type indices below ``count``."""
+    return mapped(thing, lambda heap: heap % count if isinstance(heap, int) else heap)
+
+
+@st.composite
+def defined(draw: st.DrawFn) -> list[DefType]:
+    """The types of a module, in groups, of which the last is a function type."""
+    types: list[CompType | SubType] = []
+    recs = []
+    for size in draw(st.lists(st.integers(1, 3), max_size=3)):
+        recs.append((len(types), size))
+        end = len(types) + size
+        for _ in range(size):
+            subtype = within(draw(subtypes), end)
+            if isinstance(subtype, SubType):
+                above = tuple(i % len(types) for i in subtype.supers) if types else ()
+                subtype = replace(subtype, supers=above)
+            types.append(subtype)
+    types.append(within(draw(functypes), len(types) + 1))
+    return define(types, recs)
+
+
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    types = draw(st.lists(functypes, unique=True, min_size=1, max_size=4))
-    of_functions = st.sampled_from(types)
-    kinds = (of_functions, tabletypes, memorytypes, globaltypes)
+    types = draw(defined())
+    of_functions = st.sampled_from([t for t in types if t.kind == "func"])
+
+    def closed(kind: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        return kind.map(lambda type_: close(within(type_, len(types)), types))
+
+    kinds = (of_functions, closed(tabletypes), memorytypes, closed(globaltypes))
     imports = draw(st.lists(st.builds(ImportSpec, names, names, st.one_of(*kinds)), max_size=4))
 
     def space(kind: type, defined: st.SearchStrategy[Any]) -> list[Any]:
         imported = [i.type for i in imports if isinstance(i.type, kind)]
         return imported + draw(st.lists(defined, max_size=3))
 
-    globals_ = space(GlobalType, globaltypes)
+    globals_ = space(GlobalType, closed(globaltypes))
     own = len(globals_) - sum(isinstance(i.type, GlobalType) for i in imports)
     starts = draw(st.lists(st.integers(0, 255), max_size=3))
     return Program(
         name=draw(names),
         hash=draw(st.binary(min_size=32, max_size=32)),
         types=types,
-        functions=space(FuncType, of_functions),
+        functions=space(DefType, of_functions),
         imports=imports,
         function_names=draw(st.dictionaries(indexes, names, max_size=3)),
-        tables=space(TableType, tabletypes),
+        tables=space(TableType, closed(tabletypes)),
+        tables_init=draw(st.dictionaries(indexes, constants, max_size=2)),
         memories=space(MemoryType, memorytypes),
         globals=globals_,
         globals_init=[draw(constants) for _ in range(own)],

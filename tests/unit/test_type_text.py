@@ -17,16 +17,25 @@ from chiwawa_runtime.state.types import (
     FUNCREF,
     I32,
     I64,
+    CompType,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
     RefType,
+    SubType,
     TableType,
     ValType,
     zero,
 )
-from tests.unit.type_helpers import functypes, globaltypes, memorytypes, tabletypes, valtypes
+from tests.unit.type_helpers import (
+    functypes,
+    globaltypes,
+    memorytypes,
+    subtypes,
+    tabletypes,
+    valtypes,
+)
 
 
 @given(valtypes)
@@ -37,6 +46,11 @@ def test_a_value_type_is_read_as_it_was_written(type: ValType) -> None:
 @given(functypes)
 def test_a_function_type_is_read_as_it_was_written(type: FuncType) -> None:
     assert type_text.functype(str(type)) == type
+
+
+@given(subtypes)
+def test_a_subtype_is_read_as_it_was_written(type: CompType | SubType) -> None:
+    assert type_text.subtype(str(type)) == type
 
 
 @given(tabletypes)

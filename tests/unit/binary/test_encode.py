@@ -23,7 +23,6 @@ from chiwawa.module import (
     TypeUse,
 )
 from chiwawa.opcodes import BY_NAME, TABLE
-from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     FUNCREF,
@@ -33,7 +32,6 @@ from chiwawa_runtime.state.types import (
     GlobalType,
     Limits,
     MemoryType,
-    RefType,
     TableType,
 )
 
@@ -187,9 +185,3 @@ def test_a_data_count_section_is_written_where_an_instruction_needs_it() -> None
         datas=[Data(b"a", "passive")],
     )
     assert decode(encode(module)).data_count == 1
-
-
-@pytest.mark.parametrize("table", [TableType(Limits(0), RefType("any"))])
-def test_what_wasm_2_cannot_write_is_refused(table: TableType) -> None:
-    with pytest.raises(UnsupportedError, match="writing"):
-        encode(Module(tables=[table]))

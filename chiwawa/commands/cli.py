@@ -114,7 +114,7 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     """That of everything, and that of each command."""
     from chiwawa import __version__
     from chiwawa.paths import AUTO, names
-    from chiwawa_runtime.command.options import Parser, add_options
+    from chiwawa_runtime.command.options import Parser, add_options, whole
 
     parser = Parser(
         prog="chiwawa",
@@ -170,6 +170,13 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         help="both (the default) are interp and aot, all are those that can run here",
     )
     made["wast"].add_argument("--json", action="store_true", help="print JSON")
+    made["wast"].add_argument(
+        "--torture",
+        metavar="K",
+        type=whole,
+        help="at every K-th boundary, write all instances to a checkpoint, throw them away, and "
+        "go on on another path",
+    )
     made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT", help=FILE_OR_STDIN)
     made["inspect"].add_argument(
         "module", metavar="MODULE", nargs="?", help="the program: names come from it"
@@ -371,7 +378,7 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
         refuse_module(file)
         for path in chosen:
             with naming(file):
-                report = run_script(file, path)
+                report = run_script(file, path, parsed.torture)
             failed += report.failed
             if parsed.json:
                 reports.append(dataclasses.asdict(report))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chiwawa import paths
 from chiwawa.api import instantiate
+from chiwawa.commands.torture import Torture
 from chiwawa.module import Module
 from chiwawa.source import load, prepare
 from chiwawa.wat.script import (
@@ -51,7 +52,7 @@ from chiwawa_runtime.errors import (
     Trap,
     UnlinkableError,
 )
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.numerics import (
     f32_bits,
@@ -68,6 +69,9 @@ from chiwawa_runtime.state.types import (
     FuncType,
     NumType,
 )
+
+#: The paths that a script is moved over under torture.
+TORTURED = ("interp", "aot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +95,41 @@ class Report:
     passed: int = 0
     failures: list[Failure] = field(default_factory=list)
     wordings: list[Failure] = field(default_factory=list)
+    #: Under torture, how many boundaries were passed, and at how many of them all was moved.
+    boundaries: int | None = None
+    stops: int | None = None
 
     @property
     def failed(self) -> int:
         return len(self.failures)
 
 
-def run_script(path: str | os.PathLike[str], execution: str) -> Report:
-    """Run the script in a file. Raises OSError, and MalformedError where the file is no script."""
+def run_script(path: str | os.PathLike[str], execution: str, torture: int | None = None) -> Report:
+    """Run the script in a file. With ``torture``, all instances are written, thrown away and
+    restored on another path at every so many boundaries. Raises OSError, and MalformedError where
+    the file is no script."""
     try:
         text = Path(path).read_bytes().decode()
     except UnicodeDecodeError as error:
         raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
-    return run_commands(parse_script(text), os.fspath(path), execution)
+    return run_commands(parse_script(text), os.fspath(path), execution, torture)
 
 
-def run_commands(commands: Sequence[Command], name: str, execution: str) -> Report:
+def run_commands(
+    commands: Sequence[Command], name: str, execution: str, torture: int | None = None
+) -> Report:
     """Run the commands of one script, in a store of their own."""
+    if torture is not None:
+        among = (execution, *(each for each in TORTURED if each != execution))
+        run = _Run(execution, torture=Torture(torture, execution, among))
+        return _run_commands(commands, name, run)
     with paths.path(execution).together():
-        return _run_commands(commands, name, execution)
+        return _run_commands(commands, name, _Run(execution))
 
 
-def _run_commands(commands: Sequence[Command], name: str, execution: str) -> Report:
-    report = Report(name, execution)
-    run = _Run(execution, {"spectest": spectest(execution)})
+def _run_commands(commands: Sequence[Command], name: str, run: _Run) -> Report:
+    report = Report(name, run.execution)
+    run.register_spectest()
     for command in commands:
         try:
             wording = _run_command(run, command)
@@ -127,14 +142,22 @@ def _run_commands(commands: Sequence[Command], name: str, execution: str) -> Rep
         if wording is not None:
             failure = Failure(command.line, describe(command), wording.expected, wording.got)
             report.wordings.append(failure)
+    if run.torture is not None:
+        report.boundaries, report.stops = run.torture.boundaries, run.torture.stops
     return report
 
 
 def format_report(report: Report, *, wordings: bool = False) -> str:
     """A line of totals, then one for each failure; with ``wordings`` also for each refusal in
     other words. It ends in no newline."""
+    moves = (
+        ""
+        if report.boundaries is None
+        else f", moved at {report.stops} of {report.boundaries} boundaries"
+    )
+    totals = f"{report.passed} passed, {report.failed} failed{moves}"
     lines = [
-        f"{report.file} ({report.execution}): {report.passed} passed, {report.failed} failed",
+        f"{report.file} ({report.execution}): {totals}",
         *(f"  {_format_failure(report.file, failure)}" for failure in report.failures),
     ]
     if wordings:
@@ -168,11 +191,54 @@ class _Run:
     """The store of a script. ``current`` is the last instance, None where making it failed."""
 
     execution: str
-    registered: dict[str, Mapping[str, Importable]]
+    torture: Torture | None = None
+    registered: dict[str, Instance] = field(default_factory=dict)
     current: Instance | None = None
     instances: dict[str, Instance] = field(default_factory=dict)
     definition: Module | None = None
     definitions: dict[str, Module] = field(default_factory=dict)
+    #: What ``ref.extern N`` stands for, by N.
+    references: dict[int, HostRef] = field(default_factory=dict)
+
+    def register_spectest(self) -> None:
+        self.registered["spectest"] = self.instantiate(_spectest())
+
+    @property
+    def imports(self) -> dict[str, Mapping[str, Importable]]:
+        """What modules may import."""
+        found = {alias: instance.exports for alias, instance in self.registered.items()}
+        return {**found, "spectest": {**_prints(), **found.get("spectest", {})}}
+
+    def instantiate(self, module: Module) -> Instance:
+        """A new instance. Raises what ``chiwawa.instantiate`` does."""
+        if self.torture is None:
+            return instantiate(module, self.imports, path=self.execution)
+        return self.go(self.torture.start(module, self.imports, self.carry())).instance
+
+    def invoke(self, instance: Instance, name: str, args: Sequence[object]) -> Sequence[object]:
+        """What ``Instance.invoke`` gives."""
+        if self.torture is None:
+            return instance.invoke(name, args)
+        run = Run(instance, [instance.prepared(name, args)], carry=self.carry())
+        return self.go(run).results
+
+    def carry(self) -> dict[str, object]:
+        return {str(number): reference for number, reference in self.references.items()}
+
+    def go(self, run: Run) -> Run:
+        """Have ``run`` go on to its end under torture; the run that has come there."""
+        assert self.torture is not None
+        held = [*self.registered.values(), *self.instances.values()]
+        if self.current is not None:
+            held.append(self.current)
+        return self.torture.go(run, held, {"spectest": _prints()}, self.move)
+
+    def move(self, new: Mapping[int, Instance]) -> None:
+        """Have other instances stand for those that there were."""
+        for named in (self.registered, self.instances):
+            named.update({name: new[id(instance)] for name, instance in named.items()})
+        if self.current is not None:
+            self.current = new[id(self.current)]
 
 
 def _run_command(run: _Run, command: Command) -> _Unmet | None:
@@ -184,7 +250,7 @@ def _run_command(run: _Run, command: Command) -> _Unmet | None:
             _make_instance(run, command)
         case Register():
             instance = _instance(run, command.instance)
-            run.registered[command.alias] = instance.exports
+            run.registered[command.alias] = instance
         case Perform():
             _outcome(run, command.action)
         case AssertReturn():
@@ -225,7 +291,7 @@ def _make_instance(run: _Run, command: MakeInstance) -> None:
 
 
 def _instantiate(run: _Run, module: Module, name: str | None) -> None:
-    run.current = instantiate(module, run.registered, path=run.execution)
+    run.current = run.instantiate(module)
     if name is not None:
         run.instances[name] = run.current
 
@@ -247,7 +313,7 @@ def _perform(run: _Run, action: Action) -> Sequence[object]:
         if not isinstance(exported, AnyGlobal):
             raise _Unmet(f'a global "{action.export}"', type(exported).__name__)
         return (exported.value,)
-    return instance.invoke(action.export, [_argument(arg) for arg in action.args])
+    return run.invoke(instance, action.export, [_argument(run, arg) for arg in action.args])
 
 
 def _outcome(run: _Run, action: Action) -> Sequence[object]:
@@ -260,7 +326,7 @@ def _outcome(run: _Run, action: Action) -> Sequence[object]:
         raise _Unmet("results", _describe_error(error)) from error
 
 
-def _argument(arg: Arg) -> object:
+def _argument(run: _Run, arg: Arg) -> object:
     if isinstance(arg, RefNull):
         return None
     value = arg.value
@@ -272,7 +338,7 @@ def _argument(arg: Arg) -> object:
         return f64_from_bits(value)
     if arg.type == "v128":
         return value.to_bytes(16, "little")
-    return HostRef(value) if arg.type == "extern" else value
+    return run.references.setdefault(value, HostRef(value)) if arg.type == "extern" else value
 
 
 def _assert_return(run: _Run, command: AssertReturn) -> None:
@@ -335,7 +401,7 @@ def _assert_trap(run: _Run, command: AssertTrap) -> None:
     wanted = Exhaustion if command.word == "assert_exhaustion" else Trap
     try:
         if isinstance(what, ModuleSource):
-            instantiate(prepare(what.parse()), run.registered, path=run.execution)
+            run.instantiate(prepare(what.parse()))
             got = "an instance"
         else:
             values = _perform(run, what)
@@ -369,7 +435,7 @@ def _assert_refused(run: _Run, command: AssertRefused) -> _Unmet | None:
     try:
         module = prepare(command.source.parse())
         if wanted is UnlinkableError:
-            instantiate(module, run.registered, path=run.execution)
+            run.instantiate(module)
         got = "no error"
     except wanted as error:
         if error.message.startswith(command.message):
@@ -460,9 +526,10 @@ def _describe_value(pattern: Pattern | None, value: object) -> str:
     return repr(value)
 
 
-def spectest(execution: str) -> dict[str, Importable]:
-    """The host module that scripts import, as the reference interpreter has it. What has state is
-    of an instance on the same path, which instances on any can share it with."""
+@lru_cache(maxsize=1)
+def _prints() -> Mapping[str, HostFunction]:
+    """The functions of the host module that scripts import, as the reference interpreter has
+    it."""
     prints: dict[str, tuple[NumType, ...]] = {
         "print": (),
         "print_i32": (I32,),
@@ -472,15 +539,15 @@ def spectest(execution: str) -> dict[str, Importable]:
         "print_i32_f32": (I32, F32),
         "print_f64_f64": (F64, F64),
     }
-    functions = {
+    return {
         name: HostFunction(FuncType(params, ()), lambda *args: None, name)
         for name, params in prints.items()
     }
-    return {**functions, **instantiate(_spectest(), path=execution).exports}
 
 
 @lru_cache(maxsize=1)
 def _spectest() -> Module:
+    """What has state of it."""
     return load(_SPECTEST)
 
 

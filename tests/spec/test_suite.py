@@ -21,17 +21,9 @@ from chiwawa.module import Module, Names
 from chiwawa.wat import parse_module, parse_script, print_module
 from chiwawa.wat.script import AssertRefused, AssertTrap, DefineModule, ModuleSource
 from chiwawa_runtime.errors import BadInput
-from tests import need_helpers
 from tests.path_helpers import PATHS
+from tests.spec.suite_helpers import FILES, SUITE
 
-SUITE = Path(need_helpers.testsuite() or "missing")
-#: Folders of a checkout that do not speak for the standard.
-ELSEWHERE = {"proposals", "legacy"}
-FILES = sorted(
-    path.relative_to(SUITE).as_posix()
-    for path in SUITE.rglob("*.wast")
-    if not ELSEWHERE & set(path.relative_to(SUITE).parts)
-) or ["the suite"]
 KNOWN = Path(__file__).parents[1] / "golden" / "spec-suite.txt"
 
 pytestmark = pytest.mark.needs("testsuite")

@@ -6,7 +6,7 @@ import pytest
 
 from chiwawa.commands.wast import Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
-from tests.path_helpers import PATHS
+from tests.path_helpers import IN_PYTHON, PATHS
 
 MODULE = r"""
 (module $m
@@ -119,6 +119,45 @@ def test_a_refusal_in_other_words_passes_but_is_noted() -> None:
     report = run('(assert_malformed (module quote "(func") "something else")', "interp")
     assert (report.passed, report.failed) == (1, 0)
     assert "unexpected token" in report.wordings[0].got
+
+
+LINKED = """
+(module $m (memory (export "mem") 1 3) (table (export "tab") 3 funcref)
+  (global $g (export "g") (mut externref) (ref.null extern))
+  (func (export "set") (param externref) (global.set $g (local.get 0)))
+  (func (export "grow") (result i32) (i32.store (i32.const 8) (i32.const 77))
+    (memory.grow (i32.const 1))))
+(register "m" $m)
+(module $n (import "m" "mem" (memory 1)) (import "m" "tab" (table 3 funcref))
+  (import "m" "grow" (func $grow (result i32)))
+  (func $load (result i32) (drop (call $grow)) (i32.load (i32.const 8)))
+  (elem (i32.const 1) $load $grow)
+  (func (export "run") (result i32) (call_indirect (result i32) (i32.const 1)))
+  (start $run) (func $run (drop (memory.size))))
+(invoke $m "set" (ref.extern 5))
+(assert_return (invoke $n "run") (i32.const 77))
+(module (import "m" "tab" (table 3 funcref)) (import "m" "mem" (memory 2))
+  (func (export "again") (result i32) (call_indirect (result i32) (i32.const 2))))
+(assert_return (invoke "again") (i32.const 2))
+(assert_return (get $m "g") (ref.extern 5))
+(assert_trap (invoke $n "absent") "")
+"""
+
+
+@pytest.mark.parametrize("execution", IN_PYTHON)
+def test_a_script_under_torture_gives_what_it_gives_and_is_moved(execution: str) -> None:
+    commands = parse_script(LINKED)
+    plain = run_commands(commands, "script.wast", execution)
+    assert (plain.passed, plain.stops) == (3, None)
+    for every in (1, 2, 7):
+        report = run_commands(commands, "script.wast", execution, every)
+        assert (report.passed, report.failures) == (plain.passed, plain.failures)
+        assert report.stops
+        assert report.boundaries is not None
+        if every == 1:
+            assert report.stops == report.boundaries > 10
+            line = f", moved at {report.stops} of {report.boundaries} boundaries"
+            assert format_report(report).splitlines()[0].endswith(line)
 
 
 def test_a_report_names_file_line_and_command(tmp_path: Path) -> None:

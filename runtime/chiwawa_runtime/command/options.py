@@ -205,7 +205,7 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
     stop.add_argument(
         "--cr-at",
         metavar="N",
-        type=_whole,
+        type=whole,
         help="stop at the N-th safepoint since the program's start",
     )
     stop.add_argument(
@@ -289,7 +289,7 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
     look.add_argument("--speedscope", metavar="FILE", help="the profile for speedscope")
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
     number = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on expected, not {text!r}")

@@ -109,7 +109,7 @@ class Run:
         host: bytes | None = None,
         monitors: bytes | None = None,
         depth: int = 0,
-        beside: Sequence[ModuleInstance] = (),
+        beside: Sequence[Instance] = (),
     ) -> None:
         self.instance = instance
         #: Instances that its checkpoints hold, too, though the program may not lead to them.

@@ -1,0 +1,105 @@
+"""Runs that are stopped again and again, written, thrown away, and restored on another path.
+
+All instances of a store travel in one checkpoint. Where the program goes on, nothing is left of
+what it was stopped in, so whatever a checkpoint lacks shows in what the program does next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chiwawa import paths, restoring, running
+from chiwawa.execution import Source
+from chiwawa.module import Module
+from chiwawa_runtime import checkpoint
+from chiwawa_runtime.engine.instance import Imports, ModuleInstance
+from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.numbering import Numbering
+from chiwawa_runtime.run.starting import Setup
+
+#: The reason with which a run is stopped.
+BY_TORTURE = "torture"
+
+
+@dataclass(slots=True)
+class Torture:
+    """Stops at every boundary whose number, among those of its instance, ``every`` divides: of the
+    finest granularity that the path has. The program goes on on the path after, of ``among``;
+    ``path`` is that on which all instances are. ``boundaries`` is how many were passed."""
+
+    every: int
+    path: str
+    among: Sequence[str]
+    boundaries: int = 0
+    stops: int = 0
+    sources: dict[bytes, Source] = field(default_factory=dict)
+
+    def setup(self, imports: Imports, carry: Mapping[str, object]) -> Setup:
+        granularity = paths.path(self.path).granularities[-1]
+        return Setup(imports=imports, path=self.path, granularity=granularity, carry=carry)
+
+    def source(self, module: Module) -> Source:
+        return self.sources.setdefault(module.hash, Source(module))
+
+    def start(self, module: Module, imports: Imports, carry: Mapping[str, object]) -> Run:
+        """A run, not begun, of the start function of a new instance. Raises what
+        ``running.start`` does."""
+        return running.start(self.source(module), None, (), self.setup(imports, carry))
+
+    def go(
+        self,
+        run: Run,
+        beside: Sequence[Instance],
+        given: Imports,
+        moved: Callable[[Mapping[int, Instance]], None],
+    ) -> Run:
+        """Have ``run`` go on to its end, with ``beside`` those instances that are to be there
+        afterwards, too; the run that has come there. ``moved`` is called with the instance that
+        stands for each of those now, by the identity of what it was, whenever all are new;
+        ``given`` is the host's."""
+        source = self.source_of(run.instance)
+        while True:
+            instances = Numbering(run.instance, beside, (), ()).instances
+            passed = sum(self.count(run, each) for each in instances)
+            try:
+                returned = run.go()
+            finally:
+                self.boundaries += sum(each.requests.passed or 0 for each in instances) - passed
+            if returned:
+                return run
+            run.requests.take()
+            self.stops += 1
+            run.beside = list(beside)
+            data = run.checkpoint()
+            self.path = self.among[(self.among.index(self.path) + 1) % len(self.among)]
+            again = restoring.restore(
+                source,
+                checkpoint.decode(data),
+                self.setup(given, run.carry),
+                modules=list(self.sources.values()),
+            )
+            # In a checkpoint, these come first, in this order.
+            before = list({id(each): each for each in (run.instance, *beside)})
+            after = [again.instance, *again.beside]
+            new = dict(zip(before, after, strict=False))
+            moved(new)
+            beside = [new[id(each)] for each in beside]
+            run = again
+
+    def source_of(self, instance: ModuleInstance) -> Source:
+        return self.sources[instance.program.hash]
+
+    def count(self, run: Run, instance: ModuleInstance) -> int:
+        """Have ``run`` stop at the next boundary of ``instance`` that is to be; how many it has
+        passed."""
+        safepoints = instance.engine.safepoints
+
+        def reached() -> None:
+            run.requests.ask(BY_TORTURE)
+            # It may be none that the run's own knows of.
+            safepoints.request(True)
+
+        passed = safepoints.passed or 0
+        safepoints.count_from(passed, (passed // self.every + 1) * self.every, reached)
+        return passed

@@ -110,7 +110,8 @@ class Export:
 class Summary:
     """What there is in a body: which functions it calls by name (``calls``) or makes references to
     (``refers``), each once; whether it calls through tables, whether it loops, and how many
-    instructions it has."""
+    instructions it has. Of its tail calls, the functions (``tails``), and the types of those that
+    are called through tables (``tail_types``)."""
 
     #: Packed: a large module has a million.
     calls: Sequence[int]
@@ -118,6 +119,8 @@ class Summary:
     indirect: bool
     loops: bool
     length: int
+    tails: tuple[int, ...] = ()
+    tail_types: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, body: Sequence[tuple[Op, tuple[Any, ...], int]]) -> Summary:
@@ -127,13 +130,25 @@ class Summary:
         for each in ops:
             if "funcidx" in each.immediates:
                 named[each.calls].update({imm[0]: None for op, imm, _ in body if op is each})
+        tails: dict[bool, tuple[int, ...]] = {True: (), False: ()}
+        for each in ops:
+            if each.tail:
+                found = dict.fromkeys(imm[0] for op, imm, _ in body if op is each)
+                tails[each.indirect] = tuple(found)
         return cls(
             calls=array("I", named[True]) if named[True] else (),
             refers=tuple(named[False]),
             indirect=any(op.indirect for op in ops),
             loops=any(op.loops for op in ops),
             length=len(body),
+            tails=tails[False],
+            tail_types=tails[True],
         )
+
+    @property
+    def ends_in_calls(self) -> bool:
+        """Whether it has tail calls."""
+        return bool(self.tails or self.tail_types)
 
 
 class Func:

@@ -141,6 +141,11 @@ class Op:
         return self.calls and "tableidx" in self.immediates
 
     @cached_property
+    def tail(self) -> bool:
+        """Whether it calls a function instead of the rest of its own, whose results are its own."""
+        return self.calls and self.stops
+
+    @cached_property
     def branches(self) -> bool:
         """Whether it may go on elsewhere than with what follows it, in the same function."""
         return "b" in self.control
@@ -282,6 +287,8 @@ _STRICT: tuple[Op, ...] = (
     Op("return", (0x0F,), (), None, None, control="bs"),
     Op("call", (0x10,), ("funcidx",), None, None, "rwt", control="c"),
     Op("call_indirect", (0x11,), ("typeidx", "tableidx"), None, None, "rwt", control="c"),
+    Op("return_call", (0x12,), ("funcidx",), None, None, "rwt", control="cs"),
+    Op("return_call_indirect", (0x13,), ("typeidx", "tableidx"), None, None, "rwt", control="cs"),
     # Parametric instructions (spec 2.4.4).
     Op("drop", (0x1A,), (), None, None),
     Op("select", (0x1B,), (), None, "a if c else b"),
@@ -672,7 +679,7 @@ TABLE: tuple[Op, ...] = (*_STRICT, *_relaxed())
 GROUPS: dict[str, str] = {
     "load": "reads memory at an address",
     "store": "writes memory at an address",
-    "call": "call and call_indirect",
+    "call": "call, call_indirect, and the same with return_ before it",
     "branch": "br, br_if, br_table, if, return",
     "control": "everything that changes or delimits control, calls and branches included",
     "const": "constants",

@@ -52,4 +52,9 @@ def _program_of(module: Module) -> Program:
         elems=elems,
         datas=datas,
         recursive=recursive_functions(spaces),
+        tail_calls={
+            index: (func.summary.tails, func.summary.tail_types)
+            for index, func in enumerate(module.funcs, spaces.imported_funcs)
+            if func.summary.ends_in_calls
+        },
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 from chiwawa.cache import Cache, key_of
 from chiwawa.module import Module, Summary
@@ -33,38 +34,46 @@ def remember(module: Module, digest: bytes, cache: Cache) -> None:
 
 
 def _key(digest: bytes) -> str:
-    return key_of("summaries", digest, sys.byteorder, str(_WORD))
+    return key_of("summaries with tails", digest, sys.byteorder, str(_WORD))
 
 
 def write_summaries(summaries: Sequence[Summary]) -> bytes:
-    """How many there are; their lengths, how many they call and refer to; their flags; then all
-    that they call and refer to, one after the other."""
+    """How many there are; their lengths, how many they call, refer to and so on; their flags; then
+    all that they call, refer to and so on, one after the other."""
     words = array("I", [len(summaries)])
     for summary in summaries:
-        words.extend((summary.length, len(summary.calls), len(summary.refers)))
+        words.extend((summary.length, *map(len, _named(summary))))
     flags = bytes(s.indirect * _INDIRECT | s.loops * _LOOPS for s in summaries)
     named = array("I")
     for summary in summaries:
-        named.extend(summary.calls)
-        named.extend(summary.refers)
+        for each in _named(summary):
+            named.extend(each)
     return words.tobytes() + flags + named.tobytes()
+
+
+def _named(summary: Summary) -> tuple[Sequence[int], ...]:
+    return summary.calls, summary.refers, summary.tails, summary.tail_types
 
 
 def read_summaries(data: bytes) -> Iterator[Summary]:
     count = array("I", data[:_WORD])[0]
-    flags_at = _WORD * (1 + 3 * count)
+    flags_at = _WORD * (1 + 5 * count)
     words = array("I", data[_WORD:flags_at])
     flags = data[flags_at : flags_at + count]
     named = array("I", data[flags_at + count :])
     at = 0
     for index in range(count):
-        length, calls, refers = words[3 * index : 3 * index + 3]
-        middle, end = at + calls, at + calls + refers
+        length, *sizes = words[5 * index : 5 * index + 5]
+        ends = [*accumulate(sizes, initial=at)]
+        calls, *others = (named[start:end] for start, end in pairwise(ends))
+        refers, tails, tail_types = map(tuple, others)
         yield Summary(
-            calls=named[at:middle] if calls else (),
-            refers=tuple(named[middle:end]),
+            calls=calls or (),
+            refers=refers,
+            tails=tails,
+            tail_types=tail_types,
             indirect=bool(flags[index] & _INDIRECT),
             loops=bool(flags[index] & _LOOPS),
             length=length,
         )
-        at = end
+        at = ends[-1]

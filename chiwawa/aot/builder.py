@@ -11,13 +11,13 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chiwawa.aot.ir import Plain, Poll, Step
+from chiwawa.aot.ir import Br, Plain, Poll, Step
 from chiwawa.aot.operands import Operands
 from chiwawa.aot.options import Options
 from chiwawa.lower.lowered import Lowered
 from chiwawa.lower.sites import Sites
 from chiwawa.meanings import fold
-from chiwawa.meanings.fold import Node
+from chiwawa.meanings.fold import Node, name
 from chiwawa.meanings.rows import high
 from chiwawa.module import Instr
 from chiwawa.validate import Label
@@ -91,6 +91,25 @@ class Builder:
             self.emit(fold.verbatim(site.source), instr.offset)
             if site.writes:
                 self.operands.widen()
+
+
+def return_results(builder: Builder) -> None:
+    """Return from the function, with the results on the stack."""
+    operands = builder.operands
+    operands.spill_where(trap=True)
+    if builder.sites.exit is not None:
+        builder.emit(fold.verbatim(builder.sites.exit))
+    count = len(builder.lowered.type.results)
+    values = operands.nodes(len(operands.stack) - count)
+    if not values:
+        node = None
+    elif operands.untouched(count):
+        node = name("results")
+    elif count == 1:
+        node = values[0]
+    else:
+        node = fold.bounded(ast.Tuple(values, fold.LOAD), None, None)
+    builder.steps.append(Br(builder.lowered.function, node))
 
 
 Rule = Callable[[Builder, int, Instr], None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import ast
 
-from chiwawa.aot.builder import Builder, Rule
-from chiwawa.aot.ir import Call
+from chiwawa.aot.builder import Builder, Rule, return_results
+from chiwawa.aot.ir import Br, Call
 from chiwawa.aot.operands import FEW
 from chiwawa.meanings import fold
 from chiwawa.meanings.fold import Node, const, name
@@ -22,12 +22,15 @@ def call(builder: Builder, position: int, instr: Instr) -> None:
     if not imported and index not in options.suspendable:
         call_plain(builder, position, instr, callee)
         return
-    count = len(options.spaces.funcs[index].params)
+    count = len(options.spaces.funcs[index].functype.params)
     operands.spill_beneath(count)
     first = len(operands.stack) - count
     args = operands.nodes(first)
     operands.cut(first)
-    value = fold.apply(name(callee), [*args, depth(builder, imported)])
+    deeper = depth(builder, imported)
+    value = fold.apply(name(callee), [*args, deeper])
+    if index in options.tailing:
+        value = fold.call("tails", value, deeper)
     suspendable(builder, position, Call(instr.offset, value, []))
 
 
@@ -45,6 +48,53 @@ def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
     value = fold.apply(enter, [*args, depth(builder, True)])
     direct = fold.apply(fold.attribute(name("target"), "direct"), args)
     suspendable(builder, position, Call(instr.offset, value, [], target, direct))
+
+
+def return_call(builder: Builder, position: int, instr: Instr) -> None:
+    """Say what is to be called, or call what is the host's, or cannot be suspended."""
+    index: int = instr.imm[0]
+    options = builder.options
+    callee = options.names[index]
+    imported = index < options.spaces.imported_funcs
+    if not imported and index not in options.suspendable:
+        call_plain(builder, position, instr, callee)
+        return_results(builder)
+        return
+    args = last_operands(builder, len(options.spaces.funcs[index].functype.params))
+    if imported:
+        end_in_call(builder, instr, name(f"ref{index}"), args)
+        return
+    value = fold.call(
+        "TailCall", name(callee), fold.bounded(ast.Tuple(args, fold.LOAD), None, None)
+    )
+    builder.steps.append(Br(builder.lowered.function, value, tail=True))
+
+
+def return_call_indirect(builder: Builder, position: int, instr: Instr) -> None:
+    typeidx, tableidx = instr.imm
+    count = len(builder.options.spaces.types[typeidx].functype.params)
+    *args, index = last_operands(builder, count + 1)
+    target = fold.call("indirect", name(f"table{tableidx}"), index, name(f"type{typeidx}"))
+    end_in_call(builder, instr, target, args)
+
+
+def last_operands(builder: Builder, count: int) -> list[Node]:
+    """The operands of a tail call, and what runs before it."""
+    operands = builder.operands
+    operands.spill_where(trap=True)
+    if builder.sites.exit is not None:
+        builder.emit(fold.verbatim(builder.sites.exit))
+    first = len(operands.stack) - count
+    nodes = operands.nodes(first)
+    operands.cut(first)
+    return nodes
+
+
+def end_in_call(builder: Builder, instr: Instr, target: Node, args: list[Node]) -> None:
+    """A tail call of what may be a function of the host's."""
+    value = ast.YieldFrom(fold.call("tail_call", target, depth(builder, True), *args))
+    builder.emit(ast.Assign([ast.Name("results", fold.STORE)], value), instr.offset)
+    builder.steps.append(Br(builder.lowered.function, name("results"), tail=True))
 
 
 def depth(builder: Builder, crossing: bool) -> Node:
@@ -116,4 +166,6 @@ def call_plain(builder: Builder, position: int, instr: Instr, callee: str) -> No
 RULES: dict[str, Rule] = {
     "call": call,
     "call_indirect": call_indirect,
+    "return_call": return_call,
+    "return_call_indirect": return_call_indirect,
 }

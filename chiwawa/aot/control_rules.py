@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 
-from chiwawa.aot.builder import Builder, Rule
+from chiwawa.aot.builder import Builder, Rule, return_results
 from chiwawa.aot.ir import Block, Br, BrTable, If, Loop, Plain, Step, jumps_away
 from chiwawa.aot.operands import FEW
 from chiwawa.meanings import fold
-from chiwawa.meanings.fold import Node, const, is_atom, name
+from chiwawa.meanings.fold import Node, const, is_atom
 from chiwawa.module import Instr
 from chiwawa.validate import Label
 
@@ -189,25 +189,6 @@ def moves(builder: Builder, label: Label) -> list[Plain]:
         Plain(ast.Assign([ast.Name(f"s{height}", fold.STORE)], node))
         for height, node in enumerate(operands.nodes(source), label.height)
     ]
-
-
-def return_results(builder: Builder) -> None:
-    """Return from the function, with the results on the stack."""
-    operands = builder.operands
-    operands.spill_where(trap=True)
-    if builder.sites.exit is not None:
-        builder.emit(fold.verbatim(builder.sites.exit))
-    count = len(builder.lowered.type.results)
-    values = operands.nodes(len(operands.stack) - count)
-    if not values:
-        node = None
-    elif operands.untouched(count):
-        node = name("results")
-    elif count == 1:
-        node = values[0]
-    else:
-        node = fold.bounded(ast.Tuple(values, fold.LOAD), None, None)
-    builder.steps.append(Br(builder.lowered.function, node))
 
 
 #: What changes control or delimits, in the table's order; but calls.

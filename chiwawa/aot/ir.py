@@ -95,6 +95,8 @@ class Br(Surveyed):
     value: Node | None = None
     #: Whether this leaves a loop at its end, instead of going to its head.
     exits: bool = False
+    #: Whether it returns what a tail call has come to, or is to be made of.
+    tail: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -21,6 +21,8 @@ class Options:
     suspendable: frozenset[int]
     recursive: frozenset[int]
     names: dict[int, str]
+    #: The functions that may end in a tail call.
+    tailing: frozenset[int] = frozenset()
     everywhere: bool = False
     canonical_nans: bool = False
     polls: bool = True
@@ -66,6 +68,11 @@ def options_for(
         suspendable_functions(spaces, everywhere),
         recursive_functions(spaces),
         function_names(module, len(spaces.funcs)),
+        frozenset(
+            index
+            for index, func in enumerate(module.funcs, spaces.imported_funcs)
+            if func.summary.ends_in_calls
+        ),
         everywhere=everywhere,
         canonical_nans=canonical_nans,
         polls=polls,

@@ -40,8 +40,6 @@ _LATER = {
     0x08: "exception handling: the instruction throw",
     0x09: "exception handling: the instruction rethrow",
     0x0A: "exception handling: the instruction throw_ref",
-    0x12: "tail calls: the instruction return_call",
-    0x13: "tail calls: the instruction return_call_indirect",
     0x14: "typed function references: the instruction call_ref",
     0x15: "tail calls: the instruction return_call_ref",
     0x18: "exception handling: the instruction delegate",

@@ -19,6 +19,8 @@ from chiwawa.interp.prepare import (
     IF,
     NEXT,
     RETURN,
+    RETURN_CALL,
+    RETURN_CALL_INDIRECT,
     UNREACHABLE,
     PreparedFunction,
     Segment,
@@ -198,8 +200,10 @@ class Interpretation:
                 continue
             if ending == CALL:
                 self.call(frame, frame.segment.argument, frame.engine.instance)
-            elif ending == CALL_INDIRECT:
-                self.call_indirect(frame)
+            elif ending in (CALL_INDIRECT, RETURN_CALL_INDIRECT):
+                self.call_indirect(frame, ending == RETURN_CALL_INDIRECT)
+            elif ending == RETURN_CALL:
+                self.call(frame, frame.segment.argument, frame.engine.instance, True)
             elif ending == UNREACHABLE:
                 raise Trap("unreachable")
             else:
@@ -273,19 +277,26 @@ class Interpretation:
         caller.stack += values
         caller.segment = caller.segment.next  # type: ignore[assignment]
 
-    def call_indirect(self, frame: Frame) -> None:
+    def call_indirect(self, frame: Frame, tail: bool) -> None:
         """Call the function whose index in a table is the topmost operand."""
         table, functype = frame.segment.argument
         index = frame.stack.pop()
         try:
-            self.call(frame, indirect_target(table, index, functype), None)
+            self.call(frame, indirect_target(table, index, functype), None, tail)
         except Interrupted:
             frame.stack.append(index)
             raise
 
-    def call(self, frame: Frame, function: Function, named_by: ModuleInstance | None) -> None:
+    def call(
+        self,
+        frame: Frame,
+        function: Function,
+        named_by: ModuleInstance | None,
+        tail: bool = False,
+    ) -> None:
         """Call ``function`` with arguments from the operands of ``frame``, which is the youngest.
-        An interrupted call has taken none."""
+        An interrupted call has taken none. Where it is a ``tail`` call, the frame is gone before
+        the function begins, unless that is the host's."""
         operands = frame.stack
         count = len(function.type.params)
         if count:
@@ -293,6 +304,10 @@ class Interpretation:
             del operands[-count:]
         else:
             args = []
+        if tail and function.instance is not None:
+            self.stack.pop()
+            self.enter(function, args, frame.depth, None)
+            return
         try:
             self.enter(function, args, frame.depth + frame.segment.deeper, named_by)
         except Interrupted:

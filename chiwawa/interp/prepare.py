@@ -19,6 +19,8 @@ from chiwawa_runtime.state.types import zero
 
 #: How a segment ends.
 NEXT, BR, BR_IF, IF, BR_TABLE, CALL, CALL_INDIRECT, RETURN, UNREACHABLE = range(9)
+#: Of tail calls: what they call gets the place of their frame.
+RETURN_CALL, RETURN_CALL_INDIRECT = range(9, 11)
 
 
 class Jump:
@@ -136,7 +138,7 @@ def add_entry_and_exit(prepared: PreparedFunction, site_handlers: SiteHandlers) 
     if site_handlers.exit is None:
         return
     for segment in prepared.at.values():
-        if segment.ending == RETURN:
+        if segment.ending in (RETURN, RETURN_CALL, RETURN_CALL_INDIRECT):
             segment.handlers += (site_handlers.exit,)
             segment.offsets.append(segment.offsets[-1])
 
@@ -260,8 +262,25 @@ class _Filler:
         segment.deeper = int(may_leave)
         if self.prepared.recursive:
             segment.deeper = weight(len(lowered.locals) + lowered.height_in_call(position))
-        segment.next = self.prepared.at[position + 1]
-        self.prepared.calls[position] = segment
+        if not lowered.body[position].op.tail:
+            segment.next = self.prepared.at[position + 1]
+            self.prepared.calls[position] = segment
+
+    def return_call(self, segment: Segment, position: int) -> None:
+        self.call(segment, position)
+        self.tail(segment, RETURN_CALL)
+
+    def return_call_indirect(self, segment: Segment, position: int) -> None:
+        self.call_indirect(segment, position)
+        self.tail(segment, RETURN_CALL_INDIRECT)
+
+    def tail(self, segment: Segment, ending: int) -> None:
+        """Have the function return behind a call, which the host's functions are."""
+        segment.ending = ending
+        after = Segment(segment.start, segment.offset, False)
+        after.ending = RETURN
+        after.offsets = segment.offsets
+        segment.next = after
 
     def jump(self, label: Label, height: int) -> Jump:
         position = label.start if label.loops else label.end
@@ -278,4 +297,6 @@ RULES = {
     "return": _Filler.return_,
     "call": _Filler.call,
     "call_indirect": _Filler.call_indirect,
+    "return_call": _Filler.return_call,
+    "return_call_indirect": _Filler.return_call_indirect,
 }

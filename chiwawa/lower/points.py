@@ -13,6 +13,9 @@ def points_of(lowered: Lowered) -> SuspensionPoints:
     body = lowered.body
     calls = {}
     for position, functype in lowered.calls.items():
+        if body[position].op.tail:
+            # The frame is gone when the callee begins.
+            continue
         function: int | None = None
         if not body[position].op.indirect:
             function = body[position].imm[0]

@@ -9,7 +9,7 @@ from typing import Any
 from chiwawa.native import layout
 from chiwawa.native.guest import Guest
 from chiwawa.native.machine import Machine
-from chiwawa.native.records import reversed_records
+from chiwawa.native.records import function_of, reversed_records
 from chiwawa.native.room import call_in_thread, is_in_room
 from chiwawa.native.traps import Trapped, trap_from
 from chiwawa_runtime.engine.contract import Activation, RawFrame
@@ -26,6 +26,12 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import zero
+
+#: Of what is called by a tail call, no frame is left to call it from again.
+ENDED = (
+    "the native path cannot go on in a function of another instance that was called by a tail call "
+    "(interp and aot can)"
+)
 
 
 class HostActivation:
@@ -159,7 +165,12 @@ class NativeActivation:
         try:
             while True:
                 if self.begun:
-                    self.rewind(machine)
+                    oldest = self.rewind(machine)
+                    if oldest != self.function:
+                        # The function has ended in a tail call.
+                        self.function = oldest
+                        size = max(len(engine.spaces.funcs[oldest].params), size)
+                        values = (ctypes.c_uint64 * (2 * size))()
                     for i in range(2 * size):
                         values[i] = 0
                 else:
@@ -220,8 +231,9 @@ class NativeActivation:
         else:
             self.saved, self.standing = records, None
 
-    def rewind(self, machine: Machine) -> None:
-        """Have the machine enter the frames again."""
+    def rewind(self, machine: Machine) -> int:
+        """Have the machine enter the frames again: give the function of the oldest, which is to be
+        called."""
         engine = self.engine
         if self.saved is not None:
             records = reversed_records(self.saved)
@@ -239,6 +251,7 @@ class NativeActivation:
             machine.set_count(layout.REWINDING_COUNT)
         machine.set_byte(layout.POLL + 3, 1)
         self.saved = self.standing = None
+        return function_of(records)
 
     # The host.
 
@@ -248,7 +261,7 @@ class NativeActivation:
         other = self.other
         if other is None:
             engine = function.instance.engine
-            other = engine.start(function.index, args, self.called_at.value)
+            other = engine.start(function.index, args, self.called_at.value % layout.TAIL_CALLED)
             self.other = other
         while not call_with_room(other.advance):
             if other.interrupted:
@@ -286,7 +299,9 @@ class NativeActivation:
     def waiting(self, frame: RawFrame) -> RawFrame:
         """The youngest frame, which waits for ``other``: the guest has it at the boundary before
         the call, with the arguments, since it makes the call again."""
-        call = self.engine.suspension_points(frame.function).calls[frame.offset]
+        call = self.engine.suspension_points(frame.function).calls.get(frame.offset)
+        if call is None:
+            raise CheckpointError(ENDED)
         stack = frame.stack[: len(call.stack)]
         return RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)
 
@@ -299,6 +314,8 @@ class NativeActivation:
                 "the native path cannot go on in a function that was called through a table and "
                 "is another instance's (interp and aot can)"
             )
+        if call.function >= self.engine.spaces.imported_funcs:
+            raise CheckpointError(ENDED)
         stack = [*frame.stack, *(zero(each) for each in call.type.params)]
         return RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)
 

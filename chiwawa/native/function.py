@@ -39,7 +39,7 @@ from chiwawa.validate import Label as Construct
 from chiwawa_runtime.engine.segments import rise
 from chiwawa_runtime.state.stacks import unrolled
 from chiwawa_runtime.state.subtyping import stated
-from chiwawa_runtime.state.types import V128, ValType
+from chiwawa_runtime.state.types import V128, FuncType, ValType
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,13 +369,14 @@ class _Rewriting:
             self.emit(operands.need(types, count), Copy(instr.offset, following))
             operands.pending += len(functype.results) - count
             return
+        by_record = host is not None or callee in unit.tailing
         values = len(lowered.locals) + len(types) - count
         depth = self.set_depth(callee, rise(values, self.frames.recursive, host is not None))
         self.emit(operands.need_alone(types, count))
         operands.pending = 0
         beneath = types[: len(types) - count]
         site: Site | None = None
-        if host is None:
+        if not by_record:
             # Whoever enters the frame again calls here, too.
             site = self.frames.site(CALL, instr.offset, beneath)
             site.label = Label(unit.block_type(functype.params))
@@ -384,24 +385,64 @@ class _Rewriting:
         elif op.indirect:
             depth += unit.set_callee(operands.slot(len(types) - 1, types[-1]), types[-1])
         results = beneath + functype.results
-        self.emit(depth, Copy(instr.offset, following), operands.set(results, len(beneath)))
+        made: Piece = Copy(instr.offset, following) if not op.tail else code.call(instr.imm[0])
+        self.emit(depth, made, operands.set(results, len(beneath)))
         if host is not None and callee is not None:
             # Nothing waits in a call of the host: it is made again.
             self.emit(self.frames.know())
             self.emit(unit.mode(), BranchIf(self.frames.saving(host), likely=False))
             return
-        if host is not None:
-            # An element of a table may be another by now.
+        if by_record:
+            # An element of a table may be another by now, and tail calls lead anywhere.
             site = self.frames.site(CALL, instr.offset, beneath)
-            again = unit.next_function() + code.call_indirect(instr.imm[0], unit.functions)
-            site.again = depth + self.frames.called_again(again, functype, beneath)
+            site.again = depth + self.called_again(instr, functype, beneath)
             self.scope.place(site.label)
-            saving = self.frames.saving_call(site, host)
-        else:
-            assert site is not None
-            saving = self.frames.saving(site)
+        assert site is not None
+        saving = self.frames.saving(site) if host is None else self.frames.saving_call(site, host)
         self.scope.inside.append(site)
         self.emit(self.frames.know(), unit.mode(), BranchIf(saving, likely=False))
+
+    def called_again(self, instr: Instr, functype: FuncType, beneath: tuple[ValType, ...]) -> bytes:
+        """A call of the function whose record is the next."""
+        unit = self.unit
+        if not unit.tailing:
+            again = unit.next_function() + code.call_indirect(instr.imm[0], unit.functions)
+            return self.frames.called_again(again, functype, beneath)
+        typeidx = unit.giving[functype.results]
+        again = unit.next_function() + code.call_indirect(typeidx, unit.resumers)
+        return self.frames.called_again(again, FuncType((), functype.results), beneath)
+
+    def tail_call(self, position: int, instr: Instr) -> None:
+        """What is called gets the place of the frame. Of an imported function it is a call, and
+        what it gives is returned, since the host's may be interrupted."""
+        unit, lowered, operands = self.unit, self.lowered, self.operands
+        functype = lowered.calls[position]
+        types = self.types(position)
+        count = len(functype.params)
+        if not instr.op.indirect and self.reaches_host(instr):
+            self.call(position, instr)
+            self.operands.pending = 0
+            self.return_(types[: len(types) - count] + functype.results)
+            self.die()
+            return
+        callee: int | None = None if instr.op.indirect else instr.imm[0]
+        following = lowered.body[position + 1].offset
+        if callee is None:
+            self.host_call(position, instr, types)
+        depth = b""
+        if callee is None:
+            values = len(lowered.locals) + len(types) - count - 1
+            host_depth = rise(values, self.frames.recursive, True)
+            assert self.frames.depth is not None
+            depth = unit.set_depth(self.frames.depth, 0)
+            depth += unit.set_host_depth(self.frames.depth, host_depth, tail=True)
+        else:
+            depth = self.set_depth(callee, 0)
+        self.emit(operands.need(types, count + instr.op.indirect))
+        if callee is None:
+            depth += unit.set_callee(operands.slot(len(types) - 1, types[-1]), types[-1])
+        self.emit(depth, Copy(instr.offset, following))
+        self.die()
 
     def set_depth(self, callee: int | None, deeper: int) -> bytes:
         """Say how deep a function starts that is called (None: through a table)."""
@@ -471,6 +512,8 @@ def _rule(op: Op) -> Rule | None:
         return _Rewriting.block
     if op.delimits:
         return _Rewriting.delimit
+    if op.tail:
+        return _Rewriting.tail_call
     if op.calls:
         return _Rewriting.call
     if op.switches:

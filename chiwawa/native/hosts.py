@@ -9,13 +9,16 @@ fails by a trap where a function has called it that came out of another instance
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import wasmtime
 
 from chiwawa.native import capi
+from chiwawa.native.guest import Guest
+from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
+from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import I32, I64, FuncType
 
@@ -73,7 +76,12 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             if call_at is None:
                 value = activation.call_instance(function, args, inner)
             else:
-                value = call_at(activation.called_at.value, args)
+                depth = activation.called_at.value
+                if depth < TAIL_CALLED:
+                    value = call_at(depth, args)
+                else:
+                    engine = activation.engine
+                    value = call_at_length(lambda: call_at(depth - TAIL_CALLED, args), engine)
             if mask is not None:
                 values[0] = value & mask
             elif single is not None:
@@ -102,6 +110,25 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     )
     vault.kept.append(callback)
     return func
+
+
+def call_at_length(call: Callable[[], Any], engine: Guest) -> Any:
+    """A call of the host's by a tail call: there is no frame by which it could be made again, so a
+    request to stop waits until it has returned."""
+    requests = engine.instance.requests
+    waiting: list[str] = []
+    try:
+        while True:
+            try:
+                return call()
+            except Interrupted:
+                reasons = requests.take()
+                if not reasons:
+                    raise
+                waiting += reasons
+    finally:
+        for reason in waiting:
+            requests.ask(reason)
 
 
 _MASKS: dict[object, int] = {t: (1 << t.bits) - 1 for t in (I32, I64)}

@@ -56,6 +56,8 @@ RESUMED_COUNT = 16
 REFERENCE_COUNTS = {"func": 24, "extern": 28}
 #: How deep the call stack is in the host function that is called.
 HOST_DEPTH = 32
+#: The bit of it that says that the host is called by a tail call, whose frame is gone.
+TAIL_CALLED = 1 << 31
 #: A byte for each data segment and then for each element segment: 1 once it has been dropped.
 #: Behind them, where boundaries are counted, one for each function: 1 to stop where it begins, if
 #: that is with neither a loop nor a call that may reach the host.

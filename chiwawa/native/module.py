@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,6 +208,15 @@ class _Assembly:
         most = len(spaces.funcs)
         module.tables.append(TableType(Limits(most, most), FUNCREF))
         self.export(layout.FUNCTIONS, "table", tables)
+        #: The functions that make tail calls, and so leave the frame on top of their caller's to
+        #: others.
+        self.tailing = frozenset(
+            index
+            for index, func in enumerate(original.funcs, spaces.imported_funcs)
+            if func.summary.ends_in_calls
+        )
+        if self.tailing:
+            module.tables.append(TableType(Limits(most, most), FUNCREF))
         globals_ = len(original.global_types())
         for name in layout.REGISTERS:
             self.add_global(name, I32, layout.RECORDS_AT if name == layout.SP else 0)
@@ -222,7 +231,8 @@ class _Assembly:
         ):
             for index in range(number):
                 self.export(f"{prefix}{index}", kind, index)
-        module.elems += self.listed()
+        entered = escaping(spaces) | (suspending(spaces) if self.tailing else set())
+        module.elems += self.listed({index: index for index in entered}, self.functions)
         if original.start is not None:
             self.export(layout.START, "func", original.start)
         #: The added functions' bodies.
@@ -237,21 +247,34 @@ class _Assembly:
         self.module.globals.append(Global(GlobalType(valtype, True), init))
         self.export(name, "global", len(self.module.global_types()) - 1)
 
-    def listed(self) -> Iterator[Elem]:
-        """Segments that put every function that may be called from outside, or through a table,
-        into the table of functions, at its index."""
+    def listed(self, functions: Mapping[int, int], table: int) -> Iterator[Elem]:
+        """Segments that put ``functions``, by index, into a table: into that of functions, every
+        one that may be called from outside, or through a table; or whose frame may be the oldest,
+        after tail calls."""
         run: list[int] = []
-        for index in sorted(escaping(self.spaces)):
+        for index in sorted(functions):
             if run and index != run[-1] + 1:
-                yield self.run_of(run)
+                yield self.run_of(run, functions, table)
                 run = []
             run.append(index)
         if run:
-            yield self.run_of(run)
+            yield self.run_of(run, functions, table)
 
-    def run_of(self, run: Sequence[int]) -> Elem:
+    def run_of(self, run: Sequence[int], functions: Mapping[int, int], table: int) -> Elem:
         offset = [Instr(_CONST32, (run[0],), 0), Instr(_END, (), 1)]
-        return Elem(REF_FUNC, [ref_func(i) for i in run], "active", self.functions, offset)
+        return Elem(REF_FUNC, [ref_func(functions[i]) for i in run], "active", table, offset)
+
+    def add_resumers(self) -> None:
+        """For each function whose frame may be on top of one that has called another, what calls it
+        whatever its parameters are."""
+        spaces = self.spaces
+        resumers = {}
+        for index in sorted(suspending(spaces)):
+            functype = spaces.funcs[index].functype
+            args = b"".join(map(code.zero, functype.params))
+            body = args + code.BYTE["return_call"] + code.u(index)
+            resumers[index] = self.add(Added(FuncType((), functype.results), (), body))
+        self.module.elems += self.listed(resumers, self.functions + 1)
 
     def add(self, function: Added) -> int:
         """A function more; its index."""
@@ -277,15 +300,21 @@ class _Assembly:
             del module.funcs[-2:], self.added[-2:]
 
     def add_giving(self) -> dict[tuple[ValType, ...], int]:
-        """Types of what gives the arguments of a function, where they are several."""
+        """Types of what gives the arguments of a function, where they are several; and of what
+        calls one without, where there are tail calls."""
         types = self.module.types
         giving: dict[tuple[ValType, ...], int] = {}
+        wanted = []
         for functype in self.original.types:
             assert isinstance(functype, FuncType)
-            params = functype.params
-            if len(params) > 1 and params not in giving:
-                giving[params] = len(types)
-                types.append(FuncType((), params))
+            if len(functype.params) > 1:
+                wanted.append(functype.params)
+            if self.tailing:
+                wanted.append(functype.results)
+        for given in wanted:
+            if given not in giving:
+                giving[given] = len(types)
+                types.append(FuncType((), given))
         return giving
 
     def add_segments(self) -> None:
@@ -336,6 +365,8 @@ class _Assembly:
             keep[valtype] = self.add(added.keep(cells, valtype))
             take[valtype] = self.add(added.take(cells, valtype))
         self.add_segments()
+        if self.tailing:
+            self.add_resumers()
         # Last, since few modules need them.
         for heap in REFERENCES:
             table = self.add_references(heap)
@@ -356,6 +387,8 @@ class _Assembly:
             giving=self.add_giving(),
             flags_of_elems=len(self.original.datas),
             armed=self.armed,
+            tailing=self.tailing,
+            resumers=self.functions + 1,
         )
 
     def parts(self, unit: Unit, some: range) -> Iterator[Part]:

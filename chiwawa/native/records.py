@@ -116,6 +116,12 @@ class Records:
         return found
 
 
+def function_of(data: bytes) -> int:
+    """The function of the first record."""
+    function: int = _HEAD.unpack_from(data)[1]
+    return function
+
+
 def reversed_records(data: bytes) -> bytes:
     """Records in the opposite order."""
     parts = []

@@ -22,6 +22,7 @@ from chiwawa.native.layout import (
     REGISTERS,
     RESUMED_COUNT,
     RP,
+    TAIL_CALLED,
 )
 from chiwawa_runtime.checkpoint.leb import encode_s
 from chiwawa_runtime.state.types import I32, I64, ValType
@@ -95,7 +96,9 @@ class Unit:
     towards the depth of the call stack, ``deep`` those that call what counts or may lead to what
     does: they say how deep it starts. ``saved`` (by kind), ``next``, ``resumed`` are functions that
     the rewriter adds; ``keep`` and ``take`` such by type. ``giving`` are types of functions that
-    only give several values, by those. ``armed`` is where the functions' bytes are.
+    only give several values, by those. ``armed`` is where the functions' bytes are. ``tailing``
+    are the functions that make tail calls; where there are any, ``resumers`` is a table with a
+    function for each that suspends, at its index, which calls that with whatever arguments.
     """
 
     spaces: Spaces
@@ -112,6 +115,8 @@ class Unit:
     giving: dict[tuple[ValType, ...], int]
     flags_of_elems: int
     armed: int
+    tailing: frozenset[int] = frozenset()
+    resumers: int = 0
 
     @property
     def counts(self) -> int:
@@ -192,8 +197,9 @@ class Unit:
         """Say that the function called next starts ``deeper`` than the local ``depth`` says."""
         return self.set(DEPTH, _plus(depth, deeper))
 
-    def set_host_depth(self, depth: int, deeper: int) -> bytes:
-        """The same of a function of the host's."""
+    def set_host_depth(self, depth: int, deeper: int, tail: bool = False) -> bytes:
+        """The same of a function of the host's, and whether the call is a tail call."""
+        deeper -= tail * TAIL_CALLED
         return code.i32(0) + _plus(depth, deeper) + code.store(I32, self.shadow, HOST_DEPTH)
 
     def set_callee(self, index: int, address: ValType) -> bytes:

@@ -284,6 +284,19 @@ class Body:
             self.below[self.position] = self.stack
         self.push_all(functype.results)
 
+    def tail_call(self, functype: FuncType) -> None:
+        """The same, of one that gives the results of this function instead of it."""
+        results = self.blocks[0].results
+        if len(functype.results) != len(results) or not all(
+            map(matches, functype.results, results)
+        ):
+            raise InvalidError(
+                f"type mismatch: a tail call of a function of type {functype} in one with results "
+                f"{FuncType((), results)}"
+            )
+        self.call(functype)
+        self.stop()
+
     def stop(self) -> None:
         """The rest of the innermost construct cannot be reached: its operands can be anything."""
         block = self.block

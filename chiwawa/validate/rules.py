@@ -120,14 +120,28 @@ def call(v: Body, imm: Imm) -> None:
     v.call(v.context.func(imm[0]).functype)
 
 
-def call_indirect(v: Body, imm: Imm) -> None:
-    """Spec 3.3.8."""
+def _pop_callee(v: Body, imm: Imm) -> FuncType:
     table = v.context.table(imm[1])
     if not matches(table.element, FUNCREF):
-        raise InvalidError(f"type mismatch: call_indirect through a table of {table.element}")
+        raise InvalidError(f"type mismatch: a call through a table of {table.element}")
     functype = v.context.functype(imm[0])
     v.pop(table.limits.address)
-    v.call(functype)
+    return functype
+
+
+def call_indirect(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.call(_pop_callee(v, imm))
+
+
+def return_call(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.tail_call(v.context.func(imm[0]).functype)
+
+
+def return_call_indirect(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.tail_call(_pop_callee(v, imm))
 
 
 # Parametric instructions.
@@ -282,6 +296,8 @@ RULES: dict[str, Rule] = {
     "return": return_,
     "call": call,
     "call_indirect": call_indirect,
+    "return_call": return_call,
+    "return_call_indirect": return_call_indirect,
     "drop": drop,
     "select": select,
     "select t*": select_t,

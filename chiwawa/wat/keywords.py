@@ -36,7 +36,7 @@ _ATOMICS = " ".join(
 
 #: What Wasm 3.0 and later proposals add to 2.0, by proposal.
 _LATER = {
-    "tail calls": "return_call return_call_indirect return_call_ref",
+    "tail calls": "return_call_ref",
     "exception handling": "tag try delegate rethrow try_table throw throw_ref catch catch_ref "
     "catch_all catch_all_ref",
     "typed function references": "call_ref ref.as_non_null br_on_null br_on_non_null",

@@ -71,7 +71,7 @@ def test_no_rule_is_for_an_instruction_that_is_not_there() -> None:
 
 #: What of Wasm 3.0 and later is not in the table.
 LATER = (
-    "tail_call", "threads", "exceptions", "gc", "function_references",
+    "threads", "exceptions", "gc", "function_references",
     "wide_arithmetic", "stack_switching",
 )  # fmt: skip
 REFUSALS = ("illegal opcode", "unknown 0x", "not enabled", "feature required", "LegacyTry")
@@ -155,6 +155,11 @@ BODIES: dict[str, tuple[str, str]] = {
     "return": ("i32", "(return (i32.const 4)) (i32.const 5)"),
     "call": ("i32", "(i32.add (call $seven) (i32.const 1))"),
     "call_indirect": ("i32", "(call_indirect $t (result i32) (local.get 0))"),
+    "return_call": ("i32", "(if (local.get 0) (then (return_call $seven))) (i32.const 1)"),
+    "return_call_indirect": (
+        "i32",
+        "(i32.const 8) (return_call_indirect $t (result i32) (local.get 0))",
+    ),
     "drop": ("i32", "(i32.const 4) (drop (i32.const 5))"),
     "select": ("i32", "(select (i32.const 4) (i32.const 5) (local.get 0))"),
     "select t*": ("i32", "(select (result i32) (i32.const 4) (i32.const 5) (local.get 0))"),

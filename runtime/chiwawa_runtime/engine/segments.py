@@ -68,7 +68,27 @@ def waiting() -> Chain:
     return (yield None)
 
 
-DEEPER, WAITING = deeper.__code__, waiting.__code__
+class TailCall:
+    """What a function returns that ends in a tail call: what is to be called instead of it."""
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function: Callable[..., Chain], args: tuple[Any, ...]) -> None:
+        self.function = function
+        self.args = args
+
+
+def tails(chain: Chain, depth: int) -> Chain:
+    """What is delegated to instead of ``chain``, a function's that may end in a tail call: the
+    results, whichever function gives them. All of them start at ``depth`` (see ``tails``, the
+    module)."""
+    value = yield from chain
+    while value.__class__ is TailCall:
+        value = yield from value.function(*value.args, depth)
+    return value
+
+
+DEEPER, WAITING, TAILS = deeper.__code__, waiting.__code__, tails.__code__
 
 
 def from_segment(depth: int) -> tuple[int, int]:
@@ -113,7 +133,7 @@ class Segment:
             if generator.gi_code is DEEPER:
                 # The function before it has done nothing: it is called again in the next segment.
                 result.pop()
-            elif generator.gi_code is not WAITING:
+            elif generator.gi_code is not WAITING and generator.gi_code is not TAILS:
                 result.append(generator.gi_frame)
         return result
 

@@ -6,7 +6,7 @@ Nothing of the host's is changed until everything has been checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,7 @@ from chiwawa_runtime.state.types import (
     I64,
     PAGE,
     DefType,
+    FuncType,
     GlobalType,
     MemoryType,
     NumType,
@@ -477,7 +478,8 @@ def check_place(instances: Sequence[ModuleInstance], frame: Frame, below: Frame 
     else:
         if call is None:
             raise CheckpointError(f"{described(frame)} is at no call")
-        check_callee(instance, call, called_function(instances, below), described(frame))
+        callee = called_function(instances, below)
+        check_callee(instances, instance, call, callee, described(frame))
         stack = call.stack
     counts = frame.function in program.recursive
     crossing = call is not None and call.may_leave(imported)
@@ -505,11 +507,48 @@ def check_depth(places: Sequence[Place]) -> None:
         imported = place.imports
 
 
-def check_callee(instance: ModuleInstance, call: CallPoint, callee: Function, where: str) -> None:
-    """That a call which ``instance`` makes can be of ``callee``."""
+def check_callee(
+    instances: Sequence[ModuleInstance],
+    instance: ModuleInstance,
+    call: CallPoint,
+    callee: Function,
+    where: str,
+) -> None:
+    """That the frame on top of a call which ``instance`` makes can be of ``callee``: that is what
+    is called, or what tail calls lead to from there."""
     if call.function is None:
         fits = comp_matches(callee.type, call.type)
     else:
         fits = instance.functions[call.function] is callee
+    if not fits and any(each.program.tail_calls for each in instances):
+        fits = callee in led_to(instances, instance, call)
     if not fits:
         raise CheckpointError(f"{where} calls another function than {callee.index}")
+
+
+def led_to(
+    instances: Sequence[ModuleInstance], instance: ModuleInstance, call: CallPoint
+) -> set[Function]:
+    """What ``call`` may be of, and what tail calls lead to from there."""
+    found: set[Function] = set()
+    work: list[Function] = []
+
+    def add(functions: Iterable[Function]) -> None:
+        new = set(functions) - found
+        found.update(new)
+        work.extend(new)
+
+    def of_type(functype: FuncType) -> Iterator[Function]:
+        return (f for each in instances for f in each.functions if comp_matches(f.type, functype))
+
+    add(of_type(call.type) if call.function is None else (instance.functions[call.function],))
+    while work:
+        function = work.pop()
+        home = function.instance
+        if home is None:
+            continue
+        by_name, by_type = home.program.tail_calls.get(function.index, ((), ()))
+        add(home.functions[index] for index in by_name)
+        for index in by_type:
+            add(of_type(home.program.types[index].functype))
+    return found

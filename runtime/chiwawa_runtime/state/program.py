@@ -124,6 +124,9 @@ class Program:
     datas: Sequence[DataSpec] = ()
     #: The functions whose frames count towards exhaustion of the call stack.
     recursive: frozenset[int] = frozenset()
+    #: Of the functions that make tail calls, by index: which they call so by name, and the indices
+    #: of the types of those that they call so through tables.
+    tail_calls: Mapping[int, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
 
     def imported(self, kind: type) -> int:
         """How many imports are of ``kind``."""

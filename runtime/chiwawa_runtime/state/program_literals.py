@@ -230,4 +230,9 @@ SECTIONS: tuple[Section, ...] = (
     Section("elems", write_elems, read_elems),
     Section("datas", write_datas, read_datas),
     Section("recursive", lambda p: tuple(sorted(p.recursive)), lambda rows, _: frozenset(rows)),
+    Section(
+        "tail_calls",
+        lambda p: tuple((i, tuple(a), tuple(b)) for i, (a, b) in sorted(p.tail_calls.items())),
+        lambda rows, _: {index: (by_name, by_type) for index, by_name, by_type in rows},
+    ),
 )

@@ -21,7 +21,6 @@ LATER = [
     "relaxed-simd",
     "shared-everything-threads",
     "simd",
-    "tail-call",
     "threads",
     "wide-arithmetic",
 ]

@@ -201,7 +201,6 @@ def test_nesting_is_limited_by_memory_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("(func (return_call 0))", "return_call"),
         ("(tag $t)", "tag"),
         ("(func try end)", "exception handling"),
         ("(memory 1) (func (i64.atomic.rmw32.cmpxchg_u))", "threads"),

@@ -22,6 +22,7 @@ from chiwawa_runtime.engine.segments import (
     Segments,
     from_segment,
     rise,
+    tails,
     waiting,
 )
 from chiwawa_runtime.engine.unwinding import Unwound, unwound
@@ -129,18 +130,21 @@ def getter(names: Sequence[str]) -> Getter:
 @dataclass(frozen=True, slots=True)
 class Remaker:
     """Makes the frames again that stand at one place: the ``function``, how many of its locals are
-    ``params``, the ``place`` where it is to go on, and the stack variables that it leaves empty."""
+    ``params``, the ``place`` where it is to go on, and the stack variables that it leaves empty;
+    and whether it may end in a tail call."""
 
     function: Callable[..., Chain]
     params: int
     place: int
     missing: tuple[None, ...]
+    ends_in_calls: bool
 
     def make(self, frame: RawFrame, depth: int, callee: Chain | None) -> Chain:
         """The function of ``frame``, which goes on from there when it begins, ``depth`` deep in its
         segment. ``callee`` is what it waits for."""
         resume = (self.place, *frame.locals, *frame.stack, *self.missing, callee)
-        return self.function(*frame.locals[: self.params], depth, resume)
+        chain = self.function(*frame.locals[: self.params], depth, resume)
+        return tails(chain, depth) if self.ends_in_calls else chain
 
 
 def functions_of(frame: RawFrame) -> GeneratedFunctions:
@@ -157,6 +161,7 @@ def remaker(frame: RawFrame, youngest: bool) -> Remaker:
         # One that waits goes on behind its call.
         frame.offset if youngest else frame.offset + 1,
         (None,) * (code.slots - len(frame.stack)),
+        frame.function in functions.bundle.program.tail_calls,
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 from chiwawa_runtime.engine.generated.imports import imported_entry
 from chiwawa_runtime.engine.instance import ModuleInstance
-from chiwawa_runtime.engine.segments import Chain, deeper
+from chiwawa_runtime.engine.segments import Chain, TailCall, deeper, tails
+from chiwawa_runtime.engine.tails import entered, tail_call
 from chiwawa_runtime.engine.translation import Bundle, Code
 from chiwawa_runtime.engine.traps import GENERATED
 from chiwawa_runtime.errors import Trap
@@ -35,6 +36,9 @@ BUILTINS: dict[str, object] = {
     "inf": float("inf"),
     "unreachable": unreachable,
     "deeper": deeper,
+    "TailCall": TailCall,
+    "tails": tails,
+    "tail_call": tail_call,
     "indirect": indirect_target,
     "f32_cell": None,
 }
@@ -128,7 +132,8 @@ class GeneratedFunctions:
         self.namespace[name] = own
         function = self.instance.functions[index]
         if self.code(index).generator:
-            function.enter = own
+            ends_in_calls = index in self.bundle.program.tail_calls
+            function.enter = entered(own) if ends_in_calls else own
         else:
             function.direct = own
             function.enter = generator_around(own)

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import WasiExit as WasiExit
     from chiwawa_runtime.run.driver import Instance as Instance
     from chiwawa_runtime.run.driver import Run as Run
+    from chiwawa_runtime.state.exceptions import ExceptionInstance as ExceptionInstance
+    from chiwawa_runtime.state.exceptions import Tag as Tag
     from chiwawa_runtime.state.globals import Global as Global
     from chiwawa_runtime.state.interface import AnyGlobal as AnyGlobal
     from chiwawa_runtime.state.interface import AnyMemory as AnyMemory
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.state.store import Function as Function
     from chiwawa_runtime.state.store import HostFunction as HostFunction
     from chiwawa_runtime.state.table import Table as Table
+    from chiwawa_runtime.state.throwing import Thrown as Thrown
     from chiwawa_runtime.wasi import Wasi as Wasi
 
 __version__ = "0.1.0"
@@ -75,6 +78,7 @@ _HOME = {
     "BadInput": "chiwawa_runtime.errors",
     "CheckpointError": "chiwawa_runtime.errors",
     "ChiwawaError": "chiwawa_runtime.errors",
+    "ExceptionInstance": "chiwawa_runtime.state.exceptions",
     "Exhaustion": "chiwawa_runtime.errors",
     "Function": "chiwawa_runtime.state.store",
     "Global": "chiwawa_runtime.state.globals",
@@ -89,6 +93,8 @@ _HOME = {
     "Run": "chiwawa_runtime.run.driver",
     "RunError": "chiwawa_runtime.errors",
     "Table": "chiwawa_runtime.state.table",
+    "Tag": "chiwawa_runtime.state.exceptions",
+    "Thrown": "chiwawa_runtime.state.throwing",
     "Trap": "chiwawa_runtime.errors",
     "UnlinkableError": "chiwawa_runtime.errors",
     "UnsupportedError": "chiwawa_runtime.errors",
@@ -112,6 +118,7 @@ __all__ = [
     "BadInput",
     "CheckpointError",
     "ChiwawaError",
+    "ExceptionInstance",
     "Exhaustion",
     "Function",
     "Global",
@@ -129,6 +136,8 @@ __all__ = [
     "Run",
     "RunError",
     "Table",
+    "Tag",
+    "Thrown",
     "Tracer",
     "Tracing",
     "Trap",

@@ -42,6 +42,7 @@ _ROWS = (
     Kind("tableidx", (("table",), ("table2",)), "table", True, "tables", "table", "tables"),
     Kind("memidx", (("mem",), ("mem2",)), "memory", True, "memories", "mem", "mems"),
     Kind("globalidx", (("glob",),), "global", False, "globals", "g", "globals"),
+    Kind("tagidx", (), "tag", False, "tags", "tag", "tags"),
     Kind("elemidx", (("elem",),), "elem", False, "elems", "elem", "elems"),
     Kind("dataidx", (("data",),), "data", False, "datas", "data", "datas"),
     Kind("memarg", (("memory", "offset"),)),
@@ -54,6 +55,7 @@ _ROWS = (
     Kind("lanes", (("lanes",),)),
     Kind("blocktype"),
     Kind("labels"),
+    Kind("catches"),
     Kind("reftype"),
     Kind("valtypes"),
 )

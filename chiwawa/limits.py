@@ -14,6 +14,7 @@ ITEMS = {
     "functions": 1_000_000,
     "tables": 100_000,
     "memories": 100,
+    "tags": 1_000_000,
     "globals": 1_000_000,
     "exports": 1_000_000,
     "element segments": 10_000_000,

@@ -47,6 +47,19 @@ class BrTable:
     default: int
 
 
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """A clause of try_table: of a tag, or with None of any; ``ref`` says that the label takes the
+    exception itself besides (``catch_ref``, ``catch_all_ref``)."""
+
+    tagidx: int | None
+    ref: bool
+    labelidx: int
+
+
+#: The words of clauses, by their byte (spec 5.4.1).
+CATCHES = ("catch", "catch_ref", "catch_all", "catch_all_ref")
+
 #: Nothing, one result, or a type index (spec 2.4.8).
 BlockType = None | ValType | int
 
@@ -54,8 +67,9 @@ BlockType = None | ValType | int
 class Instr(NamedTuple):
     """One instruction. ``imm`` has one entry for each kind in ``op.immediates``, in that order:
 
-    ``localidx globalidx funcidx tableidx typeidx memidx elemidx dataidx labelidx``: int;
+    ``localidx globalidx funcidx tableidx typeidx memidx elemidx dataidx tagidx labelidx``: int;
     ``memarg``: MemArg; ``blocktype``: BlockType; ``labels``: BrTable;
+    ``catches``: tuple of Catch;
     ``i32 i64``: int, unsigned; ``f32 f64``: int, the IEEE bits;
     ``reftype``: RefType (of ref.null: the nullable type); ``valtypes``: tuple of ValType.
 
@@ -91,15 +105,22 @@ class TypeUse:
 
 
 @dataclass(frozen=True, slots=True)
+class TagUse:
+    """An imported tag's type, by index."""
+
+    typeidx: int
+
+
+@dataclass(frozen=True, slots=True)
 class Import:
     module: str
     name: str
-    desc: TypeUse | TableType | MemoryType | GlobalType
+    desc: TypeUse | TableType | MemoryType | GlobalType | TagUse
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """``kind`` is ``func``, ``table``, ``memory`` or ``global``."""
+    """``kind`` is ``func``, ``table``, ``memory``, ``global`` or ``tag``."""
 
     name: str
     kind: str
@@ -109,9 +130,10 @@ class Export:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What there is in a body: which functions it calls by name (``calls``) or makes references to
-    (``refers``), each once; whether it calls through tables, whether it loops, and how many
-    instructions it has. Of its tail calls, the functions (``tails``), and the types of those that
-    are called through tables (``tail_types``)."""
+    (``refers``), each once; whether it calls through tables, whether it loops, whether it throws or
+    handles exceptions (``excepts``), and how many instructions it has. Of its tail calls, the
+    functions (``tails``), and the types of those that are called through tables (``tail_types``).
+    """
 
     #: Packed: a large module has a million.
     calls: Sequence[int]
@@ -121,6 +143,7 @@ class Summary:
     length: int
     tails: tuple[int, ...] = ()
     tail_types: tuple[int, ...] = ()
+    excepts: bool = False
 
     @classmethod
     def of(cls, body: Sequence[tuple[Op, tuple[Any, ...], int]]) -> Summary:
@@ -143,6 +166,7 @@ class Summary:
             length=len(body),
             tails=tails[False],
             tail_types=tails[True],
+            excepts=any(op.throws or op.concerns_handling for op in ops),
         )
 
     @property
@@ -258,6 +282,7 @@ class Names:
     globals: dict[int, str] = field(default_factory=dict)
     elems: dict[int, str] = field(default_factory=dict)
     datas: dict[int, str] = field(default_factory=dict)
+    tags: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -282,6 +307,8 @@ class Module:
     #: What the tables are full of, of those defined here that say it, by position.
     table_inits: dict[int, Expr] = field(default_factory=dict)
     mems: list[MemoryType] = field(default_factory=list)
+    #: Their types' indices.
+    tags: list[int] = field(default_factory=list)
     globals: list[Global] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
     start: int | None = None
@@ -342,3 +369,7 @@ class Module:
             *(i.desc for i in self.imports if isinstance(i.desc, GlobalType)),
             *(g.type for g in self.globals),
         ]
+
+    def tag_typeidxs(self) -> list[int]:
+        """The tag index space, as type indices."""
+        return [*(i.desc.typeidx for i in self.imports if isinstance(i.desc, TagUse)), *self.tags]

@@ -22,6 +22,7 @@ meant. A row says:
   names.
 - ``control``: letters. ``o`` opens a construct, ``l`` one whose label is its start, ``d`` only
   delimits, ``e`` closes one, ``b`` may go on elsewhere, ``c`` calls, ``s`` never goes on with what follows it.
+  ``h`` opens or delimits a construct that handles exceptions, ``x`` throws one itself.
 - ``width``: the bytes that a load or store touches. ``high``: a bound that the result never passes,
   where the type's own is not the tightest.
 - ``bulk``: what it does with a memory at once, see ``Extent``.
@@ -126,6 +127,27 @@ class Op:
         return "d" in self.control
 
     @cached_property
+    def handles(self) -> bool:
+        """Whether it opens a construct that handles exceptions thrown in it."""
+        return self.opens and self.concerns_handling
+
+    @cached_property
+    def concerns_handling(self) -> bool:
+        """Whether it opens or delimits such a construct."""
+        return "h" in self.control
+
+    @cached_property
+    def catches_in_arms(self) -> bool:
+        """Whether exceptions thrown in its first arm are caught by its other arms, of which there
+        may be any number, or where its end delegates them to."""
+        return self.handles and "catches" not in self.immediates
+
+    @cached_property
+    def throws(self) -> bool:
+        """Whether it throws an exception, itself."""
+        return "x" in self.control
+
+    @cached_property
     def ends(self) -> bool:
         """Whether it closes a construct."""
         return "e" in self.control
@@ -162,7 +184,7 @@ class Op:
 
     @cached_property
     def divides(self) -> bool:
-        """Whether it stands between the two arms of a construct."""
+        """Whether it stands between two arms of a construct."""
         return self.delimits and not self.ends
 
     @cached_property
@@ -280,6 +302,13 @@ _STRICT: tuple[Op, ...] = (
     Op("loop", (0x03,), ("blocktype",), None, None, control="ol"),
     Op("if", (0x04,), ("blocktype",), None, None, control="ob"),
     Op("else", (0x05,), (), None, None, control="d"),
+    # Those of exception handling, and (``try`` to ``rethrow``, ``delegate``, ``catch_all``) of the
+    # proposal as it was before ``exnref``, which older toolchains write.
+    Op("try", (0x06,), ("blocktype",), None, None, control="oh"),
+    Op("catch", (0x07,), ("tagidx",), None, None, control="dh"),
+    Op("throw", (0x08,), ("tagidx",), None, None, "t", control="sx"),
+    Op("rethrow", (0x09,), ("labelidx",), None, None, "t", control="sx"),
+    Op("throw_ref", (0x0A,), (), None, None, "t", control="sx"),
     Op("end", (0x0B,), (), None, None, "k", control="de"),
     Op("br", (0x0C,), ("labelidx",), None, None, control="bs"),
     Op("br_if", (0x0D,), ("labelidx",), None, None, control="b"),
@@ -289,6 +318,9 @@ _STRICT: tuple[Op, ...] = (
     Op("call_indirect", (0x11,), ("typeidx", "tableidx"), None, None, "rwt", control="c"),
     Op("return_call", (0x12,), ("funcidx",), None, None, "rwt", control="cs"),
     Op("return_call_indirect", (0x13,), ("typeidx", "tableidx"), None, None, "rwt", control="cs"),
+    Op("delegate", (0x18,), ("labelidx",), None, None, control="deh"),
+    Op("catch_all", (0x19,), (), None, None, control="dh"),
+    Op("try_table", (0x1F,), ("blocktype", "catches"), None, None, control="oh"),
     # Parametric instructions (spec 2.4.4).
     Op("drop", (0x1A,), (), None, None),
     Op("select", (0x1B,), (), None, "a if c else b"),
@@ -715,7 +747,7 @@ def groups_of(op: Op) -> frozenset[str]:
         return frozenset((_BY_PREFIX[prefix],))
     if op.mnemonic in ("drop", "select"):
         return frozenset(("parametric",))
-    if not verb:
+    if not verb or op.throws:
         kinds = {"control"}
         if op.calls:
             kinds.add("call")

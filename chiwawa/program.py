@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.meanings.constants import constant, reference
-from chiwawa.module import Module, TypeUse
+from chiwawa.module import Module, TagUse, TypeUse
 from chiwawa_runtime.state.deftypes import close
 from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.types import ExternType, TagType
 
 
 def program_of(module: Module) -> Program:
@@ -18,9 +19,14 @@ def _program_of(module: Module) -> Program:
     spaces = Spaces.of(module)
     imports = []
     for i in module.imports:
-        desc = i.desc
         types = spaces.types
-        type_ = types[desc.typeidx] if isinstance(desc, TypeUse) else close(desc, types)
+        type_: ExternType
+        if isinstance(i.desc, TypeUse):
+            type_ = types[i.desc.typeidx]
+        elif isinstance(i.desc, TagUse):
+            type_ = TagType(types[i.desc.typeidx])
+        else:
+            type_ = close(i.desc, types)
         imports.append(ImportSpec(i.module, i.name, type_))
     elems = []
     for elem in module.elems:
@@ -45,6 +51,7 @@ def _program_of(module: Module) -> Program:
             for place, init in module.table_inits.items()
         },
         memories=module.memory_types(),
+        tags=[TagType(deftype) for deftype in spaces.context.tags],
         globals=spaces.context.globals,
         globals_init=[Constant(constant(g.init)) for g in module.globals],
         exports=[(e.name, e.kind, e.index) for e in module.exports],

@@ -14,7 +14,7 @@ from chiwawa.module import Module, Summary
 #: Smaller modules, in bytes, are read as quickly as looked up.
 SMALL = 1 << 16
 
-_INDIRECT, _LOOPS = 1, 2
+_INDIRECT, _LOOPS, _EXCEPTS = 1, 2, 4
 _WORD = array("I").itemsize
 
 
@@ -43,7 +43,9 @@ def write_summaries(summaries: Sequence[Summary]) -> bytes:
     words = array("I", [len(summaries)])
     for summary in summaries:
         words.extend((summary.length, *map(len, _named(summary))))
-    flags = bytes(s.indirect * _INDIRECT | s.loops * _LOOPS for s in summaries)
+    flags = bytes(
+        s.indirect * _INDIRECT | s.loops * _LOOPS | s.excepts * _EXCEPTS for s in summaries
+    )
     named = array("I")
     for summary in summaries:
         for each in _named(summary):
@@ -75,5 +77,6 @@ def read_summaries(data: bytes) -> Iterator[Summary]:
             indirect=bool(flags[index] & _INDIRECT),
             loops=bool(flags[index] & _LOOPS),
             length=length,
+            excepts=bool(flags[index] & _EXCEPTS),
         )
         at = ends[-1]

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chiwawa.aot.ir import Br, Plain, Poll, Step
+from chiwawa.aot.ir import Br, Catch, Plain, Poll, Step
 from chiwawa.aot.operands import Operands
 from chiwawa.aot.options import Options
 from chiwawa.lower.lowered import Lowered
@@ -20,7 +20,10 @@ from chiwawa.meanings import fold
 from chiwawa.meanings.fold import Node, name
 from chiwawa.meanings.rows import high
 from chiwawa.module import Instr
-from chiwawa.validate import Label
+from chiwawa.validate import Handler, Label
+
+#: What has been caught, in the steps of a ``Catch``.
+EXCEPTION = "thrown.exception"
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class Builder:
     """The tree of one function in the making."""
 
     __slots__ = (
+        "arms",
         "local_high",
         "lowered",
         "opened",
@@ -59,16 +63,32 @@ class Builder:
         self.operands = Operands(lowered, self.emit)
         #: The constructs that are open, the innermost last.
         self.opened: list[Open] = []
+        #: The labels at which the arms of a ``try`` begin, by the position that begins each.
+        self.arms = {
+            position: arm_label(label, position)
+            for label in lowered.labels.values()
+            for position in label.arms
+        }
         #: The position of an instruction that was translated with the one before it.
         self.skipped = -1
 
-    def emit(self, node: ast.stmt, offset: int | None = None) -> None:
+    def emit(
+        self, node: ast.stmt, offset: int | None = None, catches: list[Catch] | None = None
+    ) -> None:
         """Append a statement; ``offset`` is that of what may trap in it."""
-        self.steps.append(Plain(node, offset))
+        self.steps.append(Plain(node, offset, catches or []))
+
+    def catches(self, position: int) -> list[Catch]:
+        """What is held against an exception that comes out of the instruction at ``position``."""
+        return [catch_of(self, handler) for handler in self.lowered.handlers(position)]
 
     def open(self, position: int, test: Node | None = None) -> None:
         """The steps to come are those of the construct that begins at ``position``."""
-        self.opened.append(Open(self.lowered.labels[position], self.steps, test))
+        self.begin(self.lowered.labels[position], test)
+
+    def begin(self, label: Label, test: Node | None = None) -> None:
+        """The steps to come are those before the end of ``label``."""
+        self.opened.append(Open(label, self.steps, test))
         self.steps = []
 
     # Boundaries.
@@ -91,6 +111,51 @@ class Builder:
             self.emit(fold.verbatim(site.source), instr.offset)
             if site.writes:
                 self.operands.widen()
+
+
+def arm_label(label: Label, position: int) -> Label:
+    """Where the arm of ``label`` begins that the delimiter at ``position`` does."""
+    arm = Label(None, label.start, (), (), label.stack, label.height, True)
+    arm.end = position
+    arm.targeted = arm.handling = True
+    arm.leaves = label.thrown
+    return arm
+
+
+def catch_of(builder: Builder, handler: Handler) -> Catch:
+    """What ``handler`` does, in steps."""
+    label = handler.label if handler.arm is None else builder.arms[handler.arm]
+    tags = builder.options.spaces.context.tags
+    count = 0 if handler.tagidx is None else len(tags[handler.tagidx].params)
+    if label.outermost:
+        return Catch(handler.tagidx, returns(builder, label, count, handler.ref))
+    steps: list[Step] = []
+    height = label.height
+    if handler.arm is not None:
+        steps.append(Plain(fold.verbatim(f"s{height} = {EXCEPTION}")))
+        height += 1
+    if count:
+        names = builder.operands.span(height, height + count) + ("," if count == 1 else "")
+        steps.append(Plain(fold.verbatim(f"{names} = {EXCEPTION}.values")))
+        height += count
+    if handler.arm is None and handler.ref:
+        steps.append(Plain(fold.verbatim(f"s{height} = {EXCEPTION}")))
+    return Catch(handler.tagidx, [*steps, Br(label)])
+
+
+def returns(builder: Builder, label: Label, count: int, ref: bool) -> list[Step]:
+    """A return of the ``count`` values that an exception carries, and (``ref``) of itself."""
+    steps: list[Step] = []
+    if builder.sites.exit is not None:
+        steps.append(Plain(fold.verbatim(builder.sites.exit)))
+    value = None
+    if count == 0 and ref:
+        value = fold.name(EXCEPTION)
+    elif count == 1 and not ref:
+        value = fold.name(f"{EXCEPTION}.values[0]")
+    elif count:
+        value = fold.name(f"(*{EXCEPTION}.values, {EXCEPTION})" if ref else f"{EXCEPTION}.values")
+    return [*steps, Br(label, value)]
 
 
 def return_results(builder: Builder) -> None:

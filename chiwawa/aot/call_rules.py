@@ -31,7 +31,8 @@ def call(builder: Builder, position: int, instr: Instr) -> None:
     value = fold.apply(name(callee), [*args, deeper])
     if index in options.tailing:
         value = fold.call("tails", value, deeper)
-    suspendable(builder, position, Call(instr.offset, value, []))
+    catches = builder.catches(position)
+    suspendable(builder, position, Call(instr.offset, value, [], catches=catches))
 
 
 def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
@@ -47,7 +48,8 @@ def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
     enter = fold.attribute(name("target"), "enter")
     value = fold.apply(enter, [*args, depth(builder, True)])
     direct = fold.apply(fold.attribute(name("target"), "direct"), args)
-    suspendable(builder, position, Call(instr.offset, value, [], target, direct))
+    catches = builder.catches(position)
+    suspendable(builder, position, Call(instr.offset, value, [], target, direct, catches))
 
 
 def return_call(builder: Builder, position: int, instr: Instr) -> None:
@@ -149,17 +151,18 @@ def call_plain(builder: Builder, position: int, instr: Instr, callee: str) -> No
     args = operands.nodes(base)
     operands.cut(base)
     value = fold.apply(name(callee), args)
+    catches = builder.catches(position)
     if count == 0:
-        builder.emit(ast.Expr(value), instr.offset)
+        builder.emit(ast.Expr(value), instr.offset, catches)
         return
     if count > FEW:
-        builder.emit(ast.Assign([ast.Name("results", fold.STORE)], value), instr.offset)
+        builder.emit(ast.Assign([ast.Name("results", fold.STORE)], value), instr.offset, catches)
         operands.push_from_results(count)
         return
     operands.spill_readers(base)
     targets: list[ast.expr] = [ast.Name(f"s{base + i}", fold.STORE) for i in range(count)]
     target = targets[0] if count == 1 else ast.Tuple(targets, fold.STORE)
-    builder.emit(ast.Assign([target], value), instr.offset)
+    builder.emit(ast.Assign([target], value), instr.offset, catches)
     operands.push_typed(count)
 
 

@@ -12,7 +12,7 @@ from chiwawa.aot.builder import Builder, Rule, return_results
 from chiwawa.aot.ir import Block, Br, BrTable, If, Loop, Plain, Step, jumps_away
 from chiwawa.aot.operands import FEW
 from chiwawa.meanings import fold
-from chiwawa.meanings.fold import Node, const, is_atom
+from chiwawa.meanings.fold import Node, const, is_atom, name
 from chiwawa.module import Instr
 from chiwawa.validate import Label
 
@@ -20,6 +20,28 @@ from chiwawa.validate import Label
 def unreachable(builder: Builder, position: int, instr: Instr) -> None:
     builder.operands.spill_where(trap=True)
     builder.emit(ast.Expr(fold.call("unreachable")), instr.offset)
+
+
+def throw(builder: Builder, position: int, instr: Instr) -> None:
+    index: int = instr.imm[0]
+    operands = builder.operands
+    operands.spill_where(trap=True)
+    count = len(builder.options.spaces.context.tags[index].params)
+    values = operands.nodes(len(operands.stack) - count)
+    thrown = fold.call("throw", name(f"tag{index}"), *values)
+    builder.emit(ast.Expr(thrown), instr.offset, builder.catches(position))
+
+
+def throw_ref(builder: Builder, position: int, instr: Instr) -> None:
+    builder.operands.spill_where(trap=True)
+    thrown = fold.call("throw_ref", builder.operands.pop().node)
+    builder.emit(ast.Expr(thrown), instr.offset, builder.catches(position))
+
+
+def rethrow(builder: Builder, position: int, instr: Instr) -> None:
+    builder.operands.spill_where(trap=True)
+    thrown = fold.call("throw_ref", name(f"s{builder.lowered.rethrown[position].height}"))
+    builder.emit(ast.Expr(thrown), instr.offset, builder.catches(position))
 
 
 # Constructs.
@@ -47,6 +69,31 @@ def loop(builder: Builder, position: int, instr: Instr) -> None:
 def if_(builder: Builder, position: int, instr: Instr) -> None:
     builder.operands.spill_beneath(1)
     builder.open(position, builder.operands.pop().node)
+
+
+def try_(builder: Builder, position: int, instr: Instr) -> None:
+    """Its arms that catch are what follows the ends of blocks, to which exceptions branch."""
+    block(builder, position, instr)
+    for arm in reversed(builder.lowered.labels[position].arms):
+        builder.begin(builder.arms[arm])
+
+
+def catch(builder: Builder, position: int, instr: Instr) -> None:
+    arm = builder.arms.get(position)
+    if arm is None:
+        return
+    opened = builder.opened.pop()
+    assert opened.label is arm
+    label = builder.lowered.labels[arm.start]
+    if not jumps_away(builder.steps):
+        fall(builder, label)
+        builder.steps.append(Br(label))
+    builder.steps = [*opened.outer, Block(arm, builder.steps)]
+    builder.operands.cut(label.height)
+    carried = 0
+    if instr.imm:
+        carried = len(builder.options.spaces.context.tags[instr.imm[0]].params)
+    builder.operands.push_typed(1 + carried)
 
 
 def else_(builder: Builder, position: int, instr: Instr) -> None:
@@ -96,6 +143,9 @@ def fall(builder: Builder, label: Label) -> None:
     """Fall into the end of ``label``, or of its first arm."""
     builder.operands.spill_where(trap=True)
     builder.operands.spill_top(len(label.results))
+    if label.arms:
+        # In an arm the exception lies beneath.
+        builder.steps += moves(builder, label)
 
 
 # Branches.
@@ -198,9 +248,17 @@ RULES: dict[str, Rule] = {
     "loop": within_loop,
     "if": if_,
     "else": else_,
+    "try": try_,
+    "catch": catch,
+    "throw": throw,
+    "rethrow": rethrow,
+    "throw_ref": throw_ref,
     "end": end,
     "br": br,
     "br_if": br_if,
     "br_table": br_table,
     "return": return_,
+    "delegate": end,
+    "catch_all": catch,
+    "try_table": block,
 }

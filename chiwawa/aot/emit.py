@@ -79,6 +79,19 @@ class Writer(astor.code_gen.SourceGenerator):  # type: ignore[misc]
         self.result.append("\n" + "    " * self.indentation + "else:")
         self.suite(node.orelse)
 
+    def visit_Raise(self, node: ast.Raise) -> None:
+        self.result.append(self.begin(node) + "raise")
+
+    def visit_Try(self, node: ast.Try) -> None:
+        self.result.append(self.begin(node) + "try:")
+        self.suite(node.body)
+        (handler,) = node.handlers
+        assert handler.type is not None
+        self.line += 1
+        indent = "    " * self.indentation
+        self.result.append(f"\n{indent}except {text(handler.type)} as {handler.name}:")
+        self.suite(handler.body)
+
     def suite(self, body: list[ast.stmt]) -> None:
         self.indentation += 1
         for statement in body or [ast.Pass()]:

@@ -29,11 +29,22 @@ class Surveyed:
 
 
 @dataclass(slots=True, eq=False)
+class Catch:
+    """What is done with an exception of the tag ``tagidx`` (None: any), which is
+    ``thrown.exception``: ``steps`` put what it carries in its place, and branch."""
+
+    tagidx: int | None
+    steps: list[Step]
+
+
+@dataclass(slots=True, eq=False)
 class Plain(Surveyed):
-    """A statement without control. ``offset`` is that of the instruction in it that may trap."""
+    """A statement without control. ``offset`` is that of the instruction in it that may trap.
+    ``catches`` are held, one after the other, against an exception that it throws."""
 
     node: ast.stmt
     offset: int | None = None
+    catches: list[Catch] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -47,13 +58,14 @@ class Poll(Surveyed):
 class Call(Surveyed):
     """A call that may be suspended: ``value`` makes the callee's generator, and the variables
     ``targets`` take the results. A call through a table first finds its ``target``, and calls that
-    by ``direct`` where it cannot be suspended."""
+    by ``direct`` where it cannot be suspended. ``catches`` are as a ``Plain``'s."""
 
     offset: int
     value: Node
     targets: list[str]
     target: Node = None
     direct: Node = None
+    catches: list[Catch] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +119,9 @@ class BrTable(Surveyed):
     labels: tuple[Label, ...]
 
 
+#: The functions of generated code that never return.
+ENDLESS = frozenset(("unreachable", "throw", "throw_ref"))
+
 Step = Plain | Poll | Call | If | Loop | Block | Br | BrTable
 
 
@@ -117,8 +132,8 @@ def jumps_away(steps: list[Step]) -> bool:
     match steps[-1]:
         case Br() | BrTable():
             return True
-        case Plain(node=ast.Expr(value=ast.Call(func=ast.Name(id="unreachable")))):
-            return True
+        case Plain(node=ast.Expr(value=ast.Call(func=ast.Name(id=function)))):
+            return function in ENDLESS
         case If() as choice:
             if choice.jumps_away is None:
                 choice.jumps_away = jumps_away(choice.then) and jumps_away(choice.orelse)

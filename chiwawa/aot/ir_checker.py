@@ -19,6 +19,8 @@ holds nothing that has one.
 whose head has one starts with it. A call stands where the body has one, and its results go to the
 stack positions from where its operands were, to ``results``, or to one local.
 
+*Catches.* What is done with an exception ends in a branch.
+
 *Variables.* Where a step reads an operand's variable (or ``results``), it has been assigned, on
 each way there. So have those of all operands at a poll, of all that wait beneath a call, of what a
 branch takes along, where its target expects it, and of a construct's results behind it. Locals
@@ -36,7 +38,19 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
-from chiwawa.aot.ir import Block, Br, BrTable, Call, If, Loop, Plain, Poll, Step, jumps_away
+from chiwawa.aot.ir import (
+    ENDLESS,
+    Block,
+    Br,
+    BrTable,
+    Call,
+    If,
+    Loop,
+    Plain,
+    Poll,
+    Step,
+    jumps_away,
+)
 from chiwawa.aot.ir_printer import show, statement_text
 from chiwawa.lower.lowered import Lowered
 from chiwawa.meanings.expressions import text
@@ -92,7 +106,7 @@ def trapping_functions() -> frozenset[str]:
             if isinstance(node, ast.Call)
         }
 
-    return frozenset((called(True) - called(False)) | {"indirect", "unreachable"})
+    return frozenset((called(True) - called(False)) | {"indirect"} | ENDLESS)
 
 
 def function_name(node: ast.Call) -> str:
@@ -127,6 +141,8 @@ class _Checker:
         self.opened: set[Label] = set()
         #: What has been assigned where branches leave for the end of a construct.
         self.arrivals: dict[Label, Assigned] = {}
+        #: As if all variables had been assigned.
+        self.everything = bits(0, max(lowered.heights) + 1) | 1
         self.last_resumption = self.last_mark = 0
         self.polls: list[int] = []
 
@@ -146,6 +162,7 @@ class _Checker:
     def step(self, step: Step, assigned: int) -> Assigned:
         match step:
             case Plain(node=node, offset=offset):
+                self.catches(step, assigned)
                 source = statement_text(node)
                 traps = traps_in(source)
                 if traps > 1 or (traps and offset is None):
@@ -184,7 +201,13 @@ class _Checker:
         self.need(bits(0, self.lowered.heights[position]), assigned, step)
         return assigned
 
+    def catches(self, step: Plain | Call, assigned: int) -> None:
+        for catch in step.catches:
+            if self.sequence(catch.steps, assigned) is not None:
+                self.broken("ends", "something falls off the end of a catch", [step])
+
     def call(self, step: Call, assigned: int) -> int:
+        self.catches(step, assigned)
         lowered = self.lowered
         position = self.position(step.offset, step)
         if position not in lowered.calls:
@@ -230,7 +253,8 @@ class _Checker:
         if label in self.opened or label.outermost or label.loops != isinstance(step, Loop):
             self.broken("labels", "its label is another's", [step])
         outer = self.around[-1] if self.around else lowered.function
-        if not outer.start < label.start < label.end < outer.end:
+        # The arms of a ``try`` have labels of their own, which begin where it does.
+        if not outer.start <= label.start < label.end < outer.end:
             self.broken("labels", "it does not lie in what is around it", [step])
         if label.loops:
             self.mark(lowered.body[label.start].offset, step)
@@ -247,6 +271,9 @@ class _Checker:
                 self.broken("safepoints", "a loop does not start with its safepoint", [step])
         else:
             after = meet(after, self.arrivals.get(label))
+        if after is None and label.leaves and label.handling:
+            # What might have been thrown to it is not, or is caught before.
+            after = self.everything
         if (after is not None) != label.leaves:
             self.broken("ends", "whether its end is reached is said wrongly", [step])
         if after is not None and after & 1 == 0:

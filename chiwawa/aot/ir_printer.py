@@ -63,6 +63,11 @@ class _Printer:
                     yield from self.lines(body, depth + 1)
                 case Plain() | Poll() | Call() | Br() | BrTable():
                     yield indent + self.line(step)
+                    if isinstance(step, Plain | Call):
+                        for catch in step.catches:
+                            tag = "any" if catch.tagidx is None else f"tag{catch.tagidx}"
+                            yield f"{indent}catch {tag}:"
+                            yield from self.lines(catch.steps, depth + 1)
 
     def line(self, step: Plain | Poll | Call | Br | BrTable) -> str:
         match step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chiwawa.aot.ir import Call
@@ -65,3 +66,20 @@ def joined(test: Node, then: Suite, orelse: Suite) -> Suite:
     if not then.falls and orelse.body:
         body = [ast.If(test, then.body, []), *orelse.body]
     return Suite(body, falls, skips_to)
+
+
+def catching(suite: Suite, arms: Sequence[tuple[int | None, Suite]]) -> Suite:
+    """``suite`` in a ``try``, and the suites that run where an exception comes out of it, each of a
+    tag (None: any). What none of them is for goes on."""
+    chosen: list[ast.stmt] = [ast.Raise(None, None)]
+    for tagidx, arm in reversed(arms):
+        body = arm.body or [ast.Pass()]
+        if tagidx is None:
+            chosen = body
+            continue
+        test = ast.Compare(name("thrown.exception.tag"), [ast.Is()], [name(f"tag{tagidx}")])
+        chosen = [ast.If(test, body, chosen)]
+    handler = ast.ExceptHandler(name("Thrown"), "thrown", chosen)
+    falls = suite.falls or any(arm.falls for _, arm in arms)
+    skips_to = suite.skips_to.union(*(arm.skips_to for _, arm in arms))
+    return Suite([ast.Try(suite.body, [handler], [], [])], falls, skips_to)

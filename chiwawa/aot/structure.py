@@ -23,6 +23,7 @@ from chiwawa.aot.ir import Block, Br, BrTable, Call, If, Loop, Plain, Poll, Step
 from chiwawa.aot.statements import (
     Suite,
     call_statements,
+    catching,
     joined,
     located,
     poll_statement,
@@ -107,11 +108,14 @@ class _Sequence:
         step = self.steps[position]
         match step:
             case Plain(node=node, offset=offset):
-                self.guards.running().append(located(node, offset))
+                if step.catches:
+                    self.throwing(position, step, node, offset)
+                else:
+                    self.guards.running().append(located(node, offset))
             case Poll():
                 self.poll(step)
             case Call():
-                self.call(step)
+                self.call(position, step)
             case Mark(pc=pc):
                 if self.guards.skips_to(pc) or self.function.targets.flat:
                     self.guards.entered_at(pc)
@@ -130,13 +134,38 @@ class _Sequence:
         body = guards.entered_at(step.offset) if guards.resumes_up_to else guards.running()
         body.append(poll_statement(step.offset))
 
-    def call(self, step: Call) -> None:
+    def call(self, position: int, step: Call) -> None:
         guards = self.guards
         body = guards.running()
-        body += call_statements(step)
+        suite = self.caught(position, step, Suite(call_statements(step), True))
+        body += suite.body
         if guards.resumes_up_to:
             go_on = result_statement(step, ast.YieldFrom(name("callee")))
-            guards.instead_at(step.offset + 1, [set_pc(0), go_on])
+            again = self.caught(position, step, Suite([go_on], True))
+            guards.instead_at(step.offset + 1, [set_pc(0), *again.body])
+            guards.skip_to(suite.skips_to)
+        else:
+            self.falls = guards.grouped(suite)
+
+    def throwing(self, position: int, step: Plain, node: ast.stmt, offset: int | None) -> None:
+        """A plain statement that may throw an exception which is handled here."""
+        body = self.guards.running()
+        ends = jumps_away([step])
+        suite = self.caught(position, step, Suite([located(node, offset)], not ends))
+        body += suite.body
+        self.falls = self.guards.grouped(suite)
+
+    def caught(self, position: int, step: Plain | Call, suite: Suite) -> Suite:
+        """``suite``, which is the whole of ``step``, with what is held against exceptions that come
+        out of it."""
+        if not step.catches:
+            return suite
+        context = self.context.inside(self.tail_after(position)).deeper()
+        arms = [
+            (catch.tagidx, self.function.suite(catch.steps, context, 0, False))
+            for catch in step.catches
+        ]
+        return catching(suite, arms)
 
     def branch(self, position: int, step: Br | BrTable) -> None:
         tail = self.tail_after(position)

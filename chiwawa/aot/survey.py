@@ -29,7 +29,7 @@ class Survey:
         while work:
             outer, rest = work[-1]
             for step in rest:
-                if isinstance(step, Plain):
+                if isinstance(step, Plain) and not step.catches:
                     # Nothing is in it, as its fields say from the start.
                     continue
                 step.branches_from = len(self.labels)
@@ -49,7 +49,10 @@ class Survey:
                     summarise(outer)
                     outer.branches_to = len(self.labels)
 
-    def leaf(self, step: Poll | Call | Br | BrTable) -> None:
+    def leaf(self, step: Plain | Poll | Call | Br | BrTable) -> None:
+        if isinstance(step, Plain | Call):
+            for catch in step.catches:
+                self.labels += [s.label for s in catch.steps if isinstance(s, Br)]
         match step:
             case Poll(offset=offset):
                 step.resumptions, step.last_resumption = 1, offset

@@ -97,6 +97,10 @@ class Context:
         """The context of a suite in the same loop, one deeper."""
         return Context(self.loop, tail, self.indent + 1)
 
+    def deeper(self) -> Context:
+        """The same, one deeper."""
+        return Context(self.loop, self.tail, self.indent + 1)
+
 
 class Targets:
     """The labels of one function: the ``pc`` of each, and in which Python loop its mark stands.

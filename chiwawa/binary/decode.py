@@ -15,7 +15,7 @@ VERSION = b"\x01\0\0\0"
 _ORDER = {section: position for position, section in enumerate(SECTIONS, 1)}
 _CUSTOM = 0
 _CODE = 10
-_TAGS = 13
+_LAST = max(SECTIONS)
 
 #: The version of a component, which is no module.
 _COMPONENT = b"\x0d\x00\x01\x00"
@@ -41,9 +41,7 @@ def decode(
     while r.pos < len(data):
         start = r.pos
         section = r.byte()
-        if section == _TAGS:
-            raise r.unsupported("exception handling: the tag section", start)
-        if section > _TAGS:
+        if section > _LAST:
             raise r.malformed("malformed section id", start)
         size_at = r.pos
         end = r.end = r.length() + r.pos

@@ -15,12 +15,14 @@ from chiwawa.binary.types import (
     write_rec,
     write_subtype,
     write_tabletype,
+    write_tagtype,
     write_valtype,
     write_valtypes,
 )
 from chiwawa.immediates import KINDS
 from chiwawa.module import (
     BrTable,
+    Catch,
     Data,
     Elem,
     Export,
@@ -29,6 +31,7 @@ from chiwawa.module import (
     Import,
     MemArg,
     Module,
+    TagUse,
     TypeUse,
     referred,
 )
@@ -93,6 +96,7 @@ def contents_of(module: Module, code: bytes | None) -> dict[int, bytes | None]:
         3: _vec(encode_u(func.typeidx) for func in module.funcs),
         4: _vec(_table(module, index) for index in range(len(module.tables))),
         5: _vec(map(write_memorytype, module.mems)),
+        13: _vec(map(write_tagtype, module.tags)),
         6: _vec(write_globaltype(g.type) + write_expr(g.init) for g in module.globals),
         7: _vec(map(_export, module.exports)),
         8: None if module.start is None else encode_u(module.start),
@@ -140,6 +144,8 @@ def _import(item: Import) -> bytes:
             tail = b"\x02" + write_memorytype(desc)
         case GlobalType():
             tail = b"\x03" + write_globaltype(desc)
+        case TagUse():
+            tail = b"\x04" + write_tagtype(desc.typeidx)
     return write_name(item.module) + write_name(item.name) + tail
 
 
@@ -215,6 +221,16 @@ def _labels(value: object) -> bytes:
     return encode_u(len(table.labels)) + labels + encode_u(table.default)
 
 
+def _catches(value: object) -> bytes:
+    out = [encode_u(len(cast("tuple[Catch, ...]", value)))]
+    for catch in cast("tuple[Catch, ...]", value):
+        out.append(bytes(((catch.tagidx is None) * 2 + catch.ref,)))
+        if catch.tagidx is not None:
+            out.append(encode_u(catch.tagidx))
+        out.append(encode_u(catch.labelidx))
+    return b"".join(out)
+
+
 def _index(value: object) -> bytes:
     return encode_u(cast(int, value))
 
@@ -233,6 +249,7 @@ _IMMEDIATES: dict[str, Callable[[object], bytes]] = {
     "memarg": _memarg,
     "blocktype": _blocktype,
     "labels": _labels,
+    "catches": _catches,
     "i32": _signed(32),
     "i64": _signed(64),
     "f32": _float(4),

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chiwawa import limits
+from chiwawa.arms import FORK, ONE, begun, divided
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.types import read_heaptype, read_valtype
 from chiwawa.immediates import KINDS
-from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg, PlainExpr
+from chiwawa.module import CATCHES, BlockType, BrTable, Catch, Expr, Instr, MemArg, PlainExpr
 from chiwawa.opcodes import BY_CODE, TABLE, Op
 from chiwawa_runtime.checkpoint.leb import decode_s, decode_u
 from chiwawa_runtime.errors import BadInput
 
 #: How the loop reads what follows an opcode.
-_NONE, _INDEX, _MEMARG, _I32, _I64, _BLOCK, _END, _ELSE, _OTHER, _PREFIX, _ILLEGAL = range(11)
+_NONE, _INDEX, _MEMARG, _I32, _I64, _BLOCK, _END, _ELSE, _ARM, _OTHER, _PREFIX, _ILLEGAL = range(12)
 _KINDS: dict[tuple[str, ...], int] = {
     (): _NONE,
     # But that of a data segment, whose first use is noted.
@@ -35,16 +36,8 @@ _SMALL_I64 = tuple((i if i < 64 else i + 0xFFFFFFFFFFFFFF80,) for i in range(128
 _NO_IMMEDIATE: tuple[object, ...] = ()
 
 _LATER = {
-    0x06: "exception handling: the instruction try",
-    0x07: "exception handling: the instruction catch",
-    0x08: "exception handling: the instruction throw",
-    0x09: "exception handling: the instruction rethrow",
-    0x0A: "exception handling: the instruction throw_ref",
     0x14: "typed function references: the instruction call_ref",
     0x15: "tail calls: the instruction return_call_ref",
-    0x18: "exception handling: the instruction delegate",
-    0x19: "exception handling: the instruction catch_all",
-    0x1F: "exception handling: the instruction try_table",
     0xD3: "garbage collection: the instruction ref.eq",
     0xD4: "typed function references: the instruction ref.as_non_null",
     0xD5: "typed function references: the instruction br_on_null",
@@ -62,7 +55,7 @@ def _first_bytes() -> tuple[tuple[int, Op], ...]:
         if len(op.code) > 1:
             kind = _PREFIX
         elif op.delimits:
-            kind = _END if op.ends else _ELSE
+            kind = _ARM if op.concerns_handling else _END if op.ends else _ELSE
         else:
             kind = _KINDS.get(op.immediates, _OTHER)
         first_bytes[op.code[0]] = (kind, op)
@@ -78,23 +71,33 @@ def _read_labels(r: Reader) -> BrTable:
     return BrTable(tuple([r.u32() for _ in range(count)]), r.u32())
 
 
+def _read_catches(r: Reader) -> tuple[Catch, ...]:
+    """Spec 5.4.1, try_table."""
+    return tuple([_read_catch(r) for _ in range(r.count(limits.LABELS, "clauses of a try_table"))])
+
+
+def _read_catch(r: Reader) -> Catch:
+    start = r.pos
+    kind = r.byte()
+    if kind >= len(CATCHES):
+        raise r.malformed("malformed catch clause", start)
+    return Catch(None if kind & 2 else r.u32(), bool(kind & 1), r.u32())
+
+
+def _read_arm(r: Reader, op: Op, blocks: list[int], at: int) -> tuple[object, ...]:
+    """The rest of the ``catch``, ``catch_all`` or ``delegate`` at ``at``, of the innermost of
+    ``blocks``."""
+    state = divided(op, blocks.pop()) if blocks else None
+    if state is None:
+        raise r.malformed("END opcode expected", at)
+    if not op.ends:
+        blocks.append(state)
+    return tuple([r.u32() for _ in op.immediates])
+
+
 def _read_float(size: int) -> Callable[[Reader], int]:
     """Spec 5.2.3: the bits, as an unsigned int."""
     return lambda r: int.from_bytes(r.take(size), "little")
-
-
-#: The immediates that the loop leaves to a function.
-_IMMEDIATES: dict[str, Callable[[Reader], object]] = {
-    **{kind.name: Reader.u32 for kind in KINDS.values() if kind.space},
-    "labels": _read_labels,
-    "valtypes": lambda r: tuple(r.vec(read_valtype)),
-    "reftype": read_heaptype,
-    "f32": _read_float(4),
-    "f64": _read_float(8),
-    "v128": lambda r: r.take(16),
-    "laneidx": Reader.byte,
-    "lanes": lambda r: r.take(16),
-}
 
 
 def _read_blocktype(r: Reader) -> BlockType:
@@ -110,6 +113,22 @@ def _read_blocktype(r: Reader) -> BlockType:
     if index < 0:
         raise r.malformed("malformed block type", start)
     return index
+
+
+#: The immediates that the loop leaves to a function.
+_IMMEDIATES: dict[str, Callable[[Reader], object]] = {
+    **{kind.name: Reader.u32 for kind in KINDS.values() if kind.space},
+    "labels": _read_labels,
+    "blocktype": _read_blocktype,
+    "catches": _read_catches,
+    "valtypes": lambda r: tuple(r.vec(read_valtype)),
+    "reftype": read_heaptype,
+    "f32": _read_float(4),
+    "f64": _read_float(8),
+    "v128": lambda r: r.take(16),
+    "laneidx": Reader.byte,
+    "lanes": lambda r: r.take(16),
+}
 
 
 class ExprReader:
@@ -137,8 +156,8 @@ class ExprReader:
         first_bytes = _FIRST_BYTES
         small = _SMALL
         imm: tuple[object, ...]
-        #: For each open block, whether an ``else`` may still come.
-        blocks: list[bool] = []
+        #: For each open block, what may still come of it.
+        blocks: list[int] = []
         try:
             while True:
                 at = pos
@@ -183,7 +202,7 @@ class ExprReader:
                     else:
                         pos += 1
                         imm = cached
-                    blocks.append(op.forks)
+                    blocks.append(begun(op))
                 elif kind == _I64:
                     value = data[pos]
                     if value < 0x80:
@@ -193,14 +212,20 @@ class ExprReader:
                         value, pos = decode_s(data, pos, 64)
                         imm = (value & 0xFFFFFFFFFFFFFFFF,)
                 elif kind == _ELSE:
-                    if not blocks or not blocks[-1]:
+                    if not blocks or blocks[-1] != FORK:
                         raise r.malformed("END opcode expected", at)
-                    blocks[-1] = False
+                    blocks[-1] = ONE
                     imm = _NO_IMMEDIATE
+                elif kind == _ARM:
+                    r.pos = pos
+                    imm = _read_arm(r, op, blocks, at)
+                    pos = r.pos
                 else:
                     r.pos = pos
                     op, imm = self._other(r, kind, op, at)
                     pos = r.pos
+                    if op.opens:
+                        blocks.append(begun(op))
                 append((op, imm, at - base))
         except IndexError:
             raise r.malformed("unexpected end of section or function", len(data)) from None

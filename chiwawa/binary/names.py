@@ -14,7 +14,16 @@ from chiwawa_runtime.errors import MalformedError
 NAME = "name"
 _MODULE = 0
 #: Subsections that name by one index, and by two.
-_MAPS = {1: "funcs", 4: "types", 5: "tables", 6: "mems", 7: "globals", 8: "elems", 9: "datas"}
+_MAPS = {
+    1: "funcs",
+    4: "types",
+    5: "tables",
+    6: "mems",
+    7: "globals",
+    8: "elems",
+    9: "datas",
+    11: "tags",
+}
 _NESTED = {2: "locals", 3: "labels", 10: "fields"}
 
 
@@ -59,7 +68,7 @@ def _read_map(r: Reader) -> dict[int, str]:
 def write_names(names: Names) -> bytes:
     """The section's contents: empty if there are no names."""
     out = bytearray()
-    for kind in range(11):
+    for kind in sorted((_MODULE, *_MAPS, *_NESTED)):
         if kind == _MODULE:
             contents = b"" if names.module is None else write_name(names.module)
         elif kind in _MAPS:

@@ -19,6 +19,7 @@ from chiwawa.binary.types import (
     read_rectype,
     read_reftype,
     read_tabletype,
+    read_tagtype,
     read_valtype,
 )
 from chiwawa.module import (
@@ -33,6 +34,7 @@ from chiwawa.module import (
     Module,
     PlainExpr,
     Summary,
+    TagUse,
     TypeUse,
 )
 from chiwawa.opcodes import BY_NAME
@@ -45,8 +47,7 @@ KEPT = 16
 #: among those that it defines, and the instructions, which are not kept.
 CheckBody = Callable[[Module, int, PlainExpr], None]
 
-EXTERN_KINDS = ("func", "table", "memory", "global")
-_TAG = 4
+EXTERN_KINDS = ("func", "table", "memory", "global", "tag")
 #: What a table begins with that has an initialiser.
 _TABLE_INIT = 0x40
 
@@ -102,8 +103,8 @@ def _import(r: Reader) -> Import:
         return Import(module, name, read_memorytype(r))
     if kind == 3:
         return Import(module, name, read_globaltype(r))
-    if kind == _TAG:
-        raise r.unsupported("exception handling: an imported tag", start)
+    if kind == 4:
+        return Import(module, name, TagUse(read_tagtype(r)))
     raise r.malformed("malformed import kind", start)
 
 
@@ -129,6 +130,10 @@ def _memories(r: Reader, parts: Parts) -> None:
     parts.module.mems = [read_memorytype(r) for _ in range(_count(r, "memories"))]
 
 
+def _tags(r: Reader, parts: Parts) -> None:
+    parts.module.tags = [read_tagtype(r) for _ in range(_count(r, "tags"))]
+
+
 def _globals(r: Reader, parts: Parts) -> None:
     count = _count(r, "globals")
     parts.module.globals = [Global(read_globaltype(r), parts.const(r)) for _ in range(count)]
@@ -142,8 +147,6 @@ def _export(r: Reader) -> Export:
     name = r.name()
     start = r.pos
     kind = r.byte()
-    if kind == _TAG:
-        raise r.unsupported("exception handling: an exported tag", start)
     if kind >= len(EXTERN_KINDS):
         raise r.malformed("malformed export kind", start)
     return Export(name, EXTERN_KINDS[kind], r.u32())
@@ -308,6 +311,7 @@ SECTIONS: dict[int, Callable[[Reader, Parts], None]] = {
     3: _functions,
     4: _tables,
     5: _memories,
+    13: _tags,
     6: _globals,
     7: _exports,
     8: _start,

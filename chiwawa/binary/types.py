@@ -169,6 +169,14 @@ def read_globaltype(r: Reader) -> GlobalType:
     return GlobalType(valtype, _read_mutability(r))
 
 
+def read_tagtype(r: Reader) -> int:
+    """Spec 5.3.12: the index of the type."""
+    start = r.pos
+    if r.byte() != 0:
+        raise r.malformed("malformed tag attribute", start)
+    return r.u32()
+
+
 def _read_mutability(r: Reader) -> bool:
     start = r.pos
     mutability = r.byte()
@@ -246,3 +254,7 @@ def write_memorytype(memorytype: MemoryType) -> bytes:
 
 def write_globaltype(globaltype: GlobalType) -> bytes:
     return write_valtype(globaltype.type) + bytes((globaltype.mutable,))
+
+
+def write_tagtype(typeidx: int) -> bytes:
+    return b"\x00" + encode_u(typeidx)

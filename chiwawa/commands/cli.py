@@ -234,7 +234,7 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.command.execution import execute
     from chiwawa_runtime.command.options import options_of
-    from chiwawa_runtime.errors import Trap
+    from chiwawa_runtime.errors import Abrupt
 
     options = options_of(parsed, rest)
     source = load_source(parsed.file, cached=not parsed.no_cache)
@@ -247,7 +247,7 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
             source.module, options.instruments, os.path.basename(shown(parsed.file))
         ) as instruments:
             return execute(Toolchain(source, lambda: instruments), options)
-    except Trap as trap:
+    except Abrupt as trap:
         from chiwawa.instrument.source_lines import with_sources
 
         trap.backtrace = with_sources(source.module, trap.backtrace)

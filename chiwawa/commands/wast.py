@@ -21,6 +21,7 @@ from chiwawa.source import load, prepare
 from chiwawa.wat.script import (
     Action,
     Arg,
+    AssertException,
     AssertRefused,
     AssertReturn,
     AssertTrap,
@@ -61,6 +62,7 @@ from chiwawa_runtime.state.numerics import (
     f64_from_bits,
 )
 from chiwawa_runtime.state.store import HostFunction
+from chiwawa_runtime.state.throwing import Thrown
 from chiwawa_runtime.state.types import (
     F32,
     F64,
@@ -137,7 +139,7 @@ def _run_commands(commands: Sequence[Command], name: str, run: _Run) -> Report:
             failure = Failure(command.line, describe(command), unmet.expected, unmet.got)
             report.failures.append(failure)
             continue
-        if isinstance(command, AssertReturn | AssertTrap | AssertRefused):
+        if isinstance(command, AssertReturn | AssertTrap | AssertException | AssertRefused):
             report.passed += 1
         if wording is not None:
             failure = Failure(command.line, describe(command), wording.expected, wording.got)
@@ -257,6 +259,8 @@ def _run_command(run: _Run, command: Command) -> _Unmet | None:
             _assert_return(run, command)
         case AssertTrap():
             _assert_trap(run, command)
+        case AssertException():
+            _assert_exception(run, command)
         case AssertRefused():
             return _assert_refused(run, command)
         case Unread():
@@ -420,6 +424,18 @@ def _assert_trap(run: _Run, command: AssertTrap) -> None:
     raise _Unmet(f"trap: {command.message}", got)
 
 
+def _assert_exception(run: _Run, command: AssertException) -> None:
+    try:
+        got = " ".join(map(repr, _perform(run, command.action))) or "no results"
+    except Thrown:
+        return
+    except _Unmet:
+        raise
+    except Exception as error:
+        got = _describe_error(error)
+    raise _Unmet("an exception", got)
+
+
 _REFUSALS: dict[str, type[BadInput]] = {
     "assert_malformed": MalformedError,
     "assert_invalid": InvalidError,
@@ -475,6 +491,8 @@ def describe(command: Command) -> str:
             what = command.what
             inner = "module" if isinstance(what, ModuleSource) else _describe_action(what)
             return f"{command.word} {inner}"
+        case AssertException():
+            return f"assert_exception {_describe_action(command.action)}"
         case AssertRefused():
             return f"{command.word} ({command.source.form})"
         case Unread():

@@ -25,11 +25,11 @@ from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import (
+    Abrupt,
     BadInput,
     CheckpointError,
     ChiwawaError,
     HostError,
-    Trap,
     WasiExit,
 )
 from chiwawa_runtime.run.driver import Instance, Run
@@ -65,7 +65,7 @@ class Watched(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a program ended: ``error`` is a Trap, WasiExit or HostError, or None for a return."""
+    """How a program ended: ``error`` is an Abrupt, a WasiExit or a HostError; None: it returned."""
 
     error: ChiwawaError | None
 
@@ -278,7 +278,7 @@ class Machine:
                 error: ChiwawaError | None = None
                 try:
                     done = run.go()
-                except (Trap, WasiExit, HostError) as raised:
+                except (Abrupt, WasiExit, HostError) as raised:
                     done, error = True, raised
                 if done:
                     self.end = End(error)
@@ -389,7 +389,7 @@ class Machine:
                 run.requests.stop_at(next_moment if aim is None else min(aim, next_moment))
                 try:
                     done = run.go()
-                except (Trap, WasiExit, HostError):
+                except (Abrupt, WasiExit, HostError):
                     done = True
                 count = run.requests.passed
                 assert count is not None

@@ -12,7 +12,7 @@ from chiwawa.inspect import called, shortened
 from chiwawa_runtime.command.following import results_text
 from chiwawa_runtime.command.reporting import single_line, trap_lines
 from chiwawa_runtime.engine.contract import RawFrame
-from chiwawa_runtime.errors import BadInput, CheckpointError, HostError, Trap, WasiExit
+from chiwawa_runtime.errors import Abrupt, BadInput, CheckpointError, HostError, WasiExit
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.run.capture import References
 from chiwawa_runtime.state.interface import AnyMemory
@@ -64,7 +64,7 @@ def stop_lines(session: Session, stop: Stop) -> Iterator[str]:
     if stop.end is not None:
         yield from end_lines(machine, stop.end)
         if not stop.before_end:
-            if isinstance(stop.end.error, Trap):
+            if isinstance(stop.end.error, Abrupt):
                 yield from map(single_line, list(trap_lines(stop.end.error))[1:])
             return
     yield here_line(machine)
@@ -83,8 +83,8 @@ def change_line(change: Change) -> str:
 
 def end_lines(machine: Machine, end: End) -> Iterator[str]:
     error = end.error
-    if isinstance(error, Trap):
-        yield single_line(f"trap: {error.message}")
+    if isinstance(error, Abrupt):
+        yield single_line(error.line)
     elif isinstance(error, WasiExit):
         yield f"the program ends with status {error.code}"
     elif isinstance(error, HostError):

@@ -15,12 +15,13 @@ def partition(lowered: Lowered) -> list[Block]:
     """The blocks of a function, ascending; only boundaries that are reached.
 
     A block begins at the function's first instruction, at a loop, at a safepoint, after an
-    instruction that control may leave by, after an ``else``, and after an ``end`` that can be come
-    to otherwise than by falling into it. So whenever the program stands still, each block has run
-    to its end or has not begun.
+    instruction that control may leave by, after what begins another arm, and after an ``end`` that
+    can be come to otherwise than by falling into it. So whenever the program stands still, each
+    block has run to its end or has not begun.
     """
     ends = {label.end: label for label in lowered.labels.values()}
     arms = {label.else_ for label in lowered.labels.values()}
+    arms.update(arm for label in lowered.labels.values() for arm in label.arms)
     blocks: list[list[int]] = []
     begins = True
     for position, instr in enumerate(lowered.body):
@@ -38,7 +39,7 @@ def partition(lowered: Lowered) -> list[Block]:
 
 def _joins(label: Label) -> bool:
     """Whether the construct's end can be come to from more than the instruction before it."""
-    return label.forks or (label.targeted and not label.loops)
+    return label.forks or bool(label.arms) or (label.targeted and not label.loops)
 
 
 class Blocks:

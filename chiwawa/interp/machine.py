@@ -21,6 +21,8 @@ from chiwawa.interp.prepare import (
     RETURN,
     RETURN_CALL,
     RETURN_CALL_INDIRECT,
+    THROW,
+    THROW_REF,
     UNREACHABLE,
     PreparedFunction,
     Segment,
@@ -35,13 +37,15 @@ from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.segments import MAX_DEPTH
-from chiwawa_runtime.engine.traps import HANDLERS, trap_of
-from chiwawa_runtime.errors import CheckpointError, Exhaustion, Interrupted, Location, Trap
+from chiwawa_runtime.engine.traps import HANDLERS, abrupt_of
+from chiwawa_runtime.errors import Abrupt, CheckpointError, Exhaustion, Interrupted, Location, Trap
+from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import indirect_target
+from chiwawa_runtime.state.throwing import Thrown, throw, throw_ref
 from chiwawa_runtime.state.types import ValType
 
 #: What ``run_segments`` says where no segment has ended, beside the endings of segments.
@@ -178,7 +182,7 @@ class Interpretation:
             engine.safepoints.repeat()
         self.counted = self.interrupted = False
         try:
-            return self.advance_other() and self.run()
+            return self.run()
         except Interrupted:
             # The youngest frame is at the boundary before the call, whose operands it has again.
             self.counted = self.interrupted = True
@@ -189,6 +193,38 @@ class Interpretation:
             raise
 
     def run(self) -> bool:
+        """Run until there is no frame (True) or the call is suspended (False). Exceptions that are
+        thrown go to whatever handles them, if anything does."""
+        while True:
+            try:
+                return self.advance_other() and self.run_frames()
+            except Thrown as thrown:
+                if not self.catch(thrown.exception):
+                    raise
+
+    def catch(self, exception: ExceptionInstance) -> bool:
+        """Go on with the youngest handler for ``exception``; False where there is none, and all
+        frames are left as they are."""
+        stack = self.stack
+        for position in range(len(stack) - 1, -1, -1):
+            frame = stack[position]
+            for catch in frame.segment.catches:
+                if catch.tag is not None and catch.tag is not exception.tag:
+                    continue
+                del stack[position + 1 :]
+                operands = frame.stack
+                del operands[catch.height :]
+                if catch.beneath:
+                    operands.append(exception)
+                operands += exception.values
+                if catch.above:
+                    operands.append(exception)
+                frame.segment = catch.segment
+                self.other = self.trapped = None
+                return True
+        return False
+
+    def run_frames(self) -> bool:
         """Run the youngest frame, and what it calls and returns to, until there is no frame (True)
         or the call is suspended (False)."""
         stack = self.stack
@@ -206,6 +242,12 @@ class Interpretation:
                 self.call(frame, frame.segment.argument, frame.engine.instance, True)
             elif ending == UNREACHABLE:
                 raise Trap("unreachable")
+            elif ending == THROW:
+                tag = frame.segment.argument
+                operands = frame.stack
+                throw(tag, *operands[len(operands) - len(tag.type.type.params) :])
+            elif ending == THROW_REF:
+                throw_ref(frame.stack[frame.segment.argument])
             else:
                 assert ending == SUSPENDED
                 return False
@@ -391,10 +433,10 @@ class Interpretation:
     def explain(self, error: BaseException) -> BaseException:
         """The trap that ``error`` is, where it is one, with the places of all frames."""
         # A trap beneath a host function has its backtrace already.
-        explained = isinstance(error, Trap) and bool(error.backtrace)
+        explained = isinstance(error, Abrupt) and bool(error.backtrace)
         if self.other is not None and not explained:
             error = self.other.explain(error)
-        trap = trap_of(error)
+        trap = abrupt_of(error)
         if trap is None:
             return error
         if not explained:

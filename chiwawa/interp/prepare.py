@@ -15,12 +15,15 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import weight
+from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.types import zero
 
 #: How a segment ends.
 NEXT, BR, BR_IF, IF, BR_TABLE, CALL, CALL_INDIRECT, RETURN, UNREACHABLE = range(9)
 #: Of tail calls: what they call gets the place of their frame.
 RETURN_CALL, RETURN_CALL_INDIRECT = range(9, 11)
+#: Of what throws: a new exception, or one that there is.
+THROW, THROW_REF = range(11, 13)
 
 
 class Jump:
@@ -34,12 +37,31 @@ class Jump:
         self.drop = drop
 
 
+class Catch:
+    """Where an exception of ``tag`` (None: any) goes on: at ``segment``, with what it carries from
+    ``height`` up, and itself ``above`` that, ``beneath``, or not."""
+
+    __slots__ = ("above", "beneath", "height", "segment", "tag")
+
+    def __init__(
+        self, tag: Tag | None, segment: Segment, height: int, above: bool, beneath: bool
+    ) -> None:
+        self.tag = tag
+        self.segment = segment
+        self.height = height
+        self.above = above
+        self.beneath = beneath
+
+
 class Segment:
     """``offsets`` are the code offsets of the handlers' instructions, then of the last one.
-    ``argument`` is what the ending needs: a Jump, a list of them, or what is called."""
+    ``argument`` is what the ending needs: a Jump, a list of them, what is called, the tag of what
+    is thrown, or where among the operands the exception is. ``catches`` are held against an
+    exception that comes out of the ending."""
 
     __slots__ = (
         "argument",
+        "catches",
         "deeper",
         "ending",
         "handlers",
@@ -59,6 +81,7 @@ class Segment:
         self.offsets: list[int] = []
         self.ending = NEXT
         self.argument: Any = None
+        self.catches: tuple[Catch, ...] = ()
         #: How much deeper than this frame what it calls is.
         self.deeper = 0
         self.next: Segment | None = None
@@ -153,6 +176,7 @@ def boundaries(lowered: Lowered) -> set[int]:
         if label.forks:
             starts.add(label.start + 1)
             starts.add(label.end if label.else_ is None else label.else_ + 1)
+        starts.update(arm + 1 for arm in label.arms)
     for position in lowered.targets:
         starts.add(position + 1)
     for position in lowered.calls:
@@ -177,13 +201,32 @@ class _Filler:
         self.ends = {
             x.else_: x.end for x in prepared.lowered.labels.values() if x.else_ is not None
         }
+        #: Where control falls out of the arms of a ``try``, by the position that it comes to: over
+        #: other arms, and without the exception that was caught.
+        self.falls = {
+            position: self.fallen(x, position)
+            for x in prepared.lowered.labels.values()
+            if x.arms
+            for position in (*x.arms, x.end)
+        }
+
+    def fallen(self, label: Label, position: int) -> Segment:
+        segment = Segment(position, self.lowered.body[position].offset, False)
+        segment.ending = BR
+        end = self.prepared.at[label.end]
+        segment.argument = Jump(end, label.height, int(position != label.arms[0]))
+        return segment
+
+    def following(self, position: int) -> Segment:
+        """The segment that is run where control comes to ``position`` from what stands before."""
+        return self.falls.get(position) or self.prepared.at[position]
 
     def fill(self, segment: Segment) -> None:
         lowered, at = self.lowered, self.prepared.at
         handlers: list[Handler] = []
         position = segment.start
         first = True
-        while first or position not in at:
+        while first or (position not in at and position not in self.falls):
             first = False
             op, _, offset = lowered.body[position]
             if position in self.ends:
@@ -210,7 +253,7 @@ class _Filler:
             segment.offsets.append(offset)
             position += 1
         else:
-            segment.next = at[position]
+            segment.next = self.following(position)
         segment.handlers = tuple(handlers)
 
     # How a segment ends: one rule for each instruction that changes control.
@@ -223,7 +266,7 @@ class _Filler:
         otherwise = label.end if label.else_ is None else label.else_ + 1
         segment.ending = IF
         segment.argument = Jump(self.prepared.at[otherwise], 0, 0)
-        segment.next = self.prepared.at[position + 1]
+        segment.next = self.following(position + 1)
 
     def br(self, segment: Segment, position: int) -> None:
         segment.ending = BR
@@ -234,7 +277,7 @@ class _Filler:
         segment.ending = BR_IF
         (label,) = self.lowered.targets[position]
         segment.argument = self.jump(label, self.lowered.heights[position] - 1)
-        segment.next = self.prepared.at[position + 1]
+        segment.next = self.following(position + 1)
 
     def br_table(self, segment: Segment, position: int) -> None:
         segment.ending = BR_TABLE
@@ -257,13 +300,46 @@ class _Filler:
         segment.argument = (table, self.instance.program.types[typeidx])
         self.calls(segment, position, True)
 
+    def throw(self, segment: Segment, position: int) -> None:
+        segment.ending = THROW
+        segment.argument = self.instance.tags[self.lowered.body[position].imm[0]]
+        segment.catches = self.catches(position)
+
+    def throw_ref(self, segment: Segment, position: int) -> None:
+        self.throw_operand(segment, position, self.lowered.heights[position] - 1)
+
+    def rethrow(self, segment: Segment, position: int) -> None:
+        self.throw_operand(segment, position, self.lowered.rethrown[position].height)
+
+    def throw_operand(self, segment: Segment, position: int, height: int) -> None:
+        segment.ending = THROW_REF
+        segment.argument = height
+        segment.catches = self.catches(position)
+
+    def catches(self, position: int) -> tuple[Catch, ...]:
+        """What is held against an exception that comes out of the instruction there."""
+        at = self.prepared.at
+        result = []
+        for each in self.lowered.handlers(position):
+            label = each.label
+            tag = None if each.tagidx is None else self.instance.tags[each.tagidx]
+            beneath = each.arm is not None
+            if each.arm is not None:
+                target = self.following(each.arm + 1)
+            else:
+                target = at[label.start if label.loops else label.end]
+            above = each.ref and not beneath
+            result.append(Catch(tag, target, label.height, above, beneath))
+        return tuple(result)
+
     def calls(self, segment: Segment, position: int, may_leave: bool) -> None:
         lowered = self.lowered
+        segment.catches = self.catches(position)
         segment.deeper = int(may_leave)
         if self.prepared.recursive:
             segment.deeper = weight(len(lowered.locals) + lowered.height_in_call(position))
         if not lowered.body[position].op.tail:
-            segment.next = self.prepared.at[position + 1]
+            segment.next = self.following(position + 1)
             self.prepared.calls[position] = segment
 
     def return_call(self, segment: Segment, position: int) -> None:
@@ -291,6 +367,9 @@ class _Filler:
 RULES = {
     "unreachable": _Filler.unreachable,
     "if": _Filler.if_,
+    "throw": _Filler.throw,
+    "rethrow": _Filler.rethrow,
+    "throw_ref": _Filler.throw_ref,
     "br": _Filler.br,
     "br_if": _Filler.br_if,
     "br_table": _Filler.br_table,

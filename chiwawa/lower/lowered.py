@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chiwawa.module import Func, Instr, Module
-from chiwawa.validate import Context, Label, build_context, type_body
+from chiwawa.validate import Context, Handler, Label, build_context, type_body
 from chiwawa_runtime.engine.segments import UNCOUNTED
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import DefType, FuncType, ValType
@@ -44,11 +44,21 @@ class Lowered:
     #: The type of the function called there, and the operands while the call is in progress.
     calls: dict[int, FuncType]
     below: dict[int, Stack]
+    #: Of what may throw, or let through, an exception that is handled in this function: the
+    #: innermost construct that handles any. Of rethrow: that whose arm has caught what it throws.
+    guards: dict[int, Label]
+    rethrown: dict[int, Label]
     safepoints: set[int] = field(default_factory=set)
 
     def types_at(self, position: int) -> tuple[ValType, ...]:
         """The operand types at a boundary, the deepest first."""
         return unrolled(self.stacks[position])
+
+    def handlers(self, position: int) -> list[Handler]:
+        """The handlers that an exception is held against, one after the other, which the
+        instruction at ``position`` throws or lets through."""
+        guard = self.guards.get(position)
+        return [] if guard is None else guard.all_handlers()
 
     def height_in_call(self, position: int) -> int:
         """How many operands there are while the call at ``position`` is in progress."""
@@ -104,6 +114,8 @@ def lower(spaces: Spaces, index: int, *, everywhere: bool = False) -> Lowered:
         nesting=body.nesting,
         calls=body.calls,
         below=body.below,
+        guards=body.guards,
+        rethrown=body.rethrown,
     )
     result.safepoints = safepoints_of(result, spaces.imported_funcs, everywhere)
     return result

@@ -14,8 +14,9 @@ from chiwawa.native.room import call_in_thread, is_in_room
 from chiwawa.native.traps import Trapped, trap_from
 from chiwawa_runtime.engine.contract import Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
-from chiwawa_runtime.engine.traps import trap_of
+from chiwawa_runtime.engine.traps import abrupt_of
 from chiwawa_runtime.errors import (
+    Abrupt,
     CheckpointError,
     Exhaustion,
     Interrupted,
@@ -59,7 +60,7 @@ class HostActivation:
         return []
 
     def explain(self, error: BaseException) -> BaseException:
-        return trap_of(error) or error
+        return abrupt_of(error) or error
 
 
 class ForeignActivation:
@@ -341,10 +342,10 @@ class NativeActivation:
 
     def explain(self, error: BaseException) -> BaseException:
         # A trap beneath a host function has its backtrace already.
-        explained = isinstance(error, Trap) and bool(error.backtrace)
+        explained = isinstance(error, Abrupt) and bool(error.backtrace)
         if self.other is not None and not explained:
             error = self.other.explain(error)
-        trap = trap_of(error)
+        trap = abrupt_of(error)
         if trap is None:
             return error
         if explained:

@@ -86,6 +86,12 @@ def check_types(module: Module) -> None:
             raise UnsupportedError(f"the native path: it has values of type {valtype}")
 
 
+def check_features(module: Module) -> None:
+    """Raises UnsupportedError where the module uses what the rewriter cannot keep."""
+    if module.tag_typeidxs() or any(func.summary.excepts for func in module.funcs):
+        raise UnsupportedError("the native path: exception handling is not supported")
+
+
 class Constants:
     """The globals of the new module, and its constant expressions.
 

@@ -35,10 +35,11 @@ class Native:
                 "the native path stops at safepoints alone: granularity instruction takes "
                 "another path (interp or aot)"
             )
-        from chiwawa.native.module import check_names, check_types
+        from chiwawa.native.module import check_features, check_names, check_types
 
         try:
             check_names(source.module)
+            check_features(source.module)
             check_types(source.module)
         except UnsupportedError as error:
             return f"{error} (interp and aot can run it)"

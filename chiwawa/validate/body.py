@@ -7,6 +7,7 @@ What has a signature in the instruction table is checked from it, here; the rest
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chiwawa import limits
@@ -15,7 +16,20 @@ from chiwawa.validate.context import Context
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
 from chiwawa_runtime.state.stacks import FEW, Pile, Stack
 from chiwawa_runtime.state.subtyping import matches
-from chiwawa_runtime.state.types import I32, I64, FuncType, NumType, ValType, defaultable
+from chiwawa_runtime.state.types import EXNREF, I32, I64, FuncType, NumType, ValType, defaultable
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """Where exceptions of the tag ``tagidx`` (None: any) go on that a construct handles: at
+    ``label``, as a branch there that carries what they have, and where ``ref`` says so, the
+    exception itself above that. In the arms of a ``try`` it lies beneath instead; ``arm`` is then
+    the position of the ``catch``, and ``label`` the construct's own."""
+
+    tagidx: int | None
+    label: Label
+    ref: bool
+    arm: int | None = None
 
 
 class Label:
@@ -24,10 +38,18 @@ class Label:
     function. ``stack`` and ``height`` are of the operands beneath its parameters."""
 
     __slots__ = (
+        "arms",
+        "catching",
         "else_",
         "end",
+        "floor",
         "forks",
+        "guard",
+        "handlers",
+        "handles",
+        "handling",
         "height",
+        "in_arms",
         "leaves",
         "loops",
         "outermost",
@@ -38,6 +60,7 @@ class Label:
         "stack",
         "start",
         "targeted",
+        "thrown",
         "unreachable",
     )
 
@@ -54,12 +77,27 @@ class Label:
         #: Whether it is branched to at its start, may have two arms, is the function.
         self.loops = op is not None and op.loops
         self.forks = op is not None and op.forks
+        #: Whether it handles exceptions: those in it, or in its first arm, by ``handlers``. What
+        #: these do not handle, ``guard`` may: the next construct around that handles, or None.
+        self.handles = op is not None and op.handles
+        self.handlers: list[Handler] = []
+        self.guard: Label | None = None
+        #: Whether its handlers are arms of its own, and whether any exception may come to them.
+        self.in_arms = op is not None and op.catches_in_arms
+        self.thrown = False
+        #: Whether a handler that is no arm of its own leads here.
+        self.handling = False
+        #: The positions where arms begin that handle exceptions, and whether it is in one of them.
+        self.arms: list[int] = []
+        self.catching = False
         self.outermost = start == -1
         self.start = start
         self.params = params
         self.results = results
         self.stack = stack
         self.height = height
+        #: As far down code in it can pop. In an arm that handles an exception, that is beneath.
+        self.floor = height
         #: Whether its start can be reached.
         self.reached = reached
         #: The rest of it, as far as it has been read, cannot run: operands can be of any type.
@@ -72,6 +110,23 @@ class Label:
         self.leaves = False
         #: How many locals had been set at its start, of those that need to be.
         self.settled = 0
+
+    @property
+    def outer_guard(self) -> Label | None:
+        """The construct that handles what this one does not."""
+        return None if any(h.tagidx is None for h in self.handlers) else self.guard
+
+    def all_handlers(self) -> list[Handler]:
+        """The handlers that an exception thrown in it is held against, one after the other: its
+        own, then those of constructs around it. None is named for what one before it handles."""
+        found: dict[int | None, Handler] = {}
+        guard: Label | None = self
+        while guard is not None:
+            for handler in guard.handlers:
+                if None not in found:
+                    found.setdefault(handler.tagidx, handler)
+            guard = guard.outer_guard
+        return list(found.values())
 
     @property
     def types(self) -> tuple[ValType, ...]:
@@ -107,6 +162,8 @@ class Body:
         "blocks",
         "calls",
         "context",
+        "guard",
+        "guards",
         "height",
         "labels",
         "live",
@@ -114,6 +171,7 @@ class Body:
         "nesting",
         "op",
         "position",
+        "rethrown",
         "settled",
         "stack",
         "targets",
@@ -150,9 +208,15 @@ class Body:
         self.labels: dict[int, Label] = {}
         #: Of br, br_if, return: one label. Of br_table: the vector, then the default.
         self.targets: dict[int, tuple[Label, ...]] = {}
+        #: Of rethrow: the construct in whose arm it is that has the exception.
+        self.rethrown: dict[int, Label] = {}
         #: The type of the function called there, and the operands beneath its own.
         self.calls: dict[int, FuncType] = {}
         self.below: dict[int, Stack] = {}
+        #: The innermost construct that handles exceptions here; and which that is for those that
+        #: an instruction may throw, or let through, by position.
+        self.guard: Label | None = None
+        self.guards: dict[int, Label] = {}
         #: How many constructs are in each other at most.
         self.nesting = 0
 
@@ -181,7 +245,7 @@ class Body:
 
     def pop_any(self, expected: ValType | str = "an operand") -> ValType | None:
         """Pop an operand of whatever type; ``expected`` is for the message alone."""
-        if self.height > self.block.height:
+        if self.height > self.block.floor:
             self.height -= 1
             actual, self.stack = self.stack  # type: ignore[misc]
             return actual
@@ -193,7 +257,7 @@ class Body:
         """Pop operands, of which the last of ``expected`` is the top."""
         while len(expected) > FEW and isinstance(self.stack, Pile):
             pile = self.stack
-            count = min(pile.count, len(expected), self.height - self.block.height)
+            count = min(pile.count, len(expected), self.height - self.block.floor)
             first = len(expected) - count
             if not count or pile.types[pile.count - count : pile.count] != expected[first:]:
                 break
@@ -208,6 +272,7 @@ class Body:
         params, results = blocktype.params, blocktype.results
         label = Label(self.op, self.position, params, results, self.stack, self.height, self.live)
         label.settled = len(self.settled)
+        label.guard = self.guard
         self.block = label
         self.blocks.append(label)
         if self.live:
@@ -220,8 +285,8 @@ class Body:
         be all that is left of it."""
         block = self.block
         self.pop_all(block.results)
-        if self.height != block.height:
-            count = self.height - block.height
+        if self.height != block.floor:
+            count = self.height - block.floor
             raise InvalidError(f"type mismatch: {count} more operands than the block's results")
         block.leaves |= self.live
 
@@ -236,9 +301,60 @@ class Body:
         self.push_all(block.params)
         self.unsettle(block)
 
+    def guarded(self, handlers: Sequence[Handler]) -> None:
+        """Exceptions thrown from here on, in the construct just opened, go to ``handlers``."""
+        self.block.handlers += handlers
+        self.guard = self.block
+
+    def handle(self, tagidx: int | None, payload: tuple[ValType, ...]) -> None:
+        """Go on with an arm of the innermost construct that handles exceptions of a tag (None: any)
+        thrown in the first. The exception lies beneath what it carries."""
+        block = self.block
+        block.handlers.append(Handler(tagidx, block, True, self.position))
+        block.arms.append(self.position)
+        block.catching = True
+        self.guard = block.guard
+        block.unreachable = False
+        self.live = block.thrown
+        self.stack, self.height = block.stack, block.height
+        self.push(EXNREF)
+        block.floor = self.height
+        self.push_all(payload)
+        self.unsettle(block)
+
+    def delegate(self, label: Label) -> None:
+        """Close the innermost construct, which has no arms: exceptions in it are handled as those
+        in ``label`` are, which is around it."""
+        block = self.block
+        inside = label.handles and not label.catching
+        self.guard, block.guard = block.guard, label if inside else label.guard
+        self.close()
+
+    def throw(self) -> None:
+        """The instruction throws an exception, or may let one through."""
+        if self.live and self.guard is not None:
+            self.guards[self.position] = self.guard
+            self.come_to(self.guard)
+
+    def come_to(self, guard: Label | None) -> None:
+        """An exception may come to ``guard``, which is asked for a handler of it."""
+        while guard is not None and not guard.thrown:
+            guard.thrown = True
+            if guard.in_arms:
+                # What handles it, and what does not, comes later.
+                return
+            for handler in guard.handlers:
+                handler.label.targeted = handler.label.handling = True
+                handler.label.leaves |= not handler.label.loops
+            guard = guard.outer_guard
+
     def close(self) -> None:
         """Close the innermost construct."""
         block = self.blocks.pop()
+        if self.guard is block:
+            self.guard = block.guard
+        if block.in_arms and block.thrown:
+            self.come_to(block.outer_guard)
         block.end = self.position
         if block.forks and block.else_ is None:
             # Where the condition is false, the end is next.
@@ -280,6 +396,9 @@ class Body:
         """A call of a function of that type, its callee popped already."""
         self.pop_all(functype.params)
         if self.live:
+            if not self.op.tail:
+                # What a tail call lets through comes out of the caller of this function.
+                self.throw()
             self.calls[self.position] = functype
             self.below[self.position] = self.stack
         self.push_all(functype.results)
@@ -301,6 +420,8 @@ class Body:
         """The rest of the innermost construct cannot be reached: its operands can be anything."""
         block = self.block
         self.stack, self.height = block.stack, block.height
+        if block.catching:
+            self.push(EXNREF)
         block.unreachable = True
         self.live = False
 
@@ -389,7 +510,7 @@ def check_expr(
             stack = body.stack
             height = body.height
             if params:
-                floor = body.block.height
+                floor = body.block.floor
                 for expected in params:
                     if height > floor:
                         actual, stack = stack  # type: ignore[misc]

@@ -39,6 +39,8 @@ class Context:
     globals: Sequence[GlobalType]
     elems: Sequence[RefType]
     datas: int
+    #: Their types.
+    tags: Sequence[DefType]
     refs: frozenset[int]
 
     def type(self, index: int) -> DefType:
@@ -78,6 +80,9 @@ class Context:
     def globaltype(self, index: int) -> GlobalType:
         return _at(self.globals, index, "global")
 
+    def tag(self, index: int) -> DefType:
+        return _at(self.tags, index, "tag")
+
     def elem(self, index: int) -> RefType:
         return _at(self.elems, index, "elem segment")
 
@@ -92,7 +97,7 @@ def _at(space: Sequence[T], index: int, noun: str) -> T:
 
 
 def build_context(module: Module) -> Context:
-    """The context of the whole module, whose functions have types that are there. Raises
+    """The context of the whole module, whose functions and tags have types that are there. Raises
     InvalidError where some type names another that is not."""
     types = define(module.types, module.recs)
 
@@ -107,6 +112,7 @@ def build_context(module: Module) -> Context:
         globals=closed(module.global_types()),
         elems=closed([elem.type for elem in module.elems]),
         datas=len(module.datas),
+        tags=[types[index] for index in module.tag_typeidxs()],
         refs=frozenset(_declared(module)),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from chiwawa import limits
-from chiwawa.module import Data, Elem, Expr, Func, Module, PlainExpr, TypeUse
+from chiwawa.module import Data, Elem, Expr, Func, Module, PlainExpr, TagUse, TypeUse
 from chiwawa.validate.body import Body, Boundaries, check_expr
 from chiwawa.validate.context import Context, build_context
 from chiwawa.validate.rules import TYPINGS
@@ -61,7 +61,7 @@ class BodyChecks:
             return
         try:
             if self.context is None:
-                for typeidx in module.func_typeidxs():
+                for typeidx in (*module.func_typeidxs(), *module.tag_typeidxs()):
                     _typeuse(module, typeidx)
                 context = build_context(module)
                 # The segments come after the code, and are counted before it.
@@ -102,6 +102,8 @@ def _module(module: Module, place: _Place, checks: BodyChecks | None) -> None:
     for item in _each(place, "import", module.imports):
         if isinstance(item.desc, TypeUse):
             _typeuse(module, item.desc.typeidx)
+        elif isinstance(item.desc, TagUse):
+            _tag(module, item.desc.typeidx)
         elif isinstance(item.desc, TableType):
             _table(close(item.desc, types))
         elif isinstance(item.desc, MemoryType):
@@ -117,6 +119,8 @@ def _module(module: Module, place: _Place, checks: BodyChecks | None) -> None:
         close(elem.type, types)
     for table in _each(place, "table", module.tables):
         close(table, types)
+    for typeidx in _each(place, "tag", module.tags):
+        _tag(module, typeidx)
     context = build_context(module)
     # What tables are full of is made before the globals that are defined here.
     before = context.globals[: len(context.globals) - len(module.globals)]
@@ -161,6 +165,15 @@ def _typeuse(module: Module, typeidx: int) -> None:
         raise InvalidError(f"unknown type {typeidx}")
     if module.functype(typeidx) is None:
         raise InvalidError(f"type mismatch: type {typeidx} is no function type")
+
+
+def _tag(module: Module, typeidx: int) -> None:
+    """Spec 3.2.7."""
+    _typeuse(module, typeidx)
+    functype = module.functype(typeidx)
+    assert functype is not None
+    if functype.results:
+        raise InvalidError("non-empty tag result type")
 
 
 def _types(module: Module, place: _Place) -> list[DefType]:
@@ -255,6 +268,7 @@ def _exports(context: Context, module: Module, place: _Place) -> None:
         "table": context.table,
         "memory": context.memory,
         "global": context.globaltype,
+        "tag": context.tag,
     }
     seen: set[str] = set()
     for export in _each(place, "export", module.exports):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from chiwawa.module import BlockType, MemArg
+from chiwawa.module import BlockType, Catch, MemArg
 from chiwawa.opcodes import Op
-from chiwawa.validate.body import Addresses, Body, Check, Rule, build_typings
+from chiwawa.validate.body import Addresses, Body, Check, Handler, Rule, build_typings
 from chiwawa.validate.context import Context
 from chiwawa_runtime.errors import InvalidError
 from chiwawa_runtime.state.subtyping import all_match, matches
-from chiwawa_runtime.state.types import FUNCREF, I32, FuncType, RefType, ValType
+from chiwawa_runtime.state.types import EXNREF, FUNCREF, I32, REF_EXN, FuncType, RefType, ValType
 
 Imm = tuple[Any, ...]
 
@@ -57,6 +57,83 @@ def else_(v: Body, imm: Imm) -> None:
     assert v.block.else_ is None
     v.arrive()
     v.turn()
+
+
+def try_(v: Body, imm: Imm) -> None:
+    """The exception handling proposal before ``exnref``: its arms say what it handles."""
+    block(v, imm)
+    v.guarded(())
+
+
+def catch(v: Body, imm: Imm) -> None:
+    """As ``try``: the arm for a tag's exceptions."""
+    functype = v.context.tag(imm[0])
+    v.arrive()
+    v.handle(imm[0], functype.params)
+
+
+def catch_all(v: Body, imm: Imm) -> None:
+    """As ``try``: the arm for all other exceptions."""
+    v.arrive()
+    v.handle(None, ())
+
+
+def delegate(v: Body, imm: Imm) -> None:
+    """As ``try``: its end, where it leaves exceptions to a construct around it."""
+    depth: int = imm[0]
+    # Labels are those outside of it.
+    if depth + 1 >= len(v.blocks):
+        raise InvalidError(f"unknown label {depth}")
+    v.arrive()
+    v.delegate(v.label(depth + 1))
+
+
+def rethrow(v: Body, imm: Imm) -> None:
+    """As ``try``: throw what the arm of the construct named has caught."""
+    label = v.label(imm[0])
+    if not label.catching:
+        raise InvalidError(f"invalid rethrow label {imm[0]}")
+    v.throw()
+    if v.live:
+        v.rethrown[v.position] = label
+    v.stop()
+
+
+def throw(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.pop_all(v.context.tag(imm[0]).params)
+    v.throw()
+    v.stop()
+
+
+def throw_ref(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8."""
+    v.pop(EXNREF)
+    v.throw()
+    v.stop()
+
+
+def try_table(v: Body, imm: Imm) -> None:
+    """Spec 3.3.8. The labels of its clauses are those outside of it."""
+    blocktype = _blocktype(v, imm[0])
+    handlers = [_handler(v, clause) for clause in imm[1]]
+    v.pop_all(blocktype.params)
+    v.open(blocktype)
+    v.guarded(handlers)
+
+
+def _handler(v: Body, clause: Catch) -> Handler:
+    """Spec 3.3.8, catch clauses."""
+    carried: tuple[ValType, ...] = ()
+    if clause.tagidx is not None:
+        carried = v.context.tag(clause.tagidx).params
+    if clause.ref:
+        carried += (REF_EXN,)
+    label = v.label(clause.labelidx)
+    if len(carried) != label.arity or not all(map(matches, carried, label.types)):
+        given, taken = (" ".join(map(str, types)) for types in (carried, label.types))
+        raise InvalidError(f"type mismatch: a clause gives [{given}] to a label of [{taken}]")
+    return Handler(clause.tagidx, label, clause.ref)
 
 
 def end(v: Body, imm: Imm) -> None:
@@ -289,6 +366,11 @@ RULES: dict[str, Rule] = {
     "loop": block,
     "if": if_,
     "else": else_,
+    "try": try_,
+    "catch": catch,
+    "throw": throw,
+    "rethrow": rethrow,
+    "throw_ref": throw_ref,
     "end": end,
     "br": br,
     "br_if": br_if,
@@ -298,6 +380,9 @@ RULES: dict[str, Rule] = {
     "call_indirect": call_indirect,
     "return_call": return_call,
     "return_call_indirect": return_call_indirect,
+    "delegate": delegate,
+    "catch_all": catch_all,
+    "try_table": try_table,
     "drop": drop,
     "select": select,
     "select t*": select_t,

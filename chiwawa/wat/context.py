@@ -51,6 +51,7 @@ SPACES = {
     "table": "table",
     "memory": "memory",
     "global": "global",
+    "tag": "tag",
     "elem": "elem segment",
     "data": "data segment",
 }

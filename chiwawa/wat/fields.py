@@ -20,6 +20,7 @@ from chiwawa.module import (
     Instr,
     Module,
     Names,
+    TagUse,
     TypeUse,
 )
 from chiwawa.opcodes import BY_NAME
@@ -63,7 +64,7 @@ _REF_FUNC = BY_NAME["ref.func"]
 _CONST = {I32: BY_NAME["i32.const"], I64: BY_NAME["i64.const"]}
 _END = Instr(BY_NAME["end"], (), 0)
 #: What can be imported, and so defined with an inline import.
-_IMPORTABLE = ("func", "table", "memory", "global")
+_IMPORTABLE = ("func", "table", "memory", "global", "tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ def _define_import(context: Context, field: _Field) -> None:
 def _import(
     context: Context, space: str, names: tuple[str, str], items: Nodes, i: int, index: int
 ) -> None:
-    desc: TypeUse | TableType | MemoryType | GlobalType
+    desc: TypeUse | TableType | MemoryType | GlobalType | TagUse
     context.begin("import")
     if space == "func":
         ids: dict[str, int] = {}
@@ -204,6 +205,9 @@ def _import(
         desc, i = read_tabletype(context, items, i)
     elif space == "memory":
         desc, i = read_memorytype(items, i)
+    elif space == "tag":
+        typeidx, i = _read_tagtype(context, items, i)
+        desc = TagUse(typeidx)
     else:
         desc, i = read_globaltype(context, items, i)
     end(items, i)
@@ -318,6 +322,22 @@ def _define_global(context: Context, field: _Field) -> None:
     context.module.globals.append(Global(globaltype, init))
 
 
+def _read_tagtype(context: Context, items: Nodes, i: int) -> tuple[int, int]:
+    """Spec 6.4.13: the index of the type."""
+    typeidx, functype, i = read_typeuse(context, items, i, {})
+    return context.typeidx(functype) if typeidx is None else typeidx, i
+
+
+def _define_tag(context: Context, field: _Field) -> None:
+    i, imported = _inline(context, field)
+    if imported:
+        return
+    context.begin("tag")
+    typeidx, i = _read_tagtype(context, field.items, i)
+    end(field.items, i)
+    context.module.tags.append(typeidx)
+
+
 def _define_export(context: Context, field: _Field) -> None:
     items = field.items
     context.begin("export")
@@ -430,6 +450,7 @@ def _fill_names(names: Names, context: Context) -> None:
         ("global", names.globals),
         ("elem", names.elems),
         ("data", names.datas),
+        ("tag", names.tags),
     ):
         by_index.update((index, name) for name, index in context.ids[space].items())
     for index, ids in context.fields.items():
@@ -442,6 +463,7 @@ _DEFINE: dict[str, Callable[[Context, _Field], None]] = {
     "table": _define_table,
     "memory": _define_memory,
     "global": _define_global,
+    "tag": _define_tag,
     "export": _define_export,
     "start": _define_start,
     "elem": _define_elem,

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from chiwawa.arms import CATCHING, ONE, TRY, begun, divided
 from chiwawa.immediates import KINDS, text_order
-from chiwawa.module import BlockType, BrTable, Expr, Instr, MemArg
+from chiwawa.module import CATCHES, BlockType, BrTable, Catch, Expr, Instr, MemArg
 from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.wat.context import (
     Context,
+    end,
     is_index,
     is_token,
     lexeme,
@@ -229,6 +231,19 @@ def _lanes(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]
     return (bytes(lanes),), i
 
 
+def _catches(scope: Scope, items: Nodes, i: int) -> tuple[tuple[Catch, ...], int]:
+    """The clauses of try_table, whose labels are those outside of it."""
+    catches = []
+    while isinstance(node := items[i], list) and (word := keyword(node)) in CATCHES:
+        kind = CATCHES.index(word)
+        tag = None if kind & 2 else read_index(scope.context, "tag", node[2])
+        label = node[2 if tag is None else 3]
+        catches.append(Catch(tag, bool(kind & 1), _resolve_label(scope, label)))
+        end(node, 3 if tag is None else 4)
+        i += 1
+    return tuple(catches), i
+
+
 def _heaptype(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
     return (RefType(read_heap(scope.context, items[i])),), i + 1
 
@@ -250,7 +265,7 @@ _READERS: dict[tuple[str, ...], Reader] = {
 
 
 def _reader(op: Op) -> Reader | None:
-    if not op.immediates or op.opens:
+    if not op.immediates or op.opens or op.delimits:
         return None
     if op.immediates == ("memarg",):
         return _memarg_reader(op)
@@ -277,8 +292,10 @@ _WORDS: dict[str, tuple[Op, Reader | None, Instr]] = {
 }
 
 # What a list being walked holds: a function's code or an arm of ``if``, the body of a folded block,
-# the operands of a folded instruction, or a folded ``if`` before, between and after its arms.
+# the operands of a folded instruction, or a folded ``if`` before, between and after its arms, or a
+# folded ``try`` before, between and after its arms, or with its end said already.
 _CODE, _BODY, _OPERANDS, _BEFORE_THEN, _AFTER_THEN, _AFTER_ELSE = range(6)
+_BEFORE_DO, _AFTER_DO, _AFTER_CATCH, _AFTER_ARMS, _DELEGATED = range(6, 11)
 
 
 def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
@@ -292,14 +309,22 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
     holds, held, floor = _CODE, _END_INSTR, len(labels)
     outer: list[tuple[Nodes, int, int, Instr, int]] = []
     if_labels: list[str | None] = []
-    # For each flat block opened in the lists being walked: whether ``else`` may come.
-    flat: list[bool] = []
+    # For each flat block opened in the lists being walked: what may come of it.
+    flat: list[int] = []
     while True:
         item = items[i]
         i += 1
         if type(item) is list:
             head = item[1]
             word = head.value if type(head) is not list and head.type == "KEYWORD" else ""  # type: ignore[union-attr]
+            if holds >= _BEFORE_DO:
+                holds, start, instr = _begin_try_arm(scope, word, item, holds)
+                if instr is not None:
+                    place(head.at)  # type: ignore[union-attr]
+                    emit(instr)
+                outer.append((items, i, holds, held, floor))
+                items, i, holds, held, floor = item, start, _CODE, _END_INSTR, len(labels)
+                continue
             if holds >= _BEFORE_THEN and word in ("then", "else"):
                 holds = _begin_arm(scope, word, item, holds)
                 if holds == _AFTER_THEN:
@@ -330,7 +355,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                     place(head.at)  # type: ignore[union-attr]
                     emit(held)
                     _open(scope, label)
-                    holds, held = _BODY, _END_INSTR
+                    holds, held = _BEFORE_DO if op.catches_in_arms else _BODY, _END_INSTR
                 floor = len(labels)
             elif op.delimits:
                 raise unexpected(item)
@@ -348,30 +373,39 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
                 place(item.at)  # type: ignore[union-attr]
                 emit(instr)
                 _open(scope, label)
-                flat.append(op.forks)
-            elif op.delimits:
-                if len(labels) == floor or (op.divides and not flat[-1]):
+                flat.append(begun(op))
+            elif op.delimits and (op.divides or op.immediates):
+                state = divided(op, flat[-1]) if len(labels) != floor else None
+                if state is None:
                     raise unexpected(item)
-                i = _check_label(scope, items, i)
-                place(item.at)  # type: ignore[union-attr]
-                emit(instr)
                 if op.ends:
                     _close(scope)
                     flat.pop()
                 else:
-                    flat[-1] = False
+                    flat[-1] = state
+                instr, i = _delimiter(scope, op, instr, items, i)
+                place(item.at)  # type: ignore[union-attr]
+                emit(instr)
+            elif op.delimits:
+                if len(labels) == floor:
+                    raise unexpected(item)
+                i = _check_label(scope, items, i)
+                place(item.at)  # type: ignore[union-attr]
+                emit(instr)
+                _close(scope)
+                flat.pop()
             else:
                 place(item.at)  # type: ignore[union-attr]
                 emit(instr)
         elif item.type == "RPAR":  # type: ignore[union-attr]
             if len(labels) != floor and holds <= _BODY:
                 raise unexpected(item)
-            if holds == _BEFORE_THEN:
+            if holds in (_BEFORE_THEN, _BEFORE_DO):
                 raise unexpected(item)
             if holds == _OPERANDS:
                 place(items[1].at)  # type: ignore[union-attr]
                 emit(held)
-            elif holds != _CODE:
+            elif holds not in (_CODE, _DELEGATED):
                 place(item.at)  # type: ignore[union-attr]
                 emit(_END_INSTR)
                 _close(scope)
@@ -393,6 +427,40 @@ def _begin_arm(scope: Scope, word: str, item: Node, holds: int) -> int:
     raise unexpected(item)
 
 
+def _begin_try_arm(
+    scope: Scope, word: str, item: Nodes, holds: int
+) -> tuple[int, int, Instr | None]:
+    """What the list of a ``try`` holds after this arm; where the arm's code starts, and what is
+    said before it."""
+    if word == "do" and holds == _BEFORE_DO:
+        return _AFTER_DO, 2, None
+    known = _WORDS.get(word)
+    state = {_AFTER_DO: TRY, _AFTER_CATCH: CATCHING}.get(holds, ONE)
+    after = None if known is None or not known[0].delimits else divided(known[0], state)
+    if known is None or after is None or not known[0].concerns_handling:
+        raise unexpected(item)
+    op, _, instr = known
+    if op.ends:
+        _close(scope)
+    instr, start = _delimiter(scope, op, instr, item, 2)
+    if op.ends:
+        end(item, start)
+    return (
+        (_DELEGATED if op.ends else _AFTER_CATCH if after == CATCHING else _AFTER_ARMS),
+        start,
+        instr,
+    )
+
+
+def _delimiter(scope: Scope, op: Op, instr: Instr, items: Nodes, i: int) -> tuple[Instr, int]:
+    """A delimiter but ``end``, with what it names: the label of ``delegate`` is one outside."""
+    if "tagidx" in op.immediates:
+        return Instr(op, (read_index(scope.context, "tag", items[i]),), 0), i + 1
+    if op.immediates:
+        return Instr(op, (_resolve_label(scope, items[i]),), 0), i + 1
+    return instr, i if op.concerns_handling else _check_label(scope, items, i)
+
+
 def _read_header(scope: Scope, op: Op, items: Nodes, i: int) -> tuple[str | None, Instr, int]:
     """A block's label and type (spec 6.5.3). A type with neither parameters nor more than one
     result is written without an index."""
@@ -405,6 +473,9 @@ def _read_header(scope: Scope, op: Op, items: Nodes, i: int) -> tuple[str | None
         else:
             blocktype = functype.results[0] if functype.results else None
     label = None if token is None else lexeme(parse_id, token)
+    if "catches" in op.immediates:
+        catches, i = _catches(scope, items, i)
+        return label, Instr(op, (blocktype, catches), 0), i
     return label, Instr(op, (blocktype,), 0), i
 
 

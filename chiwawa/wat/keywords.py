@@ -16,6 +16,7 @@ _STRUCTURE = """
 module binary quote definition instance type func param result local import export table memory
 global mut elem data offset item declare start then ref null nan:canonical nan:arithmetic rec sub
 final struct array field i8 i16 i8x16 i16x8 i32x4 i64x2 f32x4 f64x2
+tag do catch_ref catch_all_ref
 """
 
 #: Of the proposal for threads.
@@ -37,8 +38,6 @@ _ATOMICS = " ".join(
 #: What Wasm 3.0 and later proposals add to 2.0, by proposal.
 _LATER = {
     "tail calls": "return_call_ref",
-    "exception handling": "tag try delegate rethrow try_table throw throw_ref catch catch_ref "
-    "catch_all catch_all_ref",
     "typed function references": "call_ref ref.as_non_null br_on_null br_on_non_null",
     "garbage collection": "ref.eq ref.test ref.cast ref.i31 i31.get_s i31.get_u "
     "struct.new struct.new_default struct.get struct.get_s struct.get_u struct.set array.new "

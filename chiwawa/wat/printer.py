@@ -14,8 +14,10 @@ from typing import cast
 from chiwawa import limits
 from chiwawa.immediates import INDICES, KINDS, text_order
 from chiwawa.module import (
+    CATCHES,
     BlockType,
     BrTable,
+    Catch,
     Data,
     Elem,
     Expr,
@@ -23,6 +25,7 @@ from chiwawa.module import (
     Instr,
     MemArg,
     Module,
+    TagUse,
     TypeUse,
     referred,
 )
@@ -74,6 +77,8 @@ def format_instr(module: Module, instr: Instr, function: int | None = None) -> s
 def _instr(op: Op, imm: tuple[object, ...], call: Call) -> str:
     if not imm:
         return op.mnemonic
+    if op.opens:
+        return op.mnemonic + _header(op, imm, call)
     kinds = op.immediates
     format_immediate = _IMMEDIATES.get(kinds[0])
     if format_immediate is not None:
@@ -113,9 +118,24 @@ def _labels(op: Op, value: object, call: Call) -> str:
     return "".join([f" {call('labelidx', label)}" for label in (*table.labels, table.default)])
 
 
+def _catches(value: object, call: Call) -> str:
+    text = ""
+    for catch in cast("tuple[Catch, ...]", value):
+        text += f" ({CATCHES[(catch.tagidx is None) * 2 + catch.ref]}"
+        if catch.tagidx is not None:
+            text += f" {call('tagidx', catch.tagidx)}"
+        text += f" {call('labelidx', catch.labelidx)})"
+    return text
+
+
+def _header(op: Op, imm: tuple[object, ...], call: Call) -> str:
+    """What follows the label of a construct."""
+    text = _blocktype(op, imm[0], call)
+    return text + _catches(imm[1], call) if "catches" in op.immediates else text
+
+
 _IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
     "memarg": _memarg,
-    "blocktype": _blocktype,
     "labels": _labels,
     "i32": lambda op, value, call: f" {format_int(cast(int, value), 32)}",
     "i64": lambda op, value, call: f" {format_int(cast(int, value), 64)}",
@@ -140,6 +160,7 @@ def print_module(module: Module) -> str:
         "globalidx": _identifiers(names.globals, len(module.global_types())),
         "elemidx": _identifiers(names.elems, len(module.elems)),
         "dataidx": _identifiers(names.datas, len(module.datas)),
+        "tagidx": _identifiers(names.tags, len(module.tag_typeidxs())),
     }
     name = names.module
     head = f"(module ${name}" if name is not None and is_bare_id(name) else "(module"
@@ -174,18 +195,16 @@ def _caller(ids: _Ids) -> Call:
 def _fields(module: Module, ids: _Ids) -> Iterator[str]:
     call = _caller(ids)
     yield from _types(module, ids)
-    counts = dict.fromkeys(("funcidx", "tableidx", "memidx", "globalidx"), 0)
+    counts = dict.fromkeys(("funcidx", "tableidx", "memidx", "globalidx", "tagidx"), 0)
     for item in module.imports:
         desc = item.desc
         kind = _KIND_OF[type(desc)]
         index = counts[kind]
         counts[kind] += 1
-        content = f" (type {call('typeidx', desc.typeidx)})" if isinstance(desc, TypeUse) else ""
-        functype = module.functype(desc.typeidx) if isinstance(desc, TypeUse) else None
-        if functype is not None:
-            names = module.names.locals.get(index, {})
-            content += _signature(functype, _identifiers(names, len(functype.params)))
-        elif not isinstance(desc, TypeUse):
+        if isinstance(desc, TypeUse | TagUse):
+            names = module.names.locals.get(index, {}) if isinstance(desc, TypeUse) else {}
+            content = _typeuse(module, desc.typeidx, names, call)
+        else:
             content = f" {desc}"
         names_text = f"{quoted(item.module)} {quoted(item.name)}"
         yield f"(import {names_text} ({_WORD_OF[kind]}{_define(ids, kind, index)}{content}))"
@@ -200,6 +219,8 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
         yield f"(memory{_define(ids, 'memidx', index)} {memory})"
     for index, glob in enumerate(module.globals, counts["globalidx"]):
         yield f"(global{_define(ids, 'globalidx', index)} {glob.type} {_expr(glob.init, call)})"
+    for index, typeidx in enumerate(module.tags, counts["tagidx"]):
+        yield f"(tag{_define(ids, 'tagidx', index)}{_typeuse(module, typeidx, {}, call)})"
     for export in module.exports:
         what = f"({export.kind} {call(_EXPORT_KINDS[export.kind], export.index)})"
         yield f"(export {quoted(export.name)} {what})"
@@ -253,12 +274,14 @@ _KIND_OF: dict[type, str] = {
     TableType: "tableidx",
     MemoryType: "memidx",
     GlobalType: "globalidx",
+    TagUse: "tagidx",
 }
 _EXPORT_KINDS = {
     "func": "funcidx",
     "table": "tableidx",
     "memory": "memidx",
     "global": "globalidx",
+    "tag": "tagidx",
 }
 _WORD_OF = {kind: word for word, kind in _EXPORT_KINDS.items()}
 
@@ -283,6 +306,15 @@ def _declared(word: str, types: tuple[ValType, ...], first: int, names: dict[int
         text += f"{_group(word, tuple(together))} ({word} {names[index]} {valtype})"
         together = []
     return text + _group(word, tuple(together))
+
+
+def _typeuse(module: Module, typeidx: int, names: dict[int, str], call: Call) -> str:
+    """The type of something imported, or of a tag, by index and written out."""
+    text = f" (type {call('typeidx', typeidx)})"
+    functype = module.functype(typeidx)
+    if functype is not None:
+        text += _signature(functype, _identifiers(names, len(functype.params)))
+    return text
 
 
 def _signature(functype: FuncType, names: dict[int, str] | None = None) -> str:
@@ -327,16 +359,18 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
             name = label_names.get(blocks, "")
             label = f"${name}" if name and is_bare_id(name) else ""
             head = f"{op.mnemonic} {label}" if label else op.mnemonic
-            yield f"{margins[min(depth, _MOST_INDENTED)]}{head}{_blocktype(op, imm[0], call)}"
+            yield f"{margins[min(depth, _MOST_INDENTED)]}{head}{_header(op, imm, call)}"
             blocks += 1
             innermost.setdefault(label, []).append(len(labels))
             labels.append(label)
             depth += 1
         elif op.delimits:
-            yield margins[min(depth - 1, _MOST_INDENTED)] + op.mnemonic
             if op.ends:
+                # The label of ``delegate`` is one outside.
                 innermost[labels.pop()].pop()
                 depth -= 1
+            margin = margins[min(depth if op.ends else depth - 1, _MOST_INDENTED)]
+            yield margin + _instr(op, imm, call)
         else:
             yield margins[min(depth, _MOST_INDENTED)] + _instr(op, imm, call)
 

@@ -169,6 +169,14 @@ class AssertTrap:
 
 
 @dataclass(frozen=True, slots=True)
+class AssertException:
+    """An exception leaves the program."""
+
+    line: int
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
 class AssertRefused:
     """``word`` is the command's: ``assert_malformed``, ``assert_invalid``, ``assert_unlinkable``,
     ``assert_malformed_custom`` or ``assert_invalid_custom``."""
@@ -195,6 +203,7 @@ Command = (
     | Perform
     | AssertReturn
     | AssertTrap
+    | AssertException
     | AssertRefused
     | Unread
 )
@@ -321,7 +330,8 @@ def _message(node: Node) -> str:
 
 
 def _assert_exception(place: _Place, items: Nodes) -> Command:
-    raise unsupported("assert_exception", "exception handling", items)
+    end(items, 3)
+    return AssertException(place.line, _action(items[2]))
 
 
 def _pattern(node: Node) -> Pattern:

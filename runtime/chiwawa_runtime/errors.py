@@ -10,8 +10,10 @@
     │   ├── UnsupportedError    right Wasm or WASI, but not built yet: the message names it
     │   ├── ResourceError       it takes more than the machine has, or more than was allowed
     │   └── CheckpointError     a checkpoint is refused, or cannot be taken
-    ├── Trap                    the program did what Wasm forbids; the command line exits 134
-    │   └── Exhaustion          the call stack is exhausted
+    ├── Abrupt                  a program ended in the middle; the command line exits 134
+    │   ├── Trap                it did what Wasm forbids
+    │   │   └── Exhaustion      the call stack is exhausted
+    │   └── Thrown              it threw an exception that it does not catch (``state.throwing``)
     ├── HostError               a host function raised; ``__cause__`` is what it raised
     ├── RunError                a run or an instance cannot do now what it was asked to do
     ├── WasiExit                the program asked to end, with a status
@@ -196,11 +198,11 @@ def backtrace_lines(places: Sequence[Location], cut: bool = False) -> Iterator[s
         yield "  … and older frames, which wasmtime does not keep …"
 
 
-class Trap(ChiwawaError):
-    """The program trapped. ``message`` is in the words of the suite; ``backtrace`` has the youngest
-    frame first, ``origin`` is the instance that this one is of; the driver fills them. ``cut`` says
-    that there were more frames, which the engine does not know. ``str()``, and so Python's own
-    traceback, has the message and then the backtrace, a line for each frame."""
+class Abrupt(ChiwawaError):
+    """A program ended in the middle. ``backtrace`` has the youngest frame first, ``origin`` is the
+    instance that this one is of; the driver fills them. ``cut`` says that there were more frames,
+    which the engine does not know. ``str()``, and so Python's own traceback, has the message and
+    then the backtrace, a line for each frame."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -209,8 +211,17 @@ class Trap(ChiwawaError):
         self.origin: object = None
         self.cut = False
 
+    @property
+    def line(self) -> str:
+        """How the program ended, in a line."""
+        return f"trap: {self.message}"
+
     def __str__(self) -> str:
         return "\n".join((self.message, *backtrace_lines(self.backtrace, self.cut)))
+
+
+class Trap(Abrupt):
+    """The program trapped. ``message`` is in the words of the suite."""
 
 
 class Exhaustion(Trap):

@@ -69,12 +69,20 @@ def test_a_script_holds(file: str, execution: str, pytestconfig: pytest.Config) 
     assert unexcused(report) == []
     digest = hashlib.sha256((SUITE / file).read_bytes()).hexdigest()[:16]
     name = f"{os.path.basename(file)} {digest}"
-    line = f"{name}: {report.passed} hold, {report.failed} are not for us"
+    held = f"{report.passed} hold, {report.failed} are not for us"
     lines = known()
+    # A path that refuses by name what others run has lines of its own.
+    own = f"{name} on {execution}"
     if pytestconfig.getoption("--refresh-golden"):
-        lines[name] = line
+        if execution == PATHS[0]:
+            lines[name] = f"{name}: {held}"
+        elif lines.get(name) != f"{name}: {held}":
+            lines[own] = f"{own}: {held}"
+        else:
+            lines.pop(own, None)
         KNOWN.write_text("".join(f"{lines[key]}\n" for key in sorted(lines)), encoding="utf-8")
-    assert lines.get(name, line) == line
+    said = lines.get(own) or lines.get(name)
+    assert said is None or said.endswith(f": {held}")
 
 
 def modules(file: str) -> list[Module]:

@@ -29,6 +29,10 @@ ALLOWED: dict[str, tuple[frozenset[str], str]] = {
         ANY,
         "the text format's words, some with a syntax of their own",
     ),
+    "chiwawa/module.py": (
+        frozenset(("catch", "catch_all")),
+        "words of the clauses of try_table",
+    ),
     "chiwawa/wat/script.py": (ANY, "the words for values in scripts"),
     "chiwawa/wat/fields.py": (
         frozenset(("ref.func", "i32.const", "i64.const", "end")),
@@ -39,15 +43,15 @@ ALLOWED: dict[str, tuple[frozenset[str], str]] = {
         "what an element of a segment is short for",
     ),
     "chiwawa/aot": (
-        frozenset(("if", "return", "unreachable")),
-        "words of Python's, and a function of generated code",
+        frozenset(("if", "return", "try", "unreachable", "throw", "throw_ref")),
+        "words of Python's, and functions of generated code",
     ),
     "chiwawa/native": (ANY, "what the rewriter adds to functions; and a trap's message"),
     "chiwawa/interp/machine.py": (frozenset(("unreachable",)), "a trap's message"),
     "chiwawa/debug/machine.py": (frozenset(("end",)), "why the debugger's machine stopped"),
     "runtime": (
-        frozenset(("unreachable", "end")),
-        "a function of generated code, and members of enumerations: it knows no instructions",
+        frozenset(("unreachable", "throw", "throw_ref", "end")),
+        "functions of generated code, and members of enumerations: it knows no instructions",
     ),
 }
 

@@ -27,6 +27,7 @@ from chiwawa_runtime.state.types import (
     MemoryType,
     SubType,
     TableType,
+    TagType,
     mapped,
 )
 from tests.unit.type_helpers import functypes, globaltypes, memorytypes, subtypes, tabletypes
@@ -90,11 +91,14 @@ def programs(draw: st.DrawFn) -> Program:
         tables=space(TableType, closed(tabletypes)),
         tables_init=draw(st.dictionaries(indexes, constants, max_size=2)),
         memories=space(MemoryType, memorytypes),
+        tags=space(TagType, st.builds(TagType, of_functions)),
         globals=globals_,
         globals_init=[draw(constants) for _ in range(own)],
         exports=draw(
             st.lists(
-                st.tuples(names, st.sampled_from(["func", "table", "memory", "global"]), indexes),
+                st.tuples(
+                    names, st.sampled_from(["func", "table", "memory", "global", "tag"]), indexes
+                ),
                 max_size=3,
             )
         ),

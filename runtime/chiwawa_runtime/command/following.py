@@ -5,7 +5,7 @@ from __future__ import annotations
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.reporting import say
-from chiwawa_runtime.errors import CheckpointError, Terminated, Trap, WasiExit
+from chiwawa_runtime.errors import Abrupt, CheckpointError, Terminated, WasiExit
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_TIMER, ENDINGS, Watcher
 from chiwawa_runtime.state.snapshot import FuncIdx
@@ -31,7 +31,7 @@ def follow(run: Run, options: Options, watcher: Watcher) -> int:
                 watcher.restart_clock()
             if ending is not None:
                 raise Terminated(ending)
-    except (Trap, WasiExit):
+    except (Abrupt, WasiExit):
         say_unmet(run, options, written)
         raise
     show_results(run)

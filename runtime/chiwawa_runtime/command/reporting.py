@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 from chiwawa_runtime.errors import (
+    Abrupt,
     BadInput,
     HostError,
     Terminated,
-    Trap,
     WasiExit,
     backtrace_lines,
 )
@@ -89,7 +89,7 @@ def status_of(action: Callable[[], int]) -> int:
     except WasiExit as exit_:
         # A status that the host would cut down to success stays a failure.
         return exit_.code if exit_.code < 256 else exit_.code & 0xFF or 1
-    except Trap as trap:
+    except Abrupt as trap:
         print_errors(map(single_line, trap_lines(trap)))
         return TRAPPED
     except KeyboardInterrupt:
@@ -111,8 +111,8 @@ def status_of(action: Callable[[], int]) -> int:
     return BAD_INPUT
 
 
-def trap_lines(trap: Trap) -> Iterator[str]:
-    yield f"trap: {trap.message}"
+def trap_lines(trap: Abrupt) -> Iterator[str]:
+    yield trap.line
     yield from backtrace_lines(trap.backtrace, trap.cut)
 
 

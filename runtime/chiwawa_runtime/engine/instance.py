@@ -17,19 +17,27 @@ from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.errors import UnlinkableError, UnsupportedError
 from chiwawa_runtime.state.arithmetic import require_single_rounding
+from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction, coerce
 from chiwawa_runtime.state.subtyping import global_matches
 from chiwawa_runtime.state.table import ElemSegment
-from chiwawa_runtime.state.types import DefType, GlobalType, Limits, MemoryType, TableType
+from chiwawa_runtime.state.types import (
+    DefType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+    TagType,
+)
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
 #: function of the type that the import asks for.
-Importable = HostFunction | Function | AnyMemory | AnyTable | AnyGlobal | Callable[..., Any]
+Importable = HostFunction | Function | AnyMemory | AnyTable | AnyGlobal | Tag | Callable[..., Any]
 Imports = Mapping[str, Mapping[str, Importable]]
-Extern = Function | AnyMemory | AnyTable | AnyGlobal
+Extern = Function | AnyMemory | AnyTable | AnyGlobal | Tag
 
 
 class ModuleInstance:
@@ -46,6 +54,7 @@ class ModuleInstance:
         self.tables: list[AnyTable] = []
         self.memories: list[AnyMemory] = []
         self.globals: list[AnyGlobal] = []
+        self.tags: list[Tag] = []
         #: How many calls from host functions are in progress on top of each other.
         self.nesting = 0
         #: The depth of the call stack at which a host function, while one runs, was called.
@@ -72,6 +81,9 @@ class ModuleInstance:
         for index, full_of in program.tables_init.items():
             table = self.tables[index]
             table.reset([full_of(self)] * table.size())
+        for index in range(len(self.tags), len(program.tags)):
+            exported = (name for name, kind, i in program.exports if (kind, i) == ("tag", index))
+            self.tags.append(Tag(program.tags[index], next(exported, None)))
         defined = program.globals[len(self.globals) :]
         for globaltype, init in zip(defined, program.globals_init, strict=True):
             self.globals.append(engine.state.new_global(globaltype, init(self)))
@@ -116,9 +128,13 @@ class ModuleInstance:
             if not global_matches(given.type, spec.type):
                 raise incompatible(spec, str(given.type))
             self.globals.append(given)
+        elif isinstance(given, Tag) and isinstance(spec.type, TagType):
+            if given.type != spec.type:
+                raise incompatible(spec, str(given.type))
+            self.tags.append(given)
         else:
             raise incompatible(spec, kind_of(given))
-        if not isinstance(given, Function) and not self.engine.state.accepts(given):
+        if not isinstance(given, Function | Tag) and not self.engine.state.accepts(given):
             raise UnsupportedError(
                 f'"{spec.module}" "{spec.name}": '
                 f"a {kind_of(given)} that another engine owns is not supported"
@@ -154,6 +170,7 @@ class ModuleInstance:
             "table": self.tables,
             "memory": self.memories,
             "global": self.globals,
+            "tag": self.tags,
         }
         return spaces[kind]
 

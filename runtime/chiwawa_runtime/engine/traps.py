@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from types import FrameType
 
-from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.errors import Abrupt, Trap
 from chiwawa_runtime.state.numerics import make_f32_round
 
 #: The file that the interpreter's handlers come from, as tracebacks say it.
@@ -26,9 +26,10 @@ def is_of_program(frame: FrameType) -> bool:
     return frame.f_code.co_filename == HANDLERS or frame.f_globals.get("__name__") == GENERATED
 
 
-def trap_of(error: BaseException) -> Trap | None:
-    """The trap that ``error`` is, or None. A new one has no backtrace yet."""
-    if isinstance(error, Trap):
+def abrupt_of(error: BaseException) -> Abrupt | None:
+    """The trap, or the exception thrown, that ``error`` is, or None. A new trap has no backtrace
+    yet."""
+    if isinstance(error, Abrupt):
         return error
     if isinstance(error, ZeroDivisionError):
         message = "integer divide by zero"

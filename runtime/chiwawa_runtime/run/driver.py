@@ -19,6 +19,7 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.observer import CHANGE, Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import (
+    Abrupt,
     CheckpointError,
     Exhaustion,
     HostError,
@@ -53,8 +54,8 @@ class Instance(ModuleInstance):
     def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
         """Call the exported function ``name`` to its end; its results, ints unsigned. Raises
         KeyError where there is no such function, TypeError and ValueError for arguments that are
-        not of its types, Trap, WasiExit and HostError, and RunError where another thread runs the
-        instance."""
+        not of its types, Trap, Thrown, WasiExit and HostError, and RunError where another thread
+        runs the instance."""
         index, values = self.prepared(name, args)
         return call(self, index, values)
 
@@ -150,8 +151,8 @@ class Run:
     def go(self) -> bool:
         """Run until all calls have returned (True), or a request or a host function (by raising
         ``Interrupted``) stops it at a safepoint (False); which requests is in ``requests.take()``.
-        Raises Trap, WasiExit, HostError, each once: then RunError, as it does where the run is
-        going on already, in another thread or beneath the caller."""
+        Raises Trap, Thrown, WasiExit, HostError, each once: then RunError, as it does where the run
+        is going on already, in another thread or beneath the caller."""
         turns.begin(self.instance.turns)
         try:
             return self.proceed()
@@ -194,6 +195,8 @@ class Run:
         self.finished = True
         if isinstance(error, Trap):
             self._failure = f"a trap: {error.message}"
+        elif isinstance(error, Abrupt):
+            self._failure = f"an {error.message}"
         else:
             self._failure = f"{type(error).__name__}: {error}".removesuffix(": ")
         if self.instance.observer is not None and self.activation is not None:

@@ -19,6 +19,7 @@ from chiwawa_runtime.state.types import (
     GlobalType,
     MemoryType,
     TableType,
+    TagType,
     ValType,
 )
 
@@ -104,8 +105,8 @@ class Program:
     """``hash`` is the SHA-256 of the module's binary, ``types`` the types that it defines, all
     types are closed. Index spaces are whole (imports first) unless said otherwise;
     ``globals_init`` is only of those defined, ``tables_init`` what those tables are full of, by
-    index, that are not full of null. ``exports`` are a name, a kind (func, table, memory, global)
-    and an index."""
+    index, that are not full of null. ``exports`` are a name, a kind (func, table, memory, global,
+    tag) and an index."""
 
     name: str
     hash: bytes
@@ -118,6 +119,7 @@ class Program:
     memories: Sequence[MemoryType] = ()
     globals: Sequence[GlobalType] = ()
     globals_init: Sequence[Constant] = ()
+    tags: Sequence[TagType] = ()
     exports: Sequence[tuple[str, str, int]] = ()
     start: int | None = None
     elems: Sequence[ElemSpec] = ()

@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 from chiwawa_runtime.state import type_text
 from chiwawa_runtime.state.deftypes import close, define, opened, type_indexes
 from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
-from chiwawa_runtime.state.types import DefType, ExternType, GlobalType, MemoryType, TableType
+from chiwawa_runtime.state.types import (
+    DefType,
+    ExternType,
+    GlobalType,
+    MemoryType,
+    TableType,
+    TagType,
+)
 
 Type = TypeVar("Type", bound=ExternType)
 
@@ -116,6 +123,8 @@ def write_imports(program: Program) -> tuple[Any, ...]:
     def row(spec: ImportSpec) -> tuple[str, str, str, int | str]:
         if isinstance(spec.type, DefType):
             return spec.module, spec.name, "func", indexes[spec.type]
+        if isinstance(spec.type, TagType):
+            return spec.module, spec.name, "tag", indexes[spec.type.type]
         said = str(opened(spec.type, indexes))
         return spec.module, spec.name, _KINDS[type(spec.type)], said
 
@@ -123,14 +132,14 @@ def write_imports(program: Program) -> tuple[Any, ...]:
 
 
 def read_imports(rows: Sequence[Any], reading: Reading) -> list[ImportSpec]:
-    return [
-        ImportSpec(
-            module,
-            name,
-            reading.types[said] if kind == "func" else close(_READERS[kind](said), reading.types),
-        )
-        for module, name, kind, said in rows
-    ]
+    def type_of(kind: str, said: Any) -> ExternType:
+        reader = _READERS.get(kind)
+        if reader is not None:
+            return close(reader(said), reading.types)
+        deftype = reading.types[said]
+        return TagType(deftype) if kind == "tag" else deftype
+
+    return [ImportSpec(module, name, type_of(kind, said)) for module, name, kind, said in rows]
 
 
 # The index spaces: the types of what is defined.
@@ -143,6 +152,15 @@ def write_functions(program: Program) -> tuple[int, ...]:
 
 def read_functions(rows: Sequence[int], reading: Reading) -> list[DefType]:
     return reading.space(DefType, [reading.types[index] for index in rows])
+
+
+def write_tags(program: Program) -> tuple[int, ...]:
+    indexes = type_indexes(program.types)
+    return tuple(indexes[t.type] for t in program.tags[program.imported(TagType) :])
+
+
+def read_tags(rows: Sequence[int], reading: Reading) -> list[TagType]:
+    return reading.space(TagType, [TagType(reading.types[index]) for index in rows])
 
 
 def space(name: str, kind: type[Type], read: Callable[[str], Type]) -> Section:
@@ -215,6 +233,7 @@ SECTIONS: tuple[Section, ...] = (
         lambda rows, _: {index: Constant(row) for index, row in rows},
     ),
     space("memories", MemoryType, type_text.memorytype),
+    Section("tags", write_tags, read_tags),
     space("globals", GlobalType, type_text.globaltype),
     Section(
         "globals_init",

@@ -10,11 +10,13 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chiwawa_runtime.errors import HostError, Interrupted, Trap, WasiExit
+from chiwawa_runtime.errors import Abrupt, HostError, Interrupted, WasiExit
 from chiwawa_runtime.state.deftypes import of_functype
+from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.subtyping import heap_matches, top
 from chiwawa_runtime.state.types import (
+    EXNREF,
     EXTERNREF,
     F32,
     F64,
@@ -28,9 +30,10 @@ from chiwawa_runtime.state.types import (
     ValType,
 )
 
-#: What the host raises into a program to end it, and what a call back was ended by. It reaches the
+#: What the host raises into a program to end it (or, of exceptions, until something in it catches
+#: them), and what a call back was ended by. It reaches the
 #: caller as it is; any other exception of the host's is wrapped.
-PASSING = (Trap, WasiExit, HostError)
+PASSING = (Abrupt, WasiExit, HostError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def coerce(value: Any, valtype: ValType) -> Any:
 
     An i32 or i64 takes an int, signed or unsigned; an f32 or f64 a float or an int, and an f32
     rounds it; a v128 16 bytes; a funcref a ``Function`` or None, or one of a type of its own a
-    ``Function`` of that type; an externref anything.
+    ``Function`` of that type; an exnref an ``ExceptionInstance`` or None; an externref anything.
     """
     if valtype is I32 or valtype is I64:
         if not isinstance(value, int):
@@ -149,10 +152,13 @@ def coerce(value: Any, valtype: ValType) -> Any:
             raise ValueError(f"{valtype} wants 16 bytes, not {len(value)}")
         return value
     if isinstance(valtype, RefType) and not holds(valtype, value):
-        wanted = "a Function" if top(valtype) == FUNCREF else "a reference"
+        wanted = _WANTED.get(top(valtype), "a reference")
         null = " or None" if valtype.nullable else ""
         raise TypeError(f"{valtype} wants {wanted}{null}, not {type(value).__name__}")
     return value
+
+
+_WANTED: dict[RefType, str] = {FUNCREF: "a Function", EXNREF: "an exception"}
 
 
 def holds(reftype: RefType, value: Any) -> bool:
@@ -163,7 +169,7 @@ def holds(reftype: RefType, value: Any) -> bool:
         return True
     if isinstance(value, Function):
         return heap_matches(value.deftype, reftype.heap)
-    return False
+    return reftype.heap == EXNREF.heap and isinstance(value, ExceptionInstance)
 
 
 def plain(value: Any, valtype: ValType) -> Any:

@@ -83,8 +83,10 @@ ABBREVIATIONS: dict[str, str] = {
 }
 FUNCREF = RefType("func")
 EXTERNREF = RefType("extern")
-#: A reference to some function, which is there.
+EXNREF = RefType("exn")
+#: References to some function, and to some exception, which is there.
 REF_FUNC = RefType("func", False)
+REF_EXN = RefType("exn", False)
 
 #: What the binary format writes in one byte, and the text format in one word.
 VALTYPE_BY_CODE: dict[int, ValType] = {
@@ -323,7 +325,17 @@ _PARTS: dict[type, tuple[tuple[str, ...]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TagType:
+    """What an exception of a tag carries: the parameters of ``type``, which has no results."""
+
+    type: DefType
+
+    def __str__(self) -> str:
+        return str(self.type)
+
+
 #: What can be imported and exported.
-ExternType = DefType | TableType | MemoryType | GlobalType
+ExternType = DefType | TableType | MemoryType | GlobalType | TagType
 
 PAGE = 65536

@@ -184,8 +184,6 @@ def test_a_malformed_module_is_refused_with_its_offset(
 @pytest.mark.parametrize(
     ("sections", "feature"),
     [
-        (["0d 03 01 00 00"], "exception handling: the tag section"),
-        ([code("00 1f 40 00 0b 0b")], "exception handling: the instruction try_table"),
         ([code("00 fb 00 0b")], "garbage collection: the instruction fb 00"),
         ([code("00 fe 00 0b")], "threads: the instruction fe 00"),
         (["05 04 01 03 01 01"], "threads: a shared memory"),

@@ -8,6 +8,7 @@ import pytest
 from chiwawa.binary import decode, encode
 from chiwawa.module import (
     BrTable,
+    Catch,
     Custom,
     Data,
     Elem,
@@ -47,6 +48,8 @@ IMMEDIATES: dict[str, object] = {
     "memidx": 300,
     "elemidx": 300,
     "dataidx": 300,
+    "tagidx": 300,
+    "catches": (Catch(300, False, 300), Catch(0, True, 0), Catch(None, False, 1)),
     "labelidx": 300,
     "memarg": MemArg(2, 2**40, 5),
     "blocktype": 300,
@@ -100,9 +103,12 @@ def test_a_sample_is_the_same_module_when_written_and_read_again(path: Path) -> 
 def test_every_instruction_is_written_and_read_back() -> None:
     body: Expr = []
     for op in TABLE:
-        if op.name not in ("else", "end"):
+        if not op.delimits:
             body.append(Instr(op, tuple(IMMEDIATES[kind] for kind in op.immediates), 0))
-        if op.immediates == ("blocktype",):
+        if op.opens:
+            if op.catches_in_arms:
+                body.append(Instr(BY_NAME["catch"], (300,), 0))
+                body.append(Instr(BY_NAME["catch_all"], (), 0))
             if op.name == "if":
                 body.append(Instr(BY_NAME["else"], (), 0))
             body.append(Instr(BY_NAME["end"], (), 0))

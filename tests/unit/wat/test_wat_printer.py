@@ -47,7 +47,8 @@ valtypes = st.sampled_from([I32, I64, F32, F64, V128, FUNCREF, EXTERNREF])
 reftypes = st.sampled_from([FUNCREF, EXTERNREF])
 IMMEDIATES: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(
-        ["localidx", "globalidx", "funcidx", "tableidx", "typeidx", "memidx", "elemidx"], index
+        ["localidx", "globalidx", "funcidx", "tableidx", "typeidx", "memidx", "elemidx", "tagidx"],
+        index,
     ),
     "dataidx": index,
     "labelidx": index,
@@ -64,9 +65,7 @@ IMMEDIATES: dict[str, st.SearchStrategy[Any]] = {
     "valtypes": st.lists(valtypes, max_size=3).map(tuple),
 }
 blocktypes = st.none() | valtypes | st.integers(0, 1)
-plain_ops = [
-    op for op in TABLE if "blocktype" not in op.immediates and op.name not in {"else", "end"}
-]
+plain_ops = [op for op in TABLE if not op.opens and not op.delimits]
 
 
 def instrs(op: Op) -> st.SearchStrategy[Expr]:

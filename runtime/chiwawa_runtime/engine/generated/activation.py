@@ -13,7 +13,7 @@ from chiwawa_runtime.engine.generated.frames import (
     unwound_frames,
 )
 from chiwawa_runtime.engine.segments import Segments
-from chiwawa_runtime.engine.traps import trap_of
+from chiwawa_runtime.engine.traps import abrupt_of
 from chiwawa_runtime.errors import Exhaustion, Interrupted
 from chiwawa_runtime.state.types import DefType
 
@@ -94,10 +94,10 @@ class GeneratedActivation:
         return result
 
     def explain(self, error: BaseException) -> BaseException:
-        """The trap that ``error`` is, where it is one, with where the frames of generated code are,
-        of this and of other instances."""
+        """The trap or the exception thrown that ``error`` is, where it is one, with where the
+        frames of generated code are, of this and of other instances."""
         places = unwound_frames(error)
-        trap = trap_of(error)
+        trap = abrupt_of(error)
         if trap is None:
             if not isinstance(error, RecursionError | MemoryError) or not places:
                 return error

@@ -23,6 +23,7 @@ from chiwawa_runtime.state import vectors
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.state.table import indirect_target
+from chiwawa_runtime.state.throwing import Thrown, throw, throw_ref
 
 
 def unreachable() -> None:
@@ -35,6 +36,9 @@ BUILTINS: dict[str, object] = {
     **NAMESPACE,
     "inf": float("inf"),
     "unreachable": unreachable,
+    "Thrown": Thrown,
+    "throw": throw,
+    "throw_ref": throw_ref,
     "deeper": deeper,
     "TailCall": TailCall,
     "tails": tails,
@@ -78,6 +82,7 @@ class GeneratedFunctions:
         for prefix, things in (
             ("table", instance.tables),
             ("g", instance.globals),
+            ("tag", instance.tags),
             ("elem", instance.elems),
             ("data", instance.datas),
             ("ref", instance.functions),

@@ -1,0 +1,50 @@
+"""Tags and exceptions, as values that a program holds (spec 4.2.8, 4.2.14). Both are compared by
+identity. How an exception is thrown is ``throwing``'s business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chiwawa_runtime.state.deftypes import of_functype
+from chiwawa_runtime.state.types import FuncType, TagType
+
+
+class Tag:
+    """A tag instance, of a module or of the host. Programs that import the same one can throw to
+    each other by it.
+
+    >>> from chiwawa_runtime.state.types import I32, FuncType
+    >>> chiwawa.Tag(FuncType((I32,), ()), "error")
+    <tag error [i32] -> []>
+    """
+
+    __slots__ = ("name", "type")
+
+    def __init__(self, type_: TagType | FuncType, name: str | None = None) -> None:
+        self.type = TagType(of_functype(type_)) if isinstance(type_, FuncType) else type_
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<tag {self.name} {self.type}>" if self.name else f"<tag {self.type}>"
+
+
+class ExceptionInstance:
+    """What an ``exnref`` refers to. ``values`` are as a program holds them.
+
+    >>> module = chiwawa.load('''(module (tag $e (param i32))
+    ...   (func (export "f") (result exnref) (block $h (result i32 exnref)
+    ...     (try_table (catch_ref $e $h) (throw $e (i32.const 7))) (unreachable))
+    ...     (return)))''')
+    >>> chiwawa.instantiate(module).invoke("f")
+    [<exception <tag [i32] -> []> [7]>]
+    """
+
+    __slots__ = ("tag", "values")
+
+    def __init__(self, tag: Tag, values: Sequence[Any]) -> None:
+        self.tag = tag
+        self.values = values
+
+    def __repr__(self) -> str:
+        return f"<exception {self.tag!r} {list(self.values)}>"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from chiwawa import paths, restoring, running
 from chiwawa.execution import Source
@@ -24,8 +25,8 @@ BY_TORTURE = "torture"
 
 @dataclass(slots=True)
 class Torture:
-    """Stops at every boundary whose number, among those of its instance, ``every`` divides: of the
-    finest granularity that the path has. The program goes on on the path after, of ``among``;
+    """Stops at every boundary whose number, among all that the store passes, ``every`` divides: of
+    the finest granularity that the path has. The program goes on on the path after, of ``among``;
     ``path`` is that on which all instances are. ``boundaries`` is how many were passed."""
 
     every: int
@@ -59,14 +60,10 @@ class Torture:
         stands for each of those now, by the identity of what it was, whenever all are new;
         ``given`` is the host's."""
         source = self.source_of(run.instance)
+        restored = False
         while True:
-            instances = Numbering(run.instance, beside, (), ()).instances
-            passed = sum(self.count(run, each) for each in instances)
-            try:
-                returned = run.go()
-            finally:
-                self.boundaries += sum(each.requests.passed or 0 for each in instances) - passed
-            if returned:
+            self.watch(run, Numbering(run.instance, beside, (), ()).instances, restored)
+            if run.go():
                 return run
             run.requests.take()
             self.stops += 1
@@ -85,21 +82,29 @@ class Torture:
             new = dict(zip(before, after, strict=False))
             moved(new)
             beside = [new[id(each)] for each in beside]
-            run = again
+            run, restored = again, True
 
     def source_of(self, instance: ModuleInstance) -> Source:
         return self.sources[instance.program.hash]
 
-    def count(self, run: Run, instance: ModuleInstance) -> int:
-        """Have ``run`` stop at the next boundary of ``instance`` that is to be; how many it has
-        passed."""
-        safepoints = instance.engine.safepoints
+    def watch(self, run: Run, instances: Sequence[ModuleInstance], restored: bool) -> None:
+        """Have ``run`` stop at the next boundary of ``instances`` that is to be. Where it has been
+        ``restored``, it comes once more to the one that it was stopped at."""
+        again = restored
 
-        def reached() -> None:
-            run.requests.ask(BY_TORTURE)
-            # It may be none that the run's own knows of.
-            safepoints.request(True)
+        def look(instance: ModuleInstance) -> None:
+            nonlocal again
+            if again:
+                again = False
+                return
+            self.boundaries += 1
+            if self.boundaries % self.every == 0:
+                run.requests.ask(BY_TORTURE)
+                # It may be none that the run's own knows of.
+                instance.engine.safepoints.request(True)
 
-        passed = safepoints.passed or 0
-        safepoints.count_from(passed, (passed // self.every + 1) * self.every, reached)
-        return passed
+        for each in instances:
+            safepoints = each.engine.safepoints
+            # What is counted is in the checkpoint, too.
+            safepoints.count_from(safepoints.passed or 0, None, lambda: None)
+            safepoints.watch(partial(look, each), 1)

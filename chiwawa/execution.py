@@ -30,12 +30,14 @@ class Settings:
     """How functions are to be run. ``granularity`` says where they can be stopped, ``safepoint`` or
     ``instruction``; with ``canonical_nans`` every NaN that arithmetic makes is the canonical one.
     Where it is ``sparse``, of granularity ``instruction``, all boundaries are counted, but it is
-    enough if they can be stopped, and entered, at the safepoints of the other granularity. Raises
-    ValueError for another granularity."""
+    enough if they can be stopped, and entered, at the safepoints of the other granularity. Where it
+    is ``watched``, safepoints are going to be counted or looked at. Raises ValueError for another
+    granularity."""
 
     granularity: str = "safepoint"
     canonical_nans: bool = False
     sparse: bool = False
+    watched: bool = False
 
     def __post_init__(self) -> None:
         if self.granularity not in GRANULARITIES:

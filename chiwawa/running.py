@@ -24,6 +24,7 @@ def prepare(source: Source, setup: Setup, instruments: Instruments | None = None
     settings = Settings(
         compiled.granularity if setup.granularity is None else setup.granularity,
         compiled.canonical_nans if setup.canonical_nans is None else setup.canonical_nans,
+        watched=setup.watched,
     )
     name = path_of(source, setup, settings.granularity, instruments)
     path = paths.path(name)

@@ -6,6 +6,7 @@ what it was stopped in, so whatever a checkpoint lacks shows in what the program
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,9 +16,11 @@ from chiwawa.execution import Source
 from chiwawa.module import Module
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.instance import Imports, ModuleInstance
+from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.numbering import Numbering
 from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.state.snapshot import Snapshot
 
 #: The reason with which a run is stopped.
 BY_TORTURE = "torture"
@@ -35,10 +38,13 @@ class Torture:
     boundaries: int = 0
     stops: int = 0
     sources: dict[bytes, Source] = field(default_factory=dict)
+    store: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def setup(self, imports: Imports, carry: Mapping[str, object]) -> Setup:
         granularity = paths.path(self.path).granularities[-1]
-        return Setup(imports=imports, path=self.path, granularity=granularity, carry=carry)
+        return Setup(
+            imports=imports, path=self.path, granularity=granularity, carry=carry, watched=True
+        )
 
     def source(self, module: Module) -> Source:
         return self.sources.setdefault(module.hash, Source(module))
@@ -69,13 +75,7 @@ class Torture:
             self.stops += 1
             run.beside = list(beside)
             data = run.checkpoint()
-            self.path = self.among[(self.among.index(self.path) + 1) % len(self.among)]
-            again = restoring.restore(
-                source,
-                checkpoint.decode(data),
-                self.setup(given, run.carry),
-                modules=list(self.sources.values()),
-            )
+            again = self.restore(source, checkpoint.decode(data), given, run.carry)
             # In a checkpoint, these come first, in this order.
             before = list({id(each): each for each in (run.instance, *beside)})
             after = [again.instance, *again.beside]
@@ -83,6 +83,29 @@ class Torture:
             moved(new)
             beside = [new[id(each)] for each in beside]
             run, restored = again, True
+
+    def restore(
+        self, source: Source, snapshot: Snapshot, given: Imports, carry: Mapping[str, object]
+    ) -> Run:
+        """The run that ``snapshot`` is of, on the next path that can take it up."""
+        modules = list(self.sources.values())
+        for _ in self.among:
+            self.path = self.among[(self.among.index(self.path) + 1) % len(self.among)]
+            self.begin_store()
+            with contextlib.suppress(UnsupportedError):
+                setup = self.setup(given, carry)
+                run = restoring.restore(source, snapshot, setup, modules=modules)
+                if run.finished:
+                    # It came to no boundary any more at which that path could have taken it up.
+                    self.path = paths.entering_anywhere()
+                    self.begin_store()
+                return run
+        raise AssertionError("it was stopped on one of these paths")
+
+    def begin_store(self) -> None:
+        """Have instances be made together with each other, and no more with those before."""
+        self.store.close()
+        self.store.enter_context(paths.path(self.path).together())
 
     def source_of(self, instance: ModuleInstance) -> Source:
         return self.sources[instance.program.hash]

@@ -72,7 +72,7 @@ from chiwawa_runtime.state.types import (
     NumType,
 )
 
-#: The paths that a script is moved over under torture.
+#: The paths that a script is moved over under torture, beside the one that it begins on.
 TORTURED = ("interp", "aot")
 
 
@@ -123,8 +123,10 @@ def run_commands(
     """Run the commands of one script, in a store of their own."""
     if torture is not None:
         among = (execution, *(each for each in TORTURED if each != execution))
-        run = _Run(execution, torture=Torture(torture, execution, among))
-        return _run_commands(commands, name, run)
+        given = Torture(torture, execution, among)
+        given.begin_store()
+        with given.store:
+            return _run_commands(commands, name, _Run(execution, torture=given))
     with paths.path(execution).together():
         return _run_commands(commands, name, _Run(execution))
 

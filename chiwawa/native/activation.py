@@ -307,11 +307,11 @@ class NativeActivation:
         return RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)
 
     def calling_again(self, frame: RawFrame) -> RawFrame:
-        """The opposite: nobody looks at the arguments. Raises CheckpointError."""
+        """The opposite: nobody looks at the arguments. Raises UnsupportedError."""
         call = self.engine.suspension_points(frame.function).calls[frame.offset]
         if call.function is None:
             # Which element of the table leads out of here, nobody can say.
-            raise CheckpointError(
+            raise UnsupportedError(
                 "the native path cannot go on in a function that was called through a table and "
                 "is another instance's (interp and aot can)"
             )

@@ -88,6 +88,7 @@ class NativeEngine:
         *,
         canonical_nans: bool = False,
         sparse: bool = False,
+        watched: bool = False,
         cache: Cache = NO_CACHE,
     ) -> None:
         self.granularity = "instruction" if sparse else "safepoint"
@@ -107,6 +108,8 @@ class NativeEngine:
         self.going: list[NativeActivation] = []
         countable = layout.BOUNDARIES if sparse else layout.SAFEPOINTS
         self.safepoints = NativeSafepoints(self.change_machine, self.going, countable)
+        if watched:
+            self.safepoints.counts = countable
         #: Whether segments are marked that have to be dropped.
         self.dropping = False
         self.common = common_vault()
@@ -125,6 +128,9 @@ class NativeEngine:
 
     def attach(self, instance: ModuleInstance) -> None:
         self.instance = instance
+        if self.common and self.vault is None:
+            # It was not there yet when this engine was made.
+            self.share(self.common[0])
         if self.vault is not None and self.vault.turn not in instance.turns:
             instance.turns += (self.vault.turn,)
         flags = layout.DROPPED

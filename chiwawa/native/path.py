@@ -67,6 +67,7 @@ class Native:
             Spaces.of(source.module),
             canonical_nans=settings.canonical_nans,
             sparse=settings.sparse,
+            watched=settings.watched,
             cache=source.cache,
         )
         return Prepared(engine, None, engine.hand_over, engine.safepoints.arm)

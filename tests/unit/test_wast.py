@@ -144,7 +144,7 @@ LINKED = """
 """
 
 
-@pytest.mark.parametrize("execution", IN_PYTHON)
+@pytest.mark.parametrize("execution", PATHS)
 def test_a_script_under_torture_gives_what_it_gives_and_is_moved(execution: str) -> None:
     commands = parse_script(LINKED)
     plain = run_commands(commands, "script.wast", execution)
@@ -152,9 +152,9 @@ def test_a_script_under_torture_gives_what_it_gives_and_is_moved(execution: str)
     for every in (1, 2, 7):
         report = run_commands(commands, "script.wast", execution, every)
         assert (report.passed, report.failures) == (plain.passed, plain.failures)
-        assert report.stops
+        assert report.stops or every == 7
         assert report.boundaries is not None
-        if every == 1:
+        if every == 1 and execution in IN_PYTHON:
             assert report.stops == report.boundaries > 10
             line = f", moved at {report.stops} of {report.boundaries} boundaries"
             assert format_report(report).splitlines()[0].endswith(line)

@@ -28,7 +28,8 @@ class Setup:
     checkpoint. ``count`` is the safepoint at which a new run stops, from 1 on. Of a run that is
     restored, ``trust_host_state`` says whether to read the Python state that the checkpoint
     carries, which runs code that the file names, and ``max_memory`` how many bytes its memories may
-    take together (see ``capture.check_sizes``).
+    take together (see ``capture.check_sizes``). Where it is ``watched``, safepoints are going to be
+    counted or looked at, and an engine may prepare for it.
     """
 
     imports: Imports = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Setup:
     count: int | None = None
     trust_host_state: bool = False
     max_memory: int | None = None
+    watched: bool = False
 
     def carried(self, snapshot: Snapshot) -> Mapping[str, object]:
         """The Python state that a run has which is restored: what the snapshot carries, if that is

@@ -19,8 +19,8 @@ from chiwawa.lower.lowered import Lowered, lower
 from chiwawa.lower.sites import Sites, SitesOf
 from chiwawa.meanings import fold
 from chiwawa.meanings.fold import const, name
+from chiwawa.meanings.rows import zero_of
 from chiwawa_runtime.engine.segments import SEGMENT
-from chiwawa_runtime.state.types import zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites)
     params = [f"l{i}" for i in range(len(lowered.type.params))]
     zeros: dict[str, list[ast.expr]] = {"0": [ast.Name("pc", fold.STORE)]} if uses_pc else {}
     for position in range(len(params), len(lowered.locals)):
-        start = repr(zero(lowered.locals[position]))
+        start = zero_of(lowered.locals[position])
         zeros.setdefault(start, []).append(ast.Name(f"l{position}", fold.STORE))
     head += [ast.Assign(targets, name(start)) for start, targets in zeros.items()]
     defaults: list[ast.expr] = []

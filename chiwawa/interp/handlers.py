@@ -64,7 +64,7 @@ def compile_factory(
         *(f"        {line}" for line in body),
         "    return handler",
     ]
-    namespace: dict[str, Any] = {**NAMESPACE, **(known or {})}
+    namespace: dict[str, Any] = {**(known or {}), **NAMESPACE}
     exec(compile("\n".join(lines), HANDLERS, "exec"), namespace)
     return namespace["make"]  # type: ignore[no-any-return]
 

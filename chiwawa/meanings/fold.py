@@ -15,6 +15,7 @@ from typing import Any
 
 from chiwawa.immediates import MEANT
 from chiwawa.opcodes import OPERANDS, Op
+from chiwawa_runtime.state.vectors import is_vector_name, vector_of
 
 ADD, SUB, MULT, FLOORDIV, MOD = ast.Add(), ast.Sub(), ast.Mult(), ast.FloorDiv(), ast.Mod()
 BITAND, BITOR, BITXOR, LSHIFT, RSHIFT = (
@@ -374,8 +375,8 @@ def apply(function: Node, args: list[Node]) -> Node:
 def vector_bits(args: list[Node]) -> Node:
     """The bits of a vector as an int. What is a vector only to be bits again stays an int."""
     vector = args[0]
-    if is_kind(vector, ast.Constant):
-        return const(int.from_bytes(vector.value, "little"))
+    if is_kind(vector, ast.Name) and is_vector_name(vector.id):
+        return const(int.from_bytes(vector_of(vector.id), "little"))
     made: Node = vector.func if is_kind(vector, ast.Call) else None
     if is_kind(made, ast.Attribute) and made.attr == "to_bytes":
         return made.value

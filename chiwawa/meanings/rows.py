@@ -14,7 +14,8 @@ from chiwawa.meanings.environment import Things
 from chiwawa.meanings.fold import Node, const, name
 from chiwawa.opcodes import Op
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.state.types import F32, F64, NumType, ValType
+from chiwawa_runtime.state.types import F32, F64, NumType, ValType, zero
+from chiwawa_runtime.state.vectors import vector_name
 
 
 def high(valtype: ValType | None) -> int | None:
@@ -37,6 +38,12 @@ def float_const(bits: int, valtype: ValType) -> Node:
     return fold.bounded(ast.Constant(value), None, None)
 
 
+def zero_of(valtype: ValType) -> str:
+    """The source of the value that a local of the type starts with."""
+    start = zero(valtype)
+    return vector_name(start) if isinstance(start, bytes) else repr(start)
+
+
 def variable(prefix: str) -> Callable[[None, int], tuple[Node]]:
     return lambda _, index: (name(f"{prefix}{index}"),)
 
@@ -48,9 +55,9 @@ VARIABLES: Things[None, Node] = {
     "i64": lambda _, imm: (const(imm),),
     "f32": lambda _, imm: (float_const(imm, F32),),
     "f64": lambda _, imm: (float_const(imm, F64),),
-    "v128": lambda _, imm: (const(imm),),
+    "v128": lambda _, imm: (name(vector_name(imm)),),
     "laneidx": lambda _, imm: (const(imm),),
-    "lanes": lambda _, imm: (const(imm),),
+    "lanes": lambda _, imm: (name(vector_name(imm)),),
     **{kind.name: variable(kind.variable) for kind in INDICES},
 }
 NO_IMMEDIATES: dict[str, Node] = {}

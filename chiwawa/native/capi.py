@@ -23,6 +23,8 @@ from typing import Any
 import wasmtime
 from wasmtime import _ffi
 
+from chiwawa_runtime.state.types import V128, FuncType, ValType
+
 _dll: Any = _ffi.dll
 
 
@@ -120,9 +122,36 @@ def set_flag(config: wasmtime.Config, name: str, value: str) -> None:
     _flag_set(address(config.ptr()), name.encode(), value.encode())
 
 
-def v128_type() -> wasmtime.ValType:
-    """What the package has no name for."""
-    return wasmtime.ValType._from_ptr(_ffi.wasmtime_wasm_valtype_v128(), None)
+# The package's own ways to types abort the process where there are vectors.
+
+
+def _valtype(valtype: ValType) -> Any:
+    """wasmtime's object for a type, for whoever takes it over."""
+    if valtype is V128:
+        return _ffi.wasmtime_wasm_valtype_v128()
+    return _ffi.wasm_valtype_new(_VALTYPE_KINDS[str(valtype)])
+
+
+#: Kinds of types, as the header of Wasm's own C API has them.
+_VALTYPE_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "externref": 128, "funcref": 129}
+
+
+def func_type(functype: FuncType) -> wasmtime.FuncType:
+    taken = []
+    for types in (functype.params, functype.results):
+        vector = _ffi.wasm_valtype_vec_t()
+        _ffi.wasm_valtype_vec_new_uninitialized(ctypes.byref(vector), len(types))
+        for place, valtype in enumerate(types):
+            vector.data[place] = _valtype(valtype)
+        taken.append(vector)
+    made = _ffi.wasm_functype_new(*map(ctypes.byref, taken))
+    return wasmtime.FuncType._from_ptr(made, None)
+
+
+def constant_type(valtype: ValType) -> wasmtime.GlobalType:
+    """The type of an immutable global."""
+    made = _ffi.wasm_globaltype_new(_valtype(valtype), _ffi.WASM_CONST)
+    return wasmtime.GlobalType._from_ptr(made, None)
 
 
 def context(store: wasmtime.Store) -> int:

@@ -401,15 +401,7 @@ def as_bytes(structure: ctypes.Structure, wanted: Any) -> Any:
 
 def constant(vault: Vault, given: AnyGlobal) -> wasmtime.Global:
     """An immutable global of somebody else's, by its value."""
-    types = {
-        "i32": wasmtime.ValType.i32,
-        "i64": wasmtime.ValType.i64,
-        "f32": wasmtime.ValType.f32,
-        "f64": wasmtime.ValType.f64,
-        "funcref": wasmtime.ValType.funcref,
-        "externref": wasmtime.ValType.externref,
-    }
-    globaltype = wasmtime.GlobalType(types[str(given.type.type)](), False)
+    globaltype = capi.constant_type(given.type.type)
     val = vault.val(given.type.type, given.get())
     made = wasmtime._ffi.wasmtime_global_t()
     error = capi.global_new(

@@ -12,36 +12,16 @@ import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import wasmtime
-
 from chiwawa.native import capi
 from chiwawa.native.guest import Guest
 from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.state.store import Function
-from chiwawa_runtime.state.types import I32, I64, FuncType
-
-_VALTYPES = {
-    "i32": wasmtime.ValType.i32,
-    "i64": wasmtime.ValType.i64,
-    "f32": wasmtime.ValType.f32,
-    "f64": wasmtime.ValType.f64,
-    "funcref": wasmtime.ValType.funcref,
-    "externref": wasmtime.ValType.externref,
-    "v128": capi.v128_type,
-}
-
+from chiwawa_runtime.state.types import I32, I64
 
 #: What wasmtime says of a host function that has failed by a trap; ours says why.
 FAILED = b"a host function failed"
-
-
-def native_type(functype: FuncType) -> wasmtime.FuncType:
-    return wasmtime.FuncType(
-        [_VALTYPES[str(t)]() for t in functype.params],
-        [_VALTYPES[str(t)]() for t in functype.results],
-    )
 
 
 def host_function(vault: Vault, function: Function) -> capi.Func:
@@ -99,7 +79,7 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
 
     callback = capi.Callback(called)
     func = capi.Func()
-    functype = native_type(function.type)
+    functype = capi.func_type(function.type)
     capi.new_unchecked(
         vault.context,
         capi.address(functype.ptr()),

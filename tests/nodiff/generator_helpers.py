@@ -604,6 +604,11 @@ def arguments(choose: Choose, params: Sequence[str]) -> tuple[list[int], list[An
     """Arguments by bits, and as Python values."""
     bits, values = [], []
     for kind in params:
+        if kind == "v128":
+            options = [INTS["i64"][choose(len(INTS["i64"]))] for _ in range(2)]
+            bits.append(options[0] | options[1] << 64)
+            values.append(bits[-1].to_bytes(16, "little"))
+            continue
         if kind not in TYPES:
             bits.append(0)
             values.append(None)

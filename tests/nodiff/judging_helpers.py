@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ from chiwawa_runtime.state.numerics import (
     f64_from_bits,
     float_canonical,
 )
-from chiwawa_runtime.state.types import F32, F64, I32, I64, FuncType, ValType
+from chiwawa_runtime.state.types import F32, F64, I32, I64, V128, FuncType, ValType
+from chiwawa_runtime.state.vectors import named
 from tests.nodiff.generator_helpers import Choose, arguments
 from tests.nodiff.harness_helpers import GRANULARITIES, Call, Ending, Log, check, no_imports, whole
 from tests.nodiff.oracle_helpers import Oracle, agrees, without_nan
@@ -54,6 +56,8 @@ def answer(number: int, valtype: ValType) -> Any:
         return f32_from_bits(number)
     if valtype is F64:
         return f64_from_bits(number)
+    if valtype is V128:
+        return number.to_bytes(16, "little")
     return number if valtype is I32 or valtype is I64 else None
 
 
@@ -106,7 +110,18 @@ def makes_nans(canonical: Call) -> bool:
             made.append(value)
         return float_canonical(value)
 
-    with interpreting(float_canonical=record):
+    def recording(shape: str) -> Callable[[bytes], bytes]:
+        (canonical_lanes,) = named([f"{shape}_canonical"]).values()
+
+        def record_lanes(value: bytes) -> bytes:
+            lanes = struct.unpack({"f32x4": "<4f", "f64x2": "<2d"}[shape], value)
+            made.extend(lane for lane in lanes if lane != lane)
+            return canonical_lanes(value)  # type: ignore[operator, no-any-return]
+
+        return record_lanes
+
+    shapes = {f"{shape}_canonical": recording(shape) for shape in ("f32x4", "f64x2")}
+    with interpreting(float_canonical=record, **shapes):
         for granularity in GRANULARITIES:
             whole(canonical, "interp", granularity)
     return bool(made)

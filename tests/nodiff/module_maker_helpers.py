@@ -47,11 +47,14 @@ SMITH = [
 ]
 #: What smith is asked for beside that, by what it is called here.
 FEATURES: dict[str, tuple[str, ...]] = {
+    "simd": ("simd-enabled=true", "relaxed-simd-enabled=true"),
     "constants": ("extended-const-enabled=true",),
     "memories": ("max-memories=3",),
 }
 #: The same of -ttf, as far as it knows the same of them.
-TTF_FEATURES: dict[str, tuple[str, ...]] = {}
+TTF_FEATURES: dict[str, tuple[str, ...]] = {
+    "simd": ("--enable-simd", "--enable-relaxed-simd"),
+}
 #: The features that -ttf may use: Wasm 2.0 without vectors, and without references, of which
 #: binaryen has held a different view.
 TTF = [

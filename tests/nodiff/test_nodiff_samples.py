@@ -43,6 +43,9 @@ SMALL: list[tuple[str, str, tuple[Any, ...]]] = [
     ("nan.wasm", "copy64", (9219994337145507311,)),
     ("nan.wasm", "payloads", (3,)),
     ("nan.wasm", "rules", ()),
+    ("vectors.wasm", "mix", (4,)),
+    ("vectors.wasm", "sums", (4,)),
+    ("vectors.wasm", "parts", (1027,)),
 ]
 
 

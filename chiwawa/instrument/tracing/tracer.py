@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from chiwawa.instrument.blocks import partition
@@ -31,7 +32,17 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.snapshot import FuncIdx
-from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, RefType, ValType
+from chiwawa_runtime.state.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    V128,
+    RefType,
+    ValType,
+)
 from chiwawa_runtime.state.values import f32_text, f64_text, format_value
 
 #: What a line can hold, in its order; the first four unless something else is asked for.
@@ -106,6 +117,7 @@ class Tracer:
             "untrace": self.held.pop,
             "trace_f32": FloatTexts("F32", f32_text),
             "trace_f64": FloatTexts("F64", f64_text),
+            "trace_v128": partial(format_value, V128),
             "trace_bytes": trace_bytes,
             "trace_locals": self.locals,
         }
@@ -283,6 +295,8 @@ def piece(valtype: ValType, source: str) -> str:
         return f"{valtype.name.upper()}({{({source} ^ {sign}) - {sign}}})"
     if valtype is F32 or valtype is F64:
         return f"{{trace_{valtype}[{source}]}}"
+    if valtype is V128:
+        return f"{{trace_v128({source})}}"
     assert isinstance(valtype, RefType)
     return f"{{trace_{'extern' if valtype.heap == 'extern' else 'func'}({source})}}"
 

@@ -22,6 +22,7 @@ from chiwawa_runtime.state.types import (
     TagType,
     ValType,
 )
+from chiwawa_runtime.state.vectors import named
 
 #: What the source of a constant expression may name, beside ``x``.
 CONSTANT_NAMES: dict[str, Any] = {**NAMESPACE, "inf": float("inf")}
@@ -35,7 +36,8 @@ class Constant:
 
     def __call__(self, instance: object) -> Any:
         """Its value in ``instance``, a ``ModuleInstance`` whose imports are there already."""
-        return eval(self.source, CONSTANT_NAMES, {"x": instance})
+        code = compile(self.source, "<constant>", "eval")
+        return eval(code, CONSTANT_NAMES, {"x": instance, **named(code.co_names)})
 
 
 @dataclass(frozen=True, slots=True)

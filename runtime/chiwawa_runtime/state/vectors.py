@@ -311,9 +311,30 @@ _HELPERS: dict[str, object] = {
 NAMES = frozenset((*_HELPERS, *_ROWS))
 
 
+_VECTOR = "v128_"
+
+
+def vector_name(vector: bytes) -> str:
+    """The name of a constant: the vector as a number in hexadecimal."""
+    return _VECTOR + vector[::-1].hex()
+
+
+def is_vector_name(name: str) -> bool:
+    return len(name) == len(_VECTOR) + 2 * SIZE and name.startswith(_VECTOR)
+
+
+def vector_of(name: str) -> bytes:
+    """The constant of that name."""
+    return bytes.fromhex(name.removeprefix(_VECTOR))[::-1]
+
+
 def named(names: Iterable[str]) -> dict[str, object]:
-    """What those of ``names`` stand for that are of this module, by name."""
-    return {name: _meant(name) for name in names if name in NAMES}
+    """What those of ``names`` stand for that are of this module, constants included, by name."""
+    return {
+        name: vector_of(name) if is_vector_name(name) else _meant(name)
+        for name in names
+        if name in NAMES or is_vector_name(name)
+    }
 
 
 @cache

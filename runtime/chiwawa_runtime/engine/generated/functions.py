@@ -127,8 +127,7 @@ class GeneratedFunctions:
         """A function of this instance with the code of ``source``."""
         # PyPy speeds up lookups in the one namespace that a code object was made with.
         copy = source.__code__.replace()
-        if not vectors.NAMES.isdisjoint(copy.co_names):
-            self.namespace.update(vectors.named(copy.co_names))
+        self.namespace.update(vectors.named(copy.co_names))
         self.known[copy] = (index, code)
         return FunctionType(copy, self.namespace, source.__name__, source.__defaults__)
 

@@ -157,6 +157,7 @@ class NativeActivation:
         vault = machine.vault
         beneath: Guest | None = vault.going[-1].engine if vault.going else None
         self.called_at = machine.depth
+        fp = machine.register(layout.FP) if machine.frames else 0
         vault.going.append(self)
         engine.going.append(self)
         if vault.shared:
@@ -211,6 +212,9 @@ class NativeActivation:
         finally:
             vault.going.pop()
             engine.going.pop()
+            if machine.frames:
+                # What ended in a trap has not given it back.
+                machine.set_register(layout.FP, fp)
             if vault.shared:
                 safepoints.enable(False)
                 if beneath is not None:

@@ -110,16 +110,8 @@ caller_export_get = _function(
     "wasmtime_caller_export_get", c_bool, _p, ctypes.c_char_p, c_size_t, _p
 )
 trap_code = _function("wasmtime_trap_code", c_bool, _p, POINTER(c_uint8))
-_flag_set = _function(
-    "wasmtime_config_cranelift_flag_set", None, _p, ctypes.c_char_p, ctypes.c_char_p
-)
 branch_hinting_set = _function("wasmtime_config_wasm_branch_hinting_set", None, _p, c_bool)
 async_stack_size_set = _function("wasmtime_config_async_stack_size_set", None, _p, c_size_t)
-
-
-def set_flag(config: wasmtime.Config, name: str, value: str) -> None:
-    """Set a flag of wasmtime's compiler."""
-    _flag_set(address(config.ptr()), name.encode(), value.encode())
 
 
 # The package's own ways to types abort the process where there are vectors.

@@ -28,27 +28,11 @@ SMALL = 1 << 13
 _DIGEST = hashlib.sha256().digest_size
 
 
-#: wasmtime's usual allocation of registers takes gigabytes for a function that has many locals at
-#: many places where it can be entered. So many instructions times locals are too many.
-MOST = 12_000_000
-
-
 @dataclass(frozen=True, slots=True)
 class How:
-    """How a module is compiled. ``frugal``: registers are allocated in a way that takes less
-    memory, for code that is slower."""
+    """How a module is compiled."""
 
     canonical_nans: bool
-    frugal: bool = False
-
-
-def is_frugal(module: Module) -> bool:
-    """Whether a function of ``module`` would take too much memory otherwise."""
-    return any(
-        func.summary.length * (len(func.locals) + len(functype.params)) > MOST
-        for func in module.funcs
-        if (functype := module.functype(func.typeidx)) is not None
-    )
 
 
 @lru_cache(maxsize=4)
@@ -57,8 +41,6 @@ def compiler(how: How) -> wasmtime.Engine:
     config = wasmtime.Config()
     config.wasm_multi_memory = True
     config.cranelift_nan_canonicalization = how.canonical_nans
-    if how.frugal:
-        capi.set_flag(config, "regalloc_algorithm", "single_pass")
     capi.branch_hinting_set(capi.address(config.ptr()), True)
     room = stack_size() - FOR_HOSTS
     # In this order: no other stack of wasmtime's may be smaller.
@@ -83,7 +65,7 @@ def compiled(module: Module, cache: Cache, counting: int, canonical_nans: bool) 
 
 
 def _compiled(module: Module, cache: Cache, counting: int, canonical_nans: bool) -> Compiled:
-    how = How(canonical_nans, is_frugal(module))
+    how = How(canonical_nans)
     if len(module.binary) < SMALL:
         return fresh(rewrite(module, counting), how)
     key = key_of("rewritten", module.hash, str(counting))

@@ -8,13 +8,14 @@ there, for rewinding sets that condition, too. At its own entry, a loop is begun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeAlias
 
 from chiwawa.lower.lowered import Lowered
 from chiwawa.native import code
+from chiwawa.native.homes import Homes, homed
 from chiwawa.native.layout import (
     CEILING,
     DEPTH,
@@ -42,7 +43,17 @@ from chiwawa.native.scopes import (
 )
 from chiwawa.native.tables import CALL, TRAP, Entry
 from chiwawa.native.unit import DEEP, LATE, SHALLOW, Counter, Unit
-from chiwawa_runtime.state.types import F32, F64, I32, I64, V128, FuncType, RefType, ValType
+from chiwawa_runtime.state.types import (
+    F32,
+    F64,
+    I32,
+    I64,
+    V128,
+    FuncType,
+    NumType,
+    RefType,
+    ValType,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -110,21 +121,26 @@ class Frames:
         self.lowered = lowered
         self.operands = operands
         self.depth = operands.new_local(I32) if lowered.index in unit.deep else None
+        #: The slots of a record that the locals have, and of these the first of each.
+        self.places = [*accumulate((slots((t,)) for t in lowered.locals), initial=0)]
+        elsewhere = homed(lowered)
+        self.homes: Homes | None = None
+        if elsewhere:
+            self.homes = Homes(unit, lowered, operands, elsewhere, self.places)
         self.recursive = lowered.index in unit.recursive
         self.has_bare_loop = has_bare_loop(lowered)
         self.has_floats = _has_floats(lowered.locals)
         #: The first local of each type.
         self.local_of: dict[ValType, int] = {}
         for local, valtype in enumerate(lowered.locals):
-            self.local_of.setdefault(valtype, local)
+            if local not in elsewhere:
+                self.local_of.setdefault(valtype, local)
         self.counter: Counter | None = None
         if unit.counts:
             # What has loops passes more than one safepoint for each time that it reads the count.
             loops = any(label.loops for label in lowered.labels.values())
             known = loops and unit.counts == SAFEPOINTS
             self.counter = Counter(operands.new_local(I64), known)
-        #: The slots of a record that the locals have, and of these the first of each.
-        self.places = [*accumulate((slots((t,)) for t in lowered.locals), initial=0)]
         self.sites: list[Site] = []
         self.unwound = Label()
         #: What is saved where: the labels of code behind all loops, with that code.
@@ -217,12 +233,20 @@ class Frames:
         is room for a record, and nothing is called before all values are in it: what has to outlive
         a call, however rarely it is made, an engine keeps on the stack, in loops, too.
         ``counted`` as for ``head``."""
-        locals_ = enumerate(self.lowered.locals)
-        out = b"".join(self.put(self.places[i], t, i) for i, t in locals_)
+        homes = self.homes
+        out = homes.save(self.unit.get(SP)) if homes else b""
+        out += b"".join(self.put(self.places[i], t, i) for i, t in self.locals())
+        out += homes.leave() if homes else b""
         out += code.i32(self.record_size()) + code.i32(self.lowered.index)
         kind = (DEEP if counted else LATE) if self.recursive else SHALLOW
         out += code.call(self.unit.saved[kind])
         return out + self.anything(self.lowered.type.results)
+
+    def locals(self) -> Iterable[tuple[int, ValType]]:
+        """Those that ``homes``, where there are any, does not save and restore."""
+        for local, valtype in enumerate(self.lowered.locals):
+            if self.homes is None or not isinstance(valtype, NumType):
+                yield local, valtype
 
     def record_size(self) -> int:
         """What all records of the function take."""
@@ -233,8 +257,8 @@ class Frames:
     def enter(self) -> bytes:
         """Take the next record, and the locals from it."""
         out = code.call(self.unit.next)
-        locals_ = enumerate(self.lowered.locals)
-        return out + b"".join(self.fetch(self.places[i], t, i) for i, t in locals_)
+        out += self.homes.restore(self.unit.get(RP)) if self.homes else b""
+        return out + b"".join(self.fetch(self.places[i], t, i) for i, t in self.locals())
 
     def resume(self, site: Site) -> list[Piece]:
         """Have the operands of an entry, and do there what it takes to go on behind it."""

@@ -45,13 +45,15 @@ from chiwawa_runtime.state.types import V128, FuncType, ValType
 @dataclass(frozen=True, slots=True)
 class RewrittenFunction:
     """``body`` is what stands behind its size in the code section; ``record_size`` what a record of
-    the function takes, and ``refers`` whether it has references."""
+    the function takes, ``refers`` whether it has references, and ``homed`` whether it has locals in
+    memory."""
 
     body: bytes
     table: FunctionTable
     hints: list[tuple[int, bool]]
     record_size: int
     refers: bool
+    homed: bool
 
 
 #: A bare loop is unrolled to so many bytes, and rounds for each test whether to stop.
@@ -122,7 +124,7 @@ class _Rewriting:
     def run(self) -> None:
         lowered, operands = self.lowered, self.operands
         heights, reached = lowered.heights, lowered.reached
-        copied_pops, rules = POPS, RULES
+        copied_pops, rules = (POPS, RULES) if self.frames.homes is None else WITH_HOMES
         #: How many operands are in their locals.
         settled = 0
         for position, instr in enumerate(lowered.body):
@@ -312,7 +314,10 @@ class _Rewriting:
         return target.outermost or (target.arity > 0 and height - target.arity != target.height)
 
     def return_(self, types: tuple[ValType, ...]) -> None:
-        self.emit(self.operands.need(types, len(self.lowered.type.results)), code.RETURN)
+        self.emit(self.operands.need(types, len(self.lowered.type.results)))
+        if self.frames.homes is not None:
+            self.emit(self.frames.homes.leave())
+        self.emit(code.RETURN)
 
     def branch_if(self, position: int, instr: Instr) -> None:
         target = self.lowered.targets[position][0]
@@ -441,6 +446,8 @@ class _Rewriting:
         self.emit(operands.need(types, count + instr.op.indirect))
         if callee is None:
             depth += unit.set_callee(operands.slot(len(types) - 1, types[-1]), types[-1])
+        if self.frames.homes is not None:
+            depth += self.frames.homes.leave()
         self.emit(depth, Copy(instr.offset, following))
         self.die()
 
@@ -480,6 +487,22 @@ class _Rewriting:
         self.emit(plainly(instr.op, lambda place: slot(first + place, types[first + place])))
         self.operands.pending += 1 - count
 
+    # Locals, where some have their home in memory.
+
+    def local(self, position: int, instr: Instr) -> None:
+        homes, op = self.frames.homes, instr.op
+        assert homes is not None
+        local = instr.imm[0]
+        pops = POPS[op]
+        self.emit(self.operands.need(self.types(position), pops))
+        if local not in homes.locals:
+            self.copied = instr.offset
+        elif pops:
+            self.emit(homes.set(local, tee=op.name == "local.tee"))
+        else:
+            self.emit(homes.read(local))
+        self.operands.pending += self.lowered.heights[position + 1] - self.lowered.heights[position]
+
     # Segments.
 
     def drop_segment(self, position: int, instr: Instr) -> None:
@@ -494,7 +517,8 @@ class _Rewriting:
         cold = frames.cold
         keeping = frames.keeping.values()
         labels = [*(label for label, _ in cold), *(label for label, _ in keeping), frames.unwound]
-        out: list[Piece] = [*map(Open, reversed(labels)), *inner, code.UNREACHABLE]
+        begin = frames.homes.begin() if frames.homes else b""
+        out: list[Piece] = [begin, *map(Open, reversed(labels)), *inner, code.UNREACHABLE]
         for label, pieces in cold:
             out += [Close(label), *pieces]
         for label, puts in keeping:
@@ -541,8 +565,19 @@ def _pops(op: Op) -> int:
 
 RULES: dict[Op, Rule] = {op: rule for op in TABLE if (rule := _rule(op)) is not None}
 #: The rules of instructions behind which the function just goes on, but for loops and forks.
-_STRAIGHT = (_Rewriting.block, _Rewriting.drop_segment, _Rewriting.relaxed)
+_STRAIGHT = (
+    _Rewriting.block,
+    _Rewriting.drop_segment,
+    _Rewriting.relaxed,
+    _Rewriting.local,
+)
 POPS: dict[Op, int] = {op: _pops(op) for op in TABLE if op not in RULES}
+_LOCALS = {op for op in POPS if op.immediates == ("localidx",)}
+#: The same where some locals have their home in memory.
+WITH_HOMES = (
+    {op: count for op, count in POPS.items() if op not in _LOCALS},
+    RULES | dict.fromkeys(_LOCALS, _Rewriting.local),
+)
 
 
 def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> RewrittenFunction:
@@ -555,9 +590,14 @@ def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> Rewritten
     assembled: Assembled = assemble(pieces, original, len(declared))
     entries = tuple(site.entry for site in rewriting.frames.sites)
     table = FunctionTable(lowered.locals, entries, assembled.places)
-    size = rewriting.frames.record_size()
+    frames = rewriting.frames
     return RewrittenFunction(
-        declared + assembled.body, table, assembled.hints, size, rewriting.frames.refers
+        declared + assembled.body,
+        table,
+        assembled.hints,
+        frames.record_size(),
+        frames.refers,
+        frames.homes is not None,
     )
 
 

@@ -16,6 +16,8 @@ SHADOW = PREFIX + "shadow"
 #: A memory of its own: code that is often run needs to know where the other one is, and has no
 #: register for this.
 RECORDS = PREFIX + "records"
+#: Where some functions have locals, and how much of it is used: where there are such functions.
+FRAMES, FP = PREFIX + "frames", PREFIX + "fp"
 FUNCTIONS = PREFIX + "functions"
 COUNT = PREFIX + "count"
 INITIALISE = PREFIX + "initialise"

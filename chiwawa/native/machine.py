@@ -31,6 +31,10 @@ class Machine:
         self.base = self.base_of(layout.SHADOW)
         self.depth = ctypes.c_uint32.from_address(self.base + layout.HOST_DEPTH)
         self.registers = {name: self.item(name) for name in layout.REGISTERS}
+        #: Whether frames have memory.
+        self.frames = layout.FP in self.exports
+        if self.frames:
+            self.registers[layout.FP] = self.item(layout.FP)
         self.count: Any = self.item(layout.COUNT) if self.tables.counting else None
         self.functions = self.item(layout.FUNCTIONS)
         self.drops = self.item(layout.DROP)

@@ -305,6 +305,13 @@ class _Assembly:
             del module.tables[-1], module.exports[-1]
             del module.funcs[-2:], self.added[-2:]
 
+    def add_homes(self) -> None:
+        """The memory for locals, which few modules need, and how much of it is used: the last ones
+        of their kinds, as ``unit`` says."""
+        self.export(layout.FRAMES, "memory", len(self.module.memory_types()))
+        self.module.mems.append(MemoryType(Limits(1)))
+        self.add_global(layout.FP, I32, 0)
+
     def add_giving(self) -> dict[tuple[ValType, ...], int]:
         """Types of what gives the arguments of a function, where they are several; and of what
         calls one without, where there are tail calls."""
@@ -393,6 +400,8 @@ class _Assembly:
             giving=self.add_giving(),
             flags_of_elems=len(self.original.datas),
             armed=self.armed,
+            frames=len(self.module.memory_types()),
+            fp=len(self.module.global_types()),
             tailing=self.tailing,
             resumers=self.functions + 1,
         )
@@ -415,21 +424,22 @@ class _Assembly:
                     hints,
                     rewritten.record_size,
                     rewritten.refers,
+                    rewritten.homed,
                 )
                 continue
             if self.counting != layout.BOUNDARIES:
                 lowered = None
             simple = rewrite_simple(unit, self.original.funcs[position], body, lowered)
             if simple is None:
-                yield body, b"", b"", 0, False
+                yield body, b"", b"", 0, False, False
             else:
                 body, places = simple
-                yield body, write_places(places), b"", 0, False
+                yield body, write_places(places), b"", 0, False, False
 
     def joined(self, parts: Iterable[Part]) -> Rewritten:
         """The module of all its functions."""
-        nothing: tuple[tuple[Any, ...], ...] = ((),) * 5
-        bodies, tables, hints, sizes, refers = (
+        nothing: tuple[tuple[Any, ...], ...] = ((),) * 6
+        bodies, tables, hints, sizes, refers, homed = (
             zip(*parts, strict=True) if self.original.funcs else nothing
         )
         if not any(refers):
@@ -439,6 +449,8 @@ class _Assembly:
             function = added.saved(self.cells, kind, room)
             self.added[index - len(self.spaces.funcs)] = function.coded()
         self.module.mems[-1] = MemoryType(Limits(-(-(layout.RECORDS_AT + room) // PAGE)))
+        if any(homed):
+            self.add_homes()
         section = code.vector([code.u(len(body)) + body for body in (*bodies, *self.added)])
         contents = contents_of(self.module, section)
         out = [MAGIC, VERSION]

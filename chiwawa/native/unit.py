@@ -96,9 +96,11 @@ class Unit:
     towards the depth of the call stack, ``deep`` those that call what counts or may lead to what
     does: they say how deep it starts. ``saved`` (by kind), ``next``, ``resumed`` are functions that
     the rewriter adds; ``keep`` and ``take`` such by type. ``giving`` are types of functions that
-    only give several values, by those. ``armed`` is where the functions' bytes are. ``tailing``
-    are the functions that make tail calls; where there are any, ``resumers`` is a table with a
-    function for each that suspends, at its index, which calls that with whatever arguments.
+    only give several values, by those. ``armed`` is where the functions' bytes are. ``frames`` is
+    the memory in which some functions have locals, and ``fp`` the global with how much is used.
+    ``tailing`` are the functions that make tail calls; where there are any, ``resumers`` is a
+    table with a function for each that suspends, at its index, which calls that with whatever
+    arguments.
     """
 
     spaces: Spaces
@@ -115,6 +117,8 @@ class Unit:
     giving: dict[tuple[ValType, ...], int]
     flags_of_elems: int
     armed: int
+    frames: int
+    fp: int
     tailing: frozenset[int] = frozenset()
     resumers: int = 0
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from chiwawa import At, Instruments, Match, Module, Probe, Tracer, Tracing, api, load, restore
+from chiwawa.lower.lowered import Spaces
 from chiwawa.module import Instr, TypeUse
 from chiwawa.opcodes import groups_of
 from chiwawa_runtime.engine.instance import Imports
@@ -54,10 +55,10 @@ class Case:
 
 def case_of(module: Module, choose: Choose, probes: int) -> Case:
     """A call of one of the functions, and matches that some of its instructions have."""
-    types = module.func_types()
+    funcs = Spaces.of(module).funcs
     exports = [e for e in module.exports if e.kind == "func"]
     export = exports[choose(len(exports))]
-    _, values = arguments(choose, [str(t) for t in types[export.index].params])
+    _, values = arguments(choose, [str(t) for t in funcs[export.index].functype.params])
     if module is FIXED:
         values = [value % 12 for value in values]
     matches = tuple(match_of(module, choose) for _ in range(probes))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chiwawa.instrument.monitors.monitors import MONITORS
+from chiwawa.lower.lowered import Spaces
 from chiwawa.module import Module, TypeUse
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
@@ -124,10 +125,10 @@ def endings_of(seed: int | str, size: int, most: int) -> list[str]:
     text = Generator(choose, size).module()
     try:
         module = load(text)
-        types = module.func_types()
+        funcs = Spaces.of(module).funcs
         endings = []
         for export in [e for e in module.exports if e.kind == "func"][:most]:
-            _, values = arguments(choose, [str(t) for t in types[export.index].params])
+            _, values = arguments(choose, [str(t) for t in funcs[export.index].functype.params])
             ending = examined(Call(module, export.name, tuple(values), hosts(module)))
             endings.append("stopped" if ending is None else ending[0])
     except BaseException as error:

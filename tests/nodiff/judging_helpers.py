@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from chiwawa.aot import ir_checker
 from chiwawa.interp import handlers
+from chiwawa.lower.lowered import Spaces
 from chiwawa.module import Module, TypeUse
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.state.numerics import (
@@ -77,12 +78,12 @@ def hosts(module: Module) -> Callable[[Log], Imports]:
 
 def calls_of(module: Module, choose: Choose, most: int) -> list[tuple[Call, list[int]]]:
     """A call of each exported function, up to ``most``, and its arguments by bits."""
-    types = module.func_types()
+    funcs = Spaces.of(module).funcs
     result = []
     for export in module.exports:
         if export.kind != "func" or len(result) == most:
             continue
-        bits, values = arguments(choose, [str(t) for t in types[export.index].params])
+        bits, values = arguments(choose, [str(t) for t in funcs[export.index].functype.params])
         result.append((Call(module, export.name, tuple(values), hosts(module), LIMIT), bits))
     return result
 

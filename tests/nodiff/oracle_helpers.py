@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from chiwawa.lower.lowered import Spaces
 from chiwawa_runtime.state.types import F32, F64
 from tests.nodiff.harness_helpers import Call, Ending
 
@@ -108,4 +109,4 @@ def agrees(call: Call, ending: Ending, answer: Any) -> bool:
 
 def result_types(call: Call) -> tuple[Any, ...]:
     (index,) = (e.index for e in call.module.exports if e.name == call.name and e.kind == "func")
-    return call.module.func_types()[index].results
+    return Spaces.of(call.module).funcs[index].functype.results

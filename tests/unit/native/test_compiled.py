@@ -135,19 +135,3 @@ def test_a_run_from_the_cache_stops_and_goes_on(
         assert rest.results == [500500]
     assert saved[0] == saved[1]
     assert made.count("rewritten") <= 2
-
-
-def test_one_that_would_take_much_memory_runs_the_same(
-    binary: bytes, cache: Cache, made: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not compiled.is_frugal(chiwawa.load(binary))
-    monkeypatch.setattr(compiled, "MOST", 3)
-    assert compiled.is_frugal(chiwawa.load(binary))
-    for _ in range(2):
-        made_of(chiwawa.load(binary), cache, True, False)
-    assert made == BOTH
-    run = chiwawa.start(chiwawa.load(binary), "f", [1000], path="native", count=500)
-    assert not run.go()
-    rest = chiwawa.restore(chiwawa.load(binary), run.checkpoint(), path="native")
-    assert rest.go()
-    assert rest.results == [500500]

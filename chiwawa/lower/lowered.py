@@ -48,6 +48,8 @@ class Lowered:
     #: innermost construct that handles any. Of rethrow: that whose arm has caught what it throws.
     guards: dict[int, Label]
     rethrown: dict[int, Label]
+    #: The locals that may not be read at a boundary, where there are such: they have no value yet.
+    unset: dict[int, frozenset[int]]
     safepoints: set[int] = field(default_factory=set)
 
     def types_at(self, position: int) -> tuple[ValType, ...]:
@@ -116,6 +118,7 @@ def lower(spaces: Spaces, index: int, *, everywhere: bool = False) -> Lowered:
         below=body.below,
         guards=body.guards,
         rethrown=body.rethrown,
+        unset=boundaries.unset,
     )
     result.safepoints = safepoints_of(result, spaces.imported_funcs, everywhere)
     return result

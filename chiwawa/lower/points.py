@@ -21,4 +21,5 @@ def points_of(lowered: Lowered) -> SuspensionPoints:
             function = body[position].imm[0]
         calls[body[position].offset] = CallPoint(lowered.below[position], functype, function)
     safepoints = {body[p].offset: lowered.stacks[p] for p in sorted(lowered.safepoints)}
-    return SuspensionPoints(lowered.locals, safepoints, calls)
+    unset = {body[p].offset: some for p, some in lowered.unset.items() if lowered.reached[p]}
+    return SuspensionPoints(lowered.locals, safepoints, calls, unset)

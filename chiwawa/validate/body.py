@@ -143,9 +143,11 @@ class Boundaries:
     """What is known before each instruction, by position: the operands, how many they are, and
     whether it can be reached at all (never at ``else`` and ``end``, which only delimit)."""
 
-    __slots__ = ("heights", "reached", "stacks")
+    __slots__ = ("heights", "reached", "stacks", "unset")
 
     def __init__(self) -> None:
+        #: The locals that may not be read there, where there are such.
+        self.unset: dict[int, frozenset[int]] = {}
         self.stacks: list[Stack] = []
         self.heights: list[int] = []
         self.reached: list[bool] = []
@@ -495,6 +497,8 @@ def check_expr(
                 keep_stack(body.stack)
                 keep_height(body.height)
                 keep_reached(body.live and not op.delimits)
+                if body.unset:
+                    kept.unset[position] = frozenset(body.unset)
             rule = typing.rule
             if rule is not None:
                 body.op = op

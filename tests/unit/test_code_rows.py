@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from chiwawa_runtime.engine.code_rows import (
 )
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
 from chiwawa_runtime.state.stacks import Stack, popped, pushed, unrolled
 from chiwawa_runtime.state.types import F64, I32, FuncType, RefType, ValType
@@ -84,13 +86,18 @@ def test_a_row_says_all_of_a_function() -> None:
     row = write_row(True, 120, 4, [(1, 3), (2, 5)], points, codes, index)
     assert row == "g|120|4|ac|1:3 2:5|1: 9:ab|9:b:1t 12::7"
     function = Deferred("f0", "file.py", 120, str)
-    functions = [functypes[0]] * 8
-    code = WrittenCode(function, row, table(codes), functypes, functions)
+    types = [of_functype(functype) for functype in functypes]
+    functions = [types[0]] * 8
+    code = WrittenCode(function, row, table(codes), types, functions)
     assert (code.generator, code.slots) == (True, 4)
     assert code.lines == {1: 3, 2: 5}
     assert code.points == points
     with pytest.raises(BadInput, match="was edited"):
-        WrittenCode(Deferred("f0", "file.py", 121, str), row, table(codes), functypes, functions)
+        WrittenCode(Deferred("f0", "file.py", 121, str), row, table(codes), types, functions)
+    points = replace(points, unset={9: frozenset((0, 1)), 12: frozenset((1,))})
+    more = write_row(True, 120, 4, [(1, 3), (2, 5)], points, codes, index)
+    assert more == row + "|9:0,1 12:1"
+    assert WrittenCode(function, more, table(codes), types, functions).points == points
 
 
 @pytest.mark.parametrize("granularity", ["safepoint", "instruction"])

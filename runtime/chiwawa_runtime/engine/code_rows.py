@@ -10,7 +10,8 @@ In turn: ``g`` where the function is a generator; the line of the file with its 
 of stack variables that a resumed frame has; the types of the locals; which of its lines (``def`` is
 0) stands for which code offset; the safepoints, a code offset and the operand types each; the
 calls, a code offset, the operand types beneath, and the function that is called, or with ``t`` the
-type of those that an indirect call calls.
+type of those that an indirect call calls. There is an eighth where a local may have no value: at a
+code offset, which ones have none (``9:1,2``).
 
 Operand types are written without those that the place before had already, where these are many:
 ``17*a`` is an ``a`` on top of the lowest 17 operands of the place before.
@@ -123,7 +124,14 @@ def write_row(
         " ".join(safepoints),
         " ".join(calls),
     ]
-    return "|".join(fields)
+    places = points.safepoints.keys() | points.calls.keys()
+    unset = [
+        f"{offset}:{','.join(map(str, sorted(some)))}"
+        for offset, some in points.unset.items()
+        if offset in places
+    ]
+    # Few functions have such locals.
+    return "|".join([*fields, " ".join(unset)] if unset else fields)
 
 
 class WrittenCode:
@@ -149,13 +157,13 @@ class WrittenCode:
 
     @cached_property
     def lines(self) -> Mapping[int, int]:
-        _, lines, _, _ = self._rest.split("|")
+        _, lines, *_ = self._rest.split("|")
         pairs = (entry.split(":") for entry in lines.split())
         return {int(line): int(offset) for line, offset in pairs}
 
     @cached_property
     def points(self) -> SuspensionPoints:
-        locals_, _, safepoints, calls = self._rest.split("|")
+        locals_, _, safepoints, calls, *unset = self._rest.split("|")
         stops = {}
         stacks = StackReader(self._valtypes)
         for entry in safepoints.split():
@@ -171,4 +179,8 @@ class WrittenCode:
             else:
                 call = CallPoint(below, self._functions[int(callee)].functype, int(callee))
             places[int(offset)] = call
-        return SuspensionPoints(read_types(locals_, self._valtypes), stops, places)
+        known = {}
+        for entry in unset[0].split() if unset else ():
+            offset, _, some = entry.partition(":")
+            known[int(offset)] = frozenset(map(int, some.split(",")))
+        return SuspensionPoints(read_types(locals_, self._valtypes), stops, places, known)

@@ -31,7 +31,7 @@ from chiwawa_runtime.state.snapshot import (
     Value,
 )
 from chiwawa_runtime.state.store import Function, holds
-from chiwawa_runtime.state.subtyping import comp_matches, stated, top
+from chiwawa_runtime.state.subtyping import comp_matches, null_of, stated, top
 from chiwawa_runtime.state.types import (
     FUNCREF,
     I32,
@@ -151,7 +151,7 @@ def capture(
         typing = known.get(key)
         if typing is None:
             locals_types, stack_types = types_of(frame, youngest=not position)
-            typing = refs.typing(locals_types), refs.typing(stack_types)
+            typing = with_nulls(refs.typing(locals_types), frame), refs.typing(stack_types)
             if position:
                 # The youngest stands elsewhere: at the call, it still has the arguments.
                 known[key] = typing
@@ -201,6 +201,16 @@ def capture(
         spaces=own.spaces if others else None,
         others=tuple(others),
     )
+
+
+def with_nulls(typing: Callable[..., Typed], frame: RawFrame) -> Callable[..., Typed]:
+    """``typing`` of the locals of frames where ``frame`` stands, with null for those that have no
+    value there: whatever is left of one that they had, nobody can see."""
+    points = frame.instance.engine.suspension_points(frame.function)
+    unset = points.unset.get(frame.offset)
+    if unset is None:
+        return typing
+    return lambda values: typing([None if i in unset else v for i, v in enumerate(values)])
 
 
 def image_of(instance: ModuleInstance, spaces: IndexSpaces, between: bool) -> InstanceImage:
@@ -483,11 +493,19 @@ def check_place(instances: Sequence[ModuleInstance], frame: Frame, below: Frame 
         stack = call.stack
     counts = frame.function in program.recursive
     crossing = call is not None and call.may_leave(imported)
+    locals_ = points.locals
+    if frame.offset in points.unset:
+        # Null stands for what has no value yet.
+        unset = points.unset[frame.offset]
+        locals_ = tuple(
+            null_of(t) if i in unset and isinstance(t, RefType) else t
+            for i, t in enumerate(locals_)
+        )
     return Place(
         instance,
-        points.locals,
+        locals_,
         stack,
-        untyping(points.locals),
+        untyping(locals_),
         untyping(stack),
         counts,
         call is not None and call.function is not None and call.function < imported,

@@ -6,7 +6,7 @@ literals (``program_literals``). So the running side needs no decoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,11 +91,13 @@ class CallPoint:
 @dataclass(frozen=True, slots=True)
 class SuspensionPoints:
     """Where a function may be suspended, by code offset. ``safepoints`` has the operand types;
-    ``locals`` the types of all locals, parameters first."""
+    ``locals`` the types of all locals, parameters first; ``unset`` which of them have no value at a
+    boundary, where there are such."""
 
     locals: tuple[ValType, ...]
     safepoints: Mapping[int, Stack]
     calls: Mapping[int, CallPoint]
+    unset: Mapping[int, Collection[int]] = field(default_factory=dict)
 
     def operands(self, offset: int) -> tuple[ValType, ...] | None:
         """The operand types at a safepoint; None where there is none."""

@@ -81,6 +81,12 @@ def top(reftype: RefType) -> RefType:
     return _TOPS[reftype.heap.kind if isinstance(reftype.heap, DefType) else reftype.heap]  # type: ignore[index]
 
 
+def null_of(reftype: RefType) -> RefType:
+    """The type that null alone is of, in the hierarchy of a reference type."""
+    heap = top(reftype).heap
+    return RefType("none" if heap == "any" else f"no{heap}")
+
+
 def stated(valtype: ValType) -> ValType:
     """``valtype`` as checkpoints state it, to which the module says the rest."""
     return top(valtype) if isinstance(valtype, RefType) else valtype

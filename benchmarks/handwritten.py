@@ -443,6 +443,50 @@ def execute(n: int) -> int:
             at += 1
 
 
+PIXELS = 4096
+POINTS = 1024
+
+
+def blend(rounds: int) -> int:
+    seed = 1
+    above, below = bytearray(PIXELS), bytearray(PIXELS)
+    for i in range(PIXELS):
+        seed = (seed * 1664525 + 1013904223) & M32
+        above[i] = seed >> 24
+        below[i] = seed >> 16 & 0xFF
+    for number in range(rounds):
+        number &= 0xFF
+        for i in range(PIXELS):
+            bright = above[i] + below[i]
+            if bright > 255:
+                bright = 255
+            below[i] = above[i] + bright + 1 >> 1
+            above[i] = bright ^ number
+    total = 0
+    for i in range(PIXELS):
+        total = (total * 31 + above[i] + below[i]) & M32
+    return total
+
+
+def smooth(rounds: int) -> float:
+    f, _ = float_cell()
+    line = [(i * 37 % 101) * 0.25 for i in range(POINTS + 2)]
+    for _ in range(rounds):
+        following = line[:]
+        for i in range(1, POINTS + 1):
+            f[0] = line[i - 1] + 2.0 * line[i]
+            f[0] = f[0] + line[i + 1]
+            f[0] = f[0] * 0.25
+            value = f[0]
+            following[i] = 20.0 if value > 20.0 else value
+        line = following
+    total = 0.0
+    for i in range(1, POINTS + 1):
+        f[0] = total + line[i]
+        total = f[0]
+    return total
+
+
 #: By the name of the sample in ``samples/samples.json``.
 HANDWRITTEN: dict[str, Callable[[int], int | float]] = {
     "pi": leibniz,
@@ -458,4 +502,6 @@ HANDWRITTEN: dict[str, Callable[[int], int | float]] = {
     "indirect": steps,
     "bits": mix,
     "mandelbrot": escape,
+    "blend": blend,
+    "smooth": smooth,
 }

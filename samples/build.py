@@ -20,6 +20,8 @@ KERNEL_FLAGS = (
     *("-target", "wasm32-freestanding", "-mcpu=mvp", "-O2", "-nostdlib"),
     *("-Wl,--no-entry", "-Wl,-z,stack-size=4096"),
 )
+#: Kernels with vectors.
+SIMD = ("pixels",)
 
 
 def assemble(source: Path) -> bytes:
@@ -32,6 +34,8 @@ def assemble(source: Path) -> bytes:
 def compile_c(source: Path) -> bytes:
     """The binary of a ``.c`` file."""
     flags = PROGRAM_FLAGS if source.stem in PROGRAMS else KERNEL_FLAGS
+    if source.stem in SIMD:
+        flags = (*flags, "-mcpu=mvp+simd128", "-O3")
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "out.wasm")
         command = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(output), source.name]

@@ -216,7 +216,8 @@ class Interpretation:
                 del operands[catch.height :]
                 if catch.beneath:
                     operands.append(exception)
-                operands += exception.values
+                if catch.tag is not None:
+                    operands += exception.values
                 if catch.above:
                     operands.append(exception)
                 frame.segment = catch.segment

@@ -9,16 +9,15 @@ from chiwawa_runtime.checkpoint.layout import (
     REF_FUNC,
     REF_NULL,
     REF_OBJECT,
+    REFERENCES,
 )
 from chiwawa_runtime.checkpoint.leb import decode_s, decode_u, encode_s, encode_u
 from chiwawa_runtime.errors import CheckpointError, MalformedError
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.snapshot import Carried, FuncIdx, ObjIdx, Ref, Value
 from chiwawa_runtime.state.types import (
-    EXTERNREF,
     F32,
     F64,
-    FUNCREF,
     I64,
     V128,
     VALTYPE_BY_CODE,
@@ -138,7 +137,7 @@ class Cursor:
     def valtype(self) -> ValType:
         valtype = VALTYPE_BY_CODE.get(self.byte())
         if valtype is None or (
-            isinstance(valtype, RefType) and valtype not in (FUNCREF, EXTERNREF)
+            isinstance(valtype, RefType) and valtype not in REFERENCES[self.version]
         ):
             self.pos -= 1
             raise self.error("malformed value type")

@@ -46,14 +46,18 @@ from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import Range
 from chiwawa_runtime.state.snapshot import ObjectImage, ObjIdx, Snapshot, Value
 from chiwawa_runtime.state.types import (
+    EXNREF,
+    EXTERNREF,
     F32,
     F64,
+    FUNCREF,
     I32,
     I64,
     PAGE,
     V128,
     Limits,
     NumType,
+    RefType,
     ValType,
     VecType,
 )
@@ -62,6 +66,11 @@ MAGIC = b"\0asm"
 HEADER = MAGIC + b"\x01\0\0\0"
 #: The versions of the format, which the state decides (see ``version_of``).
 ALONE, LINKED = 1, 2
+#: The types of references that each has.
+REFERENCES = {
+    ALONE: frozenset((FUNCREF, EXTERNREF)),
+    LINKED: frozenset((FUNCREF, EXTERNREF, EXNREF)),
+}
 THREAD_NAME = "main"
 GRANULARITIES = ("safepoint", "instruction")
 #: The bits of the mode: which granularity, and whether NaNs are canonical.
@@ -145,7 +154,19 @@ def _joined(runs: Sequence[Range], shift: int) -> Iterator[Range]:
 
 def version_of(snapshot: Snapshot) -> int:
     """The version of the format that a snapshot is written in: the least that can hold it."""
-    return LINKED if snapshot.others or snapshot.objects else ALONE
+    if snapshot.others or snapshot.objects:
+        return LINKED
+    if snapshot.spaces is None:
+        return ALONE
+    types = [image.type.type for image in snapshot.globals]
+    types += [table.type.element for table in snapshot.tables]
+    types += [valtype for valtype, _ in snapshot.values()]
+    return LINKED if any(map(is_newer, types)) else ALONE
+
+
+def is_newer(valtype: ValType) -> bool:
+    """Whether only version 2 has values of that type."""
+    return isinstance(valtype, RefType) and valtype not in REFERENCES[ALONE]
 
 
 def check_shape(snapshot: Snapshot) -> None:

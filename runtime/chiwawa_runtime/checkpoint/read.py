@@ -165,7 +165,7 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]]) -> Snapshot:
             f"this chiwawa reads versions {ALONE} and {LINKED}"
         )
     limits = _memories(open_("memory")) if "memory" in where else []
-    globals_ = _globals(open_("global")) if "global" in where else []
+    globals_ = _globals(open_("global"), version) if "global" in where else []
     names = _modules(open_("core"), open_("coremodules"), version)
     placed = _coreinstances(open_("coreinstances"), len(names), version)
 
@@ -345,8 +345,9 @@ def _some(cursor: Cursor) -> int:
     return count
 
 
-def _globals(cursor: Cursor) -> list[tuple[ValType, int | float | bytes]]:
+def _globals(cursor: Cursor, version: int) -> list[tuple[ValType, int | float | bytes]]:
     """Types and values; of a reference, 0, for its value stands in ``chiwawa``."""
+    cursor.version = version
     found: list[tuple[ValType, int | float | bytes]] = []
     for _ in range(_some(cursor)):
         valtype = cursor.valtype()

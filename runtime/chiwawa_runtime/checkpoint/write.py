@@ -27,6 +27,7 @@ from chiwawa_runtime.checkpoint.layout import (
     REF_FUNC,
     REF_NULL,
     REF_OBJECT,
+    REFERENCES,
     THREAD_NAME,
     check_shape,
     segments,
@@ -49,10 +50,8 @@ from chiwawa_runtime.state.snapshot import (
     Value,
 )
 from chiwawa_runtime.state.types import (
-    EXTERNREF,
     F32,
     F64,
-    FUNCREF,
     HEAP_CODES,
     I32,
     I64,
@@ -74,7 +73,7 @@ def encode(snapshot: Snapshot) -> bytes:
 
     i32 and i64 are unsigned ints or bools, v128 its 16 bytes, f32 and f64 floats, references
     ``Ref``. Raises CheckpointError for what the file cannot hold, and UnsupportedError for a type
-    of reference other than funcref and externref. The memories are not copied but for the result,
+    of reference that it has no byte for. The memories are not copied but for the result,
     and no view of them outlives the call.
     """
     try:
@@ -113,7 +112,7 @@ def _encoded(snapshot: Snapshot) -> Iterator[_Parts]:
         if snapshot.memories:
             parts += _section(MEMORY, [_memories(snapshot)])
         if snapshot.globals:
-            parts += _section(GLOBAL, [_globals(snapshot.globals)])
+            parts += _section(GLOBAL, [_globals(snapshot.globals, version_of(snapshot))])
         parts += _data(snapshot, views)
         parts += _custom("corestack", stack)
         parts += _custom("chiwawa", _chiwawa(snapshot, unformed))
@@ -171,14 +170,14 @@ def _memories(snapshot: Snapshot) -> bytearray:
     return out
 
 
-def _globals(globals_: Sequence[GlobalImage]) -> bytearray:
+def _globals(globals_: Sequence[GlobalImage], version: int) -> bytearray:
     """Spec 5.5.9: all immutable, as the convention wants; the mutability stands in ``chiwawa``."""
     out = bytearray(encode_u(len(globals_)))
     for image in globals_:
         valtype = image.type.type
-        out += bytes((_code(valtype), 0))
+        out += bytes((_code(valtype, version), 0))
         if isinstance(valtype, RefType):
-            out += bytes((0xD0, _code(valtype)))
+            out += bytes((0xD0, _code(valtype, version)))
         else:
             out += CONST_OPCODES[valtype]
             out += _payload(valtype, image.value)
@@ -305,7 +304,7 @@ def _chiwawa(snapshot: Snapshot, unformed: Sequence[tuple[ValType, Value]]) -> b
             out += _payload(image.type.type, image.value, version)
     out += encode_u(len(snapshot.tables))
     for table in snapshot.tables:
-        out.append(_code(table.type.element))
+        out.append(_code(table.type.element, version))
         out += _limits(table.type.limits)
         out += encode_u(len(table.elements))
         element = table.type.element
@@ -356,15 +355,15 @@ def _typed(values: Sequence[tuple[ValType, Value]], version: int) -> bytearray:
     """A vector of values, each after its type."""
     out = bytearray(encode_u(len(values)))
     for valtype, value in values:
-        out.append(_code(valtype))
+        out.append(_code(valtype, version))
         out += _payload(valtype, value, version)
     return out
 
 
-def _code(valtype: ValType) -> int:
+def _code(valtype: ValType, version: int) -> int:
     if not isinstance(valtype, RefType):
         return valtype.code
-    if valtype not in (FUNCREF, EXTERNREF):
+    if valtype not in REFERENCES[version]:
         raise UnsupportedError(f"a value of type {valtype} in a checkpoint")
     return HEAP_CODES[valtype.heap]  # type: ignore[index]
 

@@ -10,20 +10,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chiwawa_runtime.checkpoint.layout import is_newer
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import MAX_DEPTH, rise
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run.linking import Linking, check_table_size, fill, wrong_shape
 from chiwawa_runtime.run.numbering import Numbering, home_of, types_of
+from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
 from chiwawa_runtime.state.program import CallPoint, Program
 from chiwawa_runtime.state.snapshot import (
     Carried,
+    ExceptionImage,
     Frame,
     FuncIdx,
     GlobalImage,
     IndexSpaces,
     InstanceImage,
+    ObjectImage,
+    ObjIdx,
     PlannedCall,
     Ref,
     Snapshot,
@@ -33,6 +38,7 @@ from chiwawa_runtime.state.snapshot import (
 from chiwawa_runtime.state.store import Function, holds
 from chiwawa_runtime.state.subtyping import comp_matches, null_of, stated, top
 from chiwawa_runtime.state.types import (
+    EXNREF,
     FUNCREF,
     I32,
     I64,
@@ -61,8 +67,18 @@ class References:
     """References of a running program as those of a snapshot. ``instances`` are the program's, by
     number, ``carried`` host values by the name that the embedder carries them under."""
 
-    def __init__(self, instances: Sequence[ModuleInstance], carried: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        instances: Sequence[ModuleInstance],
+        carried: Mapping[str, object],
+        tags: Sequence[Tag] = (),
+    ) -> None:
+        """``tags`` are the program's, by address."""
         self.instances = instances
+        self.addresses = {id(tag): address for address, tag in enumerate(tags)}
+        #: What is referred to by number, so far; and the numbers.
+        self.objects: list[ExceptionInstance] = []
+        self.met: dict[int, int] = {}
         self.numbers = {id(instance): number for number, instance in enumerate(instances)}
         self.names = {id(value): name for name, value in carried.items()}
         self.carried = carried
@@ -78,6 +94,11 @@ class References:
                     f"a reference to {value!r} cannot be written: no instance imports it"
                 )
             return FuncIdx(value.index, number)
+        if isinstance(value, ExceptionInstance) and top(valtype) == EXNREF:
+            if id(value) not in self.met:
+                self.met[id(value)] = len(self.objects)
+                self.objects.append(value)
+            return ObjIdx(self.met[id(value)])
         name = self.names.get(id(value))
         if name is None:
             raise CheckpointError(
@@ -101,7 +122,31 @@ class References:
                     "it comes with the checkpoint's host state where that is trusted"
                 )
             return self.carried[ref.name]
+        if isinstance(ref, ObjIdx):
+            if ref.index >= len(self.objects):
+                raise CheckpointError(f"{where} refers to object {ref.index}, which is not there")
+            return self.objects[ref.index]
         return ref
+
+    def images(self) -> Iterator[ObjectImage]:
+        """Of all objects met, by number; what one refers to comes behind it, if it was not met."""
+        for exception in self.objects:
+            address = self.addresses.get(id(exception.tag))
+            if address is None:
+                raise CheckpointError(f"{exception!r} cannot be written: no instance has its tag")
+            params = exception.tag.type.type.params
+            yield ExceptionImage(address, self.typed(params, exception.values))
+
+    def take(self, images: Sequence[ObjectImage], tags: Mapping[int, Tag]) -> None:
+        """Have references to ``images`` lead to new objects. Raises CheckpointError."""
+        for image in images:
+            if image.tag not in tags:
+                raise CheckpointError("an exception has a tag that no instance has")
+            self.objects.append(ExceptionInstance(tags[image.tag], ()))
+        for number, (image, exception) in enumerate(zip(images, self.objects, strict=True)):
+            params = exception.tag.type.type.params
+            values = typed_values(params, image.fields, self, f"exception {number}")
+            exception.values = tuple(values)
 
     def typed(self, types: Sequence[ValType], values: Sequence[Any]) -> Typed:
         return self.typing(types)(values)
@@ -141,14 +186,27 @@ def capture(
     these and it lead to, and of those ``beside`` it. Memories are not copied: encode the snapshot
     before the program goes on. Raises CheckpointError."""
     numbering = Numbering(instance, beside, frames, (args for _, args in plan))
-    refs = References(numbering.instances, carried)
+    refs = References(numbering.instances, carried, numbering.tags)
+    # Alone, an instance has all that it imports as often as it imports it.
+    linked = len(numbering.instances) > 1 or has_newer(instance, frames, plan)
+    memories = numbering.memories if linked else instance.memories
+    # Objects are numbered as they are met: globals, tables, frames from the oldest, planned calls.
+    globals_ = tuple(
+        GlobalImage(as_stated(g.type), refs.value(g.type.type, g.get()))
+        for g in (numbering.globals if linked else instance.globals)
+    )
+    tables = tuple(
+        TableImage(as_stated(t.type), tuple(refs.out(e, t.type.element) for e in t.elements))
+        for t in (numbering.tables if linked else instance.tables)
+    )
     images = []
     known: dict[tuple[ModuleInstance, int, int], tuple[Callable[..., Typed], ...]] = {}
     #: Which instance was restored in the middle of a segment, and has not run since.
     between: ModuleInstance | None = None
-    for position, frame in enumerate(frames):
+    for position in range(len(frames) - 1, -1, -1):
+        frame = frames[position]
         key = frame.instance, frame.function, frame.offset
-        typing = known.get(key)
+        typing = known.get(key) if position else None
         if typing is None:
             locals_types, stack_types = types_of(frame, youngest=not position)
             typing = with_nulls(refs.typing(locals_types), frame), refs.typing(stack_types)
@@ -170,36 +228,29 @@ def capture(
     own, *others = (
         image_of(each, numbering.spaces(each), each is between) for each in numbering.instances
     )
-    # Alone, an instance has all that it imports as often as it imports it.
-    memories = numbering.memories if others else instance.memories
-    globals_ = numbering.globals if others else instance.globals
-    tables = numbering.tables if others else instance.tables
     functions = instance.program.functions
+    calls = tuple(
+        PlannedCall(index, refs.typed(functions[index].params, args)) for index, args in plan
+    )
     return Snapshot(
         module_name=own.module_name,
         module_hash=own.module_hash,
         granularity=own.granularity,
         safepoints=own.safepoints,
-        frames=tuple(images),
-        plan=tuple(
-            PlannedCall(index, refs.typed(functions[index].params, args)) for index, args in plan
-        ),
+        frames=tuple(reversed(images)),
+        plan=calls,
         memories=tuple(m.image() for m in memories),
-        globals=tuple(
-            GlobalImage(as_stated(g.type), refs.value(g.type.type, g.get())) for g in globals_
-        ),
-        tables=tuple(
-            TableImage(as_stated(t.type), tuple(refs.out(e, t.type.element) for e in t.elements))
-            for t in tables
-        ),
+        globals=globals_,
+        tables=tables,
         dropped_elems=own.dropped_elems,
         dropped_datas=own.dropped_datas,
         wasi=wasi,
         host=host,
         monitors=monitors,
         canonical_nans=own.canonical_nans,
-        spaces=own.spaces if others else None,
+        spaces=own.spaces if linked else None,
         others=tuple(others),
+        objects=tuple(refs.images()),
     )
 
 
@@ -211,6 +262,30 @@ def with_nulls(typing: Callable[..., Typed], frame: RawFrame) -> Callable[..., T
     if unset is None:
         return typing
     return lambda values: typing([None if i in unset else v for i, v in enumerate(values)])
+
+
+def has_newer(
+    instance: ModuleInstance, frames: Sequence[RawFrame], plan: Sequence[RawCall]
+) -> bool:
+    """Whether anything in the state of ``instance``, alone, is of a type that only the second
+    version of the format has."""
+    types: set[ValType] = {g.type.type for g in instance.globals}
+    types.update(t.type.element for t in instance.tables)
+    for function, _ in plan:
+        types.update(instance.functions[function].type.params)
+    if any(map(is_newer, map(stated, types))):
+        return True
+    known: set[tuple[int, int]] = set()
+    for position, frame in enumerate(frames):
+        key = frame.function, frame.offset
+        if position and key in known:
+            continue
+        if position:
+            known.add(key)
+        locals_, stack = types_of(frame, youngest=not position)
+        if any(map(is_newer, map(stated, (*locals_, *stack)))):
+            return True
+    return False
 
 
 def image_of(instance: ModuleInstance, spaces: IndexSpaces, between: bool) -> InstanceImage:
@@ -300,6 +375,7 @@ def apply(
     is the host's."""
     program = instances[0].program
     refs = References(instances, carried)
+    refs.take(snapshot.objects, linking.tags())
     check_shapes(linking, instances, snapshot)
     tables = []
     own_tables, own_globals = linking.tables(), linking.globals()

@@ -8,23 +8,25 @@ its present size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Importable, Imports, ModuleInstance
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import IndexSpaces, InstanceImage, Snapshot
-from chiwawa_runtime.state.types import DefType, GlobalType, MemoryType, TableType
+from chiwawa_runtime.state.types import DefType, GlobalType, MemoryType, TableType, TagType
 
 #: A module's index spaces of state, by what imports and images call their types.
 SPACES: tuple[tuple[type, str], ...] = (
     (MemoryType, "memories"),
     (GlobalType, "globals"),
     (TableType, "tables"),
+    (TagType, "tags"),
 )
 Made = TypeVar("Made", bound=ModuleInstance)
 
@@ -57,6 +59,11 @@ class Linking(Generic[Made]):
     def instances(self) -> list[Made]:
         """All, by number. Raises CheckpointError, UnlinkableError, ResourceError."""
         self.images = self.snapshot.instances
+        if self.snapshot.spaces is None:
+            # Nothing is said of the tags where nothing needs them.
+            alone, tags = self.images[0], range(len(self.parts[0].program.tags))
+            spaces = replace(alone.spaces, tags=tuple(tags))
+            self.images = (replace(alone, spaces=spaces), *self.images[1:])
         for number, (image, part) in enumerate(zip(self.images, self.parts, strict=True)):
             self.check_spaces(number, image.spaces, part.program)
         for number in self.order():
@@ -185,6 +192,10 @@ class Linking(Generic[Made]):
 
     def tables(self) -> list[AnyTable]:
         return self.all_of(TableType)
+
+    def tags(self) -> dict[int, Tag]:
+        """By address."""
+        return {address: tag for (kind, address), tag in self.held.items() if kind is TagType}
 
     def all_of(self, kind: type) -> list[Any]:
         """By address."""

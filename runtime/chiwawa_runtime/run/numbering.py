@@ -11,6 +11,7 @@ from typing import Any
 
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.snapshot import FuncIdx, IndexSpaces
 from chiwawa_runtime.state.store import Function
@@ -19,7 +20,7 @@ from chiwawa_runtime.state.types import DefType, RefType, ValType
 
 class Numbering:
     """The instances of a program, by number, that of the run first, then ``beside``, and those that
-    these lead to; and the memories, globals and tables that they have, by address."""
+    these lead to; and the memories, globals, tables and tags that they have, by address."""
 
     def __init__(
         self,
@@ -33,6 +34,8 @@ class Numbering:
         #: How many instances have been looked through, and the tables that have.
         self._looked_through = 0
         self._tables: set[int] = set()
+        #: The exceptions that have been looked into, by identity.
+        self._exceptions: dict[int, ExceptionInstance] = {}
         for each in (instance, *beside):
             self.meet(each)
         self._look_through()
@@ -44,6 +47,7 @@ class Numbering:
         self.memories: list[AnyMemory] = unique(i.memories for i in self.instances)
         self.globals: list[AnyGlobal] = unique(i.globals for i in self.instances)
         self.tables: list[AnyTable] = unique(i.tables for i in self.instances)
+        self.tags: list[Tag] = unique(i.tags for i in self.instances)
 
     def meet(self, instance: ModuleInstance) -> None:
         if id(instance) not in self.numbers:
@@ -51,11 +55,23 @@ class Numbering:
             self.instances.append(instance)
 
     def meet_home(self, value: object) -> None:
-        """The instance that a reference leads to, if it does."""
+        """The instance that a reference leads to, if it does, or those that an exception does."""
         if isinstance(value, Function):
             home = home_of(value)
             if home is not None:
                 self.meet(home)
+        elif isinstance(value, ExceptionInstance):
+            work = [value]
+            while work:
+                exception = work.pop()
+                if id(exception) in self._exceptions:
+                    continue
+                self._exceptions[id(exception)] = exception
+                for each in exception.values:
+                    if isinstance(each, ExceptionInstance):
+                        work.append(each)
+                    else:
+                        self.meet_home(each)
 
     def _look_through(self) -> None:
         """All that the instances lead to that have been met."""
@@ -100,6 +116,7 @@ class Numbering:
             memories=places(instance.memories, self.memories),
             globals=places(instance.globals, self.globals),
             tables=places(instance.tables, self.tables),
+            tags=places(instance.tags, self.tags),
             links=tuple(links),
         )
 

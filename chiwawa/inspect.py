@@ -51,6 +51,7 @@ def describe(
         "granularity": snapshot.granularity,
         "safepoints": snapshot.safepoints,
         "canonical_nans": snapshot.canonical_nans,
+        "instances": describe_instances(snapshot),
         "frames": describe_frames(
             snapshot.frames, functions, module, None if module is None else source_lines(module)
         ),
@@ -83,6 +84,33 @@ def describe(
     }
 
 
+def describe_instances(snapshot: Snapshot) -> list[Description]:
+    """All instances, by number, where there are others than that of the run: what they are of, and
+    the addresses of what they have. The fields of ``describe`` beside are of the run's, or of all
+    together."""
+    if not snapshot.others:
+        return []
+    return [
+        {
+            "module": {"name": each.module_name, "sha256": each.module_hash.hex()},
+            "granularity": each.granularity,
+            "safepoints": each.safepoints,
+            "canonical_nans": each.canonical_nans,
+            "memories": list(each.spaces.memories),
+            "tables": list(each.spaces.tables),
+            "globals": list(each.spaces.globals),
+            "tags": list(each.spaces.tags),
+            "links": [
+                {"function": index, "to": {"instance": to.instance, "function": to.index}}
+                for index, to in each.spaces.links
+            ],
+            "dropped_elems": [i for i, dropped in enumerate(each.dropped_elems) if dropped],
+            "dropped_datas": [i for i, dropped in enumerate(each.dropped_datas) if dropped],
+        }
+        for each in snapshot.instances
+    ]
+
+
 def describe_frames(
     frames: Sequence[Frame],
     functions: Mapping[int, str],
@@ -90,14 +118,15 @@ def describe_frames(
     lines: SourceLines | None,
 ) -> list[Description]:
     """Frames as ``describe`` has them, in the order given, with the names of ``functions`` and the
-    source lines of ``module``."""
+    source lines of ``module``, which is that of the run's instance: of others there are none."""
     # A deep stack is of few functions, so each is laid out by offset once.
     code: dict[int, dict[int, Instr]] = {}
     described = []
     for frame in frames:
         instruction = None
         local_names: Mapping[int, str] = {}
-        if module is not None:
+        own = not frame.instance
+        if module is not None and own:
             if frame.function not in code:
                 code[frame.function] = by_offset(module, frame.function)
             instr = code[frame.function].get(frame.offset)
@@ -105,11 +134,12 @@ def describe_frames(
             local_names = module.names.locals.get(frame.function, {})
         described.append(
             {
+                "instance": frame.instance,
                 "function": frame.function,
-                "name": functions.get(frame.function),
+                "name": functions.get(frame.function) if own else None,
                 "offset": frame.offset,
                 "instruction": instruction,
-                "source": lines and lines.at(frame.function, frame.offset),
+                "source": lines.at(frame.function, frame.offset) if lines and own else None,
                 "locals": [
                     {"name": local_names.get(i), **_typed(*local)}
                     for i, local in enumerate(frame.locals)
@@ -180,6 +210,10 @@ def render(description: Description) -> str:
     ]
     if description["canonical_nans"]:
         lines.append("NaNs         canonical")
+    instances = description["instances"]
+    if instances:
+        lines += ["", f"linked instances: {len(instances)}, that of the run first"]
+        lines += shortened(instances, _instance_lines)
     frames = description["frames"]
     lines += ["", f"frames: {len(frames)}, the youngest first"]
     lines += shortened(frames, _frame_lines)
@@ -228,8 +262,27 @@ def shortened(
     return lines
 
 
+def _instance_lines(index: int, instance: Description) -> list[str]:
+    module = instance["module"]
+    head = f"  {index}: {called(module['name'] or None, '(no name)')}, sha256 {module['sha256']}"
+    passed = or_unknown(instance["safepoints"])
+    lines = [head, f"      granularity {instance['granularity']}, {passed} passed"]
+    for kind in ("memories", "tables", "globals", "tags"):
+        if instance[kind]:
+            lines += _wrapped(f"      {kind}  ", [str(each) for each in instance[kind]])
+    if instance["links"]:
+        links = [
+            f"{link['function']}={link['to']['instance']}:{link['to']['function']}"
+            for link in instance["links"]
+        ]
+        lines += _wrapped("      functions  ", links)
+    return lines
+
+
 def _frame_lines(index: int, frame: Description) -> list[str]:
     head = f"  #{index}  {function_text(frame)} at 0x{frame['offset']:04x}"
+    if frame["instance"]:
+        head += f" of instance {frame['instance']}"
     if frame["instruction"] is not None:
         head += f": {frame['instruction']}"
     if frame["source"] is not None:

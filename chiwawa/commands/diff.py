@@ -18,6 +18,7 @@ from chiwawa.inspect import (
     called,
     describe_call,
     describe_frames,
+    describe_instances,
     function_text,
     limits_of,
     limits_text,
@@ -66,6 +67,7 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         "granularity": _pair(a.granularity, b.granularity),
         "safepoints": _pair(a.safepoints, b.safepoints),
         "canonical_nans": _pair(a.canonical_nans, b.canonical_nans),
+        "instances": _pair(describe_instances(a), describe_instances(b)),
         "depth": _pair(len(a.frames), len(b.frames)),
         "frames": _frames(a.frames[::-1], b.frames[::-1], module),
         "plan": [
@@ -138,10 +140,15 @@ def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> li
     lines = None if module is None else source_lines(module)
     functions = {} if module is None else module.func_names()
     for depth, (left, right) in enumerate(zip_longest(a, b)):
-        if left is None or right is None or left.function != right.function:
+        if (
+            left is None
+            or right is None
+            or (left.function, left.instance) != (right.function, right.instance)
+        ):
             locals_, stack = [], []
         else:
-            local_names = {} if module is None else module.names.locals.get(left.function, {})
+            known = None if left.instance else module
+            local_names = {} if known is None else known.names.locals.get(left.function, {})
             locals_ = _values(left.locals, right.locals)
             for pair in locals_:
                 pair["name"] = local_names.get(pair["index"])
@@ -273,6 +280,8 @@ def render(difference: Description, a: str, b: str) -> str:
     for key, shown in (("granularity", str), ("safepoints", or_unknown)):
         if difference[key] is not None:
             lines.append(f"{key}: " + _sides(difference[key], shown))
+    if difference["instances"] is not None:
+        lines.append("linked instances: " + _sides(difference["instances"], _instances_text))
     if difference["canonical_nans"] is not None:
         lines.append("canonical NaNs: " + _sides(difference["canonical_nans"], _yes_or_no))
     if difference["depth"] is not None:
@@ -398,6 +407,15 @@ def _global_lines(index: int, pair: Description) -> list[str]:
 
 def _segment_lines(index: int, pair: Description) -> list[str]:
     return [f"  {pair['index']}: " + _sides(pair, _yes_or_no)]
+
+
+def _instances_text(instances: Sequence[Description]) -> str:
+    """Linked instances, each in a few words."""
+    return "; ".join(
+        f"{called(each['module']['name'] or None, '(no name)')}, "
+        f"{or_unknown(each['safepoints'])} passed"
+        for each in instances
+    )
 
 
 def _yes_or_no(flag: bool) -> str:

@@ -34,6 +34,7 @@ from chiwawa_runtime.state.types import (
     Limits,
     MemoryType,
 )
+from tests.unit.checkpoint.snapshot_helpers import linked
 from tests.unit.stopped_program_helpers import MODULE, stopped
 
 
@@ -200,3 +201,14 @@ def test_a_reference_to_a_function_is_told_from_another() -> None:
     found = compare(stopped(), dataclasses.replace(stopped(), tables=(other,)))["tables"]
     assert found[0]["elements"] == [{"index": 1, "a": "REF(func 1)", "b": "REF(func 2)"}]
     assert table.type.element == FUNCREF
+
+
+def test_instances_that_are_linked_and_differ_are_said() -> None:
+    first = linked()
+    library, again = first.others
+    other = dataclasses.replace(first, others=(dataclasses.replace(library, safepoints=7), again))
+    difference = compare(first, other)
+    assert not difference["equal"]
+    assert "linked instances: " in render(difference, "a", "b")
+    assert "library, 7 passed" in render(difference, "a", "b")
+    assert compare(first, first)["equal"]

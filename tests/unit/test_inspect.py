@@ -18,6 +18,7 @@ from chiwawa_runtime.state.snapshot import (
 from chiwawa_runtime.state.types import (
     I32,
 )
+from tests.unit.checkpoint.snapshot_helpers import linked
 from tests.unit.stopped_program_helpers import MODULE, stopped
 
 
@@ -74,3 +75,32 @@ def test_names_cannot_command_a_terminal() -> None:
 def test_another_module_is_refused() -> None:
     with pytest.raises(CheckpointError, match="of another module"):
         describe(stopped(), load("(module)"))
+
+
+def test_linked_instances_are_listed_and_name_their_frames() -> None:
+    description = describe(linked())
+    assert json.loads(json.dumps(description)) == description
+    assert [each["module"]["name"] for each in description["instances"]] == [
+        "prog",
+        "library",
+        "prog",
+    ]
+    assert [frame["instance"] for frame in description["frames"]] == [1, 0, 0, 2]
+    text = render(description)
+    assert "linked instances: 3, that of the run first" in text
+    assert "      memories  1 0\n" in text
+    assert "      functions  0=0:0 3=1:2\n" in text
+    assert "#0  func[2] at 0x0005 of instance 1" in text
+    assert "REF(func 1 of instance 2)" in text
+    assert "REF(extern object 1)" in text
+
+
+def test_frames_of_other_instances_have_no_names_of_the_runs_module() -> None:
+    first = stopped()
+    frames = (first.frames[0]._replace(instance=1), *first.frames[1:])
+    own, other = (
+        describe(dataclasses.replace(first, frames=each), MODULE)["frames"][0]
+        for each in (first.frames, frames)
+    )
+    assert own["name"] is not None
+    assert (other["name"], other["instruction"], other["source"]) == (None, None, None)

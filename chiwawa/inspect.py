@@ -18,7 +18,7 @@ from chiwawa_runtime.names import identifier, indexed_label
 from chiwawa_runtime.run.capture import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
-from chiwawa_runtime.state.types import I32, PAGE, Limits, ValType
+from chiwawa_runtime.state.types import I32, Limits, ValType
 from chiwawa_runtime.state.values import format_value
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def describe_call(call: PlannedCall, functions: Mapping[int, str]) -> Descriptio
 def _memory(memory: MemoryImage) -> Description:
     used = sum(len(piece.translate(None, b"\0")) for _, piece in memory.pieces())
     return {
-        "pages": memory.size // PAGE,
+        "pages": memory.size // memory.type.page,
         "bytes": memory.size,
         "nonzero_bytes": used,
         **limits_of(memory.type.limits),

@@ -19,7 +19,7 @@ meant. A row says:
   ``w`` writes such state, ``t`` can trap. None of these: the result depends on the operands alone.
   ``n`` can make a NaN by arithmetic (spec 4.3.3, nans), whose bits the processor chooses; see
   ``canonical``. ``k`` may stand in a constant expression (spec 3.3.9), ``l`` sets the local that it
-  names.
+  names, ``p`` pauses until another thread wakes it.
 - ``control``: letters. ``o`` opens a construct, ``l`` one whose label is its start, ``d`` only
   delimits, ``e`` closes one, ``b`` may go on elsewhere, ``c`` calls, ``s`` never goes on with what follows it.
   ``h`` opens or delimits a construct that handles exceptions, ``x`` throws one itself.
@@ -226,6 +226,16 @@ class Op:
     def sets_local(self) -> bool:
         """Whether it changes the local that it names."""
         return "l" in self.effects
+
+    @cached_property
+    def pauses(self) -> bool:
+        """Whether it waits for another thread."""
+        return "p" in self.effects
+
+    @cached_property
+    def atomic(self) -> bool:
+        """Whether it accesses memory atomically, at addresses that are multiples of its width."""
+        return self.code[0] == 0xFE and self.width > 0
 
     @cached_property
     def constant(self) -> bool:
@@ -523,6 +533,11 @@ _STRICT: tuple[Op, ...] = (
     Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.raw_grow(b, a)", "rw"),
     Op("table.size", (0xFC, 16), ("tableidx",), "-> addr", "table.size()", "r"),
     Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.raw_fill(a, b, c)", "wt"),
+    # Wide arithmetic (a proposal). They give two results, each path by its rule.
+    Op("i64.add128", (0xFC, 19), (), "i64 i64 i64 i64 -> i64 i64", None),
+    Op("i64.sub128", (0xFC, 20), (), "i64 i64 i64 i64 -> i64 i64", None),
+    Op("i64.mul_wide_s", (0xFC, 21), (), "i64 i64 -> i64 i64", None),
+    Op("i64.mul_wide_u", (0xFC, 22), (), "i64 i64 -> i64 i64", None),
     # Vector instructions (spec 2.4.2): loads and stores.
     Op("v128.load", (0xFD, 0), ("memarg",), "addr -> v128", "load_bytes16(memory, a + offset)[0]", "rt", 16),
     Op("v128.load8x8_s", (0xFD, 1), ("memarg",), "addr -> v128", "i16x8_extend_low_i8x16_s(load_bytes8(memory, a + offset)[0])", "rt", 8),
@@ -647,6 +662,74 @@ _STRICT: tuple[Op, ...] = (
         "f32x4.add": 228, "f32x4.sub": 229, "f32x4.mul": 230, "f32x4.div": 231, "f32x4.min": 232, "f32x4.max": 233,
         "f64x2.add": 240, "f64x2.sub": 241, "f64x2.mul": 242, "f64x2.div": 243, "f64x2.min": 244, "f64x2.max": 245,
     }, "n"),
+    # Atomic instructions (the proposal for threads).
+    Op("memory.atomic.notify", (0xFE, 0x00), ("memarg",), "addr i32 -> i32", "atomic_notify(mem, a + offset, b)", "rt", 4),
+    Op("memory.atomic.wait32", (0xFE, 0x01), ("memarg",), "addr i32 i64 -> i32", "atomic_wait(mem, a + offset, 4, b, c)", "rtp", 4),
+    Op("memory.atomic.wait64", (0xFE, 0x02), ("memarg",), "addr i64 i64 -> i32", "atomic_wait(mem, a + offset, 8, b, c)", "rtp", 8),
+    Op("atomic.fence", (0xFE, 0x03), ("ordering",), "->", "atomic_fence()", "rw"),
+    Op("i32.atomic.load", (0xFE, 0x10), ("memarg",), "addr -> i32", "atomic_load(memory, a + offset, 4)", "rt", 4),
+    Op("i64.atomic.load", (0xFE, 0x11), ("memarg",), "addr -> i64", "atomic_load(memory, a + offset, 8)", "rt", 8),
+    Op("i32.atomic.load8_u", (0xFE, 0x12), ("memarg",), "addr -> i32", "atomic_load(memory, a + offset, 1)", "rt", 1, 0xFF),
+    Op("i32.atomic.load16_u", (0xFE, 0x13), ("memarg",), "addr -> i32", "atomic_load(memory, a + offset, 2)", "rt", 2, 0xFFFF),
+    Op("i64.atomic.load8_u", (0xFE, 0x14), ("memarg",), "addr -> i64", "atomic_load(memory, a + offset, 1)", "rt", 1, 0xFF),
+    Op("i64.atomic.load16_u", (0xFE, 0x15), ("memarg",), "addr -> i64", "atomic_load(memory, a + offset, 2)", "rt", 2, 0xFFFF),
+    Op("i64.atomic.load32_u", (0xFE, 0x16), ("memarg",), "addr -> i64", "atomic_load(memory, a + offset, 4)", "rt", 4, 0xFFFFFFFF),
+    Op("i32.atomic.store", (0xFE, 0x17), ("memarg",), "addr i32 ->", "atomic_store(memory, a + offset, 4, b)", "wt", 4),
+    Op("i64.atomic.store", (0xFE, 0x18), ("memarg",), "addr i64 ->", "atomic_store(memory, a + offset, 8, b)", "wt", 8),
+    Op("i32.atomic.store8", (0xFE, 0x19), ("memarg",), "addr i32 ->", "atomic_store(memory, a + offset, 1, b)", "wt", 1),
+    Op("i32.atomic.store16", (0xFE, 0x1A), ("memarg",), "addr i32 ->", "atomic_store(memory, a + offset, 2, b)", "wt", 2),
+    Op("i64.atomic.store8", (0xFE, 0x1B), ("memarg",), "addr i64 ->", "atomic_store(memory, a + offset, 1, b)", "wt", 1),
+    Op("i64.atomic.store16", (0xFE, 0x1C), ("memarg",), "addr i64 ->", "atomic_store(memory, a + offset, 2, b)", "wt", 2),
+    Op("i64.atomic.store32", (0xFE, 0x1D), ("memarg",), "addr i64 ->", "atomic_store(memory, a + offset, 4, b)", "wt", 4),
+    Op("i32.atomic.rmw.add", (0xFE, 0x1E), ("memarg",), "addr i32 -> i32", "atomic_add(memory, a + offset, 4, b)", "rwt", 4),
+    Op("i64.atomic.rmw.add", (0xFE, 0x1F), ("memarg",), "addr i64 -> i64", "atomic_add(memory, a + offset, 8, b)", "rwt", 8),
+    Op("i32.atomic.rmw8.add_u", (0xFE, 0x20), ("memarg",), "addr i32 -> i32", "atomic_add(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i32.atomic.rmw16.add_u", (0xFE, 0x21), ("memarg",), "addr i32 -> i32", "atomic_add(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw8.add_u", (0xFE, 0x22), ("memarg",), "addr i64 -> i64", "atomic_add(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i64.atomic.rmw16.add_u", (0xFE, 0x23), ("memarg",), "addr i64 -> i64", "atomic_add(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw32.add_u", (0xFE, 0x24), ("memarg",), "addr i64 -> i64", "atomic_add(memory, a + offset, 4, b)", "rwt", 4, 0xFFFFFFFF),
+    Op("i32.atomic.rmw.sub", (0xFE, 0x25), ("memarg",), "addr i32 -> i32", "atomic_sub(memory, a + offset, 4, b)", "rwt", 4),
+    Op("i64.atomic.rmw.sub", (0xFE, 0x26), ("memarg",), "addr i64 -> i64", "atomic_sub(memory, a + offset, 8, b)", "rwt", 8),
+    Op("i32.atomic.rmw8.sub_u", (0xFE, 0x27), ("memarg",), "addr i32 -> i32", "atomic_sub(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i32.atomic.rmw16.sub_u", (0xFE, 0x28), ("memarg",), "addr i32 -> i32", "atomic_sub(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw8.sub_u", (0xFE, 0x29), ("memarg",), "addr i64 -> i64", "atomic_sub(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i64.atomic.rmw16.sub_u", (0xFE, 0x2A), ("memarg",), "addr i64 -> i64", "atomic_sub(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw32.sub_u", (0xFE, 0x2B), ("memarg",), "addr i64 -> i64", "atomic_sub(memory, a + offset, 4, b)", "rwt", 4, 0xFFFFFFFF),
+    Op("i32.atomic.rmw.and", (0xFE, 0x2C), ("memarg",), "addr i32 -> i32", "atomic_and(memory, a + offset, 4, b)", "rwt", 4),
+    Op("i64.atomic.rmw.and", (0xFE, 0x2D), ("memarg",), "addr i64 -> i64", "atomic_and(memory, a + offset, 8, b)", "rwt", 8),
+    Op("i32.atomic.rmw8.and_u", (0xFE, 0x2E), ("memarg",), "addr i32 -> i32", "atomic_and(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i32.atomic.rmw16.and_u", (0xFE, 0x2F), ("memarg",), "addr i32 -> i32", "atomic_and(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw8.and_u", (0xFE, 0x30), ("memarg",), "addr i64 -> i64", "atomic_and(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i64.atomic.rmw16.and_u", (0xFE, 0x31), ("memarg",), "addr i64 -> i64", "atomic_and(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw32.and_u", (0xFE, 0x32), ("memarg",), "addr i64 -> i64", "atomic_and(memory, a + offset, 4, b)", "rwt", 4, 0xFFFFFFFF),
+    Op("i32.atomic.rmw.or", (0xFE, 0x33), ("memarg",), "addr i32 -> i32", "atomic_or(memory, a + offset, 4, b)", "rwt", 4),
+    Op("i64.atomic.rmw.or", (0xFE, 0x34), ("memarg",), "addr i64 -> i64", "atomic_or(memory, a + offset, 8, b)", "rwt", 8),
+    Op("i32.atomic.rmw8.or_u", (0xFE, 0x35), ("memarg",), "addr i32 -> i32", "atomic_or(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i32.atomic.rmw16.or_u", (0xFE, 0x36), ("memarg",), "addr i32 -> i32", "atomic_or(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw8.or_u", (0xFE, 0x37), ("memarg",), "addr i64 -> i64", "atomic_or(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i64.atomic.rmw16.or_u", (0xFE, 0x38), ("memarg",), "addr i64 -> i64", "atomic_or(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw32.or_u", (0xFE, 0x39), ("memarg",), "addr i64 -> i64", "atomic_or(memory, a + offset, 4, b)", "rwt", 4, 0xFFFFFFFF),
+    Op("i32.atomic.rmw.xor", (0xFE, 0x3A), ("memarg",), "addr i32 -> i32", "atomic_xor(memory, a + offset, 4, b)", "rwt", 4),
+    Op("i64.atomic.rmw.xor", (0xFE, 0x3B), ("memarg",), "addr i64 -> i64", "atomic_xor(memory, a + offset, 8, b)", "rwt", 8),
+    Op("i32.atomic.rmw8.xor_u", (0xFE, 0x3C), ("memarg",), "addr i32 -> i32", "atomic_xor(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i32.atomic.rmw16.xor_u", (0xFE, 0x3D), ("memarg",), "addr i32 -> i32", "atomic_xor(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw8.xor_u", (0xFE, 0x3E), ("memarg",), "addr i64 -> i64", "atomic_xor(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i64.atomic.rmw16.xor_u", (0xFE, 0x3F), ("memarg",), "addr i64 -> i64", "atomic_xor(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw32.xor_u", (0xFE, 0x40), ("memarg",), "addr i64 -> i64", "atomic_xor(memory, a + offset, 4, b)", "rwt", 4, 0xFFFFFFFF),
+    Op("i32.atomic.rmw.xchg", (0xFE, 0x41), ("memarg",), "addr i32 -> i32", "atomic_xchg(memory, a + offset, 4, b)", "rwt", 4),
+    Op("i64.atomic.rmw.xchg", (0xFE, 0x42), ("memarg",), "addr i64 -> i64", "atomic_xchg(memory, a + offset, 8, b)", "rwt", 8),
+    Op("i32.atomic.rmw8.xchg_u", (0xFE, 0x43), ("memarg",), "addr i32 -> i32", "atomic_xchg(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i32.atomic.rmw16.xchg_u", (0xFE, 0x44), ("memarg",), "addr i32 -> i32", "atomic_xchg(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw8.xchg_u", (0xFE, 0x45), ("memarg",), "addr i64 -> i64", "atomic_xchg(memory, a + offset, 1, b)", "rwt", 1, 0xFF),
+    Op("i64.atomic.rmw16.xchg_u", (0xFE, 0x46), ("memarg",), "addr i64 -> i64", "atomic_xchg(memory, a + offset, 2, b)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw32.xchg_u", (0xFE, 0x47), ("memarg",), "addr i64 -> i64", "atomic_xchg(memory, a + offset, 4, b)", "rwt", 4, 0xFFFFFFFF),
+    Op("i32.atomic.rmw.cmpxchg", (0xFE, 0x48), ("memarg",), "addr i32 i32 -> i32", "atomic_cmpxchg(memory, a + offset, 4, b, c)", "rwt", 4),
+    Op("i64.atomic.rmw.cmpxchg", (0xFE, 0x49), ("memarg",), "addr i64 i64 -> i64", "atomic_cmpxchg(memory, a + offset, 8, b, c)", "rwt", 8),
+    Op("i32.atomic.rmw8.cmpxchg_u", (0xFE, 0x4A), ("memarg",), "addr i32 i32 -> i32", "atomic_cmpxchg(memory, a + offset, 1, b, c)", "rwt", 1, 0xFF),
+    Op("i32.atomic.rmw16.cmpxchg_u", (0xFE, 0x4B), ("memarg",), "addr i32 i32 -> i32", "atomic_cmpxchg(memory, a + offset, 2, b, c)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw8.cmpxchg_u", (0xFE, 0x4C), ("memarg",), "addr i64 i64 -> i64", "atomic_cmpxchg(memory, a + offset, 1, b, c)", "rwt", 1, 0xFF),
+    Op("i64.atomic.rmw16.cmpxchg_u", (0xFE, 0x4D), ("memarg",), "addr i64 i64 -> i64", "atomic_cmpxchg(memory, a + offset, 2, b, c)", "rwt", 2, 0xFFFF),
+    Op("i64.atomic.rmw32.cmpxchg_u", (0xFE, 0x4E), ("memarg",), "addr i64 i64 -> i64", "atomic_cmpxchg(memory, a + offset, 4, b, c)", "rwt", 4, 0xFFFFFFFF),
 )
 
 #: Both halves of a product of bytes, each as exact sums of two.
@@ -732,6 +815,7 @@ _BY_PREFIX = {
     "table": "table",
     "elem": "table",
     "memory": "memory",
+    "atomic": "memory",
     "data": "memory",
     "ref": "reference",
 }

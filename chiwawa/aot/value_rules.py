@@ -142,10 +142,29 @@ def local_tee(builder: Builder, position: int, instr: Instr) -> None:
 
 
 #: What has no meaning in the instruction table, and neither changes control nor calls.
+def wide(builder: Builder, position: int, instr: Instr) -> None:
+    """Of several results, by the function that is called as the instruction is."""
+    operands, op = builder.operands, instr.op
+    operands.spill_where(trap=True)
+    base = len(operands.stack) - len(op.params)
+    args = operands.nodes(base)
+    operands.cut(base)
+    operands.spill_readers(base)
+    count = len(op.results)
+    targets: list[ast.expr] = [ast.Name(f"s{base + i}", fold.STORE) for i in range(count)]
+    value = fold.call(op.name.replace(".", "_"), *args)
+    builder.emit(ast.Assign([ast.Tuple(targets, fold.STORE)], value))
+    operands.push_typed(count)
+
+
 RULES: dict[str, Rule] = {
     "nop": nop,
     "drop": drop,
     "local.get": local_get,
     "local.set": local_set,
     "local.tee": local_tee,
+    "i64.add128": wide,
+    "i64.sub128": wide,
+    "i64.mul_wide_s": wide,
+    "i64.mul_wide_u": wide,
 }

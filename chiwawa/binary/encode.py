@@ -247,6 +247,7 @@ def _float(size: int) -> Callable[[object], bytes]:
 _IMMEDIATES: dict[str, Callable[[object], bytes]] = {
     **{kind.name: _index for kind in KINDS.values() if kind.space},
     "memarg": _memarg,
+    "ordering": lambda value: b"\0",
     "blocktype": _blocktype,
     "labels": _labels,
     "catches": _catches,

@@ -43,9 +43,7 @@ _LATER = {
     0xD5: "typed function references: the instruction br_on_null",
     0xD6: "typed function references: the instruction br_on_non_null",
 }
-#: After the prefix fc: i64.add128, i64.sub128, i64.mul_wide_s and i64.mul_wide_u.
-_WIDE = range(0x13, 0x17)
-_LATER_PREFIXES = {0xFB: "garbage collection", 0xFE: "threads"}
+_LATER_PREFIXES = {0xFB: "garbage collection"}
 
 
 def _first_bytes() -> tuple[tuple[int, Op], ...]:
@@ -100,6 +98,14 @@ def _read_float(size: int) -> Callable[[Reader], int]:
     return lambda r: int.from_bytes(r.take(size), "little")
 
 
+def _read_ordering(r: Reader) -> int:
+    """A byte that is for orderings to come."""
+    start = r.pos
+    if r.byte():
+        raise r.malformed("zero byte expected", start)
+    return 0
+
+
 def _read_blocktype(r: Reader) -> BlockType:
     """Spec 5.4.1."""
     start = r.pos
@@ -119,6 +125,7 @@ def _read_blocktype(r: Reader) -> BlockType:
 _IMMEDIATES: dict[str, Callable[[Reader], object]] = {
     **{kind.name: Reader.u32 for kind in KINDS.values() if kind.space},
     "labels": _read_labels,
+    "ordering": _read_ordering,
     "blocktype": _read_blocktype,
     "catches": _read_catches,
     "valtypes": lambda r: tuple(r.vec(read_valtype)),
@@ -264,8 +271,6 @@ class ExprReader:
             known = BY_CODE.get((r.data[at], number))
             if known is None:
                 text = f"{r.data[at]:02x} {number:02x}"
-                if r.data[at] == 0xFC and number in _WIDE:
-                    raise r.unsupported(f"wide arithmetic: the instruction {text}", at)
                 raise r.malformed(f"illegal opcode {text}", at)
             op = known
         if self.data_use is None and "dataidx" in op.immediates:

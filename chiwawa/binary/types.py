@@ -14,6 +14,7 @@ from chiwawa_runtime.state.types import (
     I16,
     I32,
     I64,
+    PAGE,
     VALTYPE_BY_CODE,
     ArrayType,
     CompType,
@@ -31,20 +32,15 @@ from chiwawa_runtime.state.types import (
     ValType,
 )
 
-#: Flags of limits: a maximum follows; addresses have 64 bits.
-_HAS_MAX, _WIDE = 1, 4
+#: Flags of limits: a maximum follows; of a memory, that it is shared; addresses have 64 bits; of a
+#: memory, that the exponent of its page size follows.
+_HAS_MAX, _SHARED, _WIDE, _PAGE_SIZE = 1, 2, 4, 8
 #: The first bytes of reference types that have a heap type behind, and whether they are nullable.
 _REF, _REF_NULL = 0x64, 0x63
 _ABSTRACT = {code: heap for heap, code in HEAP_CODES.items()}
 _PACKED = {t.code: t for t in (I8, I16)}
 _REC, _SUB, _SUB_FINAL = 0x4E, 0x50, 0x4F
 _FUNCTYPE, _STRUCTTYPE, _ARRAYTYPE = 0x60, 0x5F, 0x5E
-_LATER_LIMITS = {
-    2: "threads: a shared memory",
-    3: "threads: a shared memory",
-    6: "threads: a shared memory with 64-bit addresses",
-    7: "threads: a shared memory with 64-bit addresses",
-}
 
 
 def read_valtype(r: Reader) -> ValType:
@@ -137,30 +133,36 @@ def read_fieldtype(r: Reader) -> FieldType:
     return FieldType(storage, _read_mutability(r))
 
 
-def read_limits(r: Reader) -> Limits:
-    """Spec 5.3.6. Sizes have 64 bits, as in Wasm 3.0: validation bounds them."""
+def _read_limits(r: Reader, known: int) -> tuple[int, Limits]:
+    """Spec 5.3.6: the flags, and what they say. Sizes have 64 bits, as in Wasm 3.0: validation
+    bounds them."""
     start = r.pos
     flags = r.byte()
-    if flags in _LATER_LIMITS:
-        raise r.unsupported(_LATER_LIMITS[flags], start)
-    if flags & ~(_HAS_MAX | _WIDE):
-        # The suite's words, though a proposal has these.
-        more = ": custom page sizes are not supported" if 8 <= flags < 16 else ""
-        raise r.malformed(f"malformed limits flags{more}", start)
+    if flags & ~known:
+        raise r.malformed("malformed limits flags", start)
     least = r.u64()
     most = r.u64() if flags & _HAS_MAX else None
-    return Limits(least, most, I64 if flags & _WIDE else I32)
+    return flags, Limits(least, most, I64 if flags & _WIDE else I32)
 
 
 def read_tabletype(r: Reader) -> TableType:
     """Spec 5.3.9."""
     element = read_reftype(r)
-    return TableType(read_limits(r), element)
+    _, limits = _read_limits(r, _HAS_MAX | _WIDE)
+    return TableType(limits, element)
 
 
 def read_memorytype(r: Reader) -> MemoryType:
     """Spec 5.3.8."""
-    return MemoryType(read_limits(r))
+    flags, limits = _read_limits(r, _HAS_MAX | _SHARED | _WIDE | _PAGE_SIZE)
+    page = PAGE
+    if flags & _PAGE_SIZE:
+        start = r.pos
+        exponent = r.u32()
+        if exponent >= 64:
+            raise r.malformed("invalid custom page size", start)
+        page = 1 << exponent
+    return MemoryType(limits, page, bool(flags & _SHARED))
 
 
 def read_globaltype(r: Reader) -> GlobalType:
@@ -238,18 +240,20 @@ def _write_fieldtype(field: FieldType) -> bytes:
     return write_valtype(storage) + bytes((field.mutable,))
 
 
-def write_limits(limits: Limits) -> bytes:
-    flags = _HAS_MAX * (limits.max is not None) | _WIDE * (limits.address is I64)
+def _write_limits(limits: Limits, more: int = 0) -> bytes:
+    flags = more | _HAS_MAX * (limits.max is not None) | _WIDE * (limits.address is I64)
     most = b"" if limits.max is None else encode_u(limits.max)
     return bytes((flags,)) + encode_u(limits.min) + most
 
 
 def write_tabletype(tabletype: TableType) -> bytes:
-    return write_valtype(tabletype.element) + write_limits(tabletype.limits)
+    return write_valtype(tabletype.element) + _write_limits(tabletype.limits)
 
 
 def write_memorytype(memorytype: MemoryType) -> bytes:
-    return write_limits(memorytype.limits)
+    custom = memorytype.page != PAGE
+    written = _write_limits(memorytype.limits, _SHARED * memorytype.shared | _PAGE_SIZE * custom)
+    return written + encode_u(memorytype.page.bit_length() - 1) if custom else written
 
 
 def write_globaltype(globaltype: GlobalType) -> bytes:

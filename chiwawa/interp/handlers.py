@@ -75,7 +75,12 @@ def in_space(space: str) -> Callable[[ModuleInstance, int], tuple[Any]]:
 
 #: What the immediates of an instruction name, in an instance.
 THINGS: Things[ModuleInstance, Any] = {
-    "memarg": lambda instance, imm: (instance.memories[imm.memidx], imm.offset),
+    "memarg": lambda instance, imm: (
+        memory := instance.memories[imm.memidx],
+        imm.offset,
+        memory,
+    ),
+    "ordering": lambda instance, imm: (),
     "i32": lambda _, imm: (imm,),
     "i64": lambda _, imm: (imm,),
     "f32": lambda _, imm: (f32_from_bits(imm),),
@@ -128,6 +133,17 @@ def nop(instr: Instr) -> Handler:
     return handler
 
 
+def wide(instr: Instr) -> Handler:
+    """Of several results, by the function that is called as the instruction is."""
+    function: Any = NAMESPACE[instr.op.name.replace(".", "_")]
+    count = len(instr.op.params)
+
+    def handler(stack: list[Any], locals: list[Any]) -> None:
+        stack[-count:] = function(*stack[-count:])
+
+    return handler
+
+
 #: What has no meaning in the instruction table and does not change control (see ``prepare`` for
 #: what does), in the table's order.
 RULES: dict[str, Callable[[Instr], Handler]] = {
@@ -136,6 +152,10 @@ RULES: dict[str, Callable[[Instr], Handler]] = {
     "local.get": local_get,
     "local.set": local_set,
     "local.tee": local_tee,
+    "i64.add128": wide,
+    "i64.sub128": wide,
+    "i64.mul_wide_s": wide,
+    "i64.mul_wide_u": wide,
 }
 
 

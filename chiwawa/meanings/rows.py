@@ -50,7 +50,12 @@ def variable(prefix: str) -> Callable[[None, int], tuple[Node]]:
 
 #: What the immediates of an instruction name, in generated code.
 VARIABLES: Things[None, Node] = {
-    "memarg": lambda _, imm: (name(f"m{imm.memidx}"), const(imm.offset)),
+    "memarg": lambda _, imm: (
+        name(f"m{imm.memidx}"),
+        const(imm.offset),
+        name(f"mem{imm.memidx}"),
+    ),
+    "ordering": lambda _, imm: (),
     "i32": lambda _, imm: (const(imm),),
     "i64": lambda _, imm: (const(imm),),
     "f32": lambda _, imm: (float_const(imm, F32),),

@@ -111,6 +111,8 @@ caller_export_get = _function(
 )
 trap_code = _function("wasmtime_trap_code", c_bool, _p, POINTER(c_uint8))
 branch_hinting_set = _function("wasmtime_config_wasm_branch_hinting_set", None, _p, c_bool)
+wide_arithmetic_set = _function("wasmtime_config_wasm_wide_arithmetic_set", None, _p, c_bool)
+custom_page_sizes_set = _function("wasmtime_config_wasm_custom_page_sizes_set", None, _p, c_bool)
 async_stack_size_set = _function("wasmtime_config_async_stack_size_set", None, _p, c_size_t)
 
 

@@ -41,7 +41,8 @@ def compiler(how: How) -> wasmtime.Engine:
     config = wasmtime.Config()
     config.wasm_multi_memory = True
     config.cranelift_nan_canonicalization = how.canonical_nans
-    capi.branch_hinting_set(capi.address(config.ptr()), True)
+    for enable in (capi.branch_hinting_set, capi.wide_arithmetic_set, capi.custom_page_sizes_set):
+        enable(capi.address(config.ptr()), True)
     room = stack_size() - FOR_HOSTS
     # In this order: no other stack of wasmtime's may be smaller.
     capi.async_stack_size_set(capi.address(config.ptr()), room)

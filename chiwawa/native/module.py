@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chiwawa import limits
@@ -73,6 +73,13 @@ def check_types(module: Module) -> None:
     """Raises UnsupportedError where the module has types whose values frames cannot keep."""
     if module.recs or any(not isinstance(t, FuncType) for t in module.types) or module.table_inits:
         raise UnsupportedError("the native path: it has types of garbage collection")
+    if any(i.desc.shared for i in module.imported(MemoryType) if isinstance(i.desc, MemoryType)):
+        raise UnsupportedError("the native path: it imports a shared memory")
+    # One that it has for itself might as well not be shared, but for who waits there.
+    if any(memory.shared for memory in module.mems) and any(
+        instr.op.pauses for func in module.funcs for instr in func.body
+    ):
+        raise UnsupportedError("the native path: it waits in a shared memory")
     named: set[ValType] = set()
     for functype in module.types:
         assert isinstance(functype, FuncType)
@@ -193,7 +200,7 @@ class _Assembly:
             imports=original.imports,
             funcs=list(original.funcs),
             tables=list(original.tables),
-            mems=list(original.mems),
+            mems=[replace(each, shared=False) for each in original.mems],
             globals=constants.globals,
             exports=list(original.exports),
             elems=[constants.passive(each) for each in original.elems],

@@ -14,7 +14,7 @@ from chiwawa.native import capi
 from chiwawa.native.vault import Vault, bits_of
 from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refused
-from chiwawa_runtime.state.memory import DataSegment, most_pages, out_of_bounds
+from chiwawa_runtime.state.memory import DataSegment, most_pages, out_of_bounds, too_large
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.store import coerce, plain
@@ -22,7 +22,6 @@ from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
 from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
 from chiwawa_runtime.state.types import (
     I64,
-    PAGE,
     V128,
     GlobalType,
     MemoryType,
@@ -72,7 +71,7 @@ class NativeMemory(AnyMemory):
         return MemoryData(self)
 
     def size(self) -> int:
-        return self.byte_length() // PAGE
+        return self.byte_length() // self.type.page
 
     def byte_length(self) -> int:
         bound = self.find()
@@ -115,7 +114,7 @@ class NativeMemory(AnyMemory):
             raise ValueError("a memory cannot shrink")
         bound = self.find()
         old = ctypes.c_uint64()
-        if self.size() + pages > most_pages(self.type.limits):
+        if self.size() + pages > most_pages(self.type):
             return refused(self.type.limits)
         error = capi.memory_grow(bound.vault.context, bound.at, pages, ctypes.byref(old))
         if error:
@@ -147,10 +146,8 @@ class NativeMemory(AnyMemory):
             raise ResourceError("a memory of the native path cannot become smaller")
         if not fresh:
             ctypes.memset(base, 0, now)
-        if size > now and self.grow((size - now) // PAGE) == refused(self.type.limits):
-            raise ResourceError(
-                f"not enough memory: a memory of {size // PAGE} pages takes {size} bytes"
-            )
+        if size > now and self.grow((size - now) // self.type.page) == refused(self.type.limits):
+            raise too_large(self.type, size)
 
 
 class NativeTable(AnyTable):

@@ -19,6 +19,8 @@ _CODES = wasmtime.TrapCode
 _MESSAGES = {
     _CODES.UNREACHABLE: "unreachable",
     _CODES.MEMORY_OUT_OF_BOUNDS: "out of bounds memory access",
+    _CODES.HEAP_MISALIGNED: "unaligned atomic",
+    _CODES.ATOMIC_WAIT_NON_SHARED_MEMORY: "expected shared memory",
     _CODES.INTEGER_OVERFLOW: "integer overflow",
     _CODES.INTEGER_DIVISION_BY_ZERO: "integer divide by zero",
     _CODES.BAD_CONVERSION_TO_INTEGER: "invalid conversion to integer",

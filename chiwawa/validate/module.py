@@ -16,6 +16,7 @@ from chiwawa_runtime.state.deftypes import close, define, groups, sub
 from chiwawa_runtime.state.subtyping import comp_matches, matches
 from chiwawa_runtime.state.types import (
     I32,
+    PAGE,
     CompType,
     DefType,
     FuncType,
@@ -32,8 +33,6 @@ T = TypeVar("T")
 
 #: Elements of a table, by the width of an index.
 MAX_TABLE = {32: (1 << 32) - 1, 64: (1 << 64) - 1}
-#: Pages, by the width of an address.
-MAX_PAGES = {32: 1 << 16, 64: 1 << 48}
 
 
 @dataclass(slots=True)
@@ -241,11 +240,15 @@ def _table(table: TableType) -> None:
 
 def _memory(memory: MemoryType) -> None:
     """Spec 3.2.5."""
-    bound = MAX_PAGES[memory.limits.address.bits]
+    if memory.page not in (1, PAGE):
+        raise InvalidError("invalid custom page size")
+    bound = memory.most_pages
     message = "memory size must be at most 65536 pages (4GiB)"
-    if memory.limits.address != I32:
+    if memory.limits.address != I32 or memory.page != PAGE:
         message = f"memory size must be at most {bound} pages"
     _limits(memory.limits, bound, message)
+    if memory.shared and memory.limits.max is None:
+        raise InvalidError("shared memory must have maximum")
 
 
 def _const(context: Context, expr: Expr, expected: ValType) -> None:

@@ -410,6 +410,8 @@ def memarg(c: Context, op: Op, imm: Imm) -> Addresses:
     address = c.memory(arg.memidx).limits.address
     if 1 << arg.align > op.width:
         raise InvalidError("alignment must not be larger than natural")
+    if op.atomic and 1 << arg.align < op.width:
+        raise InvalidError("atomic alignment must be natural")
     if arg.offset >> address.bits:
         raise InvalidError("offset out of range")
     return address, address

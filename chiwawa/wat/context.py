@@ -25,6 +25,7 @@ from chiwawa_runtime.state.types import (
     I16,
     I32,
     I64,
+    PAGE,
     VALTYPE_BY_NAME,
     ArrayType,
     CompType,
@@ -276,7 +277,22 @@ def read_tabletype(context: Context, items: Nodes, i: int) -> tuple[TableType, i
 
 def read_memorytype(items: Nodes, i: int) -> tuple[MemoryType, int]:
     limits, i = read_limits(items, i)
-    return MemoryType(limits), i
+    shared = is_word(items[i], "shared")
+    i += shared
+    page, i = read_pagesize(items, i)
+    return MemoryType(limits, page, shared), i
+
+
+def read_pagesize(items: Nodes, i: int) -> tuple[int, int]:
+    """``(pagesize n)``, which may be left out."""
+    node = items[i]
+    if not isinstance(node, list) or keyword(node) != "pagesize":
+        return PAGE, i
+    size = read_u32(token_of(node[2], "INT"))
+    end(node, 3)
+    if not size or size & (size - 1):
+        raise misplaced("invalid custom page size", node)
+    return size, i + 1
 
 
 def read_globaltype(context: Context, items: Nodes, i: int) -> tuple[GlobalType, int]:

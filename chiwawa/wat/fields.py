@@ -37,6 +37,7 @@ from chiwawa.wat.context import (
     read_index,
     read_memorytype,
     read_name,
+    read_pagesize,
     read_reftype,
     read_string,
     read_subtype,
@@ -50,7 +51,6 @@ from chiwawa_runtime.state.types import (
     FUNCREF,
     I32,
     I64,
-    PAGE,
     REF_FUNC,
     GlobalType,
     Limits,
@@ -291,12 +291,13 @@ def _define_memory(context: Context, field: _Field) -> None:
     items = field.items
     context.begin("memory")
     address, at = read_address(items, i)
+    page, at = read_pagesize(items, at)
     node = items[at]
     if isinstance(node, list) and keyword(node) == "data":
         init = b"".join([read_string(string) for string in node[2:-1]])
         end(items, at + 1)
-        pages = -(-len(init) // PAGE)
-        memorytype = MemoryType(Limits(pages, pages, address))
+        pages = -(-len(init) // page)
+        memorytype = MemoryType(Limits(pages, pages, address), page)
         context.begin("data", position(node))
         offset = _zero(context, node, address)
         context.module.datas.append(Data(init, "active", field.index, offset))

@@ -261,6 +261,7 @@ _READERS: dict[tuple[str, ...], Reader] = {
     ("v128",): _v128,
     ("laneidx",): _laneidx,
     ("lanes",): _lanes,
+    ("ordering",): lambda scope, items, i: ((0,), i),
 }
 
 

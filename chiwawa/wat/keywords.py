@@ -14,26 +14,11 @@ from chiwawa_runtime.state.types import HEAP_CODES, VALTYPE_BY_NAME
 
 _STRUCTURE = """
 module binary quote definition instance type func param result local import export table memory
+shared pagesize
 global mut elem data offset item declare start then ref null nan:canonical nan:arithmetic rec sub
 final struct array field i8 i16 i8x16 i16x8 i32x4 i64x2 f32x4 f64x2
 tag do catch_ref catch_all_ref
 """
-
-#: Of the proposal for threads.
-_ATOMICS = " ".join(
-    f"{valtype}.atomic.{word}"
-    for valtype, widths in (("i32", ("", "8", "16")), ("i64", ("", "8", "16", "32")))
-    for width in widths
-    for unsigned in (("", "_u")[width != ""],)
-    for word in (
-        f"load{width}{unsigned}",
-        f"store{width}",
-        *(
-            f"rmw{width}.{operation}{unsigned}"
-            for operation in ("add", "sub", "and", "or", "xor", "xchg", "cmpxchg")
-        ),
-    )
-)
 
 #: What Wasm 3.0 and later proposals add to 2.0, by proposal.
 _LATER = {
@@ -44,10 +29,6 @@ _LATER = {
     "array.new_default array.new_fixed array.new_data array.new_elem array.get array.get_s "
     "array.get_u array.set array.len array.fill array.copy array.init_data array.init_elem "
     "br_on_cast br_on_cast_fail any.convert_extern extern.convert_any",
-    "threads": "shared atomic.fence memory.atomic.notify memory.atomic.wait32 memory.atomic.wait64 "
-    + _ATOMICS,
-    "custom page sizes": "pagesize",
-    "wide arithmetic": "i64.add128 i64.sub128 i64.mul_wide_s i64.mul_wide_u",
     "stack switching": "cont cont.new cont.bind resume resume_throw suspend switch",
     "component model": "component",
 }

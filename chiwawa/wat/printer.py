@@ -136,6 +136,7 @@ def _header(op: Op, imm: tuple[object, ...], call: Call) -> str:
 
 _IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
     "memarg": _memarg,
+    "ordering": lambda op, value, call: "",
     "labels": _labels,
     "i32": lambda op, value, call: f" {format_int(cast(int, value), 32)}",
     "i64": lambda op, value, call: f" {format_int(cast(int, value), 64)}",

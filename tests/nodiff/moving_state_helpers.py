@@ -21,7 +21,7 @@ from chiwawa_runtime.engine.traps import GENERATED, HANDLERS
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.interface import REFUSED, AnyGlobal, AnyMemory, AnyTable
-from chiwawa_runtime.state.memory import MAX_PAGES, DataSegment, Holder, out_of_bounds
+from chiwawa_runtime.state.memory import DataSegment, Holder, out_of_bounds
 from chiwawa_runtime.state.memory_data import MemoryData
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.python_state import PythonState
@@ -79,7 +79,7 @@ class MovingMemory(AnyMemory):
     def grow(self, pages: int) -> int:
         old = self.size()
         limit = self.type.limits.max
-        if old + pages > (MAX_PAGES if limit is None else limit):
+        if old + pages > (self.type.most_pages if limit is None else limit):
             return REFUSED
         if pages:
             try:

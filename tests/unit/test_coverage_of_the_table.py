@@ -15,6 +15,7 @@ from chiwawa.binary import decode, encode
 from chiwawa.immediates import KINDS
 from chiwawa.interp import handlers, prepare
 from chiwawa.module import BrTable, Data, Elem, Export, Func, Global, Instr, MemArg, Module
+from chiwawa.native import capi
 from chiwawa.opcodes import BY_CODE, BY_NAME, TABLE, Op
 from chiwawa.source import load
 from chiwawa.validate import validate
@@ -71,8 +72,7 @@ def test_no_rule_is_for_an_instruction_that_is_not_there() -> None:
 
 #: What of Wasm 3.0 and later is not in the table.
 LATER = (
-    "threads", "gc", "function_references",
-    "wide_arithmetic", "stack_switching",
+    "gc", "function_references", "stack_switching",
 )  # fmt: skip
 REFUSALS = ("illegal opcode", "unknown 0x", "not enabled", "feature required")
 #: What wasmtime does not run: the exception handling of older toolchains. It knows what its bytes
@@ -102,9 +102,12 @@ def test_the_rows_are_the_instructions_that_there_are() -> None:
     config = wasmtime.Config()
     for feature in LATER:
         setattr(config, f"wasm_{feature}", False)
+    config.wasm_threads = True
+    capi.wide_arithmetic_set(capi.address(config.ptr()), True)
     engine = wasmtime.Engine(config)
-    codes = [(byte,) for byte in range(256) if byte not in (0xFC, 0xFD)]
+    codes = [(byte,) for byte in range(256) if byte not in (0xFC, 0xFD, 0xFE)]
     codes += [(0xFC, n) for n in range(128)] + [(0xFD, n) for n in range(512)]
+    codes += [(0xFE, n) for n in range(128)]
     assert {op.code for op in TABLE} == {c for c in codes if is_known_elsewhere(engine, c)}
     assert list(BY_CODE.values()) == list(TABLE)
 
@@ -215,6 +218,27 @@ BODIES: dict[str, tuple[str, str]] = {
     "return_call_indirect": (
         "i32",
         "(i32.const 8) (return_call_indirect $t (result i32) (local.get 0))",
+    ),
+    "atomic.fence": ("i32", "atomic.fence (i32.const 4)"),
+    "i64.add128": (
+        "i64",
+        "(i64.add128 (i64.const -1) (i64.const 2) (i64.const 3) (i64.const 4))"
+        " (i64.mul (i64.const 100)) i64.add",
+    ),
+    "i64.sub128": (
+        "i64",
+        "(i64.sub128 (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4))"
+        " (i64.mul (i64.const 100)) i64.add",
+    ),
+    "i64.mul_wide_s": (
+        "i64",
+        "(i64.mul_wide_s (i64.const -3) (i64.const 0x7000000000000000))"
+        " (i64.mul (i64.const 100)) i64.add",
+    ),
+    "i64.mul_wide_u": (
+        "i64",
+        "(i64.mul_wide_u (i64.const -3) (i64.const 0x7000000000000000))"
+        " (i64.mul (i64.const 100)) i64.add",
     ),
     "drop": ("i32", "(i32.const 4) (drop (i32.const 5))"),
     "select": ("i32", "(select (i32.const 4) (i32.const 5) (local.get 0))"),
@@ -406,7 +430,7 @@ def naming(op: Op, wrong: int) -> Module:
     def immediate(place: int, kind: str) -> Any:
         index = 99 if place == wrong else 0
         if kind == "memarg":
-            return MemArg(0, 0, index)
+            return MemArg(op.width.bit_length() - 1 if op.atomic else 0, 0, index)
         if kind == "lanes":
             return bytes(16)
         return BrTable((index,), 0) if kind == "labels" else index

@@ -19,9 +19,11 @@ from chiwawa_runtime.state.types import (
     F32,
     F64,
     I64,
+    PAGE,
     V128,
     VALTYPE_BY_CODE,
     Limits,
+    MemoryType,
     NumType,
     RefType,
     ValType,
@@ -125,8 +127,23 @@ class Cursor:
 
     def limits(self) -> Limits:
         """Spec 5.3.7, with bit 2 for 64-bit addresses."""
+        return self._limits(self.byte(), 5)
+
+    def memorytype(self) -> MemoryType:
+        """Spec 5.3.8, with bit 1 for a shared memory, and bit 3 for the exponent of a page size."""
         flags = self.byte()
-        if flags not in (0, 1, 4, 5):
+        limits = self._limits(flags, 15)
+        page = PAGE
+        if flags & 8:
+            exponent = self.byte()
+            if exponent > 64 or exponent == 16:
+                self.pos -= 1
+                raise self.error("invalid custom page size")
+            page = 1 << exponent
+        return MemoryType(limits, page, bool(flags & 2))
+
+    def _limits(self, flags: int, known: int) -> Limits:
+        if flags & ~known:
             self.pos -= 1
             raise self.error("malformed limits flags")
         bits = 64 if flags & 4 else 32

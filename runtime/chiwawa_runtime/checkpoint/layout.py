@@ -154,7 +154,8 @@ def _joined(runs: Sequence[Range], shift: int) -> Iterator[Range]:
 
 def version_of(snapshot: Snapshot) -> int:
     """The version of the format that a snapshot is written in: the least that can hold it."""
-    if snapshot.others or snapshot.objects:
+    special = any(m.type.shared or m.type.page != PAGE for m in snapshot.memories)
+    if snapshot.others or snapshot.objects or special:
         return LINKED
     if snapshot.spaces is None:
         return ALONE
@@ -247,11 +248,13 @@ def fields_of(image: ObjectImage) -> Sequence[tuple[ValType, Value]]:
 
 def _check_sizes(snapshot: Snapshot) -> None:
     for index, memory in enumerate(snapshot.memories):
-        if memory.size % PAGE:
+        page = memory.type.page
+        if page not in (1, PAGE):
+            raise CheckpointError(f"memory {index}: invalid custom page size")
+        if memory.size % page:
             raise CheckpointError(f"the size of memory {index} is not a multiple of the page")
-        wide = memory.type.limits.address == I64
-        size = memory.size // PAGE
-        _check_limits(f"memory {index}", memory.type.limits, size, 1 << 48 if wide else 65536)
+        size = memory.size // page
+        _check_limits(f"memory {index}", memory.type.limits, size, memory.type.most_pages)
     for index, table in enumerate(snapshot.tables):
         wide = table.type.limits.address == I64
         size = len(table.elements)

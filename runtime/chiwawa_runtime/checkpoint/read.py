@@ -56,10 +56,8 @@ from chiwawa_runtime.state.types import (
     F64,
     I32,
     I64,
-    PAGE,
     V128,
     GlobalType,
-    Limits,
     MemoryType,
     NumType,
     RefType,
@@ -330,9 +328,9 @@ def _vector(cursor: Cursor, what: str, version: int) -> int:
     return count
 
 
-def _memories(cursor: Cursor) -> list[Limits]:
+def _memories(cursor: Cursor) -> list[MemoryType]:
     """The present size as minimum, and the declared maximum."""
-    found = [cursor.limits() for _ in range(_some(cursor))]
+    found = [cursor.memorytype() for _ in range(_some(cursor))]
     cursor.finish()
     return found
 
@@ -364,10 +362,10 @@ def _globals(cursor: Cursor, version: int) -> list[tuple[ValType, int | float | 
     return found
 
 
-def _declared(cursor: Cursor, limits: list[Limits]) -> list[MemoryType]:
-    if cursor.count() != len(limits):
+def _declared(cursor: Cursor, types: list[MemoryType]) -> list[MemoryType]:
+    if cursor.count() != len(types):
         raise cursor.error("not as many memories as in the memory section")
-    return [MemoryType(Limits(cursor.u(64), present.max, present.address)) for present in limits]
+    return [replace(each, limits=replace(each.limits, min=cursor.u(64))) for each in types]
 
 
 def _global_images(
@@ -395,7 +393,7 @@ def _tables(cursor: Cursor) -> tuple[TableImage, ...]:
 # Memories.
 
 
-def _segments(cursor: Cursor, limits: list[Limits]) -> list[tuple[int, int, int, int]]:
+def _segments(cursor: Cursor, types: list[MemoryType]) -> list[tuple[int, int, int, int]]:
     """Spec 5.5.14: (memory, start, end, where its bytes are in the file), in order and apart."""
     found = []
     count = _some(cursor)
@@ -405,15 +403,15 @@ def _segments(cursor: Cursor, limits: list[Limits]) -> list[tuple[int, int, int,
     for _ in range(count):
         flag = cursor.byte()
         index = cursor.u(32) if flag == 2 else 0
-        if flag != (2 if index else 0) or index >= len(limits):
+        if flag != (2 if index else 0) or index >= len(types):
             raise cursor.error("an active data segment of a memory expected")
-        wide = limits[index].address == I64
+        wide = types[index].limits.address == I64
         cursor.expect(b"\x42" if wide else b"\x41", "a constant offset")
         start = cursor.s(64 if wide else 32) & (0xFFFFFFFFFFFFFFFF if wide else 0xFFFFFFFF)
         cursor.expect(b"\x0b", "END opcode")
         size = cursor.u(32)
         at = cursor.skip(size)
-        if (index, start) < last or start + size > limits[index].min * PAGE:
+        if (index, start) < last or start + size > types[index].limits.min * types[index].page:
             raise cursor.error("a data segment lies outside of its memory or its order")
         last = (index, start + size)
         found.append((index, start, start + size, at))
@@ -424,15 +422,15 @@ def _segments(cursor: Cursor, limits: list[Limits]) -> list[tuple[int, int, int,
 def _images(
     data: bytes,
     declared: list[MemoryType],
-    limits: list[Limits],
+    types: list[MemoryType],
     stored: list[tuple[int, int, int, int]],
 ) -> tuple[MemoryImage, ...]:
-    runs: list[list[tuple[int, int, int]]] = [[] for _ in limits]
+    runs: list[list[tuple[int, int, int]]] = [[] for _ in types]
     for index, start, end, at in stored:
         runs[index].append((start, end, at))
     return tuple(
-        MemoryImage(type_, present.min * PAGE, data, tuple(runs[index]))
-        for index, (type_, present) in enumerate(zip(declared, limits, strict=True))
+        MemoryImage(type_, present.limits.min * present.page, data, tuple(runs[index]))
+        for index, (type_, present) in enumerate(zip(declared, types, strict=True))
     )
 
 

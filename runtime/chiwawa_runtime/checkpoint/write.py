@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from chiwawa_runtime.checkpoint.layout import (
     ALONE,
@@ -165,8 +166,12 @@ def _indices(addresses: Sequence[int]) -> bytes:
 def _memories(snapshot: Snapshot) -> bytearray:
     out = bytearray(encode_u(len(snapshot.memories)))
     for memory in snapshot.memories:
-        declared = memory.type.limits
-        out += _limits(Limits(memory.size // PAGE, declared.max, declared.address))
+        type_ = memory.type
+        custom = type_.page != PAGE
+        present = replace(type_.limits, min=memory.size // type_.page)
+        out += _limits(present, type_.shared << 1 | custom << 3)
+        if custom:
+            out.append(type_.page.bit_length() - 1)
     return out
 
 
@@ -411,9 +416,9 @@ def _misfit(valtype: ValType, value: object) -> CheckpointError:
     return CheckpointError(f"a value of Python type {type(value).__name__} is no {valtype}")
 
 
-def _limits(limits: Limits) -> bytes:
+def _limits(limits: Limits, more: int = 0) -> bytes:
     """Spec 5.3.7, with bit 2 for 64-bit addresses."""
-    flags = (limits.max is not None) | (limits.address == I64) << 2
+    flags = more | (limits.max is not None) | (limits.address == I64) << 2
     parts: Iterable[int] = (limits.min,) if limits.max is None else (limits.min, limits.max)
     return bytes((flags,)) + b"".join(map(encode_u, parts))
 

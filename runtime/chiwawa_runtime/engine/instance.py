@@ -120,9 +120,10 @@ class ModuleInstance:
                 raise incompatible(spec, f"{size} {given.type.element}")
             self.tables.append(given)
         elif isinstance(given, AnyMemory) and isinstance(spec.type, MemoryType):
-            size = replace(given.type.limits, min=given.size())
-            if not fits(size, spec.type.limits):
-                raise incompatible(spec, str(size))
+            type_ = replace(given.type, limits=replace(given.type.limits, min=given.size()))
+            alike = replace(type_, limits=spec.type.limits) == spec.type
+            if not alike or not fits(type_.limits, spec.type.limits):
+                raise incompatible(spec, str(type_))
             self.memories.append(given)
         elif isinstance(given, AnyGlobal) and isinstance(spec.type, GlobalType):
             if not global_matches(given.type, spec.type):

@@ -42,7 +42,6 @@ from chiwawa_runtime.state.types import (
     FUNCREF,
     I32,
     I64,
-    PAGE,
     DefType,
     FuncType,
     GlobalType,
@@ -348,14 +347,14 @@ def check_sizes(programs: Sequence[Program], snapshot: Snapshot, max_memory: int
         for index, (address, type_) in enumerate(zip(addresses, program.memories, strict=True)):
             if index >= imported and snapshot.memories[address].type != type_:
                 raise wrong_shape("memories")
-            declared[address] = max(declared[address], type_.limits.min)
+            declared[address] = max(declared[address], type_.limits.min * type_.page)
     for memory in snapshot.memories:
         limits = memory.type.limits
-        pages = memory.size // PAGE
+        pages = memory.size // memory.type.page
         if pages < limits.min or (limits.max is not None and pages > limits.max):
             raise CheckpointError(f"a memory of {pages} pages is outside its limits {limits}")
     if max_memory is None:
-        max_memory = sum(declared) * PAGE + EXTRA_MEMORY
+        max_memory = sum(declared) + EXTRA_MEMORY
     total = sum(memory.size for memory in snapshot.memories)
     if total > max_memory:
         raise CheckpointError(

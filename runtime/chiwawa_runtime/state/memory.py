@@ -15,11 +15,8 @@ from chiwawa_runtime.state.interface import AnyMemory, refused
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.reserve import HAS_BUFFER_CLASSES, LAZY, Raw, grow, reserve
-from chiwawa_runtime.state.types import I32, PAGE, Limits, MemoryType
+from chiwawa_runtime.state.types import PAGE, MemoryType
 
-#: Pages of a memory with 32-bit addresses, and of one with 64-bit addresses (spec 3.2.1).
-MAX_PAGES = 1 << 16
-MAX_PAGES_64 = 1 << 48
 # A fill or a copy is done in pieces, so that a large one does not hold the memory twice.
 _PIECE = 1 << 20
 _ZERO_PAGE = bytes(PAGE)
@@ -29,15 +26,13 @@ def out_of_bounds() -> Trap:
     return Trap("out of bounds memory access")
 
 
-def most_pages(limits: Limits) -> int:
+def most_pages(type: MemoryType) -> int:
     """As many pages may a memory have."""
-    if limits.max is not None:
-        return limits.max
-    return MAX_PAGES if limits.address is I32 else MAX_PAGES_64
+    return type.most_pages if type.limits.max is None else type.limits.max
 
 
-def too_large(size: int) -> ResourceError:
-    pages = size // PAGE
+def too_large(type: MemoryType, size: int) -> ResourceError:
+    pages = size // type.page
     return ResourceError(f"not enough memory: a memory of {pages} pages takes {size} bytes")
 
 
@@ -91,13 +86,14 @@ class Memory(AnyMemory):
         self.type = type
         if data is not None:
             data = octets(data)
-        size = type.limits.min * PAGE if data is None else len(data)
-        if size % PAGE or not type.limits.min <= size // PAGE <= most_pages(type.limits):
-            raise ValueError(f"{size} bytes are no pages within the limits {type.limits}")
+        size = type.limits.min * type.page if data is None else len(data)
+        pages, rest = divmod(size, type.page)
+        if rest or not type.limits.min <= pages <= most_pages(type):
+            raise ValueError(f"{size} bytes are no pages within the limits {type}")
         try:
             self.raw: Raw = reserve(size, lazy=lazy)
         except MemoryError:
-            raise too_large(size) from None
+            raise too_large(type, size) from None
         if data is not None:
             self.raw[:] = data
         self._guard: memoryview | None = None
@@ -136,7 +132,7 @@ class Memory(AnyMemory):
 
     def size(self) -> int:
         """In pages."""
-        return len(self.raw) // PAGE
+        return len(self.raw) // self.type.page
 
     def byte_length(self) -> int:
         """In bytes."""
@@ -147,14 +143,14 @@ class Memory(AnyMemory):
         somebody holds a ``view``."""
         if pages < 0:
             raise ValueError("a memory cannot shrink")
-        old = len(self.raw) // PAGE
+        old = self.size()
         limits = self.type.limits
-        if old + pages > most_pages(limits):
+        if old + pages > most_pages(self.type):
             return refused(limits)
         if not pages:
             return old
         try:
-            self._grow_to((old + pages) * PAGE)
+            self._grow_to((old + pages) * self.type.page)
         except (MemoryError, BufferError):
             return refused(limits)
         return old
@@ -179,7 +175,8 @@ class Memory(AnyMemory):
         if not fresh:
             for start in range(0, len(raw), PAGE):
                 if raw[start : start + PAGE] != _ZERO_PAGE:
-                    raw[start : start + PAGE] = _ZERO_PAGE
+                    end = min(start + PAGE, len(raw))
+                    raw[start:end] = bytes(end - start)
         try:
             if size > len(raw):
                 self._grow_to(size)
@@ -187,7 +184,7 @@ class Memory(AnyMemory):
                 self._take(reserve(size))
                 self._keep_size()
         except MemoryError:
-            raise too_large(size) from None
+            raise too_large(self.type, size) from None
         except BufferError:
             raise CheckpointError("somebody holds a view of a memory that has to grow") from None
 
@@ -268,5 +265,5 @@ class Memory(AnyMemory):
 
 def new_memories(types: Sequence[MemoryType]) -> list[Memory]:
     """Memories of their minimal sizes, lazy where they are large together. Raises ResourceError."""
-    lazy = sum(t.limits.min for t in types) * PAGE >= LAZY
+    lazy = sum(t.limits.min * t.page for t in types) >= LAZY
     return [Memory(t, lazy=lazy) for t in types]

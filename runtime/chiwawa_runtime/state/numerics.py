@@ -18,6 +18,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.state import atomics
 
 if TYPE_CHECKING:
     from chiwawa_runtime.state.reserve import Raw
@@ -329,8 +330,36 @@ def i64_trunc_sat_u(a: float) -> int:
 
 
 #: Every name that a meaning may use, builtins apart. Whoever runs code in one thread replaces
+# Wide arithmetic: an integer of 128 bits is two of 64, the lower half first.
+
+
+def _halves(value: int) -> tuple[int, int]:
+    return value & 0xFFFFFFFFFFFFFFFF, value >> 64 & 0xFFFFFFFFFFFFFFFF
+
+
+def i64_add128(a: int, a_high: int, b: int, b_high: int) -> tuple[int, int]:
+    return _halves((a_high << 64 | a) + (b_high << 64 | b))
+
+
+def i64_sub128(a: int, a_high: int, b: int, b_high: int) -> tuple[int, int]:
+    return _halves((a_high << 64 | a) - (b_high << 64 | b))
+
+
+def i64_mul_wide_s(a: int, b: int) -> tuple[int, int]:
+    return _halves((a - (a >> 63 << 64)) * (b - (b >> 63 << 64)))
+
+
+def i64_mul_wide_u(a: int, b: int) -> tuple[int, int]:
+    return _halves(a * b)
+
+
 #: ``f32_round`` by one of ``make_f32_round``.
 NAMESPACE: dict[str, object] = {
+    "i64_add128": i64_add128,
+    "i64_sub128": i64_sub128,
+    "i64_mul_wide_s": i64_mul_wide_s,
+    "i64_mul_wide_u": i64_mul_wide_u,
+    **atomics.NAMESPACE,
     "load_s8": load_s8,
     "load_u8": load_u8,
     "load_s16": load_s16,

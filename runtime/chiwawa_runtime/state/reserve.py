@@ -79,7 +79,8 @@ def grow(raw: Raw, size: int) -> Raw:
         successor = _map(size)
         for start in range(0, old, PAGE):
             if not raw.startswith(_ZERO_PAGE, start):
-                successor[start : start + PAGE] = raw[start : start + PAGE]
+                end = min(start + PAGE, old)
+                successor[start:end] = raw[start:end]
         raw.clear()
         return successor
     if size > machine_bytes():

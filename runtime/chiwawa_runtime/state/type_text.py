@@ -11,7 +11,7 @@ spec's prose writes it (2.3.6)::
     functype   ::=  [valtype*] -> [valtype*]
     limits     ::=  (i32 | i64)? min max?       the type of an address: i32 unless said
     tabletype  ::=  limits reftype
-    memorytype ::=  limits
+    memorytype ::=  limits shared? ((pagesize number))?
     globaltype ::=  valtype | (mut valtype)
 
 Each function takes a whole text and raises BadInput for any other.
@@ -71,7 +71,7 @@ def tabletype(text: str) -> TableType:
 
 
 def memorytype(text: str) -> MemoryType:
-    return MemoryType(_whole(text, _Reader.limits))
+    return _whole(text, _Reader.memorytype)
 
 
 def globaltype(text: str) -> GlobalType:
@@ -207,6 +207,18 @@ class _Reader:
             address = _ADDRESSES[self.take()]
         least = self.number()
         return Limits(least, self.number() if self.has_number() else None, address)
+
+    def memorytype(self) -> MemoryType:
+        limits = self.limits()
+        shared = self.begins("shared")
+        if shared:
+            self.take()
+        if not self.begins("(", "pagesize"):
+            return MemoryType(limits, shared=shared)
+        self.expect("(", "pagesize")
+        page = self.number()
+        self.expect(")")
+        return MemoryType(limits, page, shared)
 
     def tabletype(self) -> TableType:
         limits = self.limits()

@@ -213,14 +213,28 @@ class TableType:
         return f"{self.limits} {self.element}"
 
 
+#: The bytes of a page, unless a memory says otherwise.
+PAGE = 65536
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryType:
-    """Limits in pages of 64 KiB."""
+    """Limits in pages, which have ``page`` bytes. A ``shared`` memory is one that several threads
+    may use: there is one thread all the same."""
 
     limits: Limits
+    page: int = PAGE
+    shared: bool = False
+
+    @property
+    def most_pages(self) -> int:
+        """As many as its addresses reach, and a number of pages can say."""
+        reach: int = 1 << self.limits.address.bits
+        return min(reach // self.page, reach - 1)
 
     def __str__(self) -> str:
-        return str(self.limits)
+        shared = " shared" if self.shared else ""
+        return f"{self.limits}{shared}" + ("" if self.page == PAGE else f" (pagesize {self.page})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,5 +351,3 @@ class TagType:
 
 #: What can be imported and exported.
 ExternType = DefType | TableType | MemoryType | GlobalType | TagType
-
-PAGE = 65536

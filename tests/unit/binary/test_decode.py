@@ -185,10 +185,7 @@ def test_a_malformed_module_is_refused_with_its_offset(
     ("sections", "feature"),
     [
         ([code("00 fb 00 0b")], "garbage collection: the instruction fb 00"),
-        ([code("00 fe 00 0b")], "threads: the instruction fe 00"),
-        (["05 04 01 03 01 01"], "threads: a shared memory"),
         (["01 03 01 5d 00"], "stack switching: a continuation type"),
-        ([code("00 fc 13 0b")], "wide arithmetic: the instruction fc 13"),
     ],
 )
 def test_a_later_feature_is_refused_by_name(sections: list[str], feature: str) -> None:

@@ -15,14 +15,11 @@ SAMPLES = sorted((Path(__file__).parents[3] / "samples").glob("*.wasm"))
 #: What Wasm 2.0 without SIMD has not.
 LATER = [
     "compact-imports",
-    "custom-page-sizes",
     "exceptions",
     "gc",
     "relaxed-simd",
     "shared-everything-threads",
     "simd",
-    "threads",
-    "wide-arithmetic",
 ]
 
 

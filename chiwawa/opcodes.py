@@ -35,7 +35,7 @@ The names in a meaning
     ``memory``      the bytes of the memory named (a ``Raw``);  ``mem``, ``mem2``  the ``Memory``
     ``table``, ``table2``, ``glob``, ``elem``, ``data``, ``func``   what the immediate names
     ``lane``        the lane that it names;  ``lanes``  those, as bytes
-    anything else   a name of ``chiwawa_runtime.state.numerics`` or ``.vectors``, or a builtin
+    anything else   a name of ``numerics``, ``vectors`` or ``lanes`` (``chiwawa_runtime.state``), or a builtin
 
 Integers are unsigned; f32 is a float that f32 can hold; v128 is its 16 bytes, as memory has them. A condition may be a bool: it is normalised
 where a value leaves the program.
@@ -296,7 +296,7 @@ def _vectors(
     meaning: str | None = None,
 ) -> Iterator[Op]:
     """The rows of vector instructions, by name, after the prefix 0xFD. Unless it is said otherwise,
-    what one does is what the function of its name does (``chiwawa_runtime.state.vectors``)."""
+    what one does is what the function of its name does (``chiwawa_runtime.state.lanes``)."""
     operands = ", ".join(OPERANDS[: len(signature.partition("->")[0].split())])
     for name, code in codes.items():
         does = meaning or f"{name.replace('.', '_')}({operands})"

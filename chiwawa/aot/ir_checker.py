@@ -57,7 +57,7 @@ from chiwawa.meanings.expressions import text
 from chiwawa.opcodes import TABLE
 from chiwawa.validate import Label
 from chiwawa_runtime.state.numerics import NAMESPACE
-from chiwawa_runtime.state.vectors import NAMES
+from chiwawa_runtime.state.vectors import is_named
 
 #: Variables that steps do not name: ``structure`` and ``function`` have them for themselves.
 OWN = frozenset(("callee", "pc", "resume", "t"))
@@ -122,7 +122,7 @@ def traps_in(source: str) -> int:
             case ast.Call(func=ast.Name() | ast.Attribute()):
                 called = function_name(node)
                 own = (
-                    called not in NAMESPACE and called not in NAMES and _FUNCTION.fullmatch(called)
+                    called not in NAMESPACE and not is_named(called) and _FUNCTION.fullmatch(called)
                 )
                 count += bool(own) or called in trapping_functions()
             case ast.Subscript(value=ast.Name(id=memory)):

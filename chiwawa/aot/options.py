@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.module import Module
 from chiwawa_runtime.engine.generated import BUILTINS
-from chiwawa_runtime.state.vectors import NAMES
 
 
 @dataclass(slots=True)
@@ -51,7 +50,7 @@ def function_names(module: Module, count: int) -> dict[int, str]:
         known = known.strip("_")[:60]
         name = f"f{index}_{known}" if known else f"f{index}"
         # Function 32 may well be called "load".
-        names[index] = name + "_" if name in BUILTINS or name in NAMES else name
+        names[index] = name + "_" if name in BUILTINS else name
     return names
 
 

@@ -171,6 +171,11 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     )
     made["wast"].add_argument("--json", action="store_true", help="print JSON")
     made["wast"].add_argument(
+        "--table",
+        action="store_true",
+        help="print a page of Markdown: what holds, by file and path, and what is refused",
+    )
+    made["wast"].add_argument(
         "--torture",
         metavar="K",
         type=whole,
@@ -367,25 +372,27 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import dataclasses
     import json
 
+    from chiwawa.commands.conformance import format_table
     from chiwawa.commands.inputs import naming, refuse_module
-    from chiwawa.commands.wast import format_report, run_script
+    from chiwawa.commands.wast import Report, format_report, run_script
     from chiwawa.paths import available
 
     chosen = {"both": BOTH, "all": available()}.get(parsed.path, (parsed.path,))
     failed = 0
-    reports = []
+    reports: list[Report] = []
     for file in parsed.files:
         refuse_module(file)
         for path in chosen:
             with naming(file):
                 report = run_script(file, path, parsed.torture)
             failed += report.failed
-            if parsed.json:
-                reports.append(dataclasses.asdict(report))
-            else:
+            reports.append(report)
+            if not (parsed.json or parsed.table):
                 print(format_report(report), flush=True)
     if parsed.json:
-        print(json.dumps(reports, indent=2))
+        print(json.dumps([dataclasses.asdict(report) for report in reports], indent=2))
+    elif parsed.table:
+        sys.stdout.write(format_table(reports))
     return 1 if failed else 0
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chiwawa.commands.conformance import format_table
 from chiwawa.commands.wast import Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
 from tests.path_helpers import IN_PYTHON, PATHS
@@ -172,3 +173,20 @@ def test_a_report_names_file_line_and_command(tmp_path: Path) -> None:
         f"{script} (interp): 1 passed, 1 failed",
         '  demo.wast:3: assert_return (invoke "f"): expected (i32.const 0x2), got (i32.const 0x1)',
     ]
+
+
+def test_a_table_counts_assertions_and_says_what_is_refused(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole.wast", tmp_path / "part.wast"
+    whole.write_text('(module (func (export "f")))\n(assert_return (invoke "f"))\n')
+    part.write_text(
+        '(module (func (export "f")))\n(assert_return (invoke "f"))\n'
+        '(module (type (cont 0)))\n(assert_return (invoke "f"))\n'
+    )
+    reports = [run_script(file, path) for file in (part, whole) for path in ("interp", "aot")]
+    lines = format_table(reports).splitlines()
+    assert "| script | assertions | interp | aot |" in lines
+    assert "| part.wast | 2 | 1 | 1 |" in lines
+    assert "| whole.wast | 1 | all | all |" in lines
+    assert "| **2 scripts** | 3 | 2 | 2 |" in lines
+    assert "- cont (stack switching) is not supported: part.wast" in lines
+    assert "everything holds" in format_table(reports[2:])

@@ -1,7 +1,7 @@
 """The Python API: load a module, instantiate it on any path, call it, stop it, carry it on.
 
 Values: i32 and i64 are ints, given signed or unsigned, and returned unsigned; f32 and f64 floats;
-references None, functions, or whatever the host put there.
+v128 its 16 bytes; references None, functions, or whatever the host put there.
 """
 
 from __future__ import annotations

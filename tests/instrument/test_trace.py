@@ -200,6 +200,7 @@ SMALL: list[tuple[str, str, tuple[Any, ...]]] = [
     ("indirect.wasm", "apply", (4, 3735928559, 12)),
     ("bits.wasm", "mix", (2,)),
     ("nan.wasm", "payloads", (3,)),
+    ("vectors.wasm", "mix", (2,)),
 ]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chiwawa import paths, restoring, running
 from chiwawa.execution import Source
 from chiwawa_runtime.command.reporting import say
+from chiwawa_runtime.run import capture
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 class Toolchain:
     """A ``Runner`` (see ``chiwawa_runtime.command.runner``). ``equip`` gives the instruments of
     each run that is made. Where ``canonical_nans`` is given, every run has it so, also one that is
-    restored; otherwise it is as the file was compiled, and as the checkpoint says."""
+    restored; otherwise it is as the file was compiled, and as the checkpoint says. ``linked`` are
+    the modules of instances that a checkpoint has beside the program's."""
 
     def __init__(
         self,
         source: Source,
         equip: Callable[[], Instruments | None] = lambda: None,
         canonical_nans: bool | None = None,
+        linked: Sequence[Source] = (),
     ) -> None:
         self.source = source
+        self.linked = linked
         self.equip = equip
         self.canonical_nans = canonical_nans
         default = running.default_path(source)
@@ -49,12 +53,16 @@ class Toolchain:
         setup = self.on_path(setup, setup.granularity, instruments)
         return running.start(self.source, name, args, setup, instruments)
 
+    def check_modules(self, snapshot: Snapshot) -> None:
+        capture.check_module(snapshot, self.program.hash)
+        restoring.sources_of(snapshot, [self.source, *self.linked])
+
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
         setup = replace(setup, canonical_nans=self.canonical_nans)
         instruments = self.equip()
         granularity = setup.granularity or snapshot.granularity
         setup = self.on_path(setup, granularity, instruments)
-        return restoring.restore(self.source, snapshot, setup, instruments)
+        return restoring.restore(self.source, snapshot, setup, instruments, self.linked)
 
     def on_path(
         self, setup: Setup, granularity: str | None, instruments: Instruments | None

@@ -194,6 +194,14 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         help="what the program reads (default: the terminal; nothing where that has no commands)",
     )
     add_options(made["debug"], names())
+    made["run"].add_argument(
+        "--linked",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="with --restore: the module of an instance that is linked with the program's in the "
+        "checkpoint",
+    )
     for name in ("run", "compile", "debug"):
         made[name].add_argument(
             "--no-cache",
@@ -238,20 +246,23 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.commands.inputs import load_source, shown
     from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.command.execution import execute
-    from chiwawa_runtime.command.options import options_of
+    from chiwawa_runtime.command.options import UsageError, options_of
     from chiwawa_runtime.errors import Abrupt
 
     options = options_of(parsed, rest)
+    if parsed.linked and options.restore is None:
+        raise UsageError("--linked takes --restore: there is nothing else that it is linked by")
     source = load_source(parsed.file, cached=not parsed.no_cache)
+    linked = [load_source(file, cached=not parsed.no_cache) for file in parsed.linked]
     try:
         if not options.instruments.asks():
-            return execute(Toolchain(source), options)
+            return execute(Toolchain(source, linked=linked), options)
         from chiwawa.instrument.from_options import instruments_for
 
         with instruments_for(
             source.module, options.instruments, os.path.basename(shown(parsed.file))
         ) as instruments:
-            return execute(Toolchain(source, lambda: instruments), options)
+            return execute(Toolchain(source, lambda: instruments, linked=linked), options)
     except Abrupt as trap:
         from chiwawa.instrument.source_lines import with_sources
 

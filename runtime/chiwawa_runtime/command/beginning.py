@@ -105,8 +105,9 @@ def restored_from(
     """The run that ``snapshot`` is of, over what ``options`` give it; the rest is as in
     ``started``."""
     program = runner.program
-    capture.check_modules(snapshot, [program])
-    capture.check_sizes([program], snapshot, options.max_memory)
+    runner.check_modules(snapshot)
+    if not snapshot.others:
+        capture.check_sizes([program], snapshot, options.max_memory)
     wasi = None
     if snapshot.wasi is not None:
         from chiwawa_runtime.wasi import Wasi
@@ -117,7 +118,8 @@ def restored_from(
     elif any(spec.module in MODULES for spec in program.imports):
         raise CheckpointError("the checkpoint has no WASI state, which the program needs")
     setup = Setup(
-        imports=imports_for(program, wasi),
+        # Linked instances import from each other, too.
+        imports={} if snapshot.others else imports_for(program, wasi),
         wasi=wasi,
         path=path,
         granularity=options.granularity,

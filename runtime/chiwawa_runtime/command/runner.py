@@ -22,4 +22,8 @@ class Runner(Protocol):
 
     def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run: ...
 
+    def check_modules(self, snapshot: Snapshot) -> None:
+        """Raises CheckpointError where a module is missing that an instance of ``snapshot`` is
+        of."""
+
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run: ...

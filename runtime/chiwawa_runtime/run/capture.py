@@ -319,7 +319,7 @@ def check_modules(snapshot: Snapshot, programs: Sequence[Program]) -> None:
     if len(instances) != len(programs):
         raise CheckpointError(
             f"this checkpoint is of {len(instances)} linked instances, and goes on where all their "
-            "modules are given (chiwawa.restore(…, modules=…))"
+            "modules are given (chiwawa run --linked; chiwawa.restore(…, modules=…))"
         )
     for image, program in zip(instances, programs, strict=True):
         if image.module_hash != program.hash:

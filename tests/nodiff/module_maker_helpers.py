@@ -48,6 +48,7 @@ SMITH = [
 #: What smith is asked for beside that, by what it is called here.
 FEATURES: dict[str, tuple[str, ...]] = {
     "simd": ("simd-enabled=true", "relaxed-simd-enabled=true"),
+    "exceptions": ("exceptions-enabled=true", "max-tags=4"),
     "constants": ("extended-const-enabled=true",),
     "memories": ("max-memories=3",),
 }

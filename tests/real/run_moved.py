@@ -11,6 +11,7 @@ import sys
 
 import chiwawa
 from chiwawa import api, paths
+from chiwawa.execution import Source
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import WasiExit
 from chiwawa_runtime.wasi import Wasi
@@ -21,7 +22,12 @@ def main() -> int:
     module, file, safepoints, moves, *given = sys.argv[1:split]
     dirs = [(host, guest, False) for host, _, guest in (d.partition("::") for d in given)]
     loaded, generated = chiwawa.load(module), api.load_generated(file)
-    available = paths.available()
+    module_source = Source(loaded)
+    available = [
+        name
+        for name in paths.available()
+        if paths.path(name).refusal(module_source, "safepoint") is None
+    ]
     chance = random.Random(module.rpartition("/")[2])
     stops = sorted(chance.sample(range(1, int(safepoints)), int(moves)))
     wasi = Wasi(sys.argv[split + 1 :], {}, dirs, deterministic=True)

@@ -68,6 +68,13 @@ def test_icebram_makes_contents(taking: Taking, programs: Programs, tmp_path: Pa
     travels(job, programs, tmp_path)
 
 
+def test_icebram_of_today_handles_exceptions(
+    taking: Taking, programs: Programs, tmp_path: Path
+) -> None:
+    job = Job(build_helpers.yowasp_now(taking, "icebram"), ("-g", "-s", "7", "16", "256"), moves=5)
+    travels(job, programs, tmp_path)
+
+
 def test_a_program_in_go_runs(taking: Taking, programs: Programs, tmp_path: Path) -> None:
     job = Job(build_helpers.go(taking), (), expected=b"primes 46 4227\n")
     travels(job, programs, tmp_path)

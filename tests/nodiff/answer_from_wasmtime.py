@@ -25,6 +25,7 @@ FEATURES = (
     "wasm_tail_call",
     "wasm_memory64",
     "wasm_threads",
+    "shared_memory",
     "wasm_function_references",
     "wasm_gc",
     "wasm_exceptions",

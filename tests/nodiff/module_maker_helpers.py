@@ -51,10 +51,17 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "exceptions": ("exceptions-enabled=true", "max-tags=4"),
     "constants": ("extended-const-enabled=true",),
     "memories": ("max-memories=3",),
+    "memory64": ("memory64-enabled=true", "max-memory64-bytes=262144", "max-memories=3"),
+    "tail-calls": ("tail-call-enabled=true",),
+    "threads": ("threads-enabled=true",),
+    "page-sizes": ("custom-page-sizes-enabled=true", "max-memories=3"),
+    "wide-arithmetic": ("wide-arithmetic-enabled=true",),
 }
 #: The same of -ttf, as far as it knows the same of them.
 TTF_FEATURES: dict[str, tuple[str, ...]] = {
     "simd": ("--enable-simd", "--enable-relaxed-simd"),
+    "tail-calls": ("--enable-tail-call",),
+    "threads": ("--enable-threads",),
 }
 #: The features that -ttf may use: Wasm 2.0 without vectors, and without references, of which
 #: binaryen has held a different view.

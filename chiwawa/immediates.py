@@ -37,7 +37,11 @@ class Kind:
 _ROWS = (
     Kind("localidx", space="local"),
     Kind("labelidx", space="label"),
-    Kind("typeidx", space="type", names="types"),
+    Kind("typeidx", (("type",), ("type2",)), "type", False, "types", "type", "types"),
+    Kind("fieldidx", (("field",),), "field"),
+    Kind("heaptype", (("heap",),)),
+    Kind("cast"),
+    Kind("count"),
     Kind("funcidx", (("func",),), "func", False, "functions", "ref", "funcs"),
     Kind("tableidx", (("table",), ("table2",)), "table", True, "tables", "table", "tables"),
     Kind("memidx", (("mem",), ("mem2",)), "memory", True, "memories", "mem", "mems"),

@@ -60,6 +60,17 @@ class Catch:
 #: The words of clauses, by their byte (spec 5.4.1).
 CATCHES = ("catch", "catch_ref", "catch_all", "catch_all_ref")
 
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Of br_on_cast and br_on_cast_fail: the label, and the types that an operand has and is to
+    have."""
+
+    labelidx: int
+    source: RefType
+    target: RefType
+
+
 #: Nothing, one result, or a type index (spec 2.4.8).
 BlockType = None | ValType | int
 
@@ -71,6 +82,7 @@ class Instr(NamedTuple):
     ``memarg``: MemArg; ``blocktype``: BlockType; ``labels``: BrTable;
     ``catches``: tuple of Catch;
     ``i32 i64``: int, unsigned; ``f32 f64``: int, the IEEE bits;
+    ``fieldidx count``: int; ``heaptype``: str or int, as in RefType; ``cast``: Cast;
     ``reftype``: RefType (of ref.null: the nullable type); ``valtypes``: tuple of ValType.
 
     ``offset`` is the code offset: bytes from the start of the function's body (its vector of
@@ -144,6 +156,8 @@ class Summary:
     tails: tuple[int, ...] = ()
     tail_types: tuple[int, ...] = ()
     excepts: bool = False
+    #: Whether some of them work on references in ways that only the paths in Python can.
+    heaped: bool = False
 
     @classmethod
     def of(cls, body: Sequence[tuple[Op, tuple[Any, ...], int]]) -> Summary:
@@ -157,7 +171,7 @@ class Summary:
         for each in ops:
             if each.tail:
                 found = dict.fromkeys(imm[0] for op, imm, _ in body if op is each)
-                tails[each.indirect] = tuple(found)
+                tails[each.indirect] = tuple(dict.fromkeys((*tails[each.indirect], *found)))
         return cls(
             calls=array("I", named[True]) if named[True] else (),
             refers=tuple(named[False]),
@@ -167,6 +181,7 @@ class Summary:
             tails=tails[False],
             tail_types=tails[True],
             excepts=any(op.throws or op.concerns_handling for op in ops),
+            heaped=any(op.heaped for op in ops),
         )
 
     @property

@@ -19,7 +19,7 @@ meant. A row says:
   ``w`` writes such state, ``t`` can trap. None of these: the result depends on the operands alone.
   ``n`` can make a NaN by arithmetic (spec 4.3.3, nans), whose bits the processor chooses; see
   ``canonical``. ``k`` may stand in a constant expression (spec 3.3.9), ``l`` sets the local that it
-  names, ``p`` pauses until another thread wakes it.
+  names, ``p`` pauses until another thread wakes it, ``h`` is of typed references or the heap.
 - ``control``: letters. ``o`` opens a construct, ``l`` one whose label is its start, ``d`` only
   delimits, ``e`` closes one, ``b`` may go on elsewhere, ``c`` calls, ``s`` never goes on with what follows it.
   ``h`` opens or delimits a construct that handles exceptions, ``x`` throws one itself.
@@ -52,7 +52,7 @@ from chiwawa.immediates import meant_by
 from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
 
 #: What a meaning calls the operands, the deepest first.
-OPERANDS = "abc"
+OPERANDS = "abcde"
 #: In a signature, the address types of the memories or tables that the instruction names.
 ADDR, ADDR2, SIZE = ADDRESSES = ("addr", "addr2", "size")
 _TYPES: dict[str, ValType | str] = {
@@ -159,8 +159,8 @@ class Op:
 
     @cached_property
     def indirect(self) -> bool:
-        """Whether it calls what an element of a table is."""
-        return self.calls and "tableidx" in self.immediates
+        """Whether it calls what an operand refers to, in a table or by itself."""
+        return self.calls and "funcidx" not in self.immediates
 
     @cached_property
     def tail(self) -> bool:
@@ -221,6 +221,11 @@ class Op:
     def traps(self) -> bool:
         """Whether it can trap."""
         return "t" in self.effects
+
+    @cached_property
+    def heaped(self) -> bool:
+        """Whether it works on references in ways that only the paths in Python can."""
+        return "h" in self.effects
 
     @cached_property
     def sets_local(self) -> bool:
@@ -331,6 +336,8 @@ _STRICT: tuple[Op, ...] = (
     Op("delegate", (0x18,), ("labelidx",), None, None, control="deh"),
     Op("catch_all", (0x19,), (), None, None, control="dh"),
     Op("try_table", (0x1F,), ("blocktype", "catches"), None, None, control="oh"),
+    Op("call_ref", (0x14,), ("typeidx",), None, None, "rwth", control="c"),
+    Op("return_call_ref", (0x15,), ("typeidx",), None, None, "rwth", control="cs"),
     # Parametric instructions (spec 2.4.4).
     Op("drop", (0x1A,), (), None, None),
     Op("select", (0x1B,), (), None, "a if c else b"),
@@ -513,6 +520,42 @@ _STRICT: tuple[Op, ...] = (
     Op("ref.null", (0xD0,), ("reftype",), None, "None", "k"),
     Op("ref.is_null", (0xD1,), (), None, "a is None", high=1),
     Op("ref.func", (0xD2,), ("funcidx",), None, "func", "k"),
+    Op("ref.eq", (0xD3,), (), None, "ref_eq(a, b)", "h", high=1),
+    Op("ref.as_non_null", (0xD4,), (), None, "non_null(a)", "th"),
+    Op("br_on_null", (0xD5,), ("labelidx",), None, None, "h", control="b"),
+    Op("br_on_non_null", (0xD6,), ("labelidx",), None, None, "h", control="b"),
+    # Aggregates (spec 2.4.6).
+    Op("struct.new", (0xFB, 0), ("typeidx",), None, None, "kh"),
+    Op("struct.new_default", (0xFB, 1), ("typeidx",), None, "struct_new_default(type)", "wkh"),
+    Op("struct.get", (0xFB, 2), ("typeidx", "fieldidx"), None, "(a or null_structure())[field]", "rth"),
+    Op("struct.get_s", (0xFB, 3), ("typeidx", "fieldidx"), None, "struct_get_s(a, field)", "rth"),
+    Op("struct.get_u", (0xFB, 4), ("typeidx", "fieldidx"), None, "struct_get_u(a, field)", "rth"),
+    Op("struct.set", (0xFB, 5), ("typeidx", "fieldidx"), None, "(a or null_structure())[field] = b", "wth"),
+    Op("array.new", (0xFB, 6), ("typeidx",), None, "array_new(type, a, b)", "wtkh"),
+    Op("array.new_default", (0xFB, 7), ("typeidx",), None, "array_new_default(type, a)", "wtkh"),
+    Op("array.new_fixed", (0xFB, 8), ("typeidx", "count"), None, None, "kh"),
+    Op("array.new_data", (0xFB, 9), ("typeidx", "dataidx"), None, "array_new_data(type, data, a, b)", "rwth"),
+    Op("array.new_elem", (0xFB, 10), ("typeidx", "elemidx"), None, "array_new_elem(type, elem, a, b)", "rwth"),
+    Op("array.get", (0xFB, 11), ("typeidx",), None, "(a or null_array())[b + 1]", "rth"),
+    Op("array.get_s", (0xFB, 12), ("typeidx",), None, "array_get_s(a, b)", "rth"),
+    Op("array.get_u", (0xFB, 13), ("typeidx",), None, "array_get_u(a, b)", "rth"),
+    Op("array.set", (0xFB, 14), ("typeidx",), None, "(a or null_array())[b + 1] = c", "wth"),
+    Op("array.len", (0xFB, 15), (), None, "array_len(a)", "th"),
+    Op("array.fill", (0xFB, 16), ("typeidx",), None, "array_fill(a, b, c, d)", "wth"),
+    Op("array.copy", (0xFB, 17), ("typeidx", "typeidx"), None, "array_copy(a, b, c, d, e)", "rwth"),
+    Op("array.init_data", (0xFB, 18), ("typeidx", "dataidx"), None, "array_init_data(a, b, c, d, data)", "rwth"),
+    Op("array.init_elem", (0xFB, 19), ("typeidx", "elemidx"), None, "array_init_elem(a, b, c, d, elem)", "rwth"),
+    Op("ref.test", (0xFB, 20), ("heaptype",), None, "ref_test(a, heap)", "h", high=1),
+    Op("ref.test null", (0xFB, 21), ("heaptype",), None, "ref_test_null(a, heap)", "h", high=1),
+    Op("ref.cast", (0xFB, 22), ("heaptype",), None, "ref_cast(a, heap)", "th"),
+    Op("ref.cast null", (0xFB, 23), ("heaptype",), None, "ref_cast_null(a, heap)", "th"),
+    Op("br_on_cast", (0xFB, 24), ("cast",), None, None, "h", control="b"),
+    Op("br_on_cast_fail", (0xFB, 25), ("cast",), None, None, "h", control="b"),
+    Op("any.convert_extern", (0xFB, 26), (), None, "internalize(a)", "kh"),
+    Op("extern.convert_any", (0xFB, 27), (), None, "externalize(a)", "kh"),
+    Op("ref.i31", (0xFB, 28), (), None, "a & 0x7FFFFFFF", "kh"),
+    Op("i31.get_s", (0xFB, 29), (), None, "i31_get_s(a)", "th"),
+    Op("i31.get_u", (0xFB, 30), (), None, "i31_get_u(a)", "th"),
     # Saturating truncations.
     Op("i32.trunc_sat_f32_s", (0xFC, 0), (), "f32 -> i32", "i32_trunc_sat_s(a)"),
     Op("i32.trunc_sat_f32_u", (0xFC, 1), (), "f32 -> i32", "i32_trunc_sat_u(a)"),
@@ -794,7 +837,7 @@ TABLE: tuple[Op, ...] = (*_STRICT, *_relaxed())
 GROUPS: dict[str, str] = {
     "load": "reads memory at an address",
     "store": "writes memory at an address",
-    "call": "call, call_indirect, and the same with return_ before it",
+    "call": "call, call_indirect, call_ref, and the same with return_ before it",
     "branch": "br, br_if, br_table, if, return",
     "control": "everything that changes or delimits control, calls and branches included",
     "const": "constants",
@@ -805,7 +848,8 @@ GROUPS: dict[str, str] = {
     "global": "global.get, .set",
     "table": "tables and their segments",
     "memory": "memory.size, .grow, .init, .copy, .fill, data.drop",
-    "reference": "ref.null, .is_null, .func",
+    "reference": "ref.…, i31.…, conversions of references",
+    "aggregate": "structures and arrays",
     "parametric": "drop and select",
     "vector": "what computes with vectors, or a vector from a number",
 }
@@ -818,6 +862,11 @@ _BY_PREFIX = {
     "atomic": "memory",
     "data": "memory",
     "ref": "reference",
+    "i31": "reference",
+    "any": "reference",
+    "extern": "reference",
+    "struct": "aggregate",
+    "array": "aggregate",
 }
 
 

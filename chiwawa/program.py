@@ -17,6 +17,7 @@ def program_of(module: Module) -> Program:
 
 def _program_of(module: Module) -> Program:
     spaces = Spaces.of(module)
+    tables = len(spaces.context.tables)
     imports = []
     for i in module.imports:
         types = spaces.types
@@ -30,12 +31,13 @@ def _program_of(module: Module) -> Program:
         imports.append(ImportSpec(i.module, i.name, type_))
     elems = []
     for elem in module.elems:
-        init = [Constant(r) if isinstance(r, str) else r for r in map(reference, elem.init)]
-        offset = Constant(constant(elem.offset)) if elem.mode == "active" else None
+        references = [reference(each, spaces.types) for each in elem.init]
+        init = [Constant(r) if isinstance(r, str) else r for r in references]
+        offset = Constant(constant(elem.offset, spaces.types)) if elem.mode == "active" else None
         elems.append(ElemSpec(elem.mode, init, elem.tableidx, offset))
     datas = []
     for data in module.datas:
-        offset = Constant(constant(data.offset)) if data.mode == "active" else None
+        offset = Constant(constant(data.offset, spaces.types)) if data.mode == "active" else None
         assert data.at is not None
         datas.append(DataSpec(data.init, data.at, data.memidx, offset))
     return Program(
@@ -47,13 +49,13 @@ def _program_of(module: Module) -> Program:
         function_names=module.func_names(),
         tables=spaces.context.tables,
         tables_init={
-            len(spaces.context.tables) - len(module.tables) + place: Constant(constant(init))
-            for place, init in module.table_inits.items()
+            tables - len(module.tables) + place: Constant(constant(full_of, spaces.types))
+            for place, full_of in module.table_inits.items()
         },
         memories=module.memory_types(),
         tags=[TagType(deftype) for deftype in spaces.context.tags],
         globals=spaces.context.globals,
-        globals_init=[Constant(constant(g.init)) for g in module.globals],
+        globals_init=[Constant(constant(g.init, spaces.types)) for g in module.globals],
         exports=[(e.name, e.kind, e.index) for e in module.exports],
         start=module.start,
         elems=elems,

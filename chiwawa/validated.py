@@ -14,7 +14,7 @@ from chiwawa.module import Module, Summary
 #: Smaller modules, in bytes, are read as quickly as looked up.
 SMALL = 1 << 16
 
-_INDIRECT, _LOOPS, _EXCEPTS = 1, 2, 4
+_INDIRECT, _LOOPS, _EXCEPTS, _HEAPED = 1, 2, 4, 8
 _WORD = array("I").itemsize
 
 
@@ -34,7 +34,16 @@ def remember(module: Module, digest: bytes, cache: Cache) -> None:
 
 
 def _key(digest: bytes) -> str:
-    return key_of("summaries with tails", digest, sys.byteorder, str(_WORD))
+    return key_of("summaries with tails and heaps", digest, sys.byteorder, str(_WORD))
+
+
+def _flags(summary: Summary) -> int:
+    return (
+        summary.indirect * _INDIRECT
+        | summary.loops * _LOOPS
+        | summary.excepts * _EXCEPTS
+        | summary.heaped * _HEAPED
+    )
 
 
 def write_summaries(summaries: Sequence[Summary]) -> bytes:
@@ -43,9 +52,7 @@ def write_summaries(summaries: Sequence[Summary]) -> bytes:
     words = array("I", [len(summaries)])
     for summary in summaries:
         words.extend((summary.length, *map(len, _named(summary))))
-    flags = bytes(
-        s.indirect * _INDIRECT | s.loops * _LOOPS | s.excepts * _EXCEPTS for s in summaries
-    )
+    flags = bytes(map(_flags, summaries))
     named = array("I")
     for summary in summaries:
         for each in _named(summary):
@@ -78,5 +85,6 @@ def read_summaries(data: bytes) -> Iterator[Summary]:
             loops=bool(flags[index] & _LOOPS),
             length=length,
             excepts=bool(flags[index] & _EXCEPTS),
+            heaped=bool(flags[index] & _HEAPED),
         )
         at = ends[-1]

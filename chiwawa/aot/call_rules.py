@@ -99,6 +99,28 @@ def end_in_call(builder: Builder, instr: Instr, target: Node, args: list[Node]) 
     builder.steps.append(Br(builder.lowered.function, name("results"), tail=True))
 
 
+def call_ref(builder: Builder, position: int, instr: Instr) -> None:
+    operands = builder.operands
+    count = len(builder.lowered.calls[position].params) + 1
+    operands.spill_beneath(count)
+    first = len(operands.stack) - count
+    reference = operands.pop().node
+    args = operands.nodes(first)
+    operands.cut(first)
+    target = fold.call("callable_reference", reference)
+    enter = fold.attribute(name("target"), "enter")
+    value = fold.apply(enter, [*args, depth(builder, True)])
+    direct = fold.apply(fold.attribute(name("target"), "direct"), args)
+    catches = builder.catches(position)
+    suspendable(builder, position, Call(instr.offset, value, [], target, direct, catches))
+
+
+def return_call_ref(builder: Builder, position: int, instr: Instr) -> None:
+    count = len(builder.options.spaces.types[instr.imm[0]].functype.params)
+    *args, reference = last_operands(builder, count + 1)
+    end_in_call(builder, instr, fold.call("callable_reference", reference), args)
+
+
 def depth(builder: Builder, crossing: bool) -> Node:
     """The depth of the call stack that a callee starts at (see ``recursive_functions``), once its
     arguments have been taken from the operand stack. ``crossing``: it may be another instance's."""
@@ -171,4 +193,6 @@ RULES: dict[str, Rule] = {
     "call_indirect": call_indirect,
     "return_call": return_call,
     "return_call_indirect": return_call_indirect,
+    "call_ref": call_ref,
+    "return_call_ref": return_call_ref,
 }

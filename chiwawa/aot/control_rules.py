@@ -10,11 +10,14 @@ import ast
 
 from chiwawa.aot.builder import Builder, Rule, return_results
 from chiwawa.aot.ir import Block, Br, BrTable, If, Loop, Plain, Step, jumps_away
-from chiwawa.aot.operands import FEW
+from chiwawa.aot.operands import FEW, Operand
 from chiwawa.meanings import fold
 from chiwawa.meanings.fold import Node, const, is_atom, name
+from chiwawa.meanings.rows import heap_node
 from chiwawa.module import Instr
 from chiwawa.validate import Label
+
+NONE = fold.bounded(ast.Constant(None), None, None)
 
 
 def unreachable(builder: Builder, position: int, instr: Instr) -> None:
@@ -170,6 +173,53 @@ def br_if(builder: Builder, position: int, instr: Instr) -> None:
     builder.steps.append(If(test, arm(builder, label), [], after, after))
 
 
+def br_on_null(builder: Builder, position: int, instr: Instr) -> None:
+    (label,) = builder.lowered.targets[position]
+    reference = reference_on_top(builder, label.arity, above=1)
+    height = len(builder.operands.stack) - 1
+    builder.operands.cut(height)
+    branch_if(builder, instr, label, fold.compare(ast.Is(), reference, NONE))
+    builder.operands.push(Operand(reference, slots=1))
+
+
+def br_on_non_null(builder: Builder, position: int, instr: Instr) -> None:
+    (label,) = builder.lowered.targets[position]
+    reference = reference_on_top(builder, label.arity)
+    branch_if(builder, instr, label, fold.compare(ast.IsNot(), reference, NONE))
+    builder.operands.cut(len(builder.operands.stack) - 1)
+
+
+def br_on_cast(builder: Builder, position: int, instr: Instr) -> None:
+    (label,) = builder.lowered.targets[position]
+    branch_if(builder, instr, label, cast_test(builder, label, instr))
+
+
+def br_on_cast_fail(builder: Builder, position: int, instr: Instr) -> None:
+    (label,) = builder.lowered.targets[position]
+    branch_if(builder, instr, label, fold.invert(cast_test(builder, label, instr)))
+
+
+def cast_test(builder: Builder, label: Label, instr: Instr) -> Node:
+    target = instr.imm[0].target
+    test = "ref_test_null" if target.nullable else "ref_test"
+    return fold.call(test, reference_on_top(builder, label.arity), heap_node(target.heap))
+
+
+def reference_on_top(builder: Builder, arity: int, above: int = 0) -> Node:
+    """The reference on top, in its variable, as is what a branch would take along, beneath
+    ``above`` more."""
+    operands = builder.operands
+    operands.spill_where(trap=True)
+    operands.spill_top(arity, above)
+    operands.spill(len(operands.stack) - 1)
+    return operands.operand(len(operands.stack) - 1).node
+
+
+def branch_if(builder: Builder, instr: Instr, label: Label, test: Node) -> None:
+    after = instr.offset + 1
+    builder.steps.append(If(test, arm(builder, label), [], after, after))
+
+
 def br_table(builder: Builder, position: int, instr: Instr) -> None:
     labels = builder.lowered.targets[position]
     operands = builder.operands
@@ -261,4 +311,8 @@ RULES: dict[str, Rule] = {
     "delegate": end,
     "catch_all": catch,
     "try_table": block,
+    "br_on_null": br_on_null,
+    "br_on_non_null": br_on_non_null,
+    "br_on_cast": br_on_cast,
+    "br_on_cast_fail": br_on_cast_fail,
 }

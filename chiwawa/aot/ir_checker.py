@@ -56,6 +56,7 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.meanings.expressions import text
 from chiwawa.opcodes import TABLE
 from chiwawa.validate import Label
+from chiwawa_runtime.state import heap
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.vectors import is_named
 
@@ -122,7 +123,10 @@ def traps_in(source: str) -> int:
             case ast.Call(func=ast.Name() | ast.Attribute()):
                 called = function_name(node)
                 own = (
-                    called not in NAMESPACE and not is_named(called) and _FUNCTION.fullmatch(called)
+                    called not in NAMESPACE
+                    and not is_named(called)
+                    and called not in heap.NAMES
+                    and _FUNCTION.fullmatch(called)
                 )
                 count += bool(own) or called in trapping_functions()
             case ast.Subscript(value=ast.Name(id=memory)):

@@ -13,6 +13,7 @@ from chiwawa.meanings.fold import Node, const, is_atom, is_const, name
 from chiwawa.meanings.rows import NO_IMMEDIATES, VARIABLES, high, traits_of
 from chiwawa.module import Instr
 from chiwawa.opcodes import canonical
+from chiwawa_runtime.state.heap import fields_of
 
 #: Python's compiler and astor recurse into expressions: deeper ones go through a variable.
 MAX_NESTING = 24
@@ -141,7 +142,27 @@ def local_tee(builder: Builder, position: int, instr: Instr) -> None:
     operands.push(Operand(read, locals_=1 << index))
 
 
-#: What has no meaning in the instruction table, and neither changes control nor calls.
+def struct_new(builder: Builder, position: int, instr: Instr) -> None:
+    make(builder, instr, len(fields_of(builder.options.spaces.types[instr.imm[0]])))
+
+
+def array_new_fixed(builder: Builder, position: int, instr: Instr) -> None:
+    make(builder, instr, instr.imm[1])
+
+
+def make(builder: Builder, instr: Instr, count: int) -> None:
+    """A structure or an array of the topmost operands: now, since it is another one each time."""
+    operands = builder.operands
+    operands.spill_where(trap=True)
+    base = len(operands.stack) - count
+    values = operands.nodes(base)
+    operands.cut(base)
+    operands.spill_readers(base)
+    made = ast.List([name(f"type{instr.imm[0]}"), *values], fold.LOAD)
+    builder.emit(ast.Assign([ast.Name(f"s{base}", fold.STORE)], made))
+    operands.push_typed(1)
+
+
 def wide(builder: Builder, position: int, instr: Instr) -> None:
     """Of several results, by the function that is called as the instruction is."""
     operands, op = builder.operands, instr.op
@@ -157,6 +178,7 @@ def wide(builder: Builder, position: int, instr: Instr) -> None:
     operands.push_typed(count)
 
 
+#: What has no meaning in the instruction table, and neither changes control nor calls.
 RULES: dict[str, Rule] = {
     "nop": nop,
     "drop": drop,
@@ -167,4 +189,6 @@ RULES: dict[str, Rule] = {
     "i64.sub128": wide,
     "i64.mul_wide_s": wide,
     "i64.mul_wide_u": wide,
+    "struct.new": struct_new,
+    "array.new_fixed": array_new_fixed,
 }

@@ -22,6 +22,7 @@ from chiwawa.binary.types import (
 from chiwawa.immediates import KINDS
 from chiwawa.module import (
     BrTable,
+    Cast,
     Catch,
     Data,
     Elem,
@@ -231,6 +232,13 @@ def _catches(value: object) -> bytes:
     return b"".join(out)
 
 
+def _cast(value: object) -> bytes:
+    op = cast(Cast, value)
+    flags = bytes((op.source.nullable | op.target.nullable << 1,))
+    heaps = write_heap(op.source.heap) + write_heap(op.target.heap)
+    return flags + encode_u(op.labelidx) + heaps
+
+
 def _index(value: object) -> bytes:
     return encode_u(cast(int, value))
 
@@ -258,6 +266,9 @@ _IMMEDIATES: dict[str, Callable[[object], bytes]] = {
     "v128": lambda value: cast(bytes, value),
     "laneidx": lambda value: bytes((cast(int, value),)),
     "lanes": lambda value: cast(bytes, value),
+    "heaptype": lambda value: write_heap(cast("str | int", value)),
+    "cast": _cast,
+    "count": _index,
     "reftype": lambda value: write_heap(cast(RefType, value).heap),
     "valtypes": lambda value: write_valtypes(cast("tuple[ValType, ...]", value)),
 }

@@ -12,12 +12,23 @@ from collections.abc import Callable
 from chiwawa import limits
 from chiwawa.arms import FORK, ONE, begun, divided
 from chiwawa.binary.reader import Reader
-from chiwawa.binary.types import read_heaptype, read_valtype
+from chiwawa.binary.types import read_heap, read_heaptype, read_valtype
 from chiwawa.immediates import KINDS
-from chiwawa.module import CATCHES, BlockType, BrTable, Catch, Expr, Instr, MemArg, PlainExpr
+from chiwawa.module import (
+    CATCHES,
+    BlockType,
+    BrTable,
+    Cast,
+    Catch,
+    Expr,
+    Instr,
+    MemArg,
+    PlainExpr,
+)
 from chiwawa.opcodes import BY_CODE, TABLE, Op
 from chiwawa_runtime.checkpoint.leb import decode_s, decode_u
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.state.types import RefType
 
 #: How the loop reads what follows an opcode.
 _NONE, _INDEX, _MEMARG, _I32, _I64, _BLOCK, _END, _ELSE, _ARM, _OTHER, _PREFIX, _ILLEGAL = range(12)
@@ -34,16 +45,6 @@ _SMALL = tuple((i,) for i in range(128))
 _SMALL_I32 = tuple((i if i < 64 else i + 0xFFFFFF80,) for i in range(128))
 _SMALL_I64 = tuple((i if i < 64 else i + 0xFFFFFFFFFFFFFF80,) for i in range(128))
 _NO_IMMEDIATE: tuple[object, ...] = ()
-
-_LATER = {
-    0x14: "typed function references: the instruction call_ref",
-    0x15: "tail calls: the instruction return_call_ref",
-    0xD3: "garbage collection: the instruction ref.eq",
-    0xD4: "typed function references: the instruction ref.as_non_null",
-    0xD5: "typed function references: the instruction br_on_null",
-    0xD6: "typed function references: the instruction br_on_non_null",
-}
-_LATER_PREFIXES = {0xFB: "garbage collection"}
 
 
 def _first_bytes() -> tuple[tuple[int, Op], ...]:
@@ -106,6 +107,17 @@ def _read_ordering(r: Reader) -> int:
     return 0
 
 
+def _read_cast(r: Reader) -> Cast:
+    """Spec 5.4.3, br_on_cast."""
+    start = r.pos
+    flags = r.byte()
+    if flags > 3:
+        raise r.malformed("malformed cast flags", start)
+    label = r.u32()
+    source = RefType(read_heap(r), bool(flags & 1))
+    return Cast(label, source, RefType(read_heap(r), bool(flags & 2)))
+
+
 def _read_blocktype(r: Reader) -> BlockType:
     """Spec 5.4.1."""
     start = r.pos
@@ -130,6 +142,9 @@ _IMMEDIATES: dict[str, Callable[[Reader], object]] = {
     "catches": _read_catches,
     "valtypes": lambda r: tuple(r.vec(read_valtype)),
     "reftype": read_heaptype,
+    "heaptype": read_heap,
+    "cast": _read_cast,
+    "count": lambda r: r.count(limits.OPERANDS, "elements of an array.new_fixed"),
     "f32": _read_float(4),
     "f64": _read_float(8),
     "v128": lambda r: r.take(16),
@@ -290,9 +305,4 @@ def _refusal(r: Reader, at: int) -> BadInput:
     if at >= r.end:
         return r.malformed("unexpected end of section or function", r.end)
     code = r.data[at]
-    if code in _LATER:
-        return r.unsupported(_LATER[code], at)
-    if code in _LATER_PREFIXES:
-        feature = _LATER_PREFIXES[code]
-        return r.unsupported(f"{feature}: the instruction {code:02x} {r.u32():02x}", at)
     return r.malformed(f"illegal opcode {code:02x}", at)

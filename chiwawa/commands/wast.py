@@ -54,6 +54,7 @@ from chiwawa_runtime.errors import (
     UnlinkableError,
 )
 from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.state.heap import Internal, ref_test
 from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.numerics import (
     f32_bits,
@@ -344,6 +345,8 @@ def _argument(run: _Run, arg: Arg) -> object:
         return f64_from_bits(value)
     if arg.type == "v128":
         return value.to_bytes(16, "little")
+    if arg.type == "host":
+        return Internal(run.references.setdefault(value, HostRef(value)))
     return run.references.setdefault(value, HostRef(value)) if arg.type == "extern" else value
 
 
@@ -378,8 +381,12 @@ def _matches(pattern: Pattern | None, value: object) -> bool:
         case Const(type="extern"):
             known = HostRef(pattern.value) if pattern.value is not None else None
             return value is not None if known is None else value == known
-        case Const(type="func"):
+        case Const(type="func" | "exn"):
             return value is not None
+        case Const(type="host"):
+            return isinstance(value, Internal) and value.value == HostRef(pattern.value or 0)
+        case Const(type="any" | "eq" | "i31" | "struct" | "array"):
+            return ref_test(value, pattern.type)
         case Const():
             return isinstance(value, int) and value == pattern.value
     return False
@@ -522,7 +529,7 @@ def _describe_pattern(pattern: Pattern) -> str:
                 for x in pattern.lanes
             )
             return f"(v128.const {pattern.shape} {' '.join(lanes)})"
-        case Const(type="extern" | "func"):
+        case Const(type=kind) if kind[0] not in "ifv" or kind in ("func", "i31"):
             number = "" if pattern.value is None else f" {pattern.value}"
             return f"(ref.{pattern.type}{number})"
         case Const(type="f32"):

@@ -19,7 +19,10 @@ from chiwawa.module import Instr
 from chiwawa.opcodes import Op, canonical
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.traps import HANDLERS
+from chiwawa_runtime.state import heap
+from chiwawa_runtime.state.heap import fields_of
 from chiwawa_runtime.state.numerics import NAMESPACE, f32_from_bits, f64_from_bits
+from chiwawa_runtime.state.types import DefType
 from chiwawa_runtime.state.vectors import named
 
 Handler = Callable[[list[Any], list[Any]], None]
@@ -64,7 +67,7 @@ def compile_factory(
         *(f"        {line}" for line in body),
         "    return handler",
     ]
-    namespace: dict[str, Any] = {**(known or {}), **NAMESPACE}
+    namespace: dict[str, Any] = {**(known or {}), **NAMESPACE, **heap.NAMES}
     exec(compile("\n".join(lines), HANDLERS, "exec"), namespace)
     return namespace["make"]  # type: ignore[no-any-return]
 
@@ -87,12 +90,19 @@ THINGS: Things[ModuleInstance, Any] = {
     "f64": lambda _, imm: (f64_from_bits(imm),),
     "v128": lambda _, imm: (imm,),
     "laneidx": lambda _, imm: (imm,),
+    "fieldidx": lambda _, imm: (imm + 1,),
+    "heaptype": lambda instance, imm: (heap_of(instance, imm),),
     "lanes": lambda _, imm: (imm,),
     **{kind.name: in_space(kind.things) for kind in INDICES},
 }
 
 
-def local_get(instr: Instr) -> Handler:
+def heap_of(instance: ModuleInstance, heap: str | int) -> Any:
+    """A heap type: the word, or the defined type."""
+    return instance.types[heap] if isinstance(heap, int) else heap
+
+
+def local_get(instr: Instr, instance: ModuleInstance) -> Handler:
     index: int = instr.imm[0]
 
     def handler(stack: list[Any], locals: list[Any]) -> None:
@@ -101,7 +111,7 @@ def local_get(instr: Instr) -> Handler:
     return handler
 
 
-def local_set(instr: Instr) -> Handler:
+def local_set(instr: Instr, instance: ModuleInstance) -> Handler:
     index: int = instr.imm[0]
 
     def handler(stack: list[Any], locals: list[Any]) -> None:
@@ -110,7 +120,7 @@ def local_set(instr: Instr) -> Handler:
     return handler
 
 
-def local_tee(instr: Instr) -> Handler:
+def local_tee(instr: Instr, instance: ModuleInstance) -> Handler:
     index: int = instr.imm[0]
 
     def handler(stack: list[Any], locals: list[Any]) -> None:
@@ -119,21 +129,21 @@ def local_tee(instr: Instr) -> Handler:
     return handler
 
 
-def drop(instr: Instr) -> Handler:
+def drop(instr: Instr, instance: ModuleInstance) -> Handler:
     def handler(stack: list[Any], locals: list[Any]) -> None:
         stack.pop()
 
     return handler
 
 
-def nop(instr: Instr) -> Handler:
+def nop(instr: Instr, instance: ModuleInstance) -> Handler:
     def handler(stack: list[Any], locals: list[Any]) -> None:
         pass
 
     return handler
 
 
-def wide(instr: Instr) -> Handler:
+def wide(instr: Instr, instance: ModuleInstance) -> Handler:
     """Of several results, by the function that is called as the instruction is."""
     function: Any = NAMESPACE[instr.op.name.replace(".", "_")]
     count = len(instr.op.params)
@@ -144,9 +154,30 @@ def wide(instr: Instr) -> Handler:
     return handler
 
 
+def struct_new(instr: Instr, instance: ModuleInstance) -> Handler:
+    deftype = instance.types[instr.imm[0]]
+    return made(deftype, len(fields_of(deftype)))
+
+
+def array_new_fixed(instr: Instr, instance: ModuleInstance) -> Handler:
+    return made(instance.types[instr.imm[0]], instr.imm[1])
+
+
+def made(deftype: DefType, count: int) -> Handler:
+    """Makes a structure or an array of the topmost operands."""
+
+    def handler(stack: list[Any], locals: list[Any]) -> None:
+        first = len(stack) - count
+        value = [deftype, *stack[first:]]
+        del stack[first:]
+        stack.append(value)
+
+    return handler
+
+
 #: What has no meaning in the instruction table and does not change control (see ``prepare`` for
 #: what does), in the table's order.
-RULES: dict[str, Callable[[Instr], Handler]] = {
+RULES: dict[str, Callable[[Instr, ModuleInstance], Handler]] = {
     "nop": nop,
     "drop": drop,
     "local.get": local_get,
@@ -156,6 +187,8 @@ RULES: dict[str, Callable[[Instr], Handler]] = {
     "i64.sub128": wide,
     "i64.mul_wide_s": wide,
     "i64.mul_wide_u": wide,
+    "struct.new": struct_new,
+    "array.new_fixed": array_new_fixed,
 }
 
 
@@ -164,7 +197,7 @@ def handler(instr: Instr, instance: ModuleInstance, pushes: bool) -> Handler:
     ``pushes`` a result."""
     rule = RULES.get(instr.op.name)
     if rule is not None:
-        return rule(instr)
+        return rule(instr, instance)
     env = environment(instr, THINGS, instance)
     op = canonical(instr.op) if instance.engine.canonical_nans else instr.op
     return factory(op, tuple(env), pushes)(**env)

@@ -13,14 +13,19 @@ from typing import Any
 from chiwawa.interp.prepare import (
     BR,
     BR_IF,
+    BR_ON,
     BR_TABLE,
     CALL,
     CALL_INDIRECT,
+    CALL_REF,
     IF,
     NEXT,
+    ON_JUMP,
+    ON_NEXT,
     RETURN,
     RETURN_CALL,
     RETURN_CALL_INDIRECT,
+    RETURN_CALL_REF,
     THROW,
     THROW_REF,
     UNREACHABLE,
@@ -40,6 +45,7 @@ from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.engine.traps import HANDLERS, abrupt_of
 from chiwawa_runtime.errors import Abrupt, CheckpointError, Exhaustion, Interrupted, Location, Trap
 from chiwawa_runtime.state.exceptions import ExceptionInstance
+from chiwawa_runtime.state.heap import callable_reference
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState
@@ -241,6 +247,8 @@ class Interpretation:
                 self.call_indirect(frame, ending == RETURN_CALL_INDIRECT)
             elif ending == RETURN_CALL:
                 self.call(frame, frame.segment.argument, frame.engine.instance, True)
+            elif ending in (CALL_REF, RETURN_CALL_REF):
+                self.call_ref(frame, ending == RETURN_CALL_REF)
             elif ending == UNREACHABLE:
                 raise Trap("unreachable")
             elif ending == THROW:
@@ -291,6 +299,15 @@ class Interpretation:
                     taken = operands.pop()
                     segment = segment.next if taken else segment.argument.segment  # type: ignore[assignment]
                     continue
+                elif ending == BR_ON:
+                    test, jump, drops = segment.argument
+                    if not test(operands[-1]):
+                        if drops == ON_NEXT:
+                            operands.pop()
+                        segment = segment.next  # type: ignore[assignment]
+                        continue
+                    if drops == ON_JUMP:
+                        operands.pop()
                 elif ending == BR_TABLE:
                     index = operands.pop()
                     jumps = segment.argument
@@ -328,6 +345,15 @@ class Interpretation:
             self.call(frame, indirect_target(table, index, functype), None, tail)
         except Interrupted:
             frame.stack.append(index)
+            raise
+
+    def call_ref(self, frame: Frame, tail: bool) -> None:
+        """Call the function that the topmost operand refers to."""
+        function = frame.stack.pop()
+        try:
+            self.call(frame, callable_reference(function), None, tail)
+        except Interrupted:
+            frame.stack.append(function)
             raise
 
     def call(

@@ -7,15 +7,17 @@ always the start of a segment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from chiwawa.interp.handlers import Handler, handler
+from chiwawa.interp.handlers import Handler, handler, heap_of
 from chiwawa.interp.site_handlers import SiteHandlers
 from chiwawa.lower.lowered import Lowered
 from chiwawa.validate import Label
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import weight
 from chiwawa_runtime.state.exceptions import Tag
+from chiwawa_runtime.state.heap import ref_test, ref_test_null
 from chiwawa_runtime.state.types import zero
 
 #: How a segment ends.
@@ -24,6 +26,10 @@ NEXT, BR, BR_IF, IF, BR_TABLE, CALL, CALL_INDIRECT, RETURN, UNREACHABLE = range(
 RETURN_CALL, RETURN_CALL_INDIRECT = range(9, 11)
 #: Of what throws: a new exception, or one that there is.
 THROW, THROW_REF = range(11, 13)
+#: Of a branch that depends on the reference on top, and of calls of what one refers to.
+BR_ON, CALL_REF, RETURN_CALL_REF = range(13, 16)
+#: When a conditional branch drops the reference that it tests.
+NEVER, ON_JUMP, ON_NEXT = range(3)
 
 
 class Jump:
@@ -284,6 +290,45 @@ class _Filler:
         height = self.lowered.heights[position] - 1
         segment.argument = [self.jump(t, height) for t in self.lowered.targets[position]]
 
+    def br_on_null(self, segment: Segment, position: int) -> None:
+        height = self.lowered.heights[position] - 1
+        self.br_on(segment, position, height, ON_JUMP, lambda value: value is None)
+
+    def br_on_non_null(self, segment: Segment, position: int) -> None:
+        height = self.lowered.heights[position]
+        self.br_on(segment, position, height, ON_NEXT, lambda value: value is not None)
+
+    def br_on_cast(self, segment: Segment, position: int) -> None:
+        heap, test = self.test(position)
+        height = self.lowered.heights[position]
+        self.br_on(segment, position, height, NEVER, lambda value: test(value, heap))
+
+    def br_on_cast_fail(self, segment: Segment, position: int) -> None:
+        heap, test = self.test(position)
+        height = self.lowered.heights[position]
+        self.br_on(segment, position, height, NEVER, lambda value: not test(value, heap))
+
+    def test(self, position: int) -> tuple[Any, Callable[[Any, Any], bool]]:
+        """The heap type that is tested for, and what tests for it."""
+        target = self.lowered.body[position].imm[0].target
+        test = ref_test_null if target.nullable else ref_test
+        return heap_of(self.instance, target.heap), test
+
+    def br_on(
+        self,
+        segment: Segment,
+        position: int,
+        height: int,
+        drops: int,
+        test: Callable[[Any], bool],
+    ) -> None:
+        """A branch if the topmost operand passes ``test``; where it is dropped then, ``height`` is
+        without it."""
+        segment.ending = BR_ON
+        (label,) = self.lowered.targets[position]
+        segment.argument = test, self.jump(label, height), drops
+        segment.next = self.prepared.at[position + 1]
+
     def return_(self, segment: Segment, position: int) -> None:
         segment.ending = RETURN
 
@@ -332,6 +377,14 @@ class _Filler:
             result.append(Catch(tag, target, label.height, above, beneath))
         return tuple(result)
 
+    def call_ref(self, segment: Segment, position: int) -> None:
+        segment.ending = CALL_REF
+        self.calls(segment, position, True)
+
+    def return_call_ref(self, segment: Segment, position: int) -> None:
+        self.call_ref(segment, position)
+        segment.ending = RETURN_CALL_REF
+
     def calls(self, segment: Segment, position: int, may_leave: bool) -> None:
         lowered = self.lowered
         segment.catches = self.catches(position)
@@ -378,4 +431,10 @@ RULES = {
     "call_indirect": _Filler.call_indirect,
     "return_call": _Filler.return_call,
     "return_call_indirect": _Filler.return_call_indirect,
+    "call_ref": _Filler.call_ref,
+    "br_on_null": _Filler.br_on_null,
+    "br_on_non_null": _Filler.br_on_non_null,
+    "br_on_cast": _Filler.br_on_cast,
+    "br_on_cast_fail": _Filler.br_on_cast_fail,
+    "return_call_ref": _Filler.return_call_ref,
 }

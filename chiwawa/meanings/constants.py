@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chiwawa.immediates import INDICES
 from chiwawa.meanings import fold
@@ -11,21 +11,23 @@ from chiwawa.meanings.environment import Things, environment
 from chiwawa.meanings.expressions import text
 from chiwawa.meanings.fold import Node, const, name
 from chiwawa.meanings.rows import VARIABLES
-from chiwawa.module import Expr, referred
+from chiwawa.module import Expr, Instr, referred
+from chiwawa_runtime.state.heap import fields_of
+from chiwawa_runtime.state.types import DefType
 
 #: Operations in each other that Python reads as one expression.
 _DEEPEST = 40
 
 
-def constant(expr: Expr) -> str:
+def constant(expr: Expr, types: Sequence[DefType] = ()) -> str:
     """The source of the value of ``expr`` in an instance, ``x``
-    (``chiwawa_runtime.state.program.Constant``)."""
+    (``chiwawa_runtime.state.program.Constant``), of a module that has ``types``."""
     before: list[str] = []
-    result = text(value(expr, before))
+    result = text(value(expr, before, types))
     return f"({', '.join([*before, result])})[-1]" if before else result
 
 
-def value(expr: Expr, before: list[str]) -> Node:
+def value(expr: Expr, before: list[str], types: Sequence[DefType]) -> Node:
     """The value of ``expr``, in terms of an instance ``x``, and of what is to be worked out before
     it, where ``expr`` is nested deeper than Python can read."""
     stack: list[Node] = []
@@ -40,12 +42,17 @@ def value(expr: Expr, before: list[str]) -> Node:
             depths.append(0)
             continue
         env = environment(instr, OF_INSTANCE, None)
-        arity = sum(1 for count in fold.uses(instr.op) if count)
+        meaning = instr.op.meaning
+        arity = made_of(instr, types)
         first = len(stack) - arity
         operands = stack[first:]
         depth = max(depths[first:], default=0) + 1
         del stack[first:], depths[first:]
-        node = fold.template(instr.op)(operands, env)
+        node: Node
+        if meaning is None:
+            node = fold.bounded(ast.List([env["type"], *operands], fold.LOAD), None, None)
+        else:
+            node = fold.template(instr.op)(operands, env)
         if depth > _DEEPEST:
             variable = f"t{len(before)}"
             before.append(f"{variable} := {text(node)}")
@@ -54,6 +61,16 @@ def value(expr: Expr, before: list[str]) -> Node:
         depths.append(depth)
     (result,) = stack
     return result
+
+
+def made_of(instr: Instr, types: Sequence[DefType]) -> int:
+    """How many operands the instruction takes."""
+    if instr.op.meaning is not None:
+        return sum(1 for count in fold.uses(instr.op) if count)
+    if "count" in instr.op.immediates:
+        count: int = instr.imm[1]
+        return count
+    return len(fields_of(types[instr.imm[0]]))
 
 
 def item(space: str) -> Callable[[None, int], tuple[Node]]:
@@ -67,10 +84,11 @@ OF_INSTANCE: Things[None, Node] = {
 }
 
 
-def reference(expr: Expr) -> int | str | None:
+def reference(expr: Expr, types: Sequence[DefType]) -> int | str | None:
     """An element of a segment: a function index, None, or the source of its value."""
     index = referred(expr)
     if index is not None:
         return index
-    node = value(expr, [])
-    return None if isinstance(node, ast.Constant) else text(node)
+    if len(expr) == 2 and expr[0].op.meaning == "None":
+        return None
+    return constant(expr, types)

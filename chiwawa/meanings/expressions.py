@@ -46,6 +46,7 @@ COMPARISONS: dict[type, str] = {
     ast.Gt: " > ",
     ast.GtE: " >= ",
     ast.Is: " is ",
+    ast.IsNot: " is not ",
 }
 
 
@@ -113,6 +114,15 @@ def _tuple(node: ast.Tuple, parent: int) -> str:
     return f"({inner},)" if len(node.elts) == 1 else f"({inner})"
 
 
+def _list(node: ast.List, parent: int) -> str:
+    return f"[{', '.join(map(text, node.elts))}]"
+
+
+def _or(node: ast.BoolOp, parent: int) -> str:
+    result = " or ".join([text(each, NOT) for each in node.values])
+    return f"({result})" if parent > IF_EXP else result
+
+
 TEXT: dict[type, Callable[[Any, int], str]] = {
     ast.Name: _name,
     ast.Constant: _constant,
@@ -124,4 +134,6 @@ TEXT: dict[type, Callable[[Any, int], str]] = {
     ast.Attribute: _attribute,
     ast.Subscript: _subscript,
     ast.Tuple: _tuple,
+    ast.List: _list,
+    ast.BoolOp: _or,
 }

@@ -355,6 +355,10 @@ def choose(test: Node, x: Node, y: Node) -> Node:
     return bounded(ast.IfExp(test, x, y), min(x.lo, y.lo), max(x.hi, y.hi))
 
 
+def either(x: Node, y: Node) -> Node:
+    return bounded(ast.BoolOp(ast.Or(), [x, y]), None, None)
+
+
 def attribute(value: Node, attr: str) -> Node:
     return bounded(ast.Attribute(value, attr, LOAD), None, None)
 
@@ -446,7 +450,7 @@ def may_skip(op: Op) -> bool:
 _BUILDER_NAMES: dict[str, Any] = {
     "add": add, "sub": sub, "mult": mult, "floordiv": floordiv, "mod": mod,
     "bitand": bitand, "bitor": bitor, "bitxor": bitxor, "lshift": lshift, "rshift": rshift,
-    "negate": negate, "invert": invert, "compare": compare, "choose": choose,
+    "negate": negate, "invert": invert, "compare": compare, "choose": choose, "either": either,
     "attribute": attribute, "subscript": subscript, "apply": apply, "assign": assign,
     "const": const, "name": name, "ast": ast,
 }  # fmt: skip
@@ -469,6 +473,8 @@ def _builder(node: ast.expr) -> str:
             return f"invert({_builder(operand)})"
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return f"negate({_builder(operand)})"
+        case ast.BoolOp(op=ast.Or(), values=[left, right]):
+            return f"either({_builder(left)}, {_builder(right)})"
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return f"compare(ast.{type(op).__name__}(), {_builder(left)}, {_builder(right)})"
         case ast.IfExp(test=test, body=body, orelse=orelse):

@@ -44,6 +44,13 @@ def zero_of(valtype: ValType) -> str:
     return vector_name(start) if isinstance(start, bytes) else repr(start)
 
 
+def heap_node(heap: str | int) -> Node:
+    """A heap type: the word, or the defined type."""
+    if isinstance(heap, int):
+        return name(f"type{heap}")
+    return fold.bounded(ast.Constant(heap), None, None)
+
+
 def variable(prefix: str) -> Callable[[None, int], tuple[Node]]:
     return lambda _, index: (name(f"{prefix}{index}"),)
 
@@ -63,6 +70,8 @@ VARIABLES: Things[None, Node] = {
     "v128": lambda _, imm: (name(vector_name(imm)),),
     "laneidx": lambda _, imm: (const(imm),),
     "lanes": lambda _, imm: (name(vector_name(imm)),),
+    "fieldidx": lambda _, imm: (const(imm + 1),),
+    "heaptype": lambda _, imm: (heap_node(imm),),
     **{kind.name: variable(kind.variable) for kind in INDICES},
 }
 NO_IMMEDIATES: dict[str, Node] = {}

@@ -80,6 +80,8 @@ def check_types(module: Module) -> None:
         instr.op.pauses for func in module.funcs for instr in func.body
     ):
         raise UnsupportedError("the native path: it waits in a shared memory")
+    if any(func.summary.heaped for func in module.funcs):
+        raise UnsupportedError("the native path: it has instructions on typed references")
     named: set[ValType] = set()
     for functype in module.types:
         assert isinstance(functype, FuncType)

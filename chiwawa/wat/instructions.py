@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from chiwawa.arms import CATCHING, ONE, TRY, begun, divided
 from chiwawa.immediates import KINDS, text_order
-from chiwawa.module import CATCHES, BlockType, BrTable, Catch, Expr, Instr, MemArg
+from chiwawa.module import CATCHES, BlockType, BrTable, Cast, Catch, Expr, Instr, MemArg
 from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.wat.context import (
     Context,
@@ -23,7 +23,9 @@ from chiwawa.wat.context import (
     read_heap,
     read_id,
     read_index,
+    read_reftype,
     read_typeuse,
+    read_u32,
     resolve,
     token_of,
 )
@@ -248,12 +250,38 @@ def _heaptype(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], i
     return (RefType(read_heap(scope.context, items[i])),), i + 1
 
 
+def _reftype(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    """Of a test or a cast, which takes another row where it is nullable."""
+    return (read_reftype(scope.context, items[i]),), i + 1
+
+
+def _cast(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    label = _resolve_label(scope, items[i])
+    source = read_reftype(scope.context, items[i + 1])
+    return (Cast(label, source, read_reftype(scope.context, items[i + 2])),), i + 3
+
+
+def _field(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    typeidx = read_index(scope.context, "type", items[i])
+    names = scope.context.fields.get(typeidx, {})
+    return (typeidx, resolve(names, items[i + 1], "field")), i + 2
+
+
+def _counted(scope: Scope, items: Nodes, i: int) -> tuple[tuple[object, ...], int]:
+    typeidx = read_index(scope.context, "type", items[i])
+    return (typeidx, read_u32(token_of(items[i + 1], "INT"))), i + 2
+
+
 _READERS: dict[tuple[str, ...], Reader] = {
     ("localidx",): _local,
     ("labelidx",): _label,
     ("labels",): _labels,
     ("typeidx", "tableidx"): _call_indirect,
     ("reftype",): _heaptype,
+    ("heaptype",): _reftype,
+    ("cast",): _cast,
+    ("typeidx", "fieldidx"): _field,
+    ("typeidx", "count"): _counted,
     ("i32",): _const_reader(parse_int, 32, ("INT",)),
     ("i64",): _const_reader(parse_int, 64, ("INT",)),
     ("f32",): _const_reader(parse_float, 32, ("INT", "FLOAT")),
@@ -285,11 +313,14 @@ _SELECT = BY_NAME["select"]
 _SELECT_TYPED = BY_NAME["select t*"]
 _END_INSTR = Instr(BY_NAME["end"], (), 0)
 _ELSE_INSTR = Instr(BY_NAME["else"], (), 0)
+#: What takes the other row of its word where its type is nullable.
+_NULLABLE = {BY_NAME[f"ref.{verb}"]: BY_NAME[f"ref.{verb} null"] for verb in ("test", "cast")}
+_OTHER_ROWS = (_SELECT_TYPED, *_NULLABLE.values())
 #: By word: its row, its reader where it has immediates, and itself where it has none.
 _WORDS: dict[str, tuple[Op, Reader | None, Instr]] = {
     op.mnemonic: (op, _select if op is _SELECT else _reader(op), Instr(op, (), 0))
     for op in TABLE
-    if op is not _SELECT_TYPED
+    if op not in _OTHER_ROWS
 }
 
 # What a list being walked holds: a function's code or an arm of ``if``, the body of a folded block,
@@ -297,6 +328,17 @@ _WORDS: dict[str, tuple[Op, Reader | None, Instr]] = {
 # folded ``try`` before, between and after its arms, or with its end said already.
 _CODE, _BODY, _OPERANDS, _BEFORE_THEN, _AFTER_THEN, _AFTER_ELSE = range(6)
 _BEFORE_DO, _AFTER_DO, _AFTER_CATCH, _AFTER_ARMS, _DELEGATED = range(6, 11)
+
+
+def _made(op: Op, imm: tuple[object, ...]) -> Instr:
+    """The instruction of a word and its immediates, in whichever row it has."""
+    if op is _SELECT and imm:
+        return Instr(_SELECT_TYPED, imm, 0)
+    if op in _NULLABLE:
+        (reftype,) = imm
+        assert isinstance(reftype, RefType)
+        return Instr(_NULLABLE[op] if reftype.nullable else op, (reftype.heap,), 0)
+    return Instr(op, imm, 0)
 
 
 def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
@@ -346,7 +388,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
             items, i, holds = item, 2, _OPERANDS
             if reader is not None:
                 imm, i = reader(scope, items, i)
-                held = Instr(_SELECT_TYPED if op is _SELECT and imm else op, imm, 0)
+                held = _made(op, imm)
             elif op.opens:
                 label, held, i = _read_header(scope, op, items, i)
                 if op.forks:
@@ -368,7 +410,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
             if reader is not None:
                 imm, i = reader(scope, items, i)
                 place(item.at)  # type: ignore[union-attr]
-                emit(Instr(_SELECT_TYPED if op is _SELECT and imm else op, imm, 0))
+                emit(_made(op, imm))
             elif op.opens:
                 label, instr, i = _read_header(scope, op, items, i)
                 place(item.at)  # type: ignore[union-attr]

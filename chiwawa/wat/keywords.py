@@ -22,13 +22,6 @@ tag do catch_ref catch_all_ref
 
 #: What Wasm 3.0 and later proposals add to 2.0, by proposal.
 _LATER = {
-    "tail calls": "return_call_ref",
-    "typed function references": "call_ref ref.as_non_null br_on_null br_on_non_null",
-    "garbage collection": "ref.eq ref.test ref.cast ref.i31 i31.get_s i31.get_u "
-    "struct.new struct.new_default struct.get struct.get_s struct.get_u struct.set array.new "
-    "array.new_default array.new_fixed array.new_data array.new_elem array.get array.get_s "
-    "array.get_u array.set array.len array.fill array.copy array.init_data array.init_elem "
-    "br_on_cast br_on_cast_fail any.convert_extern extern.convert_any",
     "stack switching": "cont cont.new cont.bind resume resume_throw suspend switch",
     "component model": "component",
 }

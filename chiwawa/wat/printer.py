@@ -17,6 +17,7 @@ from chiwawa.module import (
     CATCHES,
     BlockType,
     BrTable,
+    Cast,
     Catch,
     Data,
     Elem,
@@ -134,6 +135,15 @@ def _header(op: Op, imm: tuple[object, ...], call: Call) -> str:
     return text + _catches(imm[1], call) if "catches" in op.immediates else text
 
 
+def _heaptype(op: Op, value: object, call: Call) -> str:
+    return f" {RefType(cast('str | int', value), op.name.endswith(' null'))}"
+
+
+def _cast(op: Op, value: object, call: Call) -> str:
+    imm = cast(Cast, value)
+    return f" {call('labelidx', imm.labelidx)} {imm.source} {imm.target}"
+
+
 _IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
     "memarg": _memarg,
     "ordering": lambda op, value, call: "",
@@ -146,6 +156,8 @@ _IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
     "laneidx": lambda op, value, call: f" {value}",
     "lanes": lambda op, value, call: f" {' '.join(map(str, cast(bytes, value)))}",
     "reftype": lambda op, value, call: f" {cast(RefType, value).heap}",
+    "heaptype": _heaptype,
+    "cast": _cast,
     "valtypes": lambda op, value, call: _group("result", cast("tuple[ValType, ...]", value), True),
 }
 

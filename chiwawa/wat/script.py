@@ -26,7 +26,7 @@ from chiwawa.wat.context import (
 )
 from chiwawa.wat.fields import read_fields
 from chiwawa.wat.instructions import read_v128
-from chiwawa.wat.keywords import unexpected, unsupported
+from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.numbers import LANES, parse_float, parse_int
 from chiwawa.wat.parser import parse_quoted, read_bytes, read_module, with_text
 from chiwawa.wat.strings import parse_id
@@ -351,13 +351,14 @@ def _pattern(node: Node) -> Pattern:
         heap = None if node[2] is node[-1] else read_abstract(node[2])
         end(node, 2 if heap is None else 3)
         return RefNull(heap)
-    if word in ("ref.extern", "ref.func"):
+    if word in ("ref.extern", "ref.func", "ref.host"):
         if node[2] is node[-1]:
             return Const(word.removeprefix("ref."), None)
         end(node, 3)
         return Const(word.removeprefix("ref."), read_u32(token_of(node[2], "INT")))
-    if word in _LATER_RESULTS:
-        raise unsupported(word, "garbage collection", node)
+    if word in _SOME:
+        end(node, 2)
+        return Const(word.removeprefix("ref."), None)
     raise unexpected(node)
 
 
@@ -394,9 +395,8 @@ _NUMBERS: dict[str, tuple[Callable[[str, int], int], int]] = {
     "f32.const": (parse_float, 32),
     "f64.const": (parse_float, 64),
 }
-_LATER_RESULTS = frozenset(
-    ("ref.i31", "ref.struct", "ref.array", "ref.any", "ref.eq", "ref.exn", "ref.host")
-)
+#: Patterns of some reference of a heap type.
+_SOME = frozenset(("ref.i31", "ref.struct", "ref.array", "ref.any", "ref.eq", "ref.exn"))
 _COMMANDS: dict[str, Callable[[_Place, Nodes], Command]] = {
     "module": _module,
     "register": _register,

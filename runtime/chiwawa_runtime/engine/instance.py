@@ -94,6 +94,10 @@ class ModuleInstance:
         }
         engine.attach(self)
 
+    @property
+    def types(self) -> Sequence[DefType]:
+        return self.program.types
+
     def link(self, spec: ImportSpec, imports: Imports) -> None:
         try:
             given = imports[spec.module][spec.name]

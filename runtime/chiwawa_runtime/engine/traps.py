@@ -33,6 +33,9 @@ def abrupt_of(error: BaseException) -> Abrupt | None:
         return error
     if isinstance(error, ZeroDivisionError):
         message = "integer divide by zero"
+    elif isinstance(error, IndexError) and str(error).startswith("list "):
+        # Memories are no lists, and tables say it themselves.
+        message = "out of bounds array access"
     elif isinstance(error, IndexError | struct.error | OverflowError):
         message = "out of bounds memory access"
     else:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from chiwawa_runtime.errors import InvalidError
 from chiwawa_runtime.state.types import (
+    ABOVE,
     ArrayType,
     CompType,
     DefType,
@@ -117,6 +118,7 @@ def _group(key: tuple[Any, ...]) -> Group:
             # One of the group comes before it, or the module is not valid.
             *(getattr(here(each), "supers", ()) for each in supers)
         )
+        deftype.heaps = ABOVE[deftype.kind].union(deftype.supers)
     _GROUPS[key] = group
     return group
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chiwawa_runtime.state import heap
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import (
@@ -25,7 +26,7 @@ from chiwawa_runtime.state.types import (
 from chiwawa_runtime.state.vectors import named
 
 #: What the source of a constant expression may name, beside ``x``.
-CONSTANT_NAMES: dict[str, Any] = {**NAMESPACE, "inf": float("inf")}
+CONSTANT_NAMES: dict[str, Any] = {**NAMESPACE, **heap.NAMES, "inf": float("inf")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from chiwawa_runtime.errors import Abrupt, HostError, Interrupted, WasiExit
 from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.exceptions import ExceptionInstance
+from chiwawa_runtime.state.heap import Internal, ref_test
 from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.subtyping import heap_matches, top
 from chiwawa_runtime.state.types import (
@@ -161,6 +162,14 @@ def coerce(value: Any, valtype: ValType) -> Any:
 _WANTED: dict[RefType, str] = {FUNCREF: "a Function", EXNREF: "an exception"}
 
 
+def is_internal(value: Any) -> bool:
+    """Whether ``value`` is one that an ``any`` may be."""
+    if type(value) is int:
+        return 0 <= value < 1 << 31
+    made = type(value) is list and bool(value) and isinstance(value[0], DefType)
+    return made or isinstance(value, Internal)
+
+
 def holds(reftype: RefType, value: Any) -> bool:
     """Whether ``value``, as a program holds it, is of type ``reftype``."""
     if value is None:
@@ -169,7 +178,11 @@ def holds(reftype: RefType, value: Any) -> bool:
         return True
     if isinstance(value, Function):
         return heap_matches(value.deftype, reftype.heap)
-    return reftype.heap == EXNREF.heap and isinstance(value, ExceptionInstance)
+    if isinstance(value, ExceptionInstance):
+        return reftype.heap == EXNREF.heap
+    heap = reftype.heap
+    assert not isinstance(heap, int)
+    return top(reftype).heap == "any" and is_internal(value) and ref_test(value, heap)
 
 
 def plain(value: Any, valtype: ValType) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chiwawa_runtime.state.types import (
+    ABOVE,
     ArrayType,
     CompType,
     DefType,
@@ -17,25 +18,6 @@ from chiwawa_runtime.state.types import (
     ValType,
 )
 
-#: The abstract heap types that are above each, itself included (spec 3.3.3).
-ABOVE: dict[str, frozenset[str]] = {
-    heap: frozenset(above.split())
-    for heap, above in {
-        "any": "any",
-        "eq": "eq any",
-        "i31": "i31 eq any",
-        "struct": "struct eq any",
-        "array": "array eq any",
-        "none": "none i31 struct array eq any",
-        "func": "func",
-        "nofunc": "nofunc func",
-        "extern": "extern",
-        "noextern": "noextern extern",
-        "exn": "exn",
-        "noexn": "noexn exn",
-        "bot": "any eq i31 struct array none func nofunc extern noextern exn noexn bot",
-    }.items()
-}
 #: The types below all others, by their kinds.
 _BOTTOMS = {"func": ("nofunc", "bot"), "struct": ("none", "bot"), "array": ("none", "bot")}
 #: Of a reference that unreachable code would have made: of any heap type.

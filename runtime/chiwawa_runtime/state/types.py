@@ -81,6 +81,25 @@ ABBREVIATIONS: dict[str, str] = {
     **{f"no{heap}": f"null{heap}ref" for heap in ("func", "extern", "exn")},
     "none": "nullref",
 }
+#: The abstract heap types that are above each, itself included (spec 3.3.3).
+ABOVE: dict[str, frozenset[str]] = {
+    heap: frozenset(above.split())
+    for heap, above in {
+        "any": "any",
+        "eq": "eq any",
+        "i31": "i31 eq any",
+        "struct": "struct eq any",
+        "array": "array eq any",
+        "none": "none i31 struct array eq any",
+        "func": "func",
+        "nofunc": "nofunc func",
+        "extern": "extern",
+        "noextern": "noextern extern",
+        "exn": "exn",
+        "noexn": "noexn exn",
+        "bot": "any eq i31 struct array none func nofunc extern noextern exn noexn bot",
+    }.items()
+}
 FUNCREF = RefType("func")
 EXTERNREF = RefType("extern")
 EXNREF = RefType("exn")
@@ -250,7 +269,7 @@ class DefType:
     """A defined type, closed. ``comp`` is what it is made of, ``supers`` are itself and all its
     supertypes, and ``kind`` is the abstract heap type right above: func, struct or array."""
 
-    __slots__ = ("__weakref__", "comp", "final", "group", "kind", "masks", "place", "supers")
+    __slots__ = ("__weakref__", "comp", "final", "group", "heaps", "kind", "place", "supers")
 
     def __init__(self, group: Group, place: int, kind: str, final: bool) -> None:
         self.group = group
@@ -260,6 +279,8 @@ class DefType:
         self.final = final
         self.comp: CompType
         self.supers: frozenset[DefType]
+        #: All heap types that its values are of.
+        self.heaps: frozenset[str | DefType]
 
     @property
     def functype(self) -> FuncType:

@@ -19,7 +19,7 @@ from chiwawa_runtime.engine.tails import entered, tail_call
 from chiwawa_runtime.engine.translation import Bundle, Code
 from chiwawa_runtime.engine.traps import GENERATED
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.state import vectors
+from chiwawa_runtime.state import heap, vectors
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.numerics import NAMESPACE, make_f32_cell, make_f32_round
 from chiwawa_runtime.state.table import indirect_target
@@ -34,6 +34,7 @@ def unreachable() -> None:
 #: is given to functions that name it.
 BUILTINS: dict[str, object] = {
     **NAMESPACE,
+    **heap.NAMES,
     "inf": float("inf"),
     "unreachable": unreachable,
     "Thrown": Thrown,

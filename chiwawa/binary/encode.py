@@ -131,7 +131,8 @@ def _table(module: Module, index: int) -> bytes:
 
 
 def _uses_data_indices(module: Module) -> bool:
-    return any("dataidx" in instr.op.immediates for f in module.funcs for instr in f.body)
+    exprs = (*(g.init for g in module.globals), *(f.body for f in module.funcs))
+    return any("dataidx" in instr.op.immediates for expr in exprs for instr in expr)
 
 
 def _import(item: Import) -> bytes:

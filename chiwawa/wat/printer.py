@@ -358,7 +358,7 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
 
     def call(kind: str, index: int) -> str:
         if kind != "labelidx":
-            return ids[kind].get(index) or str(index)
+            return ids.get(kind, {}).get(index) or str(index)
         if index < len(labels) and (name := labels[-1 - index]):
             # An inner block of the same name hides this one.
             return name if innermost[name][-1] == len(labels) - 1 - index else str(index)

@@ -829,7 +829,10 @@ def _relaxed() -> Iterator[Op]:
         yield Op(name, (0xFD, code), (), signature, meaning, effects, plain=plain)
 
 
-TABLE: tuple[Op, ...] = (*_STRICT, *_relaxed())
+TABLE: tuple[Op, ...] = (
+    *_STRICT,
+    *_relaxed(),
+)
 # fmt: on
 
 #: Kinds of instructions, for whoever wants to select some: a table of words and what belongs there.

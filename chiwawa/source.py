@@ -16,10 +16,11 @@ from typing import TypeVar
 from chiwawa.binary import decode, encode, field_at
 from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.kinds import is_checkpoint, is_generated, is_native, other_kind
+from chiwawa.lower.lowered import RECURSIVE, Spaces, recursive_functions
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
 from chiwawa.validate import BodyChecks, validate
-from chiwawa.validated import recalled, remember
+from chiwawa.validated import is_kept, recalled, remember
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import (
     BadInput,
@@ -130,14 +131,17 @@ def prepare(module: Module | bytes, cache: Cache = NO_CACHE) -> Module:
 def _decoded(binary: bytes, cache: Cache) -> Module:
     """The module, which is valid."""
     digest = hashlib.sha256(binary).digest()
-    summaries = recalled(binary, digest, cache)
-    if summaries is not None:
+    known = recalled(binary, digest, cache)
+    if known is not None:
+        summaries, recursive = known
         module = decode(binary, summaries=summaries)
+        module.derived[RECURSIVE] = recursive
     else:
         checks = BodyChecks()
         module = decode(binary, checks)
         validate(module, checks)
-        remember(module, digest, cache)
+        if is_kept(binary, cache):
+            remember(module, recursive_functions(Spaces.of(module)), digest, cache)
     module.derived["hash"] = digest
     return module
 

@@ -1,5 +1,6 @@
 """Modules that have been read and found valid before: what reading their functions said is in the
-cache, so that a large one starts without its instructions being read and checked again."""
+cache, with which of them are recursive, so that a large one starts without its instructions being
+read and checked again."""
 
 from __future__ import annotations
 
@@ -18,23 +19,35 @@ _INDIRECT, _LOOPS, _EXCEPTS, _HEAPED = 1, 2, 4, 8
 _WORD = array("I").itemsize
 
 
-def recalled(binary: bytes, digest: bytes, cache: Cache) -> list[Summary] | None:
-    """Of the functions that the module ``binary`` defines, if it is known to be valid; ``digest``
-    is its SHA-256."""
-    if len(binary) < SMALL:
+def recalled(
+    binary: bytes, digest: bytes, cache: Cache
+) -> tuple[list[Summary], frozenset[int]] | None:
+    """Of the functions that the module ``binary`` defines, if it is known to be valid, and those
+    that are recursive; ``digest`` is its SHA-256."""
+    if not is_kept(binary, cache):
         return None
     data = cache.read(_key(digest))
-    return None if data is None else list(read_summaries(data))
+    if data is None:
+        return None
+    summaries_at = _WORD * (1 + array("I", data[:_WORD])[0])
+    recursive = frozenset(array("I", data[_WORD:summaries_at]))
+    return list(read_summaries(data[summaries_at:])), recursive
 
 
-def remember(module: Module, digest: bytes, cache: Cache) -> None:
-    """Note that ``module`` is valid."""
-    if len(module.binary) >= SMALL:
-        cache.keep(_key(digest), write_summaries([func.summary for func in module.funcs]))
+def is_kept(binary: bytes, cache: Cache) -> bool:
+    """Whether it is kept that such a module is valid."""
+    return cache.folder is not None and len(binary) >= SMALL
+
+
+def remember(module: Module, recursive: frozenset[int], digest: bytes, cache: Cache) -> None:
+    """Note that ``module`` is valid, and which functions are recursive."""
+    words = array("I", [len(recursive), *sorted(recursive)])
+    summaries = write_summaries([func.summary for func in module.funcs])
+    cache.keep(_key(digest), words.tobytes(), summaries)
 
 
 def _key(digest: bytes) -> str:
-    return key_of("summaries with tails and heaps", digest, sys.byteorder, str(_WORD))
+    return key_of("valid", digest, sys.byteorder, str(_WORD))
 
 
 def _flags(summary: Summary) -> int:

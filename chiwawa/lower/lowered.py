@@ -139,6 +139,10 @@ def safepoints_of(lowered: Lowered, imported: int, everywhere: bool) -> set[int]
     return result
 
 
+#: Under which name a module keeps what ``recursive_functions`` finds.
+RECURSIVE = "recursive"
+
+
 def recursive_functions(spaces: Spaces) -> frozenset[int]:
     """The functions whose frames count towards the depth at which the call stack is exhausted:
     those that can be entered again while they run, being on a cycle of the call graph, where a call
@@ -147,7 +151,7 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
 
     So a call of a function that cannot recur costs nothing.
     """
-    return spaces.module.once("recursive", lambda: _recursive_functions(spaces))
+    return spaces.module.once(RECURSIVE, lambda: _recursive_functions(spaces))
 
 
 def _recursive_functions(spaces: Spaces) -> frozenset[int]:

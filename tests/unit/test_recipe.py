@@ -85,7 +85,7 @@ EXCHANGE = (
     Change(
         EXECUTING,
         "#: What has no meaning in the instruction table and does not change control",
-        """def exchange(instr: Instr) -> Handler:
+        """def exchange(instr: Instr, instance: ModuleInstance) -> Handler:
     index: int = instr.imm[0]
 
     def handler(stack: list[Any], locals: list[Any]) -> None:

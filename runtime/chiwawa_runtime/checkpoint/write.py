@@ -36,7 +36,7 @@ from chiwawa_runtime.checkpoint.layout import (
 )
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
 from chiwawa_runtime.checkpoint.store_file import write_file
-from chiwawa_runtime.errors import CheckpointError, UnsupportedError
+from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.snapshot import (
@@ -73,9 +73,8 @@ def encode(snapshot: Snapshot) -> bytes:
     """The checkpoint file of ``snapshot``.
 
     i32 and i64 are unsigned ints or bools, v128 its 16 bytes, f32 and f64 floats, references
-    ``Ref``. Raises CheckpointError for what the file cannot hold, and UnsupportedError for a type
-    of reference that it has no byte for. The memories are not copied but for the result,
-    and no view of them outlives the call.
+    ``Ref``. Raises CheckpointError for what the file cannot hold. The memories are not copied but
+    for the result, and no view of them outlives the call.
     """
     try:
         with _encoded(snapshot) as parts:
@@ -369,7 +368,7 @@ def _code(valtype: ValType, version: int) -> int:
     if not isinstance(valtype, RefType):
         return valtype.code
     if valtype not in REFERENCES[version]:
-        raise UnsupportedError(f"a value of type {valtype} in a checkpoint")
+        raise CheckpointError(f"a value of type {valtype} cannot be written yet")
     return HEAP_CODES[valtype.heap]  # type: ignore[index]
 
 

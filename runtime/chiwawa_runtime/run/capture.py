@@ -85,6 +85,8 @@ class References:
     def out(self, value: Any, valtype: RefType) -> Ref:
         if value is None:
             return None
+        if top(valtype).heap == "any":
+            raise CheckpointError(f"a value of type {valtype} cannot be written yet")
         # To an externref a function is as opaque as anything.
         if top(valtype) == FUNCREF:
             number = self.numbers.get(id(home_of(value)))

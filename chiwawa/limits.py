@@ -38,6 +38,8 @@ BODY = 7_654_321
 LABELS = 65_520
 #: Operands on the stack of one function. A few bytes can push a thousand.
 OPERANDS = 1_000_000
+#: Locals of one function that have no value yet, over all places where it can be stopped.
+UNSET = 5_000_000
 
 
 def more_than(limit: int, what: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chiwawa.module import Func, Instr, Module
-from chiwawa.validate import Context, Handler, Label, build_context, type_body
+from chiwawa.validate import Context, Handler, Label, Settled, build_context, type_body
 from chiwawa_runtime.engine.segments import UNCOUNTED
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import DefType, FuncType, ValType
@@ -48,13 +48,25 @@ class Lowered:
     #: innermost construct that handles any. Of rethrow: that whose arm has caught what it throws.
     guards: dict[int, Label]
     rethrown: dict[int, Label]
-    #: The locals that may not be read at a boundary, where there are such: they have no value yet.
-    unset: dict[int, frozenset[int]]
+    #: The locals that have no value at first, and which of them have one at a boundary.
+    unsettled: frozenset[int]
+    settled: dict[int, Settled]
     safepoints: set[int] = field(default_factory=set)
 
     def types_at(self, position: int) -> tuple[ValType, ...]:
         """The operand types at a boundary, the deepest first."""
         return unrolled(self.stacks[position])
+
+    def unset_at(self, position: int) -> frozenset[int]:
+        """The locals that may not be read at a boundary: they have no value yet."""
+        if not self.unsettled:
+            return self.unsettled
+        settled = []
+        some = self.settled[position]
+        while some is not None:
+            index, some = some
+            settled.append(index)
+        return self.unsettled.difference(settled)
 
     def handlers(self, position: int) -> list[Handler]:
         """The handlers that an exception is held against, one after the other, which the
@@ -118,7 +130,8 @@ def lower(spaces: Spaces, index: int, *, everywhere: bool = False) -> Lowered:
         below=body.below,
         guards=body.guards,
         rethrown=body.rethrown,
-        unset=boundaries.unset,
+        unsettled=body.unsettled,
+        settled=boundaries.settled,
     )
     result.safepoints = safepoints_of(result, spaces.imported_funcs, everywhere)
     return result

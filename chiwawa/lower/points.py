@@ -3,7 +3,9 @@ offset."""
 
 from __future__ import annotations
 
+from chiwawa import limits
 from chiwawa.lower.lowered import Lowered
+from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
 
 
@@ -21,5 +23,24 @@ def points_of(lowered: Lowered) -> SuspensionPoints:
             function = body[position].imm[0]
         calls[body[position].offset] = CallPoint(lowered.below[position], functype, function)
     safepoints = {body[p].offset: lowered.stacks[p] for p in sorted(lowered.safepoints)}
-    unset = {body[p].offset: some for p, some in lowered.unset.items() if lowered.reached[p]}
-    return SuspensionPoints(lowered.locals, safepoints, calls, unset)
+    return SuspensionPoints(lowered.locals, safepoints, calls, _unset(lowered))
+
+
+def _unset(lowered: Lowered) -> dict[int, frozenset[int]]:
+    """The locals that have no value at these places, where there are such. Raises UnsupportedError
+    for more of them than anybody could hold."""
+    unset: dict[int, frozenset[int]] = {}
+    if not lowered.unsettled:
+        return unset
+    count = 0
+    for position in sorted({*lowered.safepoints, *lowered.calls}):
+        some = lowered.unset_at(position)
+        if some:
+            unset[lowered.body[position].offset] = some
+        count += len(lowered.unsettled)
+        if count > limits.UNSET:
+            raise UnsupportedError(
+                f"function {lowered.index}: more than {limits.UNSET:,} locals without a value, "
+                "over all places where it can be stopped, is not supported"
+            )
+    return unset

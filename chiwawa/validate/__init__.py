@@ -1,7 +1,7 @@
 """The spec's type checker (spec 3): ``validate`` judges a module, ``type_body`` gives what checking
 a function's body found out about it."""
 
-from chiwawa.validate.body import Boundaries, Handler, Label
+from chiwawa.validate.body import Boundaries, Handler, Label, Settled
 from chiwawa.validate.context import Context, build_context
 from chiwawa.validate.module import BodyChecks, type_body, validate
 
@@ -11,6 +11,7 @@ __all__ = [
     "Context",
     "Handler",
     "Label",
+    "Settled",
     "build_context",
     "type_body",
     "validate",

@@ -18,6 +18,9 @@ from chiwawa_runtime.state.stacks import FEW, Pile, Stack
 from chiwawa_runtime.state.subtyping import matches
 from chiwawa_runtime.state.types import EXNREF, I32, I64, FuncType, NumType, ValType, defaultable
 
+#: Locals that have been given a value, the last first, such that places share what is the same.
+Settled = tuple[int, "Settled"] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Handler:
@@ -108,8 +111,8 @@ class Label:
         self.targeted = False
         #: Whether the end is reached, by falling into it or by a branch.
         self.leaves = False
-        #: How many locals had been set at its start, of those that need to be.
-        self.settled = 0
+        #: The locals that had been set at its start, of those that need to be.
+        self.settled: Settled = None
 
     @property
     def outer_guard(self) -> Label | None:
@@ -143,11 +146,11 @@ class Boundaries:
     """What is known before each instruction, by position: the operands, how many they are, and
     whether it can be reached at all (never at ``else`` and ``end``, which only delimit)."""
 
-    __slots__ = ("heights", "reached", "stacks", "unset")
+    __slots__ = ("heights", "reached", "settled", "stacks")
 
     def __init__(self) -> None:
-        #: The locals that may not be read there, where there are such.
-        self.unset: dict[int, frozenset[int]] = {}
+        #: Which of the locals that have no value at first have one there, where there are such.
+        self.settled: dict[int, Settled] = {}
         self.stacks: list[Stack] = []
         self.heights: list[int] = []
         self.reached: list[bool] = []
@@ -178,6 +181,7 @@ class Body:
         "stack",
         "targets",
         "unset",
+        "unsettled",
     )
 
     def __init__(
@@ -190,14 +194,15 @@ class Body:
         """The first ``params`` of the locals are set from the start."""
         self.context = context
         self.locals = local_types
-        #: The locals that may not be read yet; and those that have been set since they could not,
-        #: in order.
-        self.unset = {
+        #: The locals that have no value at first; those that may not be read yet; and those that
+        #: have been set since they could not.
+        self.unsettled = frozenset(
             index
             for index, valtype in enumerate(local_types)
             if index >= params and not defaultable(valtype)
-        }
-        self.settled: list[int] = []
+        )
+        self.unset = set(self.unsettled)
+        self.settled: Settled = None
         self.stack: Stack = None
         self.height = 0
         #: The instruction that is checked, where it stands, and whether it can be reached.
@@ -273,7 +278,7 @@ class Body:
         """The instruction opens a construct, whose parameters are popped already."""
         params, results = blocktype.params, blocktype.results
         label = Label(self.op, self.position, params, results, self.stack, self.height, self.live)
-        label.settled = len(self.settled)
+        label.settled = self.settled
         label.guard = self.guard
         self.block = label
         self.blocks.append(label)
@@ -372,12 +377,14 @@ class Body:
         """The local is set from here on."""
         if index in self.unset:
             self.unset.remove(index)
-            self.settled.append(index)
+            self.settled = (index, self.settled)
 
     def unsettle(self, block: Label) -> None:
         """What has been set within the construct may not have been."""
-        while len(self.settled) > block.settled:
-            self.unset.add(self.settled.pop())
+        while self.settled is not block.settled:
+            assert self.settled is not None
+            index, self.settled = self.settled
+            self.unset.add(index)
 
     def label(self, depth: int) -> Label:
         """The construct that ``br depth`` leads to."""
@@ -497,8 +504,8 @@ def check_expr(
                 keep_stack(body.stack)
                 keep_height(body.height)
                 keep_reached(body.live and not op.delimits)
-                if body.unset:
-                    kept.unset[position] = frozenset(body.unset)
+                if body.unsettled:
+                    kept.settled[position] = body.settled
             rule = typing.rule
             if rule is not None:
                 body.op = op

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from chiwawa import api
+from chiwawa import api, limits
+from chiwawa.lower.lowered import Spaces, lower
+from chiwawa.lower.points import points_of
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.errors import CheckpointError, UnsupportedError
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.types import FUNCREF
 from tests.path_helpers import IN_PYTHON
@@ -72,3 +74,13 @@ def test_a_value_where_there_is_none_and_none_where_there_is_one_are_refused(pat
         with pytest.raises(CheckpointError, match="holds a value that is no"):
             api.restore(MODULE, snapshot, path=path)
     assert 5 < number < 100
+
+
+def test_more_of_them_than_anybody_could_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes declare fifty thousand, and each place of a function has its own."""
+    lowered = lower(Spaces.of(MODULE), 2)
+    places = len(lowered.safepoints | lowered.calls.keys())
+    assert points_of(lowered).unset
+    monkeypatch.setattr(limits, "UNSET", places - 1)
+    with pytest.raises(UnsupportedError, match=f"function 2: more than {places - 1} locals"):
+        points_of(lowered)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from chiwawa.opcodes import Op
+from chiwawa.opcodes import TABLE, Op
 from chiwawa.places import Places
 from chiwawa_runtime.names import function_names
 from chiwawa_runtime.state.types import (
@@ -139,6 +139,20 @@ class Export:
     index: int
 
 
+#: What a summary is about.
+_NOTED = frozenset(
+    op
+    for op in TABLE
+    if "funcidx" in op.immediates
+    or op.indirect
+    or op.loops
+    or op.tail
+    or op.throws
+    or op.concerns_handling
+    or op.heaped
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What there is in a body: which functions it calls by name (``calls``) or makes references to
@@ -162,7 +176,7 @@ class Summary:
     @classmethod
     def of(cls, body: Sequence[tuple[Op, tuple[Any, ...], int]]) -> Summary:
         # Nearly all functions are of few instructions, many times over.
-        ops = {instr[0] for instr in body}
+        ops = {instr[0] for instr in body} & _NOTED
         named: dict[bool, dict[int, None]] = {True: {}, False: {}}
         for each in ops:
             if "funcidx" in each.immediates:

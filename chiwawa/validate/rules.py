@@ -7,6 +7,7 @@ A rule pops and pushes on a ``Body``; what it raises gets its place from ``check
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from chiwawa.module import BlockType, Cast, Catch, MemArg
@@ -34,13 +35,21 @@ Imm = tuple[Any, ...]
 ANYREF, EQREF, ARRAYREF = RefType("any"), RefType("eq"), RefType("array")
 
 
+_NOTHING = FuncType((), ())
+
+
+@lru_cache(maxsize=64)
+def _giving(result: ValType) -> FuncType:
+    return FuncType((), (result,))
+
+
 def _blocktype(v: Body, blocktype: BlockType) -> FuncType:
     """Spec 3.2.2."""
     if blocktype is None:
-        return FuncType((), ())
+        return _NOTHING
     if isinstance(blocktype, int):
         return v.context.functype(blocktype)
-    return FuncType((), (v.context.closed(blocktype),))
+    return _giving(v.context.closed(blocktype) if isinstance(blocktype, RefType) else blocktype)
 
 
 # Control instructions.
@@ -364,23 +373,29 @@ def _local(v: Body, index: int) -> ValType:
 
 def local_get(v: Body, imm: Imm) -> None:
     """Spec 3.3.5."""
-    valtype = _local(v, imm[0])
-    if v.unset and imm[0] in v.unset:
-        raise InvalidError(f"uninitialized local {imm[0]}")
-    v.push(valtype)
+    index = imm[0]
+    if index >= len(v.locals):
+        raise InvalidError(f"unknown local {index}")
+    if v.unset and index in v.unset:
+        raise InvalidError(f"uninitialized local {index}")
+    # Nothing is more frequent.
+    v.stack = (v.locals[index], v.stack)
+    v.height += 1
 
 
 def local_set(v: Body, imm: Imm) -> None:
     """Spec 3.3.5."""
     v.pop(_local(v, imm[0]))
-    v.settle(imm[0])
+    if v.unset:
+        v.settle(imm[0])
 
 
 def local_tee(v: Body, imm: Imm) -> None:
     """Spec 3.3.5."""
     valtype = _local(v, imm[0])
     v.pop(valtype)
-    v.settle(imm[0])
+    if v.unset:
+        v.settle(imm[0])
     v.push(valtype)
 
 

@@ -618,10 +618,11 @@ def naming(op: Op, wrong: int) -> Module:
         fields = FieldType(I8, True)
     kinds: dict[str, CompType] = {"struct": StructType((fields,)), "array": ArrayType(fields)}
     first = kinds.get(op.name.partition(".")[0], FuncType((), ()))
+    branched = (FUNCREF,) if op.name == "br_on_non_null" else ()
     return Module(
-        types=[first, FuncType((), (FUNCREF,) if op.name == "br_on_non_null" else ())],
+        types=[first, FuncType((), branched)],
         funcs=[Func(1, (I32,), [stop, *before, Instr(op, imm, 0), stop, *after, end])],
-        tags=[1],
+        tags=[] if branched else [1],
         tables=[TableType(Limits(1), FUNCREF)],
         mems=[MemoryType(Limits(1))],
         globals=[Global(GlobalType(I32, True), zero)],

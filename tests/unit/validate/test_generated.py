@@ -12,15 +12,8 @@ from chiwawa_runtime.errors import BadInput, UnsupportedError
 from tests.need_helpers import need
 
 SAMPLES = sorted((Path(__file__).parents[3] / "samples").glob("*.wasm"))
-#: What Wasm 2.0 without SIMD has not.
-LATER = [
-    "compact-imports",
-    "exceptions",
-    "gc",
-    "relaxed-simd",
-    "shared-everything-threads",
-    "simd",
-]
+#: What is beyond what we read.
+LATER = ["compact-imports", "custom-descriptors", "shared-everything-threads"]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -48,7 +41,9 @@ def test_wasmtime_gives_the_same_verdict_on_damaged_modules() -> None:
     need("wasmtime")
     import wasmtime
 
-    engine = wasmtime.Engine()
+    from tests.nodiff.answer_from_wasmtime import config
+
+    engine = wasmtime.Engine(config())
     chance = random.Random(1)
     small = [data for path in SAMPLES if len(data := path.read_bytes()) < 3000]
     accepted = 0
@@ -66,7 +61,10 @@ def test_wasmtime_gives_the_same_verdict_on_damaged_modules() -> None:
         try:
             wasmtime.Module.validate(engine, bytes(data))
             theirs = True
-        except wasmtime.WasmtimeError:
+        except wasmtime.WasmtimeError as error:
+            if "legacy_exceptions" in str(error):
+                # wasmtime does not run what older toolchains emit.
+                continue
             theirs = False
         assert ours == theirs, bytes(data).hex()
         accepted += ours

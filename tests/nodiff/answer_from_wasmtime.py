@@ -82,6 +82,7 @@ KINDS = {
     "indirect call type mismatch": "indirect call type mismatch",
     "`unreachable` instruction": "unreachable",
     "call stack exhausted": "call stack exhausted",
+    "unaligned atomic": "unaligned atomic",
     "all fuel consumed": "fuel",
 }
 

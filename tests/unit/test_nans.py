@@ -25,6 +25,10 @@ def test_the_table_says_it_of_the_operations_that_the_specification_does() -> No
     ]
     wanted = {f"{t}.{operation}" for t in ("f32", "f64") for operation in operations}
     wanted |= {"f32.demote_f64", "f64.promote_f32"}
+    # Vectors have the same by lanes, and the relaxed ones that are made of these.
+    operations += ["relaxed_madd", "relaxed_nmadd", "relaxed_min", "relaxed_max"]
+    wanted |= {f"{t}.{operation}" for t in ("f32x4", "f64x2") for operation in operations}
+    wanted |= {"f32x4.demote_f64x2_zero", "f64x2.promote_low_f32x4"}
     assert {op.name for op in TABLE if "n" in op.effects} == wanted
 
 

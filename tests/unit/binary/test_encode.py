@@ -8,6 +8,7 @@ import pytest
 from chiwawa.binary import decode, encode
 from chiwawa.module import (
     BrTable,
+    Cast,
     Catch,
     Custom,
     Data,
@@ -33,6 +34,7 @@ from chiwawa_runtime.state.types import (
     GlobalType,
     Limits,
     MemoryType,
+    RefType,
     TableType,
 )
 
@@ -51,6 +53,11 @@ IMMEDIATES: dict[str, object] = {
     "tagidx": 300,
     "catches": (Catch(300, False, 300), Catch(0, True, 0), Catch(None, False, 1)),
     "labelidx": 300,
+    "fieldidx": 300,
+    "heaptype": 300,
+    "cast": Cast(300, RefType("any"), RefType(300, False)),
+    "count": 300,
+    "ordering": 0,
     "memarg": MemArg(2, 2**40, 5),
     "blocktype": 300,
     "labels": BrTable((0, 300), 7),

@@ -201,10 +201,7 @@ def test_nesting_is_limited_by_memory_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("(tag $t)", "tag"),
-        ("(func try end)", "exception handling"),
         ("(type (cont 0))", "stack switching"),
-        ("(func (try (do) (catch_all)))", "exception handling"),
         ("(func (cont.new 0))", "stack switching"),
         ("(component)", "component (component model)"),
         ("(component $c (core module))", "component (component model)"),

@@ -74,7 +74,7 @@ def test_what_does_not_validate_is_shown_in_the_text(
     [
         ("(func)\n (func (param" + " i32" * 1001 + "))", UnsupportedError, "more than 1,000"),
         ("(func)\n (func (local" + " i32" * 50001 + "))", MalformedError, "too many locals"),
-        ("(func)\n (memory 1 2 shared)", UnsupportedError, "shared (threads)"),
+        ("(func)\n (func (cont.new 0))", UnsupportedError, "stack switching"),
     ],
 )
 def test_what_cannot_be_held_is_shown_in_the_text(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from chiwawa.binary import decode, encode
 from chiwawa.module import (
     BrTable,
+    Cast,
     Data,
     Elem,
     Export,
@@ -36,6 +37,7 @@ from chiwawa_runtime.state.types import (
     GlobalType,
     Limits,
     MemoryType,
+    RefType,
     TableType,
 )
 
@@ -45,6 +47,8 @@ ELSE = Instr(BY_NAME["else"], (), 0)
 index = st.integers(0, 3) | st.integers(0, (1 << 32) - 1)
 valtypes = st.sampled_from([I32, I64, F32, F64, V128, FUNCREF, EXTERNREF])
 reftypes = st.sampled_from([FUNCREF, EXTERNREF])
+heaps = st.sampled_from(["any", "i31", "struct", "none", "extern"]) | index
+any_references = st.builds(RefType, heaps, st.booleans())
 IMMEDIATES: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(
         ["localidx", "globalidx", "funcidx", "tableidx", "typeidx", "memidx", "elemidx", "tagidx"],
@@ -62,6 +66,11 @@ IMMEDIATES: dict[str, st.SearchStrategy[Any]] = {
     "laneidx": st.integers(0, 255),
     "lanes": st.binary(min_size=16, max_size=16),
     "reftype": reftypes,
+    "fieldidx": index,
+    "heaptype": heaps,
+    "cast": st.builds(Cast, index, any_references, any_references),
+    "count": index,
+    "ordering": st.just(0),
     "valtypes": st.lists(valtypes, max_size=3).map(tuple),
 }
 blocktypes = st.none() | valtypes | st.integers(0, 1)
@@ -191,6 +200,8 @@ def test_every_instruction_prints_as_one_line_that_parses(op: Op) -> None:
         "valtypes": (I64,),
         "v128": bytes(range(16)),
         "lanes": bytes(range(16)),
+        "cast": Cast(1, RefType("any"), RefType("i31", False)),
+        "ordering": 0,
     }
     instr = Instr(op, tuple(values.get(kind, 1) for kind in op.immediates), 0)
     text = format_instr(Module(), instr)

@@ -39,7 +39,7 @@ from chiwawa.validate import Label as Construct
 from chiwawa_runtime.engine.segments import rise
 from chiwawa_runtime.state.stacks import unrolled
 from chiwawa_runtime.state.subtyping import stated
-from chiwawa_runtime.state.types import V128, FuncType, ValType
+from chiwawa_runtime.state.types import V128, FuncType, RefType, ValType
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +124,16 @@ class _Rewriting:
     def run(self) -> None:
         lowered, operands = self.lowered, self.operands
         heights, reached = lowered.heights, lowered.reached
-        copied_pops, rules = (POPS, RULES) if self.frames.homes is None else WITH_HOMES
+        homes = self.frames.homes
+        copied_pops, rules = (POPS, RULES) if homes is None else WITH_HOMES
         #: How many operands are in their locals.
         settled = 0
         for position, instr in enumerate(lowered.body):
             op = instr[0]
             if self.live:
                 count = copied_pops.get(op)
+                if homes is not None and op in _LOCALS and instr[1][0] not in homes.locals:
+                    count = POPS[op]
                 if count is not None:
                     if heights[position] - count < settled:
                         self.flush(instr.offset)
@@ -169,7 +172,11 @@ class _Rewriting:
         return False
 
     def types(self, position: int) -> tuple[ValType, ...]:
-        return tuple(map(stated, self.lowered.types_at(position)))
+        types = self.lowered.types_at(position)
+        for valtype in types:
+            if type(valtype) is RefType:
+                return tuple(map(stated, types))
+        return types
 
     def die(self) -> None:
         self.live = False
@@ -494,10 +501,9 @@ class _Rewriting:
         assert homes is not None
         local = instr.imm[0]
         pops = POPS[op]
-        self.emit(self.operands.need(self.types(position), pops))
-        if local not in homes.locals:
-            self.copied = instr.offset
-        elif pops:
+        if self.operands.pending < pops:
+            self.emit(self.operands.need(self.types(position), pops))
+        if pops:
             self.emit(homes.set(local, tee=op.name == "local.tee"))
         else:
             self.emit(homes.read(local))

@@ -184,7 +184,6 @@ def test_a_malformed_module_is_refused_with_its_offset(
 @pytest.mark.parametrize(
     ("sections", "feature"),
     [
-        ([code("00 fb 00 0b")], "garbage collection: the instruction fb 00"),
         (["01 03 01 5d 00"], "stack switching: a continuation type"),
     ],
 )

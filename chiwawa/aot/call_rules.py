@@ -4,6 +4,8 @@ cannot, which are plain functions."""
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from functools import partial
 
 from chiwawa.aot.builder import Builder, Rule, return_results
 from chiwawa.aot.ir import Br, Call
@@ -37,19 +39,29 @@ def call(builder: Builder, position: int, instr: Instr) -> None:
 
 def call_indirect(builder: Builder, position: int, instr: Instr) -> None:
     typeidx, tableidx = instr.imm
+
+    def target(index: Node) -> Node:
+        return fold.call("indirect", name(f"table{tableidx}"), index, name(f"type{typeidx}"))
+
+    call_through(builder, position, instr, target)
+
+
+def call_through(
+    builder: Builder, position: int, instr: Instr, target: Callable[[Node], Node]
+) -> None:
+    """Call the function that ``target`` finds by the operand on top."""
     operands = builder.operands
     count = len(builder.lowered.calls[position].params) + 1
     operands.spill_beneath(count)
     first = len(operands.stack) - count
-    index = operands.pop().node
+    found = target(operands.pop().node)
     args = operands.nodes(first)
     operands.cut(first)
-    target = fold.call("indirect", name(f"table{tableidx}"), index, name(f"type{typeidx}"))
     enter = fold.attribute(name("target"), "enter")
     value = fold.apply(enter, [*args, depth(builder, True)])
     direct = fold.apply(fold.attribute(name("target"), "direct"), args)
     catches = builder.catches(position)
-    suspendable(builder, position, Call(instr.offset, value, [], target, direct, catches))
+    suspendable(builder, position, Call(instr.offset, value, [], found, direct, catches))
 
 
 def return_call(builder: Builder, position: int, instr: Instr) -> None:
@@ -100,19 +112,7 @@ def end_in_call(builder: Builder, instr: Instr, target: Node, args: list[Node]) 
 
 
 def call_ref(builder: Builder, position: int, instr: Instr) -> None:
-    operands = builder.operands
-    count = len(builder.lowered.calls[position].params) + 1
-    operands.spill_beneath(count)
-    first = len(operands.stack) - count
-    reference = operands.pop().node
-    args = operands.nodes(first)
-    operands.cut(first)
-    target = fold.call("callable_reference", reference)
-    enter = fold.attribute(name("target"), "enter")
-    value = fold.apply(enter, [*args, depth(builder, True)])
-    direct = fold.apply(fold.attribute(name("target"), "direct"), args)
-    catches = builder.catches(position)
-    suspendable(builder, position, Call(instr.offset, value, [], target, direct, catches))
+    call_through(builder, position, instr, partial(fold.call, "callable_reference"))
 
 
 def return_call_ref(builder: Builder, position: int, instr: Instr) -> None:

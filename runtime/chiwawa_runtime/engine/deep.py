@@ -17,6 +17,9 @@ from typing import Any
 from chiwawa_runtime.engine import turns
 from chiwawa_runtime.engine.segments import SEGMENT, UNCOUNTED
 
+#: Seconds after which a thread that waits looks for signals by itself. One that is delivered to
+#: another thread, or just before the wait, does not wake it.
+PERIOD = 0.05
 #: Python frames that a run may need, with a hundred for the host functions that it calls.
 NEEDED = SEGMENT + UNCOUNTED + 20 + 100
 
@@ -56,11 +59,11 @@ class Elsewhere:
         interruption goes on."""
         try:
             with turns.Waiting():
-                self.done.acquire()
+                self.await_end()
         except BaseException:
             if interrupt is not None:
                 interrupt()
-                self.done.acquire()
+                self.await_end()
                 self.take_context()
             raise
         self.take_context()
@@ -72,6 +75,12 @@ class Elsewhere:
             finally:
                 del failure
         return self.outcome
+
+    def await_end(self) -> None:
+        # Python runs signal handlers in its main thread alone.
+        is_main = threading.current_thread() is threading.main_thread()
+        while not self.done.acquire(timeout=PERIOD if is_main else -1):
+            pass
 
     def take_context(self) -> None:
         """Have the context variables here that the call has set."""

@@ -16,8 +16,9 @@ from chiwawa.lower.lowered import Spaces, lower, recursive_functions
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
 from chiwawa.native import added, code, layout
 from chiwawa.native.added import Added
-from chiwawa.native.function import rewrite_function, rewrite_simple
+from chiwawa.native.function import rewrite_function
 from chiwawa.native.shares import Part, helpers, processors, shares
+from chiwawa.native.simple import rewrite_simple
 from chiwawa.native.tables import Tables, write_places, write_table, write_tables
 from chiwawa.native.unit import DEEP, LATE, SHALLOW, Cells, Unit, deep_functions, suspending
 from chiwawa.opcodes import TABLE

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from chiwawa.binary.types import write_valtype
 from chiwawa.lower.lowered import Spaces, recursive_functions
+from chiwawa.module import Instr
 from chiwawa.native import code
 from chiwawa.native.layout import (
     BACK,
@@ -13,6 +14,7 @@ from chiwawa.native.layout import (
     BOUNDARIES,
     DEPTH,
     DETAIL,
+    DROPPED,
     HOST_DEPTH,
     LIMIT,
     MODE,
@@ -211,6 +213,13 @@ class Unit:
         does anybody ask."""
         narrowed = code.BYTE["i32.wrap_i64"] if address == I64 else b""
         return self.set(DETAIL, code.local_get(index) + narrowed)
+
+    def dropped(self, instr: Instr) -> bytes:
+        """Note that a segment has been dropped."""
+        index = instr.imm[0]
+        if instr.op.immediates == ("elemidx",):
+            index += self.flags_of_elems
+        return code.i32(0) + code.i32(1) + code.access("i32.store8", self.shadow, DROPPED + index)
 
     def next_function(self) -> bytes:
         """Push the function of the next record."""

@@ -12,7 +12,7 @@ import pytest
 import chiwawa
 from chiwawa.module import Module
 from chiwawa.native import layout
-from chiwawa.native.function import MOST_ROUNDS
+from chiwawa.native.control import MOST_ROUNDS
 from chiwawa.native.module import rewrite
 from chiwawa.native_file import write_native
 from chiwawa.source import load

@@ -15,7 +15,7 @@ from chiwawa.module import Instr, Module
 from chiwawa.wat import format_instr
 from chiwawa_runtime.checkpoint import sections
 from chiwawa_runtime.names import identifier, indexed_label
-from chiwawa_runtime.run.capture import check_module
+from chiwawa_runtime.run.uptake import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
 from chiwawa_runtime.state.types import I32, Limits, ValType

@@ -11,9 +11,9 @@ from chiwawa import paths
 from chiwawa.execution import Source
 from chiwawa.running import make_probeable, path_of, prepare
 from chiwawa_runtime.run import starting
-from chiwawa_runtime.run.capture import not_given
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.run.uptake import not_given
 from chiwawa_runtime.state.snapshot import Snapshot
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chiwawa import paths, restoring, running
 from chiwawa.execution import Source
 from chiwawa_runtime.command.reporting import say
-from chiwawa_runtime.run import capture
+from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
@@ -54,7 +54,7 @@ class Toolchain:
         return running.start(self.source, name, args, setup, instruments)
 
     def check_modules(self, snapshot: Snapshot) -> None:
-        capture.check_module(snapshot, self.program.hash)
+        uptake.check_module(snapshot, self.program.hash)
         restoring.sources_of(snapshot, [self.source, *self.linked])
 
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run:

@@ -27,7 +27,7 @@ from chiwawa.inspect import (
 )
 from chiwawa.instrument.source_lines import source_lines
 from chiwawa.module import Module
-from chiwawa_runtime.run.capture import check_module
+from chiwawa_runtime.run.uptake import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage, either
 from chiwawa_runtime.state.snapshot import Frame, Snapshot, TableImage, Value
 from chiwawa_runtime.state.types import ValType

@@ -14,7 +14,7 @@ from chiwawa_runtime.command.reporting import single_line, trap_lines
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import Abrupt, BadInput, CheckpointError, HostError, WasiExit
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.run.capture import References
+from chiwawa_runtime.run.references import References
 from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.types import ValType
 from chiwawa_runtime.state.values import format_value

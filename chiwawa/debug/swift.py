@@ -11,7 +11,7 @@ from chiwawa.execution import Settings, Source
 from chiwawa.instrument.probes import BY_STOP
 from chiwawa.lower.lowered import Spaces, lower
 from chiwawa_runtime.errors import UnsupportedError
-from chiwawa_runtime.run import capture, starting
+from chiwawa_runtime.run import starting, uptake
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
@@ -54,7 +54,7 @@ class Swift:
         return starting.start(self.program, engine, name, args, setup)
 
     def check_modules(self, snapshot: Snapshot) -> None:
-        capture.check_modules(snapshot, [self.program])
+        uptake.check_modules(snapshot, [self.program])
 
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
         prepared = self.path.prepare(self.source, _SETTINGS)

@@ -11,7 +11,7 @@ from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, UnsupportedError
-from chiwawa_runtime.run import capture
+from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
@@ -107,7 +107,7 @@ def restored_from(
     program = runner.program
     runner.check_modules(snapshot)
     if not snapshot.others:
-        capture.check_sizes([program], snapshot, options.max_memory)
+        uptake.check_sizes([program], snapshot, options.max_memory)
     wasi = None
     if snapshot.wasi is not None:
         from chiwawa_runtime.wasi import Wasi

@@ -13,7 +13,7 @@ from chiwawa_runtime.command.reporting import reported
 from chiwawa_runtime.engine.generated import GeneratedEngine
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.run import capture, starting
+from chiwawa_runtime.run import starting, uptake
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.standard_streams import occupy
@@ -47,7 +47,7 @@ class FileRunner:
         return starting.start(self.program, GeneratedEngine(self.bundle), name, args, setup)
 
     def check_modules(self, snapshot: Snapshot) -> None:
-        capture.check_modules(snapshot, [self.program])
+        uptake.check_modules(snapshot, [self.program])
 
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run:
         self.check(setup.granularity)

@@ -10,7 +10,7 @@ from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.observer import Observer, uncounted
-from chiwawa_runtime.run import capture, hoststate
+from chiwawa_runtime.run import hoststate, uptake
 from chiwawa_runtime.run.driver import Instance, Run, call
 from chiwawa_runtime.run.imports import Wasi, check_state, complete, state_of, the_only
 from chiwawa_runtime.run.linking import Linking, Part
@@ -28,7 +28,7 @@ class Setup:
     checkpoint. ``count`` is the safepoint at which a new run stops, from 1 on. Of a run that is
     restored, ``trust_host_state`` says whether to read the Python state that the checkpoint
     carries, which runs code that the file names, and ``max_memory`` how many bytes its memories may
-    take together (see ``capture.check_sizes``). Where it is ``watched``, safepoints are going to be
+    take together (see ``uptake.check_sizes``). Where it is ``watched``, safepoints are going to be
     counted or looked at, and an engine may prepare for it.
     """
 
@@ -92,8 +92,8 @@ def restore(
     UnlinkableError, ResourceError."""
     given = [(program, engine), *others]
     programs = [each for each, _ in given]
-    capture.check_modules(snapshot, programs)
-    capture.check_sizes(programs, snapshot, setup.max_memory)
+    uptake.check_modules(snapshot, programs)
+    uptake.check_sizes(programs, snapshot, setup.max_memory)
     completed = [complete(each, setup.imports, setup.wasi) for each in programs]
     wasi = the_only(each for _, each in completed)
     check_state(snapshot, wasi)
@@ -104,7 +104,7 @@ def restore(
     instance = instances[0]
     # A deep program has a hundred thousand frames.
     with uncollected():
-        frames, plan = capture.apply(linking, instances, snapshot, carry)
+        frames, plan = uptake.apply(linking, instances, snapshot, carry)
     run = Run(
         instance,
         plan,

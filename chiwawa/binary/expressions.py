@@ -8,6 +8,7 @@ never leave the loop; one tuple serves every instruction with the same short imm
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 
 from chiwawa import limits
 from chiwawa.arms import FORK, ONE, begun, divided
@@ -45,6 +46,8 @@ _SMALL = tuple((i,) for i in range(128))
 _SMALL_I32 = tuple((i if i < 64 else i + 0xFFFFFF80,) for i in range(128))
 _SMALL_I64 = tuple((i if i < 64 else i + 0xFFFFFFFFFFFFFF80,) for i in range(128))
 _NO_IMMEDIATE: tuple[object, ...] = ()
+#: Makes a named tuple of a tuple without a call of Python's for each.
+_new_tuple = tuple.__new__
 
 
 def _first_bytes() -> tuple[tuple[int, Op], ...]:
@@ -167,7 +170,7 @@ class ExprReader:
     def read(self, r: Reader, base: int) -> Expr:
         """The expression at ``r``, up to and with its last ``end``; code offsets count from
         ``base``, a position."""
-        return list(map(Instr._make, self.read_plain(r, base)))
+        return list(map(_new_tuple, repeat(Instr), self.read_plain(r, base)))
 
     def read_plain(self, r: Reader, base: int) -> PlainExpr:
         """The same as plain tuples, which are made and let go several times faster."""

@@ -13,6 +13,7 @@ from chiwawa.module import Instr
 from chiwawa.native import code
 from chiwawa.native.control import Control
 from chiwawa.native.frames import Site
+from chiwawa.native.layout import BOUNDARIES
 from chiwawa.native.relaxed import plainly
 from chiwawa.native.scopes import (
     Assembled,
@@ -54,6 +55,7 @@ class Rewriting(Control):
         heights, reached = lowered.heights, lowered.reached
         homes = self.frames.homes
         copied_pops, rules = (POPS, RULES) if homes is None else WITH_HOMES
+        by_boundaries = self.unit.counts == BOUNDARIES
         #: How many operands are in their locals.
         settled = 0
         for position, instr in enumerate(lowered.body):
@@ -70,7 +72,8 @@ class Rewriting(Control):
                         settled = heights[position] - operands.pending
                     if self.copied is None:
                         self.copied = instr[2]
-                    self.passed += position > 0
+                    if by_boundaries:
+                        self.passed += position > 0
                     continue
                 operands.pending = heights[position] - settled
             elif not self.is_end_of_dead(op, reached[position]):

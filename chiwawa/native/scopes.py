@@ -28,34 +28,34 @@ class Label:
         self.type = type
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Open:
     label: Label
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class OpenLoop:
     label: Label
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Close:
     """The end of what was opened last; of ``label``, where one is given."""
 
     label: Label | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class OpenIf:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Branch:
     label: Label
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class BranchIf:
     """``likely``: whether it is nearly always taken, or nearly never; None: nobody knows."""
 
@@ -63,12 +63,12 @@ class BranchIf:
     likely: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class BranchTable:
     labels: Sequence[Label]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Copy:
     """The original code from the offset ``start`` to ``end``."""
 
@@ -76,7 +76,7 @@ class Copy:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class At:
     """What follows stands for the original instruction at ``offset``."""
 

@@ -473,12 +473,10 @@ def _resolve(valtype: ValType | str, addresses: Addresses) -> ValType:
     return words[valtype]
 
 
-def build_typings(
-    rules: dict[str, Rule], checks: dict[tuple[str, ...], Check]
-) -> dict[int, Typing]:
-    """A typing for each instruction, by the identity of its row. ``checks`` go by immediates."""
+def build_typings(rules: dict[str, Rule], checks: dict[tuple[str, ...], Check]) -> dict[Op, Typing]:
+    """A typing for each instruction. ``checks`` go by immediates."""
     return {
-        id(op): Typing(op, None, checks.get(op.immediates))
+        op: Typing(op, None, checks.get(op.immediates))
         if op.signature is not None
         else Typing(op, rules[op.name], None)
         for op in TABLE
@@ -488,7 +486,7 @@ def build_typings(
 def check_expr(
     body: Body,
     expr: Sequence[tuple[Op, Any, int]],
-    typings: dict[int, Typing],
+    typings: dict[Op, Typing],
     boundaries: Boundaries | None = None,
 ) -> None:
     """Check ``expr``, and note in ``boundaries`` what is known at each of its boundaries. Raises
@@ -497,14 +495,17 @@ def check_expr(
     kept = boundaries if boundaries is not None else Boundaries()
     keep_stack, keep_height = kept.stacks.append, kept.heights.append
     keep_reached = kept.reached.append
+    unsettled = len(body.unsettled) > 0
     try:
         for position, (op, imm, offset) in enumerate(expr):  # noqa: B007 (the handler reads it)
-            typing = typings[id(op)]
+            typing = typings[op]
+            stack = body.stack
+            height = body.height
             if boundaries is not None:
-                keep_stack(body.stack)
-                keep_height(body.height)
+                keep_stack(stack)
+                keep_height(height)
                 keep_reached(body.live and not op.delimits)
-                if body.unsettled:
+                if unsettled:
                     kept.settled[position] = body.settled
             rule = typing.rule
             if rule is not None:
@@ -518,8 +519,6 @@ def check_expr(
                 results = typing.results
             else:
                 params, results = typing.signatures[check(body.context, op, imm)]
-            stack = body.stack
-            height = body.height
             if params:
                 floor = body.block.floor
                 for expected in params:

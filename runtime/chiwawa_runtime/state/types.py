@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NumType:
-    """A number type; ``code`` is its byte in the binary format, ``bits`` its width."""
+    """A number type; ``code`` is its byte in the binary format, ``bits`` its width. There is one
+    object for each, also where it is copied or pickled."""
 
     name: str
     code: int
@@ -25,8 +26,11 @@ class NumType:
     def __str__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> str:
+        return self.name.upper()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class VecType:
     """A vector type."""
 
@@ -36,6 +40,9 @@ class VecType:
 
     def __str__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> str:
+        return self.name.upper()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,17 @@ from chiwawa.opcodes import ADDR, ADDR2, SIZE, TABLE, Op
 from chiwawa.validate.context import Context
 from chiwawa_runtime.errors import InvalidError, UnsupportedError
 from chiwawa_runtime.state.stacks import FEW, Pile, Stack
-from chiwawa_runtime.state.subtyping import matches
-from chiwawa_runtime.state.types import EXNREF, I32, I64, FuncType, NumType, ValType, defaultable
+from chiwawa_runtime.state.subtyping import BOTTOM, matches
+from chiwawa_runtime.state.types import (
+    EXNREF,
+    I32,
+    I64,
+    FuncType,
+    NumType,
+    RefType,
+    ValType,
+    defaultable,
+)
 
 #: Locals that have been given a value, the last first, such that places share what is the same.
 Settled = tuple[int, "Settled"] | None
@@ -260,6 +269,15 @@ class Body:
             return None
         raise InvalidError(f"type mismatch: expected {expected}, but the stack is empty")
 
+    def pop_ref(self) -> RefType:
+        """Pop a reference of whatever type."""
+        operand = self.pop_any("a reference")
+        if operand is None:
+            return BOTTOM
+        if not isinstance(operand, RefType):
+            raise InvalidError(f"type mismatch: expected a reference, found {operand}")
+        return operand
+
     def pop_all(self, expected: tuple[ValType, ...]) -> None:
         """Pop operands, of which the last of ``expected`` is the top."""
         while len(expected) > FEW and isinstance(self.stack, Pile):
@@ -436,12 +454,13 @@ class Body:
 
 
 #: A rule checks one instruction, given its immediates.
-Rule = Callable[[Body, tuple[Any, ...]], None]
+Imm = tuple[Any, ...]
+Rule = Callable[[Body, Imm], None]
 #: The types of the addresses in the memories or tables that an instruction names, the first and the
 #: last.
 Addresses = tuple[NumType, NumType]
 #: A check of what an instruction with a signature names; it gives the types of addresses there.
-Check = Callable[[Context, Op, tuple[Any, ...]], Addresses]
+Check = Callable[[Context, Op, Imm], Addresses]
 _Types = tuple[ValType, ...]
 
 

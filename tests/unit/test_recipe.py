@@ -58,7 +58,7 @@ PICK = (
 
 ''',
     ),
-    Change(TYPING, '    "unreachable": unreachable,', '    "fictitious.pick": fictitious_pick,\n'),
+    Change(TYPING, '    "drop": drop,', '    "fictitious.pick": fictitious_pick,\n'),
 )
 #: What a local has for an operand, and the other way round.
 EXCHANGE = (
@@ -67,7 +67,7 @@ EXCHANGE = (
         ")\n# fmt: on",
         '    Op("fictitious.exchange", (0xC5,), ("localidx",), None, None, "l"),\n',
     ),
-    Change(TYPING, '    "unreachable": unreachable,', '    "fictitious.exchange": local_tee,\n'),
+    Change(TYPING, '    "drop": drop,', '    "fictitious.exchange": local_tee,\n'),
     Change(
         TRANSLATING,
         "#: What has no meaning in the instruction table, and neither",

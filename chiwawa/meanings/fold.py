@@ -332,6 +332,9 @@ def _compare_signed(op: ast.cmpop, x: Node, sign: int, limit: int) -> Node | Non
 
 
 def compare(op: ast.cmpop, x: Node, y: Node) -> Node:
+    if isinstance(op, ast.Is | ast.IsNot) and is_const(x):
+        # An i31 is not null. Python warns of a literal there.
+        return const(int(isinstance(op, ast.IsNot)))
     left, right = _flipped(x), _flipped(y)
     if left and right:
         if left[0].hi < left[1] and right[0].hi < right[1]:

@@ -1,8 +1,8 @@
 """A process that runs calls in wasmtime: the oracle. One line of JSON in, one out.
 
 A request has ``wasm`` (base64), ``start`` (whether only to instantiate) and ``calls``, pairs of an
-export and its arguments (floats by their bits). Each call gets a fresh instance. The answer to each
-is ``[kind, detail, memories]``.
+export and its arguments (floats by their bits). Each call gets a fresh instance. ``adapter`` is a
+module that has some of the imports, or nothing. The answer to each is ``[kind, detail, memories]``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import struct
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import wasmtime
@@ -83,6 +84,12 @@ KINDS = {
     "`unreachable` instruction": "unreachable",
     "call stack exhausted": "call stack exhausted",
     "unaligned atomic": "unaligned atomic",
+    "null reference": "null reference",
+    "null i31 reference": "null reference",
+    "cast failure": "cast failure",
+    "out of bounds array access": "out of bounds array access",
+    "allocation size too large": "allocation size too large",
+    "thrown Wasm exception": "uncaught exception",
     "all fuel consumed": "fuel",
 }
 
@@ -108,16 +115,40 @@ def host(kinds: list[str], results: list[str], log: list[Any]) -> Any:
     return call
 
 
-def run(engine: wasmtime.Engine, module: wasmtime.Module, name: str | None, args: list[int]) -> Any:
+def imports_of(
+    store: wasmtime.Store, module: wasmtime.Module, log: list[Any], adapted: Mapping[str, Any]
+) -> list[Any]:
+    """What ``module`` imports, by functions that log; ``adapted`` has some already."""
+    imports: list[Any] = []
+    for wanted in module.imports:
+        if wanted.name in adapted:
+            imports.append(adapted[wanted.name])
+            continue
+        functype = wanted.type
+        if isinstance(functype, wasmtime.TagType):
+            imports.append(wasmtime.Tag(store, functype))
+            continue
+        assert isinstance(functype, wasmtime.FuncType), "only functions and tags are imported"
+        kinds, results = [str(p) for p in functype.params], [str(r) for r in functype.results]
+        imports.append(wasmtime.Func(store, functype, host(kinds, results, log)))
+    return imports
+
+
+def run(
+    engine: wasmtime.Engine,
+    module: wasmtime.Module,
+    adapter: wasmtime.Module | None,
+    name: str | None,
+    args: list[int],
+) -> Any:
     store = wasmtime.Store(engine)
     store.set_fuel(FUEL)
     log: list[Any] = []
-    imports = []
-    for wanted in module.imports:
-        functype = wanted.type
-        assert isinstance(functype, wasmtime.FuncType), "only functions are imported"
-        kinds, results = [str(p) for p in functype.params], [str(r) for r in functype.results]
-        imports.append(wasmtime.Func(store, functype, host(kinds, results, log)))
+    adapted: Mapping[str, Any] = {}
+    if adapter is not None:
+        made = wasmtime.Instance(store, adapter, imports_of(store, adapter, log, {}))
+        adapted = made.exports(store)
+    imports = imports_of(store, module, log, adapted)
     instance = None
     try:
         instance = wasmtime.Instance(store, module, imports)
@@ -148,7 +179,9 @@ def main() -> None:
         request = json.loads(line)
         try:
             module = wasmtime.Module(engine, base64.b64decode(request["wasm"]))
-            answer = [run(engine, module, name, args) for name, args in request["calls"]]
+            given = base64.b64decode(request["adapter"])
+            adapter = wasmtime.Module(engine, given) if given else None
+            answer = [run(engine, module, adapter, name, args) for name, args in request["calls"]]
         except Exception as error:  # Whatever it is, the other side must hear of it.
             answer = [["refused", f"{type(error).__name__}: {error}", [], []]]
         sys.stdout.write(json.dumps(answer) + "\n")

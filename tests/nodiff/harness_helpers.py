@@ -9,7 +9,7 @@ where.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,9 +28,9 @@ from chiwawa_runtime.errors import (
     WasiExit,
 )
 from chiwawa_runtime.run.driver import Instance, Run
-from chiwawa_runtime.state.numerics import f32_bits, f64_bits
-from chiwawa_runtime.state.store import Function
-from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType
+from chiwawa_runtime.state.throwing import Thrown
+from chiwawa_runtime.state.types import ValType
+from tests.nodiff.value_graph_helpers import ValueGraph
 from tests.path_helpers import PATHS, next_path, stopping_at
 
 GRANULARITIES = ("safepoint", "instruction")
@@ -61,7 +61,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended. ``kind`` is returned, trap, exit, host error, stopped or refused;
+    """How a run ended. ``kind`` is returned, trap, thrown, exit, host error, stopped or refused;
     ``detail`` what belongs to it; ``state`` what the instance holds."""
 
     kind: str
@@ -71,29 +71,22 @@ class Ending:
     log: tuple[Any, ...] = field(default=())
 
 
-def bits(value: Any, valtype: ValType | None, indices: Mapping[int, int]) -> Any:
-    """A value, comparable."""
-    if isinstance(value, Function):
-        return ("function", indices.get(id(value), value.name))
-    if valtype is F32:
-        return f32_bits(value)
-    if valtype is F64:
-        return f64_bits(value)
-    if valtype is I32 or valtype is I64:
-        # True and 1 are equal here, but a program must not hand out the former.
-        return (value, type(value).__name__)
-    return value
+def bits(value: Any, valtype: ValType | None) -> Any:
+    """A value alone, comparable."""
+    return ValueGraph().show(value, valtype)
 
 
-def state_of(instance: Instance) -> tuple[Any, ...]:
-    """Memories (size and hash), globals, tables and dropped segments."""
-    indices = {id(f): i for i, f in reversed(list(enumerate(instance.functions)))}
+def state_of(instance: Instance, graph: ValueGraph | None = None) -> tuple[Any, ...]:
+    """Memories (size and hash), globals, tables, dropped segments, and the objects that these, and
+    what is in ``graph`` already, lead to."""
+    graph = graph or ValueGraph(instance)
     return (
         tuple((len(m.raw), hashlib.sha256(m.raw).hexdigest()) for m in instance.memories),
-        tuple(bits(plain(g.value), g.type.type, indices) for g in instance.globals),
-        tuple(tuple(bits(e, None, indices) for e in t.elements) for t in instance.tables),
+        tuple(graph.show(plain(g.value), g.type.type) for g in instance.globals),
+        tuple(tuple(graph.show(e, None) for e in t.elements) for t in instance.tables),
         tuple(e.dropped for e in instance.elems),
         tuple(d.dropped for d in instance.datas),
+        graph.contents(),
     )
 
 
@@ -143,6 +136,7 @@ def again(
 def ended(session: Session, call: Call, *, to: int | None = None) -> Ending:
     """Go on to the end, or to the safepoint ``to``."""
     run = session.run
+    graph = ValueGraph(run.instance)
     if run.requests.passed is not None:
         run.requests.stop_at(to)
     kind, detail = "returned", None
@@ -157,12 +151,14 @@ def ended(session: Session, call: Call, *, to: int | None = None) -> Ending:
             types = (
                 () if run.function is None else run.instance.functions[run.function].type.results
             )
-            indices = {id(f): i for i, f in reversed(list(enumerate(run.instance.functions)))}
-            detail = tuple(bits(v, t, indices) for v, t in zip(run.results, types, strict=True))
+            detail = tuple(graph.show(v, t) for v, t in zip(run.results, types, strict=True))
     except Trap as trap:
         # A path may not have all frames, and says so.
         known = len(trap.backtrace) if isinstance(trap, Exhaustion) else KNOWN_FRAMES
         kind, detail = "trap", (trap.message, tuple(map(str, trap.backtrace[:known])))
+    except Thrown as thrown:
+        frames = tuple(map(str, thrown.backtrace[:KNOWN_FRAMES]))
+        kind, detail = "thrown", (graph.show(thrown.exception, None), frames)
     except WasiExit as exit_:
         kind, detail = "exit", exit_.code
     except HostError as error:
@@ -170,7 +166,7 @@ def ended(session: Session, call: Call, *, to: int | None = None) -> Ending:
     return Ending(
         kind,
         detail,
-        state_of(run.instance),
+        state_of(run.instance, graph),
         run.requests.passed,
         tuple(session.log),
     )
@@ -367,9 +363,9 @@ def coarse(call: Call, stop: Stop, expected: Ending) -> None:
         what = f"{call.name}{call.args} restored coarsely at {stop.number} on {path}"
         try:
             session = again(call, stop.data, path, "safepoint", stop.log)
-        except Trap:
+        except (Trap, Thrown):
             # Met by the interpreter on the way to the next safepoint.
-            assert expected.kind == "trap", what
+            assert expected.kind in ("trap", "thrown"), what
             continue
         except CheckpointError as error:
             if "before the next safepoint" not in str(error):

@@ -13,19 +13,35 @@ from unittest.mock import patch
 from chiwawa.aot import ir_checker
 from chiwawa.interp import handlers
 from chiwawa.lower.lowered import Spaces
-from chiwawa.module import Module, TypeUse
+from chiwawa.module import Module, TagUse, TypeUse
 from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.numerics import (
     NAMESPACE,
     f32_from_bits,
     f64_from_bits,
     float_canonical,
 )
-from chiwawa_runtime.state.types import F32, F64, I32, I64, V128, FuncType, ValType
+from chiwawa_runtime.state.types import F32, F64, I32, I64, V128, FuncType, RefType, ValType
 from chiwawa_runtime.state.vectors import named
 from tests.nodiff.generator_helpers import Choose, arguments
-from tests.nodiff.harness_helpers import GRANULARITIES, Call, Ending, Log, check, no_imports, whole
+from tests.nodiff.harness_helpers import (
+    GRANULARITIES,
+    Call,
+    Ending,
+    Log,
+    bits,
+    check,
+    no_imports,
+    whole,
+)
 from tests.nodiff.oracle_helpers import Oracle, agrees, without_nan
+from tests.nodiff.plain_signature_helpers import (
+    adapter_of,
+    plain_bits,
+    plain_result,
+    with_plain_signatures,
+)
 from tests.unit.aot.form_helpers import forms
 
 #: Safepoints after which a run is broken off, and compared where it stands.
@@ -36,20 +52,20 @@ def host(functype: FuncType, log: Log) -> Callable[..., Any]:
     """Logs what it is called with and answers from that, as the oracle's worker does."""
 
     def call(*args: Any) -> Any:
-        bits = [seen(a, t) for a, t in zip(args, functype.params, strict=True)]
-        log.append(tuple(bits))
-        total = sum(b if isinstance(b, int) else 7 for b in bits)
+        shown = [each for a, t in zip(args, functype.params, strict=True) for each in seen(a, t)]
+        log.append(tuple(shown))
+        total = sum(b if isinstance(b, int) else 7 for b in shown)
         values = [answer((total * 31 + i) & 0x7FFF, t) for i, t in enumerate(functype.results)]
         return values[0] if len(values) == 1 else values or None
 
     return call
 
 
-def seen(value: Any, valtype: ValType) -> Any:
-    from tests.nodiff.harness_helpers import bits
-
-    shown = bits(value, valtype, {})
-    return value if valtype is I32 or valtype is I64 else without_nan(shown, valtype)
+def seen(value: Any, valtype: ValType) -> list[Any]:
+    """An argument, as the host is given it that the oracle's worker has."""
+    if valtype is V128:
+        return plain_result(value, valtype)
+    return [without_nan(bits(value, valtype), valtype)]
 
 
 def answer(number: int, valtype: ValType) -> Any:
@@ -63,28 +79,36 @@ def answer(number: int, valtype: ValType) -> Any:
 
 
 def hosts(module: Module) -> Callable[[Log], Imports]:
-    """All the functions that ``module`` imports, and nothing else."""
+    """All the functions and tags that ``module`` imports, and nothing else."""
 
     def make(log: Log) -> Imports:
         result: dict[str, dict[str, Any]] = {}
         for wanted in module.imports:
-            assert isinstance(wanted.desc, TypeUse)
-            functype = module.types[wanted.desc.typeidx]
-            result.setdefault(wanted.module, {})[wanted.name] = host(functype, log)
+            assert isinstance(wanted.desc, TypeUse | TagUse)
+            functype = module.functype(wanted.desc.typeidx)
+            assert functype is not None
+            made = host(functype, log) if isinstance(wanted.desc, TypeUse) else Tag(functype)
+            result.setdefault(wanted.module, {})[wanted.name] = made
         return result
 
     return make if module.imports else no_imports
 
 
 def calls_of(module: Module, choose: Choose, most: int) -> list[tuple[Call, list[int]]]:
-    """A call of each exported function, up to ``most``, and its arguments by bits."""
+    """A call of each exported function, up to ``most``, and its arguments by bits, for the module
+    with plain signatures."""
     funcs = Spaces.of(module).funcs
     result = []
     for export in module.exports:
         if export.kind != "func" or len(result) == most:
             continue
-        bits, values = arguments(choose, [str(t) for t in funcs[export.index].functype.params])
-        result.append((Call(module, export.name, tuple(values), hosts(module), LIMIT), bits))
+        params = funcs[export.index].functype.params
+        if any(isinstance(t, RefType) and not t.nullable for t in params):
+            # The host has none to give.
+            continue
+        numbers, values = arguments(choose, [str(t) for t in params])
+        plain = [each for n, t in zip(numbers, params, strict=True) for each in plain_bits(n, t)]
+        result.append((Call(module, export.name, tuple(values), hosts(module), LIMIT), plain))
     return result
 
 
@@ -140,16 +164,27 @@ def interpreting(**functions: Callable[..., Any]) -> Iterator[None]:
 
 
 def judge(
-    module: Module, choose: Choose, oracle: Oracle, *, most: int = 6, **depth: int
+    module: Module,
+    choose: Choose,
+    oracle: Oracle,
+    *,
+    elsewhere: Module | None = None,
+    most: int = 6,
+    **depth: int,
 ) -> Counter[str]:
     """How calls of ``module`` ended, how often wasmtime had a say, and how often a difference was
     the NaNs'. An AssertionError where anything else differs. ``depth`` is what ``harness.check``
-    takes. What holds of the translator's inner form is checked, too."""
+    takes; ``elsewhere`` is what the oracle runs where it cannot run ``module``. What holds of the
+    translator's inner form is checked, too."""
     stats: Counter[str] = Counter()
     for steps, lowered in forms(module):
         ir_checker.check(steps, lowered)
     calls = calls_of(module, choose, most)
-    answers = oracle.ask(module.binary, [(call.name, bits) for call, bits in calls])
+    answers = oracle.ask(
+        with_plain_signatures(elsewhere or module),
+        [(call.name, numbers) for call, numbers in calls],
+        adapter_of(module),
+    )
     for place, (call, _) in enumerate(calls):
         ending, excused = check_but_for_nans(call, **depth)
         stats[ending.kind] += 1

@@ -60,6 +60,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
 #: The same of -ttf, as far as it knows the same of them.
 TTF_FEATURES: dict[str, tuple[str, ...]] = {
     "simd": ("--enable-simd", "--enable-relaxed-simd"),
+    "exceptions": ("--enable-exception-handling", "--enable-reference-types"),
     "tail-calls": ("--enable-tail-call",),
     "threads": ("--enable-threads",),
 }
@@ -128,3 +129,14 @@ def ttf(seed: int | str, folder: Path, *features: str) -> bytes | None:
         timeout=300,
     )
     return out.read_bytes() if done.returncode == 0 else None
+
+
+def with_standard_exceptions(module: bytes, folder: Path) -> bytes:
+    """``module``, which handles exceptions by the older instructions, with ``try_table``, for an
+    engine that has no other."""
+    given, out = folder / "older.wasm", folder / "standard.wasm"
+    given.write_bytes(module)
+    features = [*TTF[:1], *TTF_FEATURES["exceptions"], *TTF[1:-2]]
+    command = [need("wasm-opt"), *features, "--translate-to-exnref", str(given), "-o", str(out)]
+    subprocess.run(command, capture_output=True, check=True, timeout=300)
+    return out.read_bytes()

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from chiwawa.lower.lowered import Spaces
-from chiwawa_runtime.state.types import F32, F64
+from chiwawa_runtime.state.types import F32, F64, I32, I64, V128
 from tests.nodiff.harness_helpers import Call, Ending
+from tests.nodiff.plain_signature_helpers import plain_result
 
 WORKER = Path(__file__).with_name("answer_from_wasmtime.py")
 #: Seconds for one module, on however slow a machine.
@@ -27,9 +28,13 @@ class Oracle:
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(
-        self, wasm: bytes, calls: Sequence[tuple[str | None, Sequence[int]]]
+        self,
+        wasm: bytes,
+        calls: Sequence[tuple[str | None, Sequence[int]]],
+        adapter: bytes | None = None,
     ) -> list[Any] | None:
-        """The answer to each call, or None where wasmtime did not answer."""
+        """The answer to each call, or None where wasmtime did not answer. ``adapter`` is a module
+        that has some of the imports, by their names."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, str(WORKER)],
@@ -37,7 +42,11 @@ class Oracle:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-        request = {"wasm": base64.b64encode(wasm).decode(), "calls": [list(c) for c in calls]}
+        request = {
+            "wasm": base64.b64encode(wasm).decode(),
+            "calls": [list(c) for c in calls],
+            "adapter": base64.b64encode(adapter or b"").decode(),
+        }
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -62,12 +71,14 @@ class Oracle:
 
 def without_nan(value: Any, kind: Any) -> Any:
     """A result's bits as the worker writes them."""
-    if isinstance(value, tuple):
-        return "reference" if value[0] == "function" else value[0]
+    if kind is I32 or kind is I64:
+        return value[0]
     if kind is F32:
         return "nan" if value & 0x7FFFFFFF > 0x7F800000 else value
     if kind is F64:
         return "nan" if value & 0x7FFFFFFFFFFFFFFF > 0x7FF0000000000000 else value
+    if kind is V128:
+        return value
     return None if value is None else "reference"
 
 
@@ -75,6 +86,8 @@ def trap_kind(message: str) -> str:
     """The worker's word for a trap of ours."""
     if message == "undefined element":
         return "out of bounds table access"
+    if message.startswith("null ") and message.endswith(" reference"):
+        return "null reference"
     return "uninitialized element" if message.startswith("uninitialized element") else message
 
 
@@ -91,14 +104,16 @@ def agrees(call: Call, ending: Ending, answer: Any) -> bool:
     if ending.kind == "refused":
         assert kind == "trap", f"{what}: ours {ending.detail}, wasmtime {kind} {detail}"
         return True
+    outcome = ending.kind
     if ending.kind == "trap":
         ours = trap_kind(ending.detail[0])
+    elif ending.kind == "thrown":
+        outcome, ours = "trap", "uncaught exception"
     else:
         types = () if call.name is None else result_types(call)
-        ours = [without_nan(v, t) for v, t in zip(ending.detail, types, strict=True)]
-        if call.name is None:
-            ours = []
-    assert (ending.kind, ours) == (kind, detail), (
+        results = zip(ending.detail, types, strict=True)
+        ours = [each for v, t in results for each in plain_result(without_nan(v, t), t)]
+    assert (outcome, ours) == (kind, detail), (
         f"{what}: ours {ending.kind} {ours}, wasmtime {kind} {detail}"
     )
     assert [list(entry) for entry in ending.log] == log, f"{what}: host calls differ"

@@ -47,7 +47,7 @@ def outcome(instance: Instance, name: str, arg: int) -> Any:
         return ("trap", trap.message), state_of(instance)
     index, _ = instance.prepared(name, (arg,))
     types = instance.functions[index].type.results
-    return [bits(v, t, {}) for v, t in zip(results, types, strict=True)], state_of(instance)
+    return [bits(v, t) for v, t in zip(results, types, strict=True)], state_of(instance)
 
 
 @pytest.mark.parametrize(("name", "arg"), CALLS)

@@ -12,7 +12,13 @@ import pytest
 from chiwawa.source import load
 from tests.nodiff.generator_helpers import seeded
 from tests.nodiff.judging_helpers import judge
-from tests.nodiff.module_maker_helpers import FEATURES, TTF_FEATURES, smith, ttf
+from tests.nodiff.module_maker_helpers import (
+    FEATURES,
+    TTF_FEATURES,
+    smith,
+    ttf,
+    with_standard_exceptions,
+)
 from tests.nodiff.oracle_helpers import Oracle
 
 #: Of a number, the module's bytes, or None where there is none of that number.
@@ -32,7 +38,6 @@ FEW_STOPS = {
     "instruction_stops": 3,
     "instruction_crossings": 1,
 }
-
 pytestmark = pytest.mark.needs("wasmtime")
 
 
@@ -78,8 +83,11 @@ def check_seeds(
         if module is None:
             continue
         made += 1
+        loaded, elsewhere = load(module), None
+        if any(instr.op.catches_in_arms for func in loaded.funcs for instr in func.body):
+            elsewhere = load(with_standard_exceptions(module, folder))
         try:
-            judge(load(module), seeded(seed), oracle, **depth)
+            judge(loaded, seeded(seed), oracle, elsewhere=elsewhere, **depth)
         except BaseException as error:
             error.add_note(f"the seed {seed}: {module.hex()}")
             raise

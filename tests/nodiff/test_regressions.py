@@ -83,6 +83,17 @@ def test_both_paths_agree_on(text: str, args: tuple[int, ...], kind: str) -> Non
     assert ending.kind == kind
 
 
+def test_a_number_that_is_a_reference_is_not_null() -> None:
+    """Python warns of a literal that is compared by identity."""
+    module = load("""(module (func (export "f") (result i32 i32) (local $null i32)
+      (local.set $null (ref.is_null (ref.i31 (i32.const 5))))
+      (block $l
+        (drop (br_on_null $l (ref.i31 (i32.const 6))))
+        (return (local.get $null) (i32.const 1)))
+      (local.get $null) (i32.const 2)))""")
+    assert both(Call(module, "f")).detail == ((0, "int"), (1, "int"))
+
+
 @pytest.mark.parametrize(
     ("opening", "closing"),
     [

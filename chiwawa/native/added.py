@@ -46,11 +46,11 @@ class Added:
 
 
 def saved(cells: Cells, kind: int, room: int) -> Added:
-    """``(size, function)``: the head of a record whose values there are, and the mode that says
-    that frames are saved. No record of the module takes more than ``room``, and there is that again
-    for the next. ``kind`` is the function's."""
+    """``(size, function)``, as complements: the head of a record whose values there are, and the
+    mode that says that frames are saved. No record of the module takes more than ``room``, and
+    there is that again for the next. ``kind`` is the function's."""
     size, function = map(code.local_get, range(2))
-    body = b""
+    body = b"".join(_complement(each) + code.local_set(each) for each in range(2))
     if kind != SHALLOW:
         starts = cells.get(WHERE) + code.EQZ
         deep = cells.get(DEPTH) + code.i32(MAX_DEPTH) + code.BYTE["i32.ge_s"]
@@ -126,9 +126,17 @@ def take_reference(cells: Cells, valtype: RefType, table: int) -> Added:
 
 
 def _at(record: bytes) -> bytes:
-    """Push the address of the value at a place, which is the first parameter."""
+    """Push the address of a value, less RECORD_VALUES; the first parameter is its place's
+    complement."""
     shift = code.i32(SLOT.bit_length() - 1) + code.BYTE["i32.shl"]
-    return record + code.local_get(0) + shift + code.ADD
+    return record + _complement(0) + shift + code.ADD
+
+
+def _complement(parameter: int) -> bytes:
+    """A parameter that callers pass as its complement. Cranelift has one value for a constant that
+    a function has several times, and may keep it in a register for code that is hardly ever run:
+    small numbers are also the program's, and their complements hardly ever."""
+    return code.local_get(parameter) + code.i32(-1) + code.BYTE["i32.xor"]
 
 
 def _or_fail() -> bytes:

@@ -217,14 +217,14 @@ class Frames:
         value = code.local_get(local)
         self.refers |= isinstance(valtype, RefType)
         if isinstance(valtype, RefType) or not (self.has_bare_loop or valtype is V128):
-            return code.i32(place) + value + code.call(self.unit.keep[valtype])
+            return code.i32(~place) + value + code.call(self.unit.keep[valtype])
         address = RECORD_VALUES + SLOT * place
         return self.unit.get(SP) + value + code.store(valtype, self.unit.cells.records, address)
 
     def fetch(self, place: int, valtype: ValType, local: int) -> bytes:
         """The opposite."""
         if isinstance(valtype, RefType) or not (self.has_bare_loop or valtype is V128):
-            return code.i32(place) + code.call(self.unit.take[valtype]) + code.local_set(local)
+            return code.i32(~place) + code.call(self.unit.take[valtype]) + code.local_set(local)
         load = code.load(valtype, self.unit.cells.records, RECORD_VALUES + SLOT * place)
         return self.unit.get(RP) + load + code.local_set(local)
 
@@ -237,7 +237,7 @@ class Frames:
         out = homes.save(self.unit.get(SP)) if homes else b""
         out += b"".join(self.put(self.places[i], t, i) for i, t in self.locals())
         out += homes.leave() if homes else b""
-        out += code.i32(self.record_size()) + code.i32(self.lowered.index)
+        out += code.i32(~self.record_size()) + code.i32(~self.lowered.index)
         kind = (DEEP if counted else LATE) if self.recursive else SHALLOW
         out += code.call(self.unit.saved[kind])
         return out + self.anything(self.lowered.type.results)

@@ -13,6 +13,7 @@ from chiwawa.aot.operands import FEW
 from chiwawa.meanings import fold
 from chiwawa.meanings.fold import Node, const, name
 from chiwawa.module import Instr
+from chiwawa_runtime.engine.code_rows import REPLACED
 from chiwawa_runtime.engine.segments import weight
 
 
@@ -22,7 +23,7 @@ def call(builder: Builder, position: int, instr: Instr) -> None:
     callee = options.names[index]
     imported = index < options.spaces.imported_funcs
     if not imported and index not in options.suspendable:
-        call_plain(builder, position, instr, callee)
+        call_plain(builder, position, instr.offset, callee)
         return
     count = len(options.spaces.funcs[index].functype.params)
     operands.spill_beneath(count)
@@ -71,7 +72,7 @@ def return_call(builder: Builder, position: int, instr: Instr) -> None:
     callee = options.names[index]
     imported = index < options.spaces.imported_funcs
     if not imported and index not in options.suspendable:
-        call_plain(builder, position, instr, callee)
+        call_plain(builder, position, REPLACED, callee)
         return_results(builder)
         return
     args = last_operands(builder, len(options.spaces.funcs[index].functype.params))
@@ -161,8 +162,9 @@ def suspendable(builder: Builder, position: int, step: Call) -> None:
     operands.push_typed(count)
 
 
-def call_plain(builder: Builder, position: int, instr: Instr, callee: str) -> None:
-    """A call that cannot be suspended: operands beneath may stay pending."""
+def call_plain(builder: Builder, position: int, offset: int, callee: str) -> None:
+    """A call that cannot be suspended: operands beneath may stay pending. ``offset`` is where the
+    frame is that a trap in it shows."""
     functype = builder.lowered.calls[position]
     operands = builder.operands
     operands.spill_where(trap=True, state=True)
@@ -175,16 +177,16 @@ def call_plain(builder: Builder, position: int, instr: Instr, callee: str) -> No
     value = fold.apply(name(callee), args)
     catches = builder.catches(position)
     if count == 0:
-        builder.emit(ast.Expr(value), instr.offset, catches)
+        builder.emit(ast.Expr(value), offset, catches)
         return
     if count > FEW:
-        builder.emit(ast.Assign([ast.Name("results", fold.STORE)], value), instr.offset, catches)
+        builder.emit(ast.Assign([ast.Name("results", fold.STORE)], value), offset, catches)
         operands.push_from_results(count)
         return
     operands.spill_readers(base)
     targets: list[ast.expr] = [ast.Name(f"s{base + i}", fold.STORE) for i in range(count)]
     target = targets[0] if count == 1 else ast.Tuple(targets, fold.STORE)
-    builder.emit(ast.Assign([target], value), instr.offset, catches)
+    builder.emit(ast.Assign([target], value), offset, catches)
     operands.push_typed(count)
 
 

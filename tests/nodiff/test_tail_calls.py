@@ -10,10 +10,19 @@ from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.checkpoint.layout import DIGEST_SIZE
-from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.errors import Abrupt, CheckpointError
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, FuncType
-from tests.nodiff.harness_helpers import Call, Log, both, check, compare_bytes, cross, walk
+from tests.nodiff.harness_helpers import (
+    Call,
+    Log,
+    both,
+    check,
+    compare_bytes,
+    cross,
+    paths_of,
+    walk,
+)
 from tests.path_helpers import PATHS, each_path
 from tests.unit.checkpoint.snapshot_helpers import with_digest
 
@@ -133,6 +142,38 @@ def test_nor_does_it_after_a_restore(path: str) -> None:
         run = api.restore(module, stop.data, path=to)
         assert run.go()
         assert run.results == [45]
+
+
+#: What is called cannot be suspended, so that its translation is a plain function.
+LEAVES = """
+(tag $e)
+(func $traps (result i32) unreachable)
+(func $throws (result i32) (throw $e))
+(func $once (export "trap") (result i32) (return_call $traps))
+(func (export "throw") (result i32)
+  (block $h (drop (try_table (result i32) (catch $e $h) (return_call $throws))))
+  (i32.const 7))
+(func (export "beneath") (result i32) (i32.add (call $once) (i32.const 1)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "frames"),
+    [
+        ("trap", "unreachable", ["$traps"]),
+        ("throw", "uncaught exception", ["$throws"]),
+        ("beneath", "unreachable", ["$traps", "$beneath"]),
+    ],
+)
+def test_a_backtrace_has_the_frames_that_are_left(
+    name: str, message: str, frames: list[str]
+) -> None:
+    call = Call(load(LEAVES), name)
+    both(call)
+    for path in paths_of(call):
+        with pytest.raises(Abrupt, match=message) as caught:
+            api.instantiate(call.module, path=path).invoke(name)
+        assert [str(place).split()[0] for place in caught.value.backtrace] == frames
 
 
 def test_frames_are_those_that_are_left() -> None:

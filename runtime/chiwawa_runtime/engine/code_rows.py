@@ -8,10 +8,10 @@ mostly, which a table of the file gives the type of. A line has seven fields, se
 
 In turn: ``g`` where the function is a generator; the line of the file with its ``def``; the number
 of stack variables that a resumed frame has; the types of the locals; which of its lines (``def`` is
-0) stands for which code offset; the safepoints, a code offset and the operand types each; the
-calls, a code offset, the operand types beneath, and the function that is called, or with ``t`` the
-type of those that an indirect call calls. There is an eighth where a local may have no value: at a
-code offset, which ones have none (``9:1,2``).
+0) stands for which code offset, or -1 where a tail call has replaced the frame; the safepoints, a
+code offset and the operand types each; the calls, a code offset, the operand types beneath, and the
+function that is called, or with ``t`` the type of those that an indirect call calls. There is an
+eighth where a local may have no value: at a code offset, which ones have none (``9:1,2``).
 
 Operand types are written without those that the place before had already, where these are many:
 ``17*a`` is an ``a`` on top of the lowest 17 operands of the place before.
@@ -29,6 +29,8 @@ from chiwawa_runtime.state.program import CallPoint, SuspensionPoints
 from chiwawa_runtime.state.stacks import FEW, Stack, popped, pushed
 from chiwawa_runtime.state.types import DefType, FuncType, ValType
 
+#: In place of a code offset, of a line that a tail call is on: the frame is no more.
+REPLACED = -1
 _CODE = re.compile(r"[A-Za-z]|<\d+>")
 
 

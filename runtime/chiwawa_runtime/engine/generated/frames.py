@@ -13,6 +13,7 @@ from operator import itemgetter
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from chiwawa_runtime.engine.code_rows import REPLACED
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import (
@@ -52,12 +53,15 @@ def unwound_frames(error: BaseException) -> list[Unwound[GeneratedEngine]]:
 
 
 def location_of(functions: GeneratedFunctions, frame: FrameType, line: int) -> Location | None:
-    """The Wasm location of a Python frame at ``line``, where it is one of this instance."""
+    """The Wasm location of a Python frame at ``line``, where it is one of this instance, and is one
+    that the program still has."""
     found = functions.known.get(frame.f_code)
     if found is None:
         return None
     index, code = found
     offset = code.lines.get(line - frame.f_code.co_firstlineno, 0)
+    if offset == REPLACED:
+        return None
     return Location(index, offset, functions.bundle.program.function_names.get(index))
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from chiwawa.aot import Progress
+    from chiwawa.commands.wast import Report
     from chiwawa_runtime.command.options import Parser
 
 COMMANDS = {
@@ -175,12 +176,25 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         action="store_true",
         help="print a page of Markdown: what holds, by file and path, and what is refused",
     )
-    made["wast"].add_argument(
+    torture = made["wast"].add_mutually_exclusive_group()
+    torture.add_argument(
         "--torture",
         metavar="K",
         type=whole,
         help="at every K-th boundary, write all instances to a checkpoint, throw them away, and "
         "go on on another path",
+    )
+    torture.add_argument(
+        "--torture-stops",
+        metavar="N",
+        type=whole,
+        help="the same at N boundaries of each file, spread evenly; at all, where it has no more",
+    )
+    torture.add_argument(
+        "--torture-at",
+        metavar="B:PATH",
+        type=boundary_and_path,
+        help="the same at the B-th boundary alone, and go on on PATH",
     )
     made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT", help=FILE_OR_STDIN)
     made["inspect"].add_argument(
@@ -220,6 +234,18 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
     made["report"].add_argument("-o", "--output", metavar="OUT.html", help="default: stdout")
     made["help"].add_argument("verb", metavar="COMMAND", nargs="?")
     return parser, made
+
+
+def boundary_and_path(text: str) -> tuple[int, str]:
+    from chiwawa.paths import names
+    from chiwawa_runtime.command.options import whole
+
+    boundary, colon, path = text.partition(":")
+    if not colon or path not in names():
+        raise argparse.ArgumentTypeError(
+            f"a boundary and a path such as 1234:{names()[0]} expected, not {text!r}"
+        )
+    return whole(boundary), path
 
 
 def once(files: Sequence[str | None]) -> None:
@@ -383,9 +409,9 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     import dataclasses
     import json
 
-    from chiwawa.commands.conformance import format_table
+    from chiwawa.commands.conformance import format_table, format_torture
     from chiwawa.commands.inputs import naming, refuse_module
-    from chiwawa.commands.wast import Report, format_report, run_script
+    from chiwawa.commands.wast import format_report
     from chiwawa.paths import available
 
     chosen = {"both": BOTH, "all": available()}.get(parsed.path, (parsed.path,))
@@ -393,18 +419,37 @@ def wast(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     reports: list[Report] = []
     for file in parsed.files:
         refuse_module(file)
-        for path in chosen:
-            with naming(file):
-                report = run_script(file, path, parsed.torture)
-            failed += report.failed
-            reports.append(report)
-            if not (parsed.json or parsed.table):
-                print(format_report(report), flush=True)
+        with naming(file):
+            for report in wast_reports(file, chosen, parsed):
+                failed += report.failed
+                reports.append(report)
+                if not (parsed.json or parsed.table):
+                    print(format_report(report), flush=True)
     if parsed.json:
         print(json.dumps([dataclasses.asdict(report) for report in reports], indent=2))
     elif parsed.table:
-        sys.stdout.write(format_table(reports))
+        moved = all(report.stops is not None for report in reports)
+        sys.stdout.write((format_torture if moved else format_table)(reports))
     return 1 if failed else 0
+
+
+def wast_reports(file: str, chosen: Sequence[str], parsed: argparse.Namespace) -> Iterator[Report]:
+    """Of one script, on each path, under the torture that is asked for."""
+    from chiwawa.commands.moving import run_moved, run_spread
+    from chiwawa.commands.torture import at, every
+    from chiwawa.commands.wast import run_script
+
+    if parsed.torture_stops:
+        yield from run_spread(file, chosen, parsed.torture_stops)
+        return
+    for path in chosen:
+        if parsed.torture:
+            yield run_moved(file, path, every(parsed.torture))
+        elif parsed.torture_at:
+            boundary, onto = parsed.torture_at
+            yield run_script(file, path, at(boundary), onto)
+        else:
+            yield run_script(file, path)
 
 
 def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

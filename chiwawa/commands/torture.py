@@ -26,19 +26,82 @@ from chiwawa_runtime.state.snapshot import Snapshot
 BY_TORTURE = "torture"
 
 
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """At which of the boundaries that a store passes, counted from 1, it is stopped: at ``number``
+    of each ``among``, spread evenly, the last of these being one; at the first ``most`` of those.
+    """
+
+    number: int
+    among: int
+    most: int | None = None
+
+    def boundary(self, stop: int) -> int | None:
+        """The one at which the stop of that number is, from 1; None where there is none."""
+        if not self.number or (self.most is not None and stop > self.most):
+            return None
+        return -(-stop * self.among // self.number)
+
+
+def every(boundaries: int) -> Stops:
+    return Stops(1, boundaries)
+
+
+def at(boundary: int) -> Stops:
+    """At that one alone."""
+    return Stops(1, boundary, 1)
+
+
+#: What has boundaries counted.
+NOWHERE = Stops(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The stop of which number it was, at which boundary, and from which path to which."""
+
+    stop: int
+    boundary: int
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"stop {self.stop}, at boundary {self.boundary}, from {self.before} to {self.after}"
+
+
+def tour(first: str, others: Sequence[str]) -> tuple[str, ...]:
+    """A round trip from ``first`` that goes from each path to each other one."""
+    if len(others) < 2:
+        return first, *others
+    one, two = others
+    return first, one, two, first, two, one
+
+
 @dataclass(slots=True)
 class Torture:
-    """Stops at every boundary whose number, among all that the store passes, ``every`` divides: of
-    the finest granularity that the path has. The program goes on on the path after, of ``among``;
-    ``path`` is that on which all instances are. ``boundaries`` is how many were passed."""
+    """Stops at boundaries of the finest granularity that the path has. The program goes on on the
+    next path of ``among``, a round trip that begins on the one on which all instances are.
+    ``boundaries`` is how many were passed, ``stops`` at how many of them it was stopped, and
+    ``last`` what came of the latest."""
 
-    every: int
-    path: str
+    where: Stops
     among: Sequence[str]
     boundaries: int = 0
     stops: int = 0
+    last: Move | None = None
+    place: int = 0
+    #: The boundary of the next stop, and its number among those that were asked for.
+    due: int | None = None
+    asked: int = 1
     sources: dict[bytes, Source] = field(default_factory=dict)
     store: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __post_init__(self) -> None:
+        self.due = self.where.boundary(1)
+
+    @property
+    def path(self) -> str:
+        return self.among[self.place]
 
     def setup(self, imports: Imports, carry: Mapping[str, object]) -> Setup:
         granularity = paths.path(self.path).granularities[-1]
@@ -73,6 +136,7 @@ class Torture:
                 return run
             run.requests.take()
             self.stops += 1
+            self.note_move(self.path, self.among[self.places()[0]])
             run.beside = list(beside)
             data = run.checkpoint()
             again = self.restore(source, checkpoint.decode(data), given, run.carry)
@@ -89,18 +153,34 @@ class Torture:
     ) -> Run:
         """The run that ``snapshot`` is of, on the next path that can take it up."""
         modules = list(self.sources.values())
-        for _ in self.among:
-            self.path = self.among[(self.among.index(self.path) + 1) % len(self.among)]
+        before = self.path
+        refusal: UnsupportedError | None = None
+        for place in self.places():
+            self.place = place
+            self.note_move(before, self.path)
             self.begin_store()
-            with contextlib.suppress(UnsupportedError):
+            try:
                 setup = self.setup(given, carry)
                 run = restoring.restore(source, snapshot, setup, modules=modules)
-                if run.finished:
-                    # It came to no boundary any more at which that path could have taken it up.
-                    self.path = paths.entering_anywhere()
-                    self.begin_store()
-                return run
-        raise AssertionError("it was stopped on one of these paths")
+            except UnsupportedError as error:
+                refusal = error
+                continue
+            if run.finished:
+                # It came to no boundary any more at which that path could have taken it up.
+                self.place = self.among.index(paths.entering_anywhere())
+                self.begin_store()
+            return run
+        assert refusal is not None
+        raise refusal
+
+    def places(self) -> list[int]:
+        """Where in the round trip other paths are than the present one, the next one first."""
+        count = len(self.among)
+        behind = [(self.place + step) % count for step in range(1, count)]
+        return [place for place in behind if self.among[place] != self.path]
+
+    def note_move(self, before: str, after: str) -> None:
+        self.last = Move(self.stops, self.boundaries, before, after)
 
     def begin_store(self) -> None:
         """Have instances be made together with each other, and no more with those before."""
@@ -121,7 +201,9 @@ class Torture:
                 again = False
                 return
             self.boundaries += 1
-            if self.boundaries % self.every == 0:
+            if self.boundaries == self.due:
+                self.asked += 1
+                self.due = self.where.boundary(self.asked)
                 run.requests.ask(BY_TORTURE)
                 # It may be none that the run's own knows of.
                 instance.engine.safepoints.request(True)

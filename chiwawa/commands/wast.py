@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chiwawa import paths
 from chiwawa.api import instantiate
-from chiwawa.commands.torture import Torture
+from chiwawa.commands.torture import Move, Stops, Torture, tour
 from chiwawa.module import Module
 from chiwawa.source import load, prepare
 from chiwawa.wat.script import (
@@ -85,6 +85,16 @@ class Failure:
     command: str
     expected: str
     got: str
+    #: Under torture, how all was moved last.
+    moved: Move | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """The move after which a script begins to fail; ``alone``: also if nothing moves before."""
+
+    move: Move
+    alone: bool
 
 
 @dataclass(slots=True)
@@ -98,33 +108,44 @@ class Report:
     passed: int = 0
     failures: list[Failure] = field(default_factory=list)
     wordings: list[Failure] = field(default_factory=list)
-    #: Under torture, how many boundaries were passed, and at how many of them all was moved.
+    #: Under torture, how many boundaries were passed, and at how many of them all was moved; and
+    #: the move that makes something fail, if it was looked for.
     boundaries: int | None = None
     stops: int | None = None
+    culprit: Culprit | None = None
 
     @property
     def failed(self) -> int:
         return len(self.failures)
 
 
-def run_script(path: str | os.PathLike[str], execution: str, torture: int | None = None) -> Report:
+def run_script(
+    path: str | os.PathLike[str],
+    execution: str,
+    torture: Stops | None = None,
+    onto: str | None = None,
+) -> Report:
     """Run the script in a file. With ``torture``, all instances are written, thrown away and
-    restored on another path at every so many boundaries. Raises OSError, and MalformedError where
-    the file is no script."""
+    restored on another path at those boundaries, on ``onto`` if that is given. Raises OSError, and
+    MalformedError where the file is no script."""
     try:
         text = Path(path).read_bytes().decode()
     except UnicodeDecodeError as error:
         raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
-    return run_commands(parse_script(text), os.fspath(path), execution, torture)
+    return run_commands(parse_script(text), os.fspath(path), execution, torture, onto)
 
 
 def run_commands(
-    commands: Sequence[Command], name: str, execution: str, torture: int | None = None
+    commands: Sequence[Command],
+    name: str,
+    execution: str,
+    torture: Stops | None = None,
+    onto: str | None = None,
 ) -> Report:
     """Run the commands of one script, in a store of their own."""
     if torture is not None:
-        among = (execution, *(each for each in TORTURED if each != execution))
-        given = Torture(torture, execution, among)
+        others = [onto] if onto else [each for each in TORTURED if each != execution]
+        given = Torture(torture, tour(execution, others))
         given.begin_store()
         with given.store:
             return _run_commands(commands, name, _Run(execution, torture=given))
@@ -139,7 +160,8 @@ def _run_commands(commands: Sequence[Command], name: str, run: _Run) -> Report:
         try:
             wording = _run_command(run, command)
         except _Unmet as unmet:
-            failure = Failure(command.line, describe(command), unmet.expected, unmet.got)
+            moved = None if run.torture is None else run.torture.last
+            failure = Failure(command.line, describe(command), unmet.expected, unmet.got, moved)
             report.failures.append(failure)
             continue
         if isinstance(command, AssertReturn | AssertTrap | AssertException | AssertRefused):
@@ -165,6 +187,8 @@ def format_report(report: Report, *, wordings: bool = False) -> str:
         f"{report.file} ({report.execution}): {totals}",
         *(f"  {_format_failure(report.file, failure)}" for failure in report.failures),
     ]
+    if report.culprit is not None:
+        lines.append(f"  {_format_culprit(report.culprit)}")
     if wordings:
         lines.extend(f"  wording: {_format_failure(report.file, w)}" for w in report.wordings)
     return "\n".join(map(single_line, lines))
@@ -172,7 +196,15 @@ def format_report(report: Report, *, wordings: bool = False) -> str:
 
 def _format_failure(file: str, failure: Failure) -> str:
     head = f"{Path(file).name}:{failure.line}: {failure.command}"
-    return f"{head}: expected {failure.expected}, got {failure.got}"
+    moved = "" if failure.moved is None else f" (after {failure.moved})"
+    return f"{head}: expected {failure.expected}, got {failure.got}{moved}"
+
+
+def _format_culprit(culprit: Culprit) -> str:
+    move = culprit.move
+    option = f"--path {move.before} --torture-at {move.boundary}:{move.after}"
+    shown = f"{option} shows it" if culprit.alone else f"{option} alone does not show it"
+    return f"it begins to fail with {move}: {shown}"
 
 
 class _Unmet(Exception):

@@ -17,7 +17,6 @@ from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.traps import abrupt_of
 from chiwawa_runtime.errors import (
     Abrupt,
-    CheckpointError,
     Exhaustion,
     Interrupted,
     Location,
@@ -27,12 +26,6 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import zero
-
-#: Of what is called by a tail call, no frame is left to call it from again.
-ENDED = (
-    "the native path cannot go on in a function of another instance that was called by a tail call "
-    "(interp and aot can)"
-)
 
 
 class HostActivation:
@@ -299,16 +292,16 @@ class NativeActivation:
         own = self.own_frames()
         if self.other is None:
             return own
-        return [*self.other.frames(), self.waiting(own[0]), *own[1:]]
+        return [*self.other.frames(), *self.waiting(own[0]), *own[1:]]
 
-    def waiting(self, frame: RawFrame) -> RawFrame:
+    def waiting(self, frame: RawFrame) -> list[RawFrame]:
         """The youngest frame, which waits for ``other``: the guest has it at the boundary before
-        the call, with the arguments, since it makes the call again."""
+        the call, with the arguments, since it makes the call again. After a tail call none does."""
         call = self.engine.suspension_points(frame.function).calls.get(frame.offset)
         if call is None:
-            raise CheckpointError(ENDED)
+            return []
         stack = frame.stack[: len(call.stack)]
-        return RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)
+        return [RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)]
 
     def calling_again(self, frame: RawFrame) -> RawFrame:
         """The opposite: nobody looks at the arguments. Raises UnsupportedError."""
@@ -320,7 +313,11 @@ class NativeActivation:
                 "is another instance's (interp and aot can)"
             )
         if call.function >= self.engine.spaces.imported_funcs:
-            raise CheckpointError(ENDED)
+            # What it has called has ended in a tail call, and nothing is left to call it from.
+            raise UnsupportedError(
+                "the native path cannot go on in a function of another instance that was called by "
+                "a tail call (interp and aot can)"
+            )
         stack = [*frame.stack, *(zero(each) for each in call.type.params)]
         return RawFrame(frame.instance, frame.function, frame.offset, frame.locals, stack)
 

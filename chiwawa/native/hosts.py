@@ -54,7 +54,12 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             else:
                 args = [vault.take(values, i, t) for i, t in typed]
             if call_at is None:
-                value = activation.call_instance(function, args, inner)
+                if activation.called_at.value < TAIL_CALLED:
+                    value = activation.call_instance(function, args, inner)
+                else:
+                    value = call_at_length(
+                        lambda: activation.call_instance(function, args, True), activation.engine
+                    )
             else:
                 depth = activation.called_at.value
                 if depth < TAIL_CALLED:
@@ -93,8 +98,8 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
 
 
 def call_at_length(call: Callable[[], Any], engine: Guest) -> Any:
-    """A call of the host's by a tail call: there is no frame by which it could be made again, so a
-    request to stop waits until it has returned."""
+    """A call by a tail call through a table: there is no frame by which it could be made again, so
+    a request to stop waits until it has returned."""
     requests = engine.instance.requests
     waiting: list[str] = []
     try:

@@ -148,9 +148,7 @@ def ended(session: Session, call: Call, *, to: int | None = None) -> Ending:
                 break
         else:
             assert run.function is not None or call.name is None
-            types = (
-                () if run.function is None else run.instance.functions[run.function].type.results
-            )
+            types = () if run.function is None else run.function.type.results
             detail = tuple(graph.show(v, t) for v, t in zip(run.results, types, strict=True))
     except Trap as trap:
         # A path may not have all frames, and says so.

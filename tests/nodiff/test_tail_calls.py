@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.checkpoint.layout import DIGEST_SIZE
-from chiwawa_runtime.errors import Abrupt, CheckpointError
+from chiwawa_runtime.errors import Abrupt, CheckpointError, UnsupportedError
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, FuncType
 from tests.nodiff.harness_helpers import (
@@ -200,3 +201,75 @@ def test_a_frame_that_no_tail_call_leads_to_is_refused(path: str, function: int)
     with pytest.raises(CheckpointError) as caught:
         api.restore(module, with_digest(changed), path=path)
     assert "\n" not in str(caught.value)
+
+
+#: Another instance's function, which can be stopped, and what ends in it by a tail call when it has
+#: counted that it was called.
+OTHER = """(module
+  (func $inner (param i32 f32) (result i32)
+    (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (i32.const 5))
+  (func (export "count") (param i32) (result i32)
+    (return_call $inner (local.get 0) (f32.const 1))))"""
+LEAVING = """(module (type $f (func (param i32) (result i32)))
+  (import "other" "count" (func $count (type $f)))
+  (global $calls (mut i32) (i32.const 0)) (table 1 funcref) (elem (i32.const 0) $count)
+  (func $by_name (export "by_name") (type $f)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 10)))
+    (return_call $count (local.get 0)))
+  (func $by_table (export "by_table") (type $f)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 10)))
+    (return_call_indirect (type $f) (local.get 0) (i32.const 0)))
+  (func (export "beneath_name") (type $f)
+    (i32.add (call $by_name (local.get 0)) (global.get $calls)))
+  (func (export "beneath_table") (type $f)
+    (i32.add (call $by_table (local.get 0)) (global.get $calls))))"""
+LEFT = {"by_name": 5, "by_table": 5, "beneath_name": 15, "beneath_table": 15}
+
+
+def leaving(path: str, name: str) -> api.Run:
+    other = api.instantiate(load(OTHER), path=path)
+    return api.start(load(LEAVING), name, [4], imports={"other": other.exports}, path=path)
+
+
+def restored(data: bytes, path: str) -> api.Run:
+    return api.restore(load(LEAVING), data, path=path, modules=[load(OTHER)])
+
+
+@each_path
+@pytest.mark.parametrize("name", list(LEFT))
+def test_a_tail_call_that_leaves_the_instance_goes_on_where_it_was_stopped(
+    path: str, name: str
+) -> None:
+    run = leaving(path, name)
+    run.requests.ask()
+    while not run.go():
+        run.requests.take()
+        data = run.checkpoint()
+        left = checkpoint.decode(data).frames[0].instance == 1
+        for to in PATHS:
+            if to == "native" and left and name.startswith("beneath"):
+                with pytest.raises(UnsupportedError, match="called by a tail call"):
+                    restored(data, to)
+                continue
+            again = restored(data, to)
+            assert again.go()
+            assert again.results == [LEFT[name]]
+        run.requests.ask()
+    assert run.results == [LEFT[name]]
+
+
+def test_a_run_is_in_no_function_that_it_does_not_lead_to() -> None:
+    run = leaving(PATHS[0], "by_name")
+    inside = None
+    while inside != (1, 0):
+        run.requests.ask()
+        assert not run.go()
+        run.requests.take()
+        snapshot = run.snapshot()
+        inside = snapshot.frames[0].instance, snapshot.frames[0].function
+    calling = load(OTHER.replace("return_call", "call"))
+    other = replace(snapshot.others[0], module_hash=calling.hash)
+    data = checkpoint.encode(replace(snapshot, others=(other,)))
+    with pytest.raises(CheckpointError, match="is of no function that the run could call"):
+        api.restore(load(LEAVING), data, modules=[calling])

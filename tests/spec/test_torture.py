@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from chiwawa.commands.moving import lines_of, run_spread
 from chiwawa.commands.wast import Report, run_script
 from tests.path_helpers import IN_PYTHON, PATHS
 from tests.spec.suite_helpers import FILES, SUITE
@@ -30,8 +31,6 @@ SHARE = (
     "table_grow",
     "unwind",
 )
-#: What a run never gets to the end of, where so many boundaries are counted.
-NEVER = 10**15
 
 
 def unmet(report: Report) -> set[tuple[int, str]]:
@@ -41,19 +40,16 @@ def unmet(report: Report) -> set[tuple[int, str]]:
 def is_same_when_moved(file: str, execution: str, stops: int) -> None:
     """Moved at so many boundaries, spread evenly; at all, where there are no more."""
     plain = run_script(SUITE / file, execution)
-    counted = run_script(SUITE / file, execution, NEVER)
-    assert unmet(counted) == unmet(plain)
-    assert counted.boundaries is not None
-    every = max(1, counted.boundaries // stops)
-    moved = run_script(SUITE / file, execution, every)
+    (moved,) = run_spread(SUITE / file, [execution], stops)
+    assert moved.culprit is None
+    assert moved.boundaries is not None
     if execution in IN_PYTHON:
         assert unmet(moved) == unmet(plain)
-        if every == 1:
-            assert moved.stops == counted.boundaries
+        assert moved.stops == min(stops, moved.boundaries)
     else:
         # What it refuses may be run where it was moved to, or fail there for want of what it has
         # refused before.
-        assert {line for line, _ in unmet(moved)} <= {line for line, _ in unmet(plain)}
+        assert lines_of(moved) <= lines_of(plain)
 
 
 @pytest.mark.parametrize("execution", PATHS)

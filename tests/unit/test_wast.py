@@ -1,12 +1,16 @@
 """The runner of scripts: what passes, what fails, and how failures read, on both paths."""
 
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
 
-from chiwawa.commands.conformance import format_table
-from chiwawa.commands.wast import Report, format_report, run_commands, run_script
+from chiwawa.commands.conformance import format_table, format_torture
+from chiwawa.commands.moving import run_spread
+from chiwawa.commands.torture import NOWHERE, Move, Stops, Torture, at, every, tour
+from chiwawa.commands.wast import Culprit, Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
+from chiwawa_runtime.run.driver import Run
 from tests.path_helpers import IN_PYTHON, PATHS
 
 MODULE = r"""
@@ -150,15 +154,101 @@ def test_a_script_under_torture_gives_what_it_gives_and_is_moved(execution: str)
     commands = parse_script(LINKED)
     plain = run_commands(commands, "script.wast", execution)
     assert (plain.passed, plain.stops) == (3, None)
-    for every in (1, 2, 7):
-        report = run_commands(commands, "script.wast", execution, every)
-        assert (report.passed, report.failures) == (plain.passed, plain.failures)
-        assert report.stops or every == 7
+    for number in (1, 2, 7):
+        report = run_commands(commands, "script.wast", execution, every(number))
+        assert report.passed == plain.passed
+        assert [f.got for f in report.failures] == [f.got for f in plain.failures]
+        assert report.stops or number == 7
         assert report.boundaries is not None
-        if every == 1 and execution in IN_PYTHON:
+        if number == 1 and execution in IN_PYTHON:
             assert report.stops == report.boundaries > 10
             line = f", moved at {report.stops} of {report.boundaries} boundaries"
             assert format_report(report).splitlines()[0].endswith(line)
+
+
+TAIL_CALLS = """
+(module $even (table (export "t") 1 funcref) (type $f (func (param i32) (result i32)))
+  (func (export "is") (type $f) (if (result i32) (i32.eqz (local.get 0)) (then (i32.const 1))
+    (else (return_call_indirect (type $f) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0))))))
+(register "even" $even)
+(module $odd (import "even" "t" (table 1 funcref)) (type $f (func (param i32) (result i32)))
+  (import "even" "is" (func $even (type $f))) (elem (i32.const 0) $is)
+  (func $is (export "is") (type $f) (if (result i32) (i32.eqz (local.get 0))
+    (then (i32.const 0)) (else (return_call $even (i32.sub (local.get 0) (i32.const 1)))))))
+(assert_return (invoke $even "is" (i32.const 6)) (i32.const 1))
+(assert_return (invoke $odd "is" (i32.const 6)) (i32.const 0))
+"""
+
+
+@pytest.mark.parametrize("execution", PATHS)
+def test_tail_calls_between_instances_go_on_wherever_they_are_moved(execution: str) -> None:
+    commands = parse_script(TAIL_CALLS)
+    report = run_commands(commands, "script.wast", execution, every(1))
+    assert (report.passed, report.failures) == (2, [])
+    assert report.stops
+
+
+@pytest.mark.parametrize(
+    ("stops", "boundaries"),
+    [
+        (Stops(3, 10), [4, 7, 10, 14, 17, 20]),
+        (Stops(5, 5), [1, 2, 3, 4, 5, 6]),
+        (Stops(2, 3, 3), [2, 3, 5, None, None, None]),
+        (every(4), [4, 8, 12, 16, 20, 24]),
+        (at(9), [9, None, None, None, None, None]),
+        (NOWHERE, [None] * 6),
+    ],
+)
+def test_stops_are_spread_evenly(stops: Stops, boundaries: list[int | None]) -> None:
+    assert [stops.boundary(stop) for stop in range(1, 7)] == boundaries
+
+
+def test_a_round_trip_goes_from_each_path_to_each_other_one() -> None:
+    for others in (["b"], ["b", "c"]):
+        trip = tour("a", others)
+        moves = list(pairwise([*trip, trip[0]]))
+        assert sorted(moves) == sorted(permutations(["a", *others], 2))
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_move_is_found_with_which_a_script_begins_to_fail(
+    alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "breaking.wast"
+    script.write_text(
+        '(module (global $g (mut i32) (i32.const 0)) (func (export "f") (result i32)'
+        "  (global.set $g (i32.add (global.get $g) (i32.const 1))) (nop) (nop) (global.get $g)))\n"
+        '(assert_return (invoke "f") (i32.const 1))\n'
+        '(assert_return (invoke "f") (i32.const 2))\n'
+    )
+    begin, write = Torture.__post_init__, Run.checkpoint
+    tortures: list[Torture] = []
+
+    def beginning(torture: Torture) -> None:
+        tortures.append(torture)
+        begin(torture)
+
+    def wrong(run: Run) -> bytes:
+        """AOT code writes another number instead of 1: always, or where all was moved before."""
+        (counter,) = run.instance.globals
+        torture = tortures[-1]
+        if torture.path == "aot" and counter.get() == 1 and (alone or torture.stops > 1):
+            counter.value = 7
+        return write(run)
+
+    monkeypatch.setattr(Torture, "__post_init__", beginning)
+    monkeypatch.setattr(Run, "checkpoint", wrong)
+    (report,) = run_spread(script, ["interp"], 1000)
+    assert [(f.line, f.got) for f in report.failures] == [
+        (2, "(i32.const 0x7)"),
+        (3, "(i32.const 0x8)"),
+    ]
+    assert report.culprit == Culprit(Move(6, 6, "aot", "interp"), alone)
+    shown = "shows it" if alone else "alone does not show it"
+    assert format_report(report).endswith(
+        "  it begins to fail with stop 6, at boundary 6, from aot to interp: "
+        f"--path aot --torture-at 6:interp {shown}"
+    )
 
 
 def test_a_report_names_file_line_and_command(tmp_path: Path) -> None:
@@ -190,3 +280,14 @@ def test_a_table_counts_assertions_and_says_what_is_refused(tmp_path: Path) -> N
     assert "| **2 scripts** | 3 | 2 | 2 |" in lines
     assert "- cont (stack switching) is not supported: part.wast" in lines
     assert "everything holds" in format_table(reports[2:])
+
+
+def test_a_table_counts_boundaries_and_stops_under_torture(tmp_path: Path) -> None:
+    script = tmp_path / "some.wast"
+    script.write_text(
+        '(module (func (export "f") (nop) (nop) (nop) (nop)))\n(assert_return (invoke "f"))\n'
+        '(assert_malformed (module quote "(func") "")\n'
+    )
+    lines = format_torture(list(run_spread(script, ["interp", "aot"], 3))).splitlines()
+    assert "| some.wast | 2 | 4 | 3 | all | 4 | 3 | all |" in lines
+    assert "On the path `aot` everything holds." in lines

@@ -71,8 +71,7 @@ def results_text(run: Run) -> str:
         return ""
     functions = {id(f): FuncIdx(i) for i, f in enumerate(run.instance.functions)}
     shown = []
-    types = run.instance.program.functions[run.function].results
-    for valtype, result in zip(types, run.results, strict=True):
+    for valtype, result in zip(run.function.type.results, run.results, strict=True):
         value = functions.get(id(result), result) if isinstance(result, Function) else result
         shown.append(format_value(valtype, value))
     return ",".join(shown)

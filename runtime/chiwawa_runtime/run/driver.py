@@ -31,7 +31,7 @@ from chiwawa_runtime.errors import (
 from chiwawa_runtime.run import capture, hoststate
 from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.state.store import plain
+from chiwawa_runtime.state.store import Function, plain
 
 #: How to get a checkpoint of a program that is running.
 ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"
@@ -125,8 +125,8 @@ class Run:
         self.context: object = None
         self.paused: object = None
         self.activation: Activation | None = None
-        #: The function that the results are of.
-        self.function: int | None = None
+        #: The function that the results are of, or one that tail calls have led to from there.
+        self.function: Function | None = None
         #: Whether it has ended: all calls have returned, or there is nothing to go on from.
         self.finished = False
         self._results: list[Any] = []
@@ -251,7 +251,7 @@ class Run:
 
     def begin_call(self, function: int, args: Sequence[Any]) -> Activation:
         instance = self.instance
-        self.function = function
+        self.function = instance.functions[function]
         if instance.observer is not None:
             self.context = instance.observer.mark()
         activation = instance.engine.start(function, args, self.depth)
@@ -262,7 +262,7 @@ class Run:
         """Keep what the call in progress has returned."""
         assert self.activation is not None
         assert self.function is not None
-        types = self.instance.functions[self.function].type.results
+        types = self.function.type.results
         self._results = list(map(plain, self.activation.results, types))
         self.activation = None
 

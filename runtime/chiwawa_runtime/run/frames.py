@@ -75,8 +75,10 @@ def check_frames(
         places.append(place)
         below = frame
         callee = function, number
-    if below is not None and called_function(instances, below) not in instances[0].functions:
-        raise CheckpointError(f"{described(below)} is of no function that the run could call")
+    if below is not None:
+        oldest, callable_ = called_function(instances, below), instances[0].functions
+        if oldest not in callable_ and oldest not in led_to(instances, callable_):
+            raise CheckpointError(f"{described(below)} is of no function that the run could call")
     check_depth(places)
     return result
 
@@ -157,16 +159,24 @@ def check_callee(
         fits = comp_matches(callee.type, call.type)
     else:
         fits = instance.functions[call.function] is callee
-    if not fits and any(each.program.tail_calls for each in instances):
-        fits = callee in led_to(instances, instance, call)
+    if not fits:
+        called = (
+            of_type(instances, call.type)
+            if call.function is None
+            else [instance.functions[call.function]]
+        )
+        fits = callee in led_to(instances, called)
     if not fits:
         raise CheckpointError(f"{where} calls another function than {callee.index}")
 
 
-def led_to(
-    instances: Sequence[ModuleInstance], instance: ModuleInstance, call: CallPoint
-) -> set[Function]:
-    """What ``call`` may be of, and what tail calls lead to from there."""
+def of_type(instances: Sequence[ModuleInstance], functype: FuncType) -> Iterator[Function]:
+    return (f for each in instances for f in each.functions if comp_matches(f.type, functype))
+
+
+def led_to(instances: Sequence[ModuleInstance], called: Iterable[Function]) -> set[Function]:
+    """What tail calls lead to from functions that are ``called``, and these; nothing, where there
+    are no tail calls."""
     found: set[Function] = set()
     work: list[Function] = []
 
@@ -175,10 +185,8 @@ def led_to(
         found.update(new)
         work.extend(new)
 
-    def of_type(functype: FuncType) -> Iterator[Function]:
-        return (f for each in instances for f in each.functions if comp_matches(f.type, functype))
-
-    add(of_type(call.type) if call.function is None else (instance.functions[call.function],))
+    if any(each.program.tail_calls for each in instances):
+        add(called)
     while work:
         function = work.pop()
         home = function.instance
@@ -187,5 +195,5 @@ def led_to(
         by_name, by_type = home.program.tail_calls.get(function.index, ((), ()))
         add(home.functions[index] for index in by_name)
         for index in by_type:
-            add(of_type(home.program.types[index].functype))
+            add(of_type(instances, home.program.types[index].functype))
     return found

@@ -120,8 +120,7 @@ def restore(
         observer.restore(frames)
     if frames:
         oldest = frames[-1]
-        called = oldest.instance.functions[oldest.function]
-        run.function = instance.functions.index(called)
+        run.function = oldest.instance.functions[oldest.function]
         with uncollected():
             run.activation = engine.restore(frames)
     return run

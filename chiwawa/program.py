@@ -34,7 +34,9 @@ def _program_of(module: Module) -> Program:
         references = [reference(each, spaces.types) for each in elem.init]
         init = [Constant(r) if isinstance(r, str) else r for r in references]
         offset = Constant(constant(elem.offset, spaces.types)) if elem.mode == "active" else None
-        elems.append(ElemSpec(elem.mode, init, elem.tableidx, offset))
+        elems.append(
+            ElemSpec(elem.mode, init, elem.tableidx, offset, close(elem.type, spaces.types))
+        )
     datas = []
     for data in module.datas:
         offset = Constant(constant(data.offset, spaces.types)) if data.mode == "active" else None

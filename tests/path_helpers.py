@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
+import chiwawa
 from chiwawa import paths
+from chiwawa.execution import Source
 
 #: Those that can run here.
 PATHS = paths.available()
@@ -38,6 +40,12 @@ each_path_and_granularity = pytest.mark.parametrize(
     ("path", "granularity"), PATHS_AND_GRANULARITIES
 )
 each_watched_path = pytest.mark.parametrize("path", WATCHED)
+
+
+def running(module: chiwawa.Module) -> list[str]:
+    """The paths that run ``module``."""
+    source = Source(module)
+    return [path for path in PATHS if paths.path(path).refusal(source, "safepoint") is None]
 
 
 def stopping_at(granularity: str) -> tuple[str, ...]:

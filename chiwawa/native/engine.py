@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 import wasmtime
@@ -343,6 +344,10 @@ class NativeElem(ElemSegment):
         self.engine = engine
         self.flag = flag
         super().__init__(given.elements)
+
+    def takes(self, elements: Sequence[object]) -> bool:
+        """The engine has made them, and nobody else can put anything there."""
+        return all(map(is_, elements, self.content))
 
     def drop(self) -> None:
         self.engine.drop(self.flag)

@@ -14,13 +14,12 @@ from chiwawa import paths
 from chiwawa.aot.ir_checker import check
 from chiwawa.aot.options import options_for
 from chiwawa.aot.tree import build
-from chiwawa.execution import Source
 from chiwawa.lower.lowered import Spaces, lower
 from chiwawa.lower.sites import Sites
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.state.snapshot import ExceptionImage, FuncIdx, ObjIdx, Snapshot
 from chiwawa_runtime.state.types import EXNREF, I32, I64, FuncType, RefType
-from tests.path_helpers import PATHS, next_path
+from tests.path_helpers import next_path, running
 
 #: Functions that throw, catch and hold exceptions, in both ways of saying so.
 MODULE = """(module
@@ -96,12 +95,6 @@ RESULT = [3 + 3 + 1003 + 3 + 40 + 2 + 1000 + 55 + 1 + 1 + 1001 + 1]
 
 def ticking(log: list[int]) -> dict[str, dict[str, Callable[[int], None]]]:
     return {"env": {"tick": log.append}}
-
-
-def running(module: chiwawa.Module) -> list[str]:
-    """The paths that run ``module``."""
-    source = Source(module)
-    return [path for path in PATHS if paths.path(path).refusal(source, "safepoint") is None]
 
 
 HAVING = running(chiwawa.load(MODULE))

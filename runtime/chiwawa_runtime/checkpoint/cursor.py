@@ -7,6 +7,7 @@ from chiwawa_runtime.checkpoint.layout import (
     ALONE,
     REF_CARRIED,
     REF_FUNC,
+    REF_I31,
     REF_NULL,
     REF_OBJECT,
     REFERENCES,
@@ -14,10 +15,12 @@ from chiwawa_runtime.checkpoint.layout import (
 from chiwawa_runtime.checkpoint.leb import decode_s, decode_u, encode_s, encode_u
 from chiwawa_runtime.errors import CheckpointError, MalformedError
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.state.snapshot import Carried, FuncIdx, ObjIdx, Ref, Value
+from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, ObjIdx, Ref, TypeIdx, Value
 from chiwawa_runtime.state.types import (
     F32,
     F64,
+    I8,
+    I16,
     I64,
     PAGE,
     V128,
@@ -25,10 +28,14 @@ from chiwawa_runtime.state.types import (
     Limits,
     MemoryType,
     NumType,
+    PackedType,
     RefType,
+    StorageType,
     ValType,
     VecType,
 )
+
+_PACKED: dict[int, PackedType] = {t.code: t for t in (I8, I16)}
 
 
 class Cursor:
@@ -187,6 +194,8 @@ class Cursor:
             return Carried(self.name())
         if kind == REF_OBJECT and self.version != ALONE:
             return ObjIdx(self.u(32))
+        if kind == REF_I31 and self.version != ALONE:
+            return I31(self.s(31) & 0x7FFFFFFF)
         self.pos -= 1
         raise self.error("malformed reference")
 
@@ -194,6 +203,25 @@ class Cursor:
         """A function with its instance."""
         instance = self.u(32)
         return FuncIdx(self.u(32), instance)
+
+    def deftype(self) -> TypeIdx:
+        """A defined type, with an instance that has it."""
+        instance = self.u(32)
+        return TypeIdx(self.u(32), instance)
+
+    def storagetype(self) -> StorageType:
+        if self.pos < self.end:
+            packed = _PACKED.get(self.data[self.pos])
+            if packed is not None:
+                self.pos += 1
+                return packed
+        return self.valtype()
+
+    def stored(self, storage: StorageType) -> Value:
+        """What a field of that type holds."""
+        if isinstance(storage, PackedType):
+            return int.from_bytes(self.take(storage.bits // 8), "little")
+        return self.value(storage)
 
     def indices(self) -> tuple[int, ...]:
         return tuple([self.u(32) for _ in range(self.count())])
@@ -207,6 +235,14 @@ class Cursor:
         for _ in range(self.count()):
             valtype = self.valtype()
             found.append((valtype, self.value(valtype)))
+        return tuple(found)
+
+    def fields(self) -> tuple[tuple[StorageType, Value], ...]:
+        """A vector of what fields hold, each after its type."""
+        found = []
+        for _ in range(self.count()):
+            storage = self.storagetype()
+            found.append((storage, self.stored(storage)))
         return tuple(found)
 
 

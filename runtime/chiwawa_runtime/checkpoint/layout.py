@@ -20,16 +20,23 @@ section named n; docs/checkpoint-format.md explains each byte::
                 | custom("chiwawa")       2:u32 modules:vec(hash:byte^32) vec(instance)
                   plan:vec(call) unformed:vec(typed)
                   memories:vec(min:u64) globals:vec(mut:byte ref?) tables:vec(table)
-                  objects:vec(object)
+                  segments:vec(segment) objects:vec(object)
     instance  ::= mode:byte count links:vec(funcidx instanceidx funcidx)
                   tables:vec(tableaddr) tags:vec(tagaddr) elems:vec(bool) datas:vec(bool)
     count     ::= 0x00 | 0x01 safepoints:u64
     call      ::= funcidx vec(typed)
     typed     ::= 0x7F s32 | 0x7E s64 | 0x7D byte^4 | 0x7C byte^8 | 0x7B byte^16
-                | 0x70 ref | 0x6F ref
+                | 0x70 ref | 0x6F ref                                             version 1
+                | 0x6E ref | 0x69 ref                                             version 2
     ref       ::= 0x00 | 0x01 funcidx | 0x02 name                                   version 1
-                | 0x00 | 0x01 instanceidx funcidx | 0x02 name | 0x04 objidx         version 2
-    object    ::= 0x02 tagaddr vec(typed)
+                | 0x00 | 0x01 instanceidx funcidx | 0x02 name                       version 2
+                | 0x03 s31 | 0x04 objidx
+    segment   ::= instanceidx elemidx reftype vec(ref)
+    object    ::= 0x00 deftype vec(field) | 0x01 deftype 0x78 vec(byte)
+                | 0x01 deftype 0x77 vec(byte^2) | 0x01 deftype type vec(value of it)
+                | 0x02 tagaddr vec(typed)
+    deftype   ::= instanceidx typeidx
+    field     ::= 0x78 byte | 0x77 byte^2 | typed
     table     ::= reftype limits vec(ref)
     wasi      ::= custom("chiwawa.wasi")  byte*
     host      ::= custom("chiwawa.host")  byte*
@@ -39,13 +46,22 @@ section named n; docs/checkpoint-format.md explains each byte::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import Range
-from chiwawa_runtime.state.snapshot import ObjectImage, ObjIdx, Snapshot, Value
+from chiwawa_runtime.state.snapshot import (
+    I31,
+    ArrayImage,
+    ExceptionImage,
+    ObjectImage,
+    ObjIdx,
+    Snapshot,
+    Value,
+)
 from chiwawa_runtime.state.types import (
+    ANYREF,
     EXNREF,
     EXTERNREF,
     F32,
@@ -58,6 +74,7 @@ from chiwawa_runtime.state.types import (
     Limits,
     NumType,
     RefType,
+    StorageType,
     ValType,
     VecType,
 )
@@ -69,7 +86,7 @@ ALONE, LINKED = 1, 2
 #: The types of references that each has.
 REFERENCES = {
     ALONE: frozenset((FUNCREF, EXTERNREF)),
-    LINKED: frozenset((FUNCREF, EXTERNREF, EXNREF)),
+    LINKED: frozenset((FUNCREF, EXTERNREF, ANYREF, EXNREF)),
 }
 THREAD_NAME = "main"
 GRANULARITIES = ("safepoint", "instruction")
@@ -107,8 +124,8 @@ CONST_OPCODES: dict[NumType | VecType, bytes] = {
 }
 #: A value that the convention has no form for; what it is stands in ``unformed``.
 MISSING = 0x01
-REF_NULL, REF_FUNC, REF_CARRIED, REF_OBJECT = 0x00, 0x01, 0x02, 0x04
-OBJECT_EXCEPTION = 0x02
+REF_NULL, REF_FUNC, REF_CARRIED, REF_I31, REF_OBJECT = 0x00, 0x01, 0x02, 0x03, 0x04
+OBJECT_STRUCT, OBJECT_ARRAY, OBJECT_EXCEPTION = 0x00, 0x01, 0x02
 
 MAX_U32 = 0xFFFFFFFF
 MAX_U64 = 0xFFFFFFFFFFFFFFFF
@@ -160,9 +177,12 @@ def version_of(snapshot: Snapshot) -> int:
     if snapshot.spaces is None:
         return ALONE
     types = [image.type.type for image in snapshot.globals]
-    types += [table.type.element for table in snapshot.tables]
-    types += [valtype for valtype, _ in snapshot.values()]
-    return LINKED if any(map(is_newer, types)) else ALONE
+    types += [each.type.element for each in snapshot.tables]
+    types += [each.type for each in snapshot.segments]
+    if any(map(is_newer, types)):
+        return LINKED
+    newer = any(is_newer(valtype) or type(value) is I31 for valtype, value in snapshot.values())
+    return LINKED if newer else ALONE
 
 
 def is_newer(valtype: ValType) -> bool:
@@ -184,6 +204,7 @@ def check_shape(snapshot: Snapshot) -> None:
     _check_sizes(snapshot)
     if version_of(snapshot) != ALONE:
         _check_spaces(snapshot)
+        _check_segments(snapshot)
         check_objects(snapshot)
 
 
@@ -213,6 +234,20 @@ def _check_spaces(snapshot: Snapshot) -> None:
             last = index
 
 
+def _check_segments(snapshot: Snapshot) -> None:
+    """That element segments that hold something are there, not dropped, and in order."""
+    instances = snapshot.instances
+    last = -1, -1
+    for each in snapshot.segments:
+        place = each.instance, each.index
+        if not last < place or not 0 <= each.instance < len(instances):
+            raise CheckpointError("its element segments are not in order")
+        dropped = instances[each.instance].dropped_elems
+        if not 0 <= each.index < len(dropped) or dropped[each.index]:
+            raise CheckpointError(f"element segment {each.index}, dropped or not there, has values")
+        last = place
+
+
 def check_objects(snapshot: Snapshot) -> None:
     """That what is referred to by number is there, and numbered in the order of one walk: first
     what all values refer to, in their order, then what the objects do, in theirs. So nothing is
@@ -220,7 +255,7 @@ def check_objects(snapshot: Snapshot) -> None:
     met = 0
     objects = snapshot.objects
 
-    def walk() -> Iterator[tuple[ValType, Value]]:
+    def walk() -> Iterator[tuple[StorageType, Value]]:
         yield from snapshot.values()
         at = 0
         # What has not been met by now, nothing before it refers to.
@@ -236,13 +271,22 @@ def check_objects(snapshot: Snapshot) -> None:
     if met != len(objects):
         raise CheckpointError("it has objects that nothing refers to")
     tags = {tag for each in snapshot.instances for tag in each.spaces.tags}
+    instances = len(snapshot.instances)
     for each in snapshot.objects:
-        if each.tag not in tags:
-            raise CheckpointError("an exception has a tag that no instance has")
+        if isinstance(each, ExceptionImage):
+            if each.tag not in tags:
+                raise CheckpointError("an exception has a tag that no instance has")
+        elif not 0 <= each.type.instance < instances:
+            raise CheckpointError("an object has a type of an instance that is not there")
 
 
-def fields_of(image: ObjectImage) -> Sequence[tuple[ValType, Value]]:
-    """The values in an object, in their order."""
+def fields_of(image: ObjectImage) -> Iterable[tuple[StorageType, Value]]:
+    """The values in an object, in their order; of an array, those that may lead to objects."""
+    if isinstance(image, ArrayImage):
+        storage = image.storage
+        if not isinstance(storage, RefType):
+            return ()
+        return ((storage, element) for element in image.elements)
     return image.fields
 
 

@@ -27,7 +27,9 @@ from chiwawa_runtime.checkpoint.layout import (
     MAGIC,
     MAX_SEGMENTS,
     MISSING,
+    OBJECT_ARRAY,
     OBJECT_EXCEPTION,
+    OBJECT_STRUCT,
     ORDER,
     THREAD_NAME,
     check_shape,
@@ -39,6 +41,7 @@ from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f64_load
 from chiwawa_runtime.state.snapshot import (
+    ArrayImage,
     ExceptionImage,
     Frame,
     FuncIdx,
@@ -47,13 +50,16 @@ from chiwawa_runtime.state.snapshot import (
     InstanceImage,
     ObjectImage,
     PlannedCall,
+    SegmentImage,
     Snapshot,
+    StructImage,
     TableImage,
     Value,
 )
 from chiwawa_runtime.state.types import (
     F32,
     F64,
+    I8,
     I32,
     I64,
     V128,
@@ -185,16 +191,18 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]]) -> Snapshot:
     images = _global_images(cursor, globals_)
     tables = _tables(cursor)
     objects: tuple[ObjectImage, ...] = ()
+    held: tuple[SegmentImage, ...] = ()
     if version == ALONE:
         told = [(modes[0], (), tuple(range(len(tables))), (), _flags(cursor), _flags(cursor))]
     else:
+        held = tuple([_segment(cursor) for _ in range(cursor.count())])
         objects = tuple([_object(cursor) for _ in range(cursor.count())])
     cursor.finish()
 
     instances = []
-    for (module, memories, held), each in zip(placed, told, strict=True):
+    for (module, memories, globals_of), each in zip(placed, told, strict=True):
         (granularity, canonical_nans, safepoints), links, tables_, tags, elems, datas = each
-        spaces = IndexSpaces(memories, held, tables_, tags, links)
+        spaces = IndexSpaces(memories, globals_of, tables_, tags, links)
         instances.append(
             InstanceImage(
                 names[module],
@@ -237,6 +245,7 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]]) -> Snapshot:
         None if version == ALONE else own.spaces,
         tuple(instances[1:]),
         objects,
+        held,
     )
     if version != version_of(snapshot):
         raise malformed("its state takes no such version of the format", where["chiwawa"][0])
@@ -278,9 +287,31 @@ def _instance(
     return mode, links, cursor.indices(), cursor.indices(), _flags(cursor), _flags(cursor)
 
 
+def _segment(cursor: Cursor) -> SegmentImage:
+    instance, index, reftype = cursor.u(32), cursor.u(32), cursor.reftype()
+    return SegmentImage(
+        instance, index, reftype, tuple([cursor.ref() for _ in range(cursor.count())])
+    )
+
+
 def _object(cursor: Cursor) -> ObjectImage:
-    cursor.expect(bytes((OBJECT_EXCEPTION,)), "the kind of an object")
-    return ExceptionImage(cursor.u(32), cursor.typed())
+    kind = cursor.byte()
+    if kind == OBJECT_STRUCT:
+        return StructImage(cursor.deftype(), cursor.fields())
+    if kind == OBJECT_ARRAY:
+        return _array(cursor)
+    if kind == OBJECT_EXCEPTION:
+        return ExceptionImage(cursor.u(32), cursor.typed())
+    cursor.pos -= 1
+    raise cursor.error("the kind of an object expected")
+
+
+def _array(cursor: Cursor) -> ArrayImage:
+    deftype, storage = cursor.deftype(), cursor.storagetype()
+    count = cursor.count()
+    if storage == I8:
+        return ArrayImage(deftype, storage, cursor.take(count))
+    return ArrayImage(deftype, storage, tuple([cursor.stored(storage) for _ in range(count)]))
 
 
 def _modules(core: Cursor, modules: Cursor, version: int) -> list[str]:

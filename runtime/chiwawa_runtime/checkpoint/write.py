@@ -23,9 +23,12 @@ from chiwawa_runtime.checkpoint.layout import (
     MAX_U32,
     MEMORY,
     MISSING,
+    OBJECT_ARRAY,
     OBJECT_EXCEPTION,
+    OBJECT_STRUCT,
     REF_CARRIED,
     REF_FUNC,
+    REF_I31,
     REF_NULL,
     REF_OBJECT,
     REFERENCES,
@@ -40,6 +43,8 @@ from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.snapshot import (
+    I31,
+    ArrayImage,
     Carried,
     Frame,
     FuncIdx,
@@ -47,19 +52,25 @@ from chiwawa_runtime.state.snapshot import (
     InstanceImage,
     ObjectImage,
     ObjIdx,
+    SegmentImage,
     Snapshot,
+    StructImage,
+    TypeIdx,
     Value,
 )
 from chiwawa_runtime.state.types import (
     F32,
     F64,
     HEAP_CODES,
+    I8,
     I32,
     I64,
     PAGE,
     V128,
     Limits,
+    PackedType,
     RefType,
+    StorageType,
     ValType,
 )
 
@@ -202,11 +213,11 @@ def _data(snapshot: Snapshot, views: Sequence[memoryview]) -> _Parts:
             head += b"\x41" + encode_s(start - (1 << 32) if start >> 31 else start)
         head += b"\x0b" + encode_u(end - start)
         parts.append(head)
-        parts += _stored(snapshot.memories[index], views[index], start, end)
+        parts += _piece(snapshot.memories[index], views[index], start, end)
     return _section(DATA, parts)
 
 
-def _stored(image: MemoryImage, view: memoryview, start: int, end: int) -> _Parts:
+def _piece(image: MemoryImage, view: memoryview, start: int, end: int) -> _Parts:
     """The bytes of ``image`` from ``start`` to ``end``: what its runs hold, and zeros between."""
     parts: _Parts = []
     for low, high, at in image.between(start, end):
@@ -318,6 +329,9 @@ def _chiwawa(snapshot: Snapshot, unformed: Sequence[tuple[ValType, Value]]) -> b
     if version == ALONE:
         out += _dropped(instances[0])
     else:
+        out += encode_u(len(snapshot.segments))
+        for segment in snapshot.segments:
+            out += _segment(segment, version)
         out += encode_u(len(snapshot.objects))
         for image_ in snapshot.objects:
             out += _object(image_, version)
@@ -347,9 +361,34 @@ def _instance(instance: InstanceImage) -> bytes:
     return out + _dropped(instance)
 
 
-def _object(image: ObjectImage, version: int) -> bytes:
+def _segment(segment: SegmentImage, version: int) -> bytes:
+    out = encode_u(segment.instance) + encode_u(segment.index)
+    out += bytes((_code(segment.type, version),)) + encode_u(len(segment.elements))
+    return out + b"".join([_payload(segment.type, each, version) for each in segment.elements])
+
+
+def _object(image: ObjectImage, version: int) -> bytes | bytearray:
+    if isinstance(image, StructImage):
+        out = bytearray((OBJECT_STRUCT,)) + _deftype(image.type) + encode_u(len(image.fields))
+        for storage, value in image.fields:
+            out.append(_code(storage, version))
+            out += _stored(storage, value, version)
+        return out
+    if isinstance(image, ArrayImage):
+        storage, elements = image.storage, image.elements
+        out = bytearray((OBJECT_ARRAY,)) + _deftype(image.type)
+        out.append(_code(storage, version))
+        out += encode_u(len(elements))
+        if storage == I8 and isinstance(elements, bytes):
+            return out + elements
+        return out + b"".join([_stored(storage, each, version) for each in elements])
     tag = bytes((OBJECT_EXCEPTION,)) + encode_u(image.tag)
     return tag + _typed(image.fields, version)
+
+
+def _deftype(type_: TypeIdx) -> bytes:
+    instance = _u32("the number of an instance", type_.instance)
+    return instance + _u32("a type index", type_.index)
 
 
 # Values.
@@ -364,11 +403,11 @@ def _typed(values: Sequence[tuple[ValType, Value]], version: int) -> bytearray:
     return out
 
 
-def _code(valtype: ValType, version: int) -> int:
+def _code(valtype: StorageType, version: int) -> int:
     if not isinstance(valtype, RefType):
         return valtype.code
     if valtype not in REFERENCES[version]:
-        raise CheckpointError(f"a value of type {valtype} cannot be written yet")
+        raise CheckpointError(f"{valtype} is no type that checkpoints state")
     return HEAP_CODES[valtype.heap]  # type: ignore[index]
 
 
@@ -392,6 +431,15 @@ def _payload(valtype: ValType, value: Value, version: int = ALONE) -> bytes:
         raise _misfit(valtype, value) from error
 
 
+def _stored(storage: StorageType, value: Value, version: int) -> bytes:
+    """The bytes of what a field holds, without its type."""
+    if not isinstance(storage, PackedType):
+        return _payload(storage, value, version)
+    if not isinstance(value, int) or not 0 <= value < 1 << storage.bits:
+        raise _misfit(storage, value)
+    return value.to_bytes(storage.bits // 8, "little")
+
+
 def _ref(value: Value, version: int) -> bytes:
     if value is None:
         return bytes((REF_NULL,))
@@ -403,6 +451,10 @@ def _ref(value: Value, version: int) -> bytes:
         return bytes((REF_CARRIED,)) + _name(value.name)
     if isinstance(value, ObjIdx):
         return bytes((REF_OBJECT,)) + _u32("the number of an object", value.index)
+    if isinstance(value, I31):
+        if not 0 <= value.value < 1 << 31:
+            raise CheckpointError(f"{value.value} is no i31")
+        return bytes((REF_I31,)) + encode_s(value.value - (value.value >> 30 << 31))
     raise CheckpointError(f"a reference to a host's {type(value).__name__} that is not carried")
 
 
@@ -411,7 +463,7 @@ def _function(function: FuncIdx) -> bytes:
     return instance + _u32("a function index", function.index)
 
 
-def _misfit(valtype: ValType, value: object) -> CheckpointError:
+def _misfit(valtype: StorageType, value: object) -> CheckpointError:
     return CheckpointError(f"a value of Python type {type(value).__name__} is no {valtype}")
 
 

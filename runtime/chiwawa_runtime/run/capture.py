@@ -9,7 +9,7 @@ from typing import Any
 from chiwawa_runtime.checkpoint.layout import is_newer
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
-from chiwawa_runtime.run.numbering import Numbering, types_of
+from chiwawa_runtime.run.numbering import Numbering, kept, types_of
 from chiwawa_runtime.run.references import References, Typed
 from chiwawa_runtime.state.snapshot import (
     Frame,
@@ -17,6 +17,7 @@ from chiwawa_runtime.state.snapshot import (
     IndexSpaces,
     InstanceImage,
     PlannedCall,
+    SegmentImage,
     Snapshot,
     TableImage,
 )
@@ -46,9 +47,9 @@ def capture(
     these and it lead to, and of those ``beside`` it. Memories are not copied: encode the snapshot
     before the program goes on. Raises CheckpointError."""
     numbering = Numbering(instance, beside, frames, (args for _, args in plan))
-    refs = References(numbering.instances, carried, numbering.tags)
+    refs = References(numbering.instances, carried)
     # Alone, an instance has all that it imports as often as it imports it.
-    linked = len(numbering.instances) > 1 or has_newer(instance, frames, plan)
+    linked = len(numbering.instances) > 1 or has_newer(instance, numbering, frames, plan)
     memories = numbering.memories if linked else instance.memories
     # Objects are numbered as they are met: globals, tables, frames from the oldest, planned calls.
     globals_ = tuple(
@@ -58,6 +59,12 @@ def capture(
     tables = tuple(
         TableImage(as_stated(t.type), tuple(refs.out(e, t.type.element) for e in t.elements))
         for t in (numbering.tables if linked else instance.tables)
+    )
+    segments = tuple(
+        SegmentImage(number, index, top(type_), tuple(refs.out(e, type_) for e in elem.elements))
+        for number, each in enumerate(numbering.instances if linked else ())
+        for index, elem in kept(each)
+        for type_ in (each.program.elems[index].type,)
     )
     images = []
     known: dict[tuple[ModuleInstance, int, int], tuple[Callable[..., Typed], ...]] = {}
@@ -110,7 +117,8 @@ def capture(
         canonical_nans=own.canonical_nans,
         spaces=own.spaces if linked else None,
         others=tuple(others),
-        objects=tuple(refs.images()),
+        objects=tuple(refs.objects.images(numbering.tags)),
+        segments=segments,
     )
 
 
@@ -125,12 +133,18 @@ def with_nulls(typing: Callable[..., Typed], frame: RawFrame) -> Callable[..., T
 
 
 def has_newer(
-    instance: ModuleInstance, frames: Sequence[RawFrame], plan: Sequence[RawCall]
+    instance: ModuleInstance,
+    numbering: Numbering,
+    frames: Sequence[RawFrame],
+    plan: Sequence[RawCall],
 ) -> bool:
     """Whether anything in the state of ``instance``, alone, is of a type that only the second
-    version of the format has."""
+    version of the format has, or has been made from such a thing."""
+    if numbering.externalized:
+        return True
     types: set[ValType] = {g.type.type for g in instance.globals}
     types.update(t.type.element for t in instance.tables)
+    types.update(instance.program.elems[index].type for index, _ in kept(instance))
     for function, _ in plan:
         types.update(instance.functions[function].type.params)
     if any(map(is_newer, map(stated, types))):

@@ -6,16 +6,22 @@ Numbers are given as things are first met, in an order that follows from the sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
+from chiwawa_runtime.state.heap import External, fields_of
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
+from chiwawa_runtime.state.program import Constant
 from chiwawa_runtime.state.snapshot import FuncIdx, IndexSpaces
 from chiwawa_runtime.state.store import Function
-from chiwawa_runtime.state.types import DefType, RefType, ValType
+from chiwawa_runtime.state.table import ElemSegment
+from chiwawa_runtime.state.types import ArrayType, DefType, RefType, ValType
+
+#: What holds other values, by the classes that programs make.
+_HOLDERS = frozenset((list, ExceptionInstance, External))
 
 
 class Numbering:
@@ -34,8 +40,12 @@ class Numbering:
         #: How many instances have been looked through, and the tables that have.
         self._looked_through = 0
         self._tables: set[int] = set()
-        #: The exceptions that have been looked into, by identity.
-        self._exceptions: dict[int, ExceptionInstance] = {}
+        #: The objects that have been looked into, by identity, and of each type of theirs the
+        #: places in which there may be references.
+        self._objects: dict[int, Any] = {}
+        self._places: dict[DefType, Sequence[int] | None] = {}
+        #: Whether a value that the program has made is one of the host's.
+        self.externalized = False
         for each in (instance, *beside):
             self.meet(each)
         self._look_through()
@@ -55,23 +65,39 @@ class Numbering:
             self.instances.append(instance)
 
     def meet_home(self, value: object) -> None:
-        """The instance that a reference leads to, if it does, or those that an exception does."""
+        """The instance that a reference leads to, if it does, or those that an object does: of
+        objects, one is looked into after the other, as they are met."""
         if isinstance(value, Function):
             home = home_of(value)
             if home is not None:
                 self.meet(home)
-        elif isinstance(value, ExceptionInstance):
+        elif type(value) in _HOLDERS:
             work = [value]
-            while work:
-                exception = work.pop()
-                if id(exception) in self._exceptions:
-                    continue
-                self._exceptions[id(exception)] = exception
-                for each in exception.values:
-                    if isinstance(each, ExceptionInstance):
-                        work.append(each)
-                    else:
+            for holder in work:
+                for each in self._held(holder):
+                    if isinstance(each, Function):
                         self.meet_home(each)
+                    elif type(each) in _HOLDERS:
+                        work.append(each)
+
+    def _held(self, holder: Any) -> Sequence[Any]:
+        """What an object holds that may be references, once; and what an ``External`` does."""
+        if type(holder) is External:
+            self.externalized = True
+            return (holder.value,)
+        if id(holder) in self._objects:
+            return ()
+        self._objects[id(holder)] = holder
+        if isinstance(holder, ExceptionInstance):
+            return holder.values
+        if not holder or not isinstance(holder[0], DefType):
+            # A list of the host's.
+            return ()
+        deftype = holder[0]
+        if deftype not in self._places:
+            self._places[deftype] = referring(deftype)
+        places = self._places[deftype]
+        return holder[1:] if places is None else [holder[place] for place in places]
 
     def _look_through(self) -> None:
         """All that the instances lead to that have been met."""
@@ -88,6 +114,9 @@ class Numbering:
             for each in instance.globals:
                 if isinstance(each.type.type, RefType):
                     self.meet_home(each.get())
+            for _, elem in kept(instance):
+                for element in elem.elements:
+                    self.meet_home(element)
 
     def _follow(self, frames: Sequence[RawFrame]) -> None:
         # Of a deep program many frames stand at one place, and most hold no references.
@@ -119,6 +148,22 @@ class Numbering:
             tags=places(instance.tags, self.tags),
             links=tuple(links),
         )
+
+
+def referring(deftype: DefType) -> Sequence[int] | None:
+    """Where in a structure of that type there may be references; None: in all of an array."""
+    if isinstance(deftype.comp, ArrayType):
+        return None if isinstance(deftype.comp.field.storage, RefType) else ()
+    fields = enumerate(fields_of(deftype), 1)
+    return [place for place, field in fields if isinstance(field.storage, RefType)]
+
+
+def kept(instance: ModuleInstance) -> Iterator[tuple[int, ElemSegment]]:
+    """The element segments of an instance whose contents are state, by index: what has made them
+    made objects, perhaps, or read what is given anew."""
+    for index, (spec, elem) in enumerate(zip(instance.program.elems, instance.elems, strict=True)):
+        if not elem.dropped and any(isinstance(init, Constant) for init in spec.init):
+            yield index, elem
 
 
 def home_of(function: Function) -> ModuleInstance | None:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run.numbering import home_of
-from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
-from chiwawa_runtime.state.snapshot import (
-    Carried,
-    ExceptionImage,
-    FuncIdx,
-    ObjectImage,
-    ObjIdx,
-    Ref,
-    Value,
-)
-from chiwawa_runtime.state.store import Function, holds
+from chiwawa_runtime.run.objects import Objects, other_types
+from chiwawa_runtime.state.heap import External, Internal, internalize
+from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, ObjIdx, Ref, Value
+from chiwawa_runtime.state.store import holds
 from chiwawa_runtime.state.subtyping import stated, top
-from chiwawa_runtime.state.types import (
-    EXNREF,
-    FUNCREF,
-    I32,
-    I64,
-    NumType,
-    RefType,
-    ValType,
-)
+from chiwawa_runtime.state.types import I32, I64, NumType, RefType, ValType
 
 #: Values of a snapshot, with their types.
 Typed = tuple[tuple[ValType, Value], ...]
@@ -42,14 +27,9 @@ class References:
         self,
         instances: Sequence[ModuleInstance],
         carried: Mapping[str, object],
-        tags: Sequence[Tag] = (),
     ) -> None:
-        """``tags`` are the program's, by address."""
         self.instances = instances
-        self.addresses = {id(tag): address for address, tag in enumerate(tags)}
-        #: What is referred to by number, so far; and the numbers.
-        self.objects: list[ExceptionInstance] = []
-        self.met: dict[int, int] = {}
+        self.objects = Objects(instances, self)
         self.numbers = {id(instance): number for number, instance in enumerate(instances)}
         self.names = {id(value): name for name, value in carried.items()}
         self.carried = carried
@@ -57,21 +37,27 @@ class References:
     def out(self, value: Any, valtype: RefType) -> Ref:
         if value is None:
             return None
-        if top(valtype).heap == "any":
-            raise CheckpointError(f"a value of type {valtype} cannot be written yet")
+        kind = top(valtype).heap
+        if kind == "any":
+            return self.named(value.value) if type(value) is Internal else self.internal(value)
+        if kind == "exn":
+            return self.objects.number(value)
         # To an externref a function is as opaque as anything.
-        if top(valtype) == FUNCREF:
+        if kind == "func":
             number = self.numbers.get(id(home_of(value)))
             if number is None:
                 raise CheckpointError(
                     f"a reference to {value!r} cannot be written: no instance imports it"
                 )
             return FuncIdx(value.index, number)
-        if isinstance(value, ExceptionInstance) and top(valtype) == EXNREF:
-            if id(value) not in self.met:
-                self.met[id(value)] = len(self.objects)
-                self.objects.append(value)
-            return ObjIdx(self.met[id(value)])
+        return self.internal(value.value) if type(value) is External else self.named(value)
+
+    def internal(self, value: Any) -> Ref:
+        """A reference to what a program makes: a structure, an array, or an unboxed integer."""
+        return self.objects.number(value) if type(value) is list else I31(value & 0x7FFFFFFF)
+
+    def named(self, value: Any) -> Ref:
+        """A reference to a value of the host's."""
         name = self.names.get(id(value))
         if name is None:
             raise CheckpointError(
@@ -79,6 +65,25 @@ class References:
                 "is carried"
             )
         return Carried(name)
+
+    def held(self, valtype: ValType, value: Value, where: str) -> Any:
+        """A value of a snapshot as a program holds it in a place of that type. Raises
+        CheckpointError."""
+        if not isinstance(valtype, RefType):
+            return value
+        found = self.back(value, where)
+        kind = top(valtype).heap
+        # Each of the two hierarchies has what is of the other in a wrapper of its own.
+        if isinstance(value, Carried):
+            if kind == "any":
+                found = internalize(found)
+        elif kind == "extern" and (type(found) is list or type(found) is int):
+            found = External(found)
+        elif kind == "extern" and found is not None:
+            raise wrong(valtype, where)
+        if not holds(valtype, found):
+            raise wrong(valtype, where)
+        return found
 
     def back(self, ref: Value, where: str) -> Any:
         if isinstance(ref, FuncIdx):
@@ -96,30 +101,11 @@ class References:
                 )
             return self.carried[ref.name]
         if isinstance(ref, ObjIdx):
-            if ref.index >= len(self.objects):
+            made = self.objects.made
+            if ref.index >= len(made):
                 raise CheckpointError(f"{where} refers to object {ref.index}, which is not there")
-            return self.objects[ref.index]
-        return ref
-
-    def images(self) -> Iterator[ObjectImage]:
-        """Of all objects met, by number; what one refers to comes behind it, if it was not met."""
-        for exception in self.objects:
-            address = self.addresses.get(id(exception.tag))
-            if address is None:
-                raise CheckpointError(f"{exception!r} cannot be written: no instance has its tag")
-            params = exception.tag.type.type.params
-            yield ExceptionImage(address, self.typed(params, exception.values))
-
-    def take(self, images: Sequence[ObjectImage], tags: Mapping[int, Tag]) -> None:
-        """Have references to ``images`` lead to new objects. Raises CheckpointError."""
-        for image in images:
-            if image.tag not in tags:
-                raise CheckpointError("an exception has a tag that no instance has")
-            self.objects.append(ExceptionInstance(tags[image.tag], ()))
-        for number, (image, exception) in enumerate(zip(images, self.objects, strict=True)):
-            params = exception.tag.type.type.params
-            values = typed_values(params, image.fields, self, f"exception {number}")
-            exception.values = tuple(values)
+            return made[ref.index]
+        return ref.value if isinstance(ref, I31) else ref
 
     def typed(self, types: Sequence[ValType], values: Sequence[Any]) -> Typed:
         return self.typing(types)(values)
@@ -144,11 +130,8 @@ class References:
         return int(value) if valtype is I32 or valtype is I64 else value
 
 
-def check_reference(valtype: ValType, value: Any, where: str) -> None:
-    if isinstance(valtype, RefType) and not (
-        holds(valtype, value) and (top(valtype) == FUNCREF or not isinstance(value, Function))
-    ):
-        raise CheckpointError(f"{where} holds a value that is no {valtype}")
+def wrong(valtype: ValType, where: str) -> CheckpointError:
+    return CheckpointError(f"{where} holds a value that is no {valtype}")
 
 
 def typed_values(
@@ -160,11 +143,10 @@ def typed_values(
     """Values of a snapshot, which are to be of ``types``, as a program holds them. Raises
     CheckpointError."""
     if [*map(stated, types)] != [t for t, _ in values]:
-        raise CheckpointError(f"{where} has values of other types than the module says")
+        raise other_types(where)
     result = []
     for valtype, (_, value) in zip(types, values, strict=True):
-        raw = refs.back(value, where)
-        check_reference(valtype, raw, where)
+        raw = refs.held(valtype, value, where)
         if isinstance(valtype, NumType) and valtype in (I32, I64):
             raw &= (1 << valtype.bits) - 1
         result.append(raw)

@@ -14,12 +14,16 @@ from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run.capture import RawCall, as_stated
 from chiwawa_runtime.run.frames import check_frames
 from chiwawa_runtime.run.linking import Linking, check_table_size, fill, wrong_shape
-from chiwawa_runtime.run.references import References, check_reference, typed_values
+from chiwawa_runtime.run.numbering import kept
+from chiwawa_runtime.run.objects import other_types
+from chiwawa_runtime.run.references import References, typed_values
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import (
     InstanceImage,
     Snapshot,
 )
+from chiwawa_runtime.state.subtyping import top
+from chiwawa_runtime.state.table import ElemSegment
 from chiwawa_runtime.state.types import (
     MemoryType,
 )
@@ -100,21 +104,17 @@ def apply(
     is the host's."""
     program = instances[0].program
     refs = References(instances, carried)
-    refs.take(snapshot.objects, linking.tags())
+    refs.objects.take(snapshot.objects, linking.tags())
     check_shapes(linking, instances, snapshot)
     tables = []
     own_tables, own_globals = linking.tables(), linking.globals()
     for index, table in enumerate(snapshot.tables):
-        elements = [refs.back(e, f"table {index}") for e in table.elements]
         element_type = own_tables[index].type.element
-        for element in elements:
-            check_reference(element_type, element, f"table {index}")
-        tables.append(elements)
+        tables.append([refs.held(element_type, e, f"table {index}") for e in table.elements])
     values = []
     for index, image in enumerate(snapshot.globals):
-        value = refs.back(image.value, f"global {index}")
-        check_reference(own_globals[index].type.type, value, f"global {index}")
-        values.append(value)
+        values.append(refs.held(own_globals[index].type.type, image.value, f"global {index}"))
+    segments = check_segments(instances, snapshot, refs)
     frames = check_frames(instances, snapshot.frames, refs)
     plan: list[RawCall] = []
     for call in snapshot.plan:
@@ -133,6 +133,8 @@ def apply(
         instance_table.reset(elements)
     for instance_global, value in zip(own_globals, values, strict=True):
         instance_global.reset(value)
+    for elem, elements in segments:
+        elem.elements = elements
     for instance, image_ in zip(instances, snapshot.instances, strict=True):
         for elem, dropped in zip(instance.elems, image_.dropped_elems, strict=True):
             if dropped:
@@ -141,6 +143,35 @@ def apply(
             if dropped:
                 data.drop()
     return frames, plan
+
+
+def check_segments(
+    instances: Sequence[ModuleInstance], snapshot: Snapshot, refs: References
+) -> list[tuple[ElemSegment, list[Any]]]:
+    """The element segments that hold what the snapshot says, each with that. Raises
+    CheckpointError."""
+    if snapshot.spaces is None:
+        return []
+    result = []
+    images = {(each.instance, each.index): each for each in snapshot.segments}
+    for number, (instance, told) in enumerate(zip(instances, snapshot.instances, strict=True)):
+        for index, elem in kept(instance):
+            if told.dropped_elems[index]:
+                continue
+            where = f"element segment {index}" + (f" of instance {number}" if number else "")
+            image = images.pop((number, index), None)
+            type_ = instance.program.elems[index].type
+            if image is None or len(image.elements) != len(elem.elements):
+                raise CheckpointError(f"{where} has not the elements that the module says")
+            if image.type != top(type_):
+                raise other_types(where)
+            elements = [refs.held(type_, each, where) for each in image.elements]
+            if not elem.takes(elements):
+                raise CheckpointError(f"{where} has other elements than this path can give it")
+            result.append((elem, elements))
+    if images:
+        raise CheckpointError("its segments are not those of the module")
+    return result
 
 
 def check_shapes(

@@ -14,11 +14,13 @@ from chiwawa_runtime.state import heap
 from chiwawa_runtime.state.numerics import NAMESPACE
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import (
+    FUNCREF,
     DefType,
     ExternType,
     FuncType,
     GlobalType,
     MemoryType,
+    RefType,
     TableType,
     TagType,
     ValType,
@@ -51,12 +53,14 @@ class ImportSpec:
 @dataclass(frozen=True, slots=True)
 class ElemSpec:
     """``init``: a function index, None (null), or a constant expression, for each element.
-    ``offset`` is there where the segment is active; ``declarative`` segments start dropped."""
+    ``offset`` is there where the segment is active; ``declarative`` segments start dropped.
+    ``type`` is that of the elements."""
 
     mode: str
     init: Sequence[int | Constant | None]
     tableidx: int = 0
     offset: Constant | None = None
+    type: RefType = FUNCREF
 
 
 @dataclass(frozen=True, slots=True)

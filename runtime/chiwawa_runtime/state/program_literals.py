@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from chiwawa_runtime.state import type_text
 from chiwawa_runtime.state.deftypes import close, define, opened, type_indexes
@@ -19,6 +19,7 @@ from chiwawa_runtime.state.types import (
     ExternType,
     GlobalType,
     MemoryType,
+    RefType,
     TableType,
     TagType,
 )
@@ -174,30 +175,34 @@ def space(name: str, kind: type[Type], read: Callable[[str], Type]) -> Section:
     return Section(name, write, lambda rows, reading: reading.space(kind, map(read, rows)))
 
 
-# Segments. Elements: mode, tableidx, offset, the elements. Data: at, size, memidx, offset.
+# Segments. Elements: mode, tableidx, offset, the elements, their type. Data: at, size, memidx,
+# offset.
 
 
 def write_elems(program: Program) -> tuple[Any, ...]:
+    indexes = type_indexes(program.types)
     return tuple(
         (
             spec.mode,
             spec.tableidx,
             source(spec.offset),
             tuple(i.source if isinstance(i, Constant) else i for i in spec.init),
+            str(opened(spec.type, indexes)),
         )
         for spec in program.elems
     )
 
 
-def read_elems(rows: Sequence[Any], _: Reading) -> list[ElemSpec]:
+def read_elems(rows: Sequence[Any], reading: Reading) -> list[ElemSpec]:
     return [
         ElemSpec(
             mode,
             [Constant(i) if isinstance(i, str) else i for i in init],
             table,
             constant(offset),
+            cast(RefType, close(type_text.valtype(said), reading.types)),
         )
-        for mode, table, offset, init in rows
+        for mode, table, offset, init, said in rows
     ]
 
 

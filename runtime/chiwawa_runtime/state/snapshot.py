@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.types import GlobalType, TableType, ValType
+from chiwawa_runtime.state.types import GlobalType, RefType, StorageType, TableType, ValType
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,16 @@ class ObjIdx:
     index: int
 
 
-#: A reference in a snapshot; None is null.
-Ref = FuncIdx | Carried | ObjIdx | None
+@dataclass(frozen=True, slots=True)
+class I31:
+    """A reference to an unboxed integer, which is unsigned here."""
+
+    value: int
+
+
+#: A reference in a snapshot; None is null. What is ``any`` may be a host's value and what is
+#: ``extern`` an object or an unboxed integer: the place says which it has been converted to.
+Ref = FuncIdx | Carried | ObjIdx | I31 | None
 #: i32 and i64: int, unsigned. f32 and f64: float. v128: its 16 bytes. A reference: Ref.
 Value = int | float | bytes | Ref
 
@@ -79,6 +87,32 @@ class GlobalImage:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeIdx:
+    """A defined type, by an index in an instance whose module has it: of all such pairs the one
+    with the least instance and, in that, the least index."""
+
+    index: int
+    instance: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StructImage:
+    """``fields`` have the types that they are stored as; of a packed one, the low bits."""
+
+    type: TypeIdx
+    fields: tuple[tuple[StorageType, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayImage:
+    """``elements`` are all of the type ``storage``; those of i8 are bytes."""
+
+    type: TypeIdx
+    storage: StorageType
+    elements: tuple[Value, ...] | bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ExceptionImage:
     """``tag`` is an address; ``fields`` are typed, like a frame's locals."""
 
@@ -87,7 +121,18 @@ class ExceptionImage:
 
 
 #: What references refer to by number.
-ObjectImage = ExceptionImage
+ObjectImage = StructImage | ArrayImage | ExceptionImage
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentImage:
+    """What an element segment holds that is not dropped, and whose elements constant expressions
+    have made (others than ``ref.null`` and ``ref.func``): ``index`` is its in its instance."""
+
+    instance: int
+    index: int
+    type: RefType
+    elements: tuple[Ref, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +177,8 @@ class Snapshot:
     The module, its segments and what is counted are those of the run's instance, which is number 0.
     ``others`` are those that are linked with it, from number 1 on. What instances share is here
     once; ``spaces`` says what the run's has of it, None where that is all, in order. ``objects``
-    are what ``ObjIdx`` refers to.
+    are what ``ObjIdx`` refers to. ``segments`` ascend by instance and index; where ``spaces`` is
+    None, the module says what they hold.
     """
 
     module_name: str
@@ -153,6 +199,7 @@ class Snapshot:
     spaces: IndexSpaces | None = None
     others: tuple[InstanceImage, ...] = ()
     objects: tuple[ObjectImage, ...] = ()
+    segments: tuple[SegmentImage, ...] = ()
 
     @property
     def instances(self) -> tuple[InstanceImage, ...]:
@@ -178,13 +225,16 @@ class Snapshot:
 
     def values(self) -> Iterator[tuple[ValType, Value]]:
         """All values but those in objects, in the order in which objects are numbered: of globals,
-        tables, frames from the oldest (locals, then operands from the deepest) and planned
-        calls."""
+        tables, element segments, frames from the oldest (locals, then operands from the deepest)
+        and planned calls."""
         for image in self.globals:
             yield image.type.type, image.value
         for table in self.tables:
             for element in table.elements:
                 yield table.type.element, element
+        for segment in self.segments:
+            for element in segment.elements:
+                yield segment.type, element
         for frame in reversed(self.frames):
             yield from frame.locals
             yield from frame.stack

@@ -43,6 +43,10 @@ class ElemSegment:
         self.elements = list(elements)
         self.dropped = False
 
+    def takes(self, elements: Sequence[object]) -> bool:
+        """Whether it can hold these instead of as many."""
+        return True
+
     def drop(self) -> None:
         self.elements = []
         self.dropped = True

@@ -110,6 +110,7 @@ ABOVE: dict[str, frozenset[str]] = {
 FUNCREF = RefType("func")
 EXTERNREF = RefType("extern")
 EXNREF = RefType("exn")
+ANYREF = RefType("any")
 #: References to some function, and to some exception, which is there.
 REF_FUNC = RefType("func", False)
 REF_EXN = RefType("exn", False)
@@ -164,13 +165,15 @@ class PackedType:
 
 I8 = PackedType("i8", 0x78, 8)
 I16 = PackedType("i16", 0x77, 16)
+#: What a field may hold.
+StorageType = ValType | PackedType
 
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
     """Of a struct's field, or of an array's elements."""
 
-    storage: ValType | PackedType
+    storage: StorageType
     mutable: bool = False
 
     @property

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.snapshot import (
+    I31,
+    ArrayImage,
     Carried,
     ExceptionImage,
     Frame,
@@ -19,14 +21,20 @@ from chiwawa_runtime.state.snapshot import (
     InstanceImage,
     ObjIdx,
     PlannedCall,
+    SegmentImage,
     Snapshot,
+    StructImage,
     TableImage,
+    TypeIdx,
 )
 from chiwawa_runtime.state.types import (
+    ANYREF,
     EXTERNREF,
     F32,
     F64,
     FUNCREF,
+    I8,
+    I16,
     I32,
     I64,
     PAGE,
@@ -105,7 +113,7 @@ def everything() -> Snapshot:
 
 
 def linked() -> Snapshot:
-    """Three instances, two of them of one module, that share things, and an exception."""
+    """Three instances, two of them of one module, that share things, and objects of each kind."""
     return replace(
         everything(),
         frames=(
@@ -138,7 +146,25 @@ def linked() -> Snapshot:
         ),
         objects=(
             ExceptionImage(1, ((I32, 7), (EXTERNREF, ObjIdx(0)), (EXTERNREF, ObjIdx(1)))),
-            ExceptionImage(0, ()),
+            ExceptionImage(0, ((ANYREF, ObjIdx(2)),)),
+            StructImage(
+                TypeIdx(300, 1),
+                (
+                    (I8, 200),
+                    (I16, 0xFFFE),
+                    (I64, 1 << 63),
+                    (ANYREF, ObjIdx(3)),
+                    (EXTERNREF, I31(0x7FFFFFFF)),
+                    (ANYREF, ObjIdx(2)),
+                ),
+            ),
+            ArrayImage(TypeIdx(0), ANYREF, (ObjIdx(4), None, Carried("lamp"), ObjIdx(5), I31(64))),
+            ArrayImage(TypeIdx(2, 2), I8, b"hello"),
+            ArrayImage(TypeIdx(4), I16, (0, 0xFFFF, 300)),
+        ),
+        segments=(
+            SegmentImage(0, 1, ANYREF, (I31(1 << 30), None, Carried("lamp"))),
+            SegmentImage(2, 0, FUNCREF, (FuncIdx(3, 1),)),
         ),
     )
 
@@ -218,4 +244,5 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
         spaces=st.none(),
         others=st.just(()),
         objects=st.just(()),
+        segments=st.just(()),
     )

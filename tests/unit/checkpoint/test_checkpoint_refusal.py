@@ -14,8 +14,27 @@ from chiwawa_runtime.checkpoint.leb import encode_s
 from chiwawa_runtime.checkpoint.write import _corestack
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.snapshot import ExceptionImage, Frame, FuncIdx, Snapshot, Value
-from chiwawa_runtime.state.types import F64, I32, I64, Limits, MemoryType, NumType, ValType
+from chiwawa_runtime.state.snapshot import (
+    ArrayImage,
+    ExceptionImage,
+    Frame,
+    FuncIdx,
+    SegmentImage,
+    Snapshot,
+    TypeIdx,
+    Value,
+)
+from chiwawa_runtime.state.types import (
+    ANYREF,
+    F64,
+    I8,
+    I32,
+    I64,
+    Limits,
+    MemoryType,
+    NumType,
+    ValType,
+)
 from tests.unit.checkpoint.snapshot_helpers import everything, linked, patched, with_digest
 
 EMPTY = Snapshot("", bytes(32), "safepoint", None, (), (), (), (), (), (), ())
@@ -219,6 +238,20 @@ def _spaces(**changes: object) -> Snapshot:
         (_linked(objects=linked().objects * 2), "it has objects that nothing refers to"),
         (_linked(objects=linked().objects[::-1], frames=()), "it has objects that nothing"),
         (_linked(objects=(ExceptionImage(2, ()), *linked().objects[1:])), "a tag that no instance"),
+        (
+            _linked(
+                objects=(
+                    *linked().objects[:5],
+                    ArrayImage(TypeIdx(0, 3), I8, b""),
+                )
+            ),
+            "an object has a type of an instance that is not there",
+        ),
+        (_linked(segments=linked().segments[::-1]), "its element segments are not in order"),
+        (_linked(segments=linked().segments[:1] * 2), "its element segments are not in order"),
+        (_linked(segments=(SegmentImage(0, 0, ANYREF, ()),)), "element segment 0, dropped or"),
+        (_linked(segments=(SegmentImage(1, 0, ANYREF, ()),)), "element segment 0, dropped or"),
+        (_linked(segments=(SegmentImage(3, 0, ANYREF, ()),)), "its element segments are not in"),
     ],
 )
 def test_what_does_not_fit_together_is_neither_written_nor_read(

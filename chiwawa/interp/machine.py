@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chiwawa.interp.prepare import (
@@ -35,7 +36,7 @@ from chiwawa.interp.prepare import (
 )
 from chiwawa.interp.site_handlers import SITES, SiteHandlers
 from chiwawa.lower.lowered import Lowered, Spaces, lower, recursive_functions
-from chiwawa.lower.points import points_of
+from chiwawa.lower.points import UnsetAt, points_of
 from chiwawa.lower.sites import SitesOf
 from chiwawa_runtime.engine.contract import SEVERAL_ENGINES, Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
@@ -49,6 +50,7 @@ from chiwawa_runtime.state.heap import callable_reference
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState
+from chiwawa_runtime.state.stacks import unrolled
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import indirect_target
 from chiwawa_runtime.state.throwing import Thrown, throw, throw_ref
@@ -131,13 +133,18 @@ class InterpreterEngine:
     def suspension_points(self, function: int) -> SuspensionPoints:
         points = self.known_points.get(function)
         if points is None:
-            points = self.known_points[function] = points_of(self.code(function).lowered)
+            code = self.code(function)
+            points = points_of(code.lowered)
+            if code.lowered.unsettled:
+                # Frames that have been saved elsewhere may stand at any boundary.
+                points = replace(points, unset=UnsetAt(code.lowered, code.positions))
+            self.known_points[function] = points
         return points
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
         code = self.code(function)
         position = code.positions.get(offset)
-        return None if position is None else code.lowered.types_at(position)
+        return None if position is None else unrolled(code.lowered.stack_at(position))
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
         activation = Interpretation(self)

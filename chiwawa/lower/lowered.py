@@ -57,6 +57,11 @@ class Lowered:
         """The operand types at a boundary, the deepest first."""
         return unrolled(self.stacks[position])
 
+    def stack_at(self, position: int) -> Stack:
+        """The operand types at a boundary, whichever way it is reached: at a loop, those of the
+        operands that it takes are as it says, wherever they come from."""
+        return self.stacks[position + self.body[position].op.loops]
+
     def unset_at(self, position: int) -> frozenset[int]:
         """The locals that may not be read at a boundary: they have no value yet."""
         if not self.unsettled:

@@ -3,6 +3,8 @@ offset."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from chiwawa import limits
 from chiwawa.lower.lowered import Lowered
 from chiwawa_runtime.errors import UnsupportedError
@@ -22,8 +24,31 @@ def points_of(lowered: Lowered) -> SuspensionPoints:
         if not body[position].op.indirect:
             function = body[position].imm[0]
         calls[body[position].offset] = CallPoint(lowered.below[position], functype, function)
-    safepoints = {body[p].offset: lowered.stacks[p] for p in sorted(lowered.safepoints)}
+    safepoints = {body[p].offset: lowered.stack_at(p) for p in sorted(lowered.safepoints)}
     return SuspensionPoints(lowered.locals, safepoints, calls, _unset(lowered))
+
+
+class UnsetAt(Mapping[int, frozenset[int]]):
+    """The locals that have no value at a boundary, by code offset, of all boundaries where there
+    are such, each worked out when it is asked for."""
+
+    __slots__ = ("lowered", "positions")
+
+    def __init__(self, lowered: Lowered, positions: Mapping[int, int]) -> None:
+        self.lowered = lowered
+        self.positions = positions
+
+    def __getitem__(self, offset: int) -> frozenset[int]:
+        some = self.lowered.unset_at(self.positions[offset])
+        if not some:
+            raise KeyError(offset)
+        return some
+
+    def __iter__(self) -> Iterator[int]:
+        return (offset for offset in self.positions if offset in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _unset(lowered: Lowered) -> dict[int, frozenset[int]]:

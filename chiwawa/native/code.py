@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from chiwawa.binary.types import write_valtype
+from chiwawa.binary.types import write_heap, write_valtype
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
 from chiwawa_runtime.state.types import (
@@ -118,12 +118,18 @@ def _aligned(name: str, valtype: NumType | VecType, memory: int, offset: int) ->
 def zero(valtype: ValType) -> bytes:
     """The constant that a local of the type starts with."""
     if isinstance(valtype, RefType):
-        return BYTE["ref.null"] + write_valtype(valtype)
+        return BYTE["ref.null"] + write_heap(valtype.heap)
     if isinstance(valtype, VecType):
         return _PREFIXED[f"{valtype}.const"] + bytes(valtype.bits // 8)
     if valtype in (F32, F64):
         return BYTE[f"{valtype}.const"] + bytes(valtype.bits // 8)
     return BYTE[f"{valtype}.const"] + encode_s(0)
+
+
+def ref_cast(valtype: RefType) -> bytes:
+    """Trap where the reference on the stack is not of the type."""
+    name = "ref.cast null" if valtype.nullable else "ref.cast"
+    return _PREFIXED[name] + write_heap(valtype.heap)
 
 
 def vector(items: Iterable[bytes]) -> bytes:

@@ -25,7 +25,6 @@ from chiwawa.native.tables import ENTRY, LOOP
 from chiwawa.native.unit import Unit
 from chiwawa.validate import Label as Construct
 from chiwawa_runtime.state.stacks import unrolled
-from chiwawa_runtime.state.subtyping import stated
 from chiwawa_runtime.state.types import RefType, ValType
 
 #: A bare loop is unrolled to so many bytes, and rounds for each test whether to stop.
@@ -61,7 +60,8 @@ class Control:
     def __init__(self, unit: Unit, lowered: Lowered) -> None:
         self.unit = unit
         self.lowered = lowered
-        self.operands = Operands(len(lowered.locals))
+        self.references = unit.references
+        self.operands = Operands(len(lowered.locals), unit.references)
         self.frames = Frames(unit, lowered, self.operands)
         self.first = self.frames.site(ENTRY, lowered.body[0].offset, ())
         self.scope = Scope(self.first)
@@ -99,8 +99,16 @@ class Control:
         types = self.lowered.types_at(position)
         for valtype in types:
             if type(valtype) is RefType:
-                return tuple(map(stated, types))
+                return self.references.seen(types)
         return types
+
+    def expecting(
+        self, types: tuple[ValType, ...], last: tuple[ValType, ...]
+    ) -> tuple[ValType, ...]:
+        """``types``, but the last of them as closed types ``last``, which are above them."""
+        if not last or not self.references.exact:
+            return types
+        return types[: len(types) - len(last)] + self.references.seen(last)
 
     def die(self) -> None:
         self.live = False
@@ -115,8 +123,11 @@ class Control:
             self.emit(self.operands.need_alone(types, 1))
             self.operands.pending = 0
             self.seconds[construct] = Label()
+            self.carry(types[:-1], construct.params)
         else:
-            self.emit(self.operands.spill(types))
+            wanted = self.expecting(types, construct.params)
+            self.emit(self.operands.settle(types, wanted))
+            types = wanted
         self.open.append(construct)
         self.ends[construct] = Label()
         if construct.forks:
@@ -189,16 +200,13 @@ class Control:
     def delimit(self, position: int, instr: Instr) -> None:
         if not self.open:
             if self.live:
-                self.return_(self.lowered.type.results)
+                self.return_(self.types(position))
             self.die()
             return
         construct = self.open[-1]
         if self.live:
-            self.emit(
-                self.operands.spill(
-                    tuple(map(stated, unrolled(construct.stack) + construct.results))
-                )
-            )
+            types = self.types(position)
+            self.emit(self.operands.settle(types, self.expecting(types, construct.results)))
         if instr.op.divides:
             if self.live:
                 self.emit(Branch(self.ends[construct]))
@@ -210,10 +218,21 @@ class Control:
             self.end_loop()
         else:
             if construct in self.seconds:
-                self.scope.place(self.seconds.pop(construct))
+                self.end_one_arm(construct)
             self.scope.place(self.ends[construct])
         self.live = construct.leaves
         self.operands.pending = 0
+
+    def end_one_arm(self, construct: Construct) -> None:
+        """The end of a construct that might have had a second arm: its parameters are its
+        results."""
+        beneath = self.references.seen(unrolled(construct.stack))
+        params, results = map(self.references.seen, (construct.params, construct.results))
+        moved = self.operands.moved(beneath + params, beneath + results)
+        if moved and self.live:
+            self.emit(Branch(self.ends[construct]))
+        self.scope.place(self.seconds.pop(construct))
+        self.emit(moved)
 
     # Branches.
 
@@ -229,20 +248,34 @@ class Control:
         operands = self.operands
         taken = target.types
         first = len(types) - len(taken)
+        wanted = self.expecting(types, taken)
         if taken and first != target.height:
             self.emit(operands.need(types, len(taken)))
-            self.emit(operands.set(types, first, target.height))
+            self.emit(operands.set(wanted, first, target.height))
             operands.pending -= len(taken)
         elif taken:
-            self.emit(operands.spill(types))
+            self.emit(operands.settle(types, wanted))
         self.emit(Branch(self.label_of(target)))
 
     def label_of(self, target: Construct) -> Label:
         return self.starts[target] if target.loops else self.ends[target]
 
-    def moves(self, target: Construct, height: int) -> bool:
-        """Whether a branch there, with ``height`` operands, is more than a branch."""
-        return target.outermost or (target.arity > 0 and height - target.arity != target.height)
+    def carry(self, types: tuple[ValType, ...], last: tuple[ValType, ...]) -> tuple[ValType, ...]:
+        """Have operands, which are in their locals, as if the last of them were of the closed types
+        ``last``: the types that they are of then."""
+        wanted = self.expecting(types, last)
+        self.emit(self.operands.moved(types, wanted))
+        return wanted
+
+    def moves(self, target: Construct, types: tuple[ValType, ...]) -> bool:
+        """Whether a branch there, with operands of ``types``, is more than a branch."""
+        if target.outermost:
+            return True
+        if target.arity == 0:
+            return False
+        if len(types) - target.arity != target.height:
+            return True
+        return bool(self.operands.moved(types, self.expecting(types, target.types)))
 
     def return_(self, types: tuple[ValType, ...]) -> None:
         self.emit(self.operands.need(types, len(self.lowered.type.results)))
@@ -255,11 +288,12 @@ class Control:
         types = self.types(position)
         self.emit(self.operands.need_alone(types, 1))
         self.operands.pending = 0
-        if not self.moves(target, len(types) - 1):
+        beneath = self.carry(types[:-1], target.types)
+        if not self.moves(target, beneath):
             self.emit(BranchIf(self.label_of(target)))
             return
         self.emit(OpenIf())
-        self.go_to(target, types[:-1])
+        self.go_to(target, beneath)
         self.operands.pending = 0
         self.emit(Close())
 
@@ -270,7 +304,7 @@ class Control:
         self.operands.pending = 0
         height = len(types) - 1
         # Whose operands have to move goes through a block of its own.
-        through = {t: Label() for t in dict.fromkeys(targets) if self.moves(t, height)}
+        through = {t: Label() for t in dict.fromkeys(targets) if self.moves(t, types[:-1])}
         table = [through[t] if t in through else self.label_of(t) for t in targets]
         if not through:
             self.emit(BranchTable(table))

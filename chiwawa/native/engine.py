@@ -15,6 +15,7 @@ from chiwawa.lower.points import points_of
 from chiwawa.native import capi, layout
 from chiwawa.native.activation import ForeignActivation, HostActivation, NativeActivation
 from chiwawa.native.compiled import compiled
+from chiwawa.native.engine_types import constant_type
 from chiwawa.native.hosts import host_function
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
@@ -406,7 +407,7 @@ def as_bytes(structure: ctypes.Structure, wanted: Any) -> Any:
 
 def constant(vault: Vault, given: AnyGlobal) -> wasmtime.Global:
     """An immutable global of somebody else's, by its value."""
-    globaltype = capi.constant_type(given.type.type)
+    globaltype = constant_type(vault.engine, given.type.type)
     val = vault.val(given.type.type, given.get())
     made = wasmtime._ffi.wasmtime_global_t()
     error = capi.global_new(

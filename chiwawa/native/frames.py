@@ -217,14 +217,17 @@ class Frames:
         value = code.local_get(local)
         self.refers |= isinstance(valtype, RefType)
         if isinstance(valtype, RefType) or not (self.has_bare_loop or valtype is V128):
-            return code.i32(~place) + value + code.call(self.unit.keep[valtype])
+            kept = self.unit.references.kept(valtype)
+            return code.i32(~place) + value + code.call(self.unit.keep[kept])
         address = RECORD_VALUES + SLOT * place
         return self.unit.get(SP) + value + code.store(valtype, self.unit.cells.records, address)
 
     def fetch(self, place: int, valtype: ValType, local: int) -> bytes:
         """The opposite."""
         if isinstance(valtype, RefType) or not (self.has_bare_loop or valtype is V128):
-            return code.i32(~place) + code.call(self.unit.take[valtype]) + code.local_set(local)
+            references = self.unit.references
+            take = code.i32(~place) + code.call(self.unit.take[references.kept(valtype)])
+            return take + references.taken(valtype) + code.local_set(local)
         load = code.load(valtype, self.unit.cells.records, RECORD_VALUES + SLOT * place)
         return self.unit.get(RP) + load + code.local_set(local)
 
@@ -264,8 +267,9 @@ class Frames:
         """Have the operands of an entry, and do there what it takes to go on behind it."""
         types = site.entry.types
         places = accumulate((slots((t,)) for t in types), initial=self.places[-1])
+        held = self.unit.references.held
         out = b"".join(
-            self.fetch(place, t, self.operands.slot(height, t))
+            self.fetch(place, held(t), self.operands.slot(height, t))
             for height, (place, t) in enumerate(zip(places, types, strict=False))
         )
         if site.entry.kind == CALL:
@@ -283,15 +287,22 @@ class Frames:
         """Push values of ``types``, whichever takes the fewest bytes."""
         if not types:
             return b""
-        known = self.local_of
+        known, some = self.local_of, self.unit.references.some
         return b"".join(
-            code.local_get(known[each]) if each in known else code.zero(each) for each in types
+            code.local_get(known[each]) if each in known else some(each) for each in types
         )
 
     def called_again(self, callee: bytes, functype: FuncType, types: tuple[ValType, ...]) -> bytes:
         """A call whose arguments play no part; ``types`` are of the operands beneath."""
         results = (*types, *functype.results)
         return self.anything(functype.params) + callee + self.operands.set(results, len(types))
+
+    def resumed_by(
+        self, callee: bytes, results: tuple[ValType, ...], types: tuple[ValType, ...]
+    ) -> bytes:
+        """A call without arguments whose results are as records keep them."""
+        taken = self.operands.taken((*types, *results), len(types), self.unit.references)
+        return callee + taken
 
     def is_to_go_on(self, counted: bool) -> bytes:
         """Push whether the function, which begins, is to run from its start. Where its first

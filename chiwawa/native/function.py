@@ -6,11 +6,12 @@ Most instructions are copied as they stand. What changes is control (see ``contr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chiwawa.lower.lowered import Lowered
 from chiwawa.module import Instr
 from chiwawa.native import code
+from chiwawa.native.branches import branch_on
 from chiwawa.native.control import Control
 from chiwawa.native.frames import Site
 from chiwawa.native.layout import BOUNDARIES
@@ -30,7 +31,7 @@ from chiwawa.native.tables import CALL, HOST, FunctionTable
 from chiwawa.native.unit import Unit
 from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.engine.segments import rise
-from chiwawa_runtime.state.types import FuncType, ValType
+from chiwawa_runtime.state.types import NumType, ValType
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Rewriting(Control):
         lowered, operands = self.lowered, self.operands
         heights, reached = lowered.heights, lowered.reached
         homes = self.frames.homes
-        copied_pops, rules = (POPS, RULES) if homes is None else WITH_HOMES
+        special = lowered.unsettled if homes is None else homes.locals | lowered.unsettled
+        copied_pops, rules = WITH_SPECIAL_LOCALS if special else (POPS, RULES)
         by_boundaries = self.unit.counts == BOUNDARIES
         #: How many operands are in their locals.
         settled = 0
@@ -62,7 +64,7 @@ class Rewriting(Control):
             op = instr[0]
             if self.live:
                 count = copied_pops.get(op)
-                if homes is not None and op in _LOCALS and instr[1][0] not in homes.locals:
+                if special and op in _LOCALS and instr[1][0] not in special:
                     count = POPS[op]
                 if count is not None:
                     if heights[position] - count < settled:
@@ -133,7 +135,7 @@ class Rewriting(Control):
             site.again = self.frames.anything(functype.params)
             self.scope.place(site.label)
         elif op.indirect:
-            depth += unit.set_callee(operands.slot(len(types) - 1, types[-1]), types[-1])
+            depth += self.set_callee(types)
         results = beneath + functype.results
         made: Piece = Copy(instr.offset, following) if not op.tail else code.call(instr.imm[0])
         self.emit(depth, made, operands.set(results, len(beneath)))
@@ -145,22 +147,29 @@ class Rewriting(Control):
         if by_record:
             # An element of a table may be another by now, and tail calls lead anywhere.
             site = self.frames.site(CALL, instr.offset, beneath)
-            site.again = depth + self.called_again(instr, functype, beneath)
+            site.again = depth + self.called_again(position, instr, beneath)
             self.scope.place(site.label)
         assert site is not None
         saving = self.frames.saving(site) if host is None else self.frames.saving_call(site, host)
         self.scope.inside.append(site)
         self.emit(self.frames.know(), unit.mode(), BranchIf(saving, likely=False))
 
-    def called_again(self, instr: Instr, functype: FuncType, beneath: tuple[ValType, ...]) -> bytes:
+    def set_callee(self, types: tuple[ValType, ...]) -> bytes:
+        """Say which element of a table is called, where the operand on top, which is in its local,
+        says so."""
+        if not isinstance(types[-1], NumType):
+            return b""
+        return self.unit.set_callee(self.operands.slot(len(types) - 1, types[-1]), types[-1])
+
+    def called_again(self, position: int, instr: Instr, beneath: tuple[ValType, ...]) -> bytes:
         """A call of the function whose record is the next."""
-        unit = self.unit
+        unit, functype = self.unit, self.lowered.calls[position]
         if not unit.tailing:
             again = unit.next_function() + code.call_indirect(instr.imm[0], unit.functions)
             return self.frames.called_again(again, functype, beneath)
-        typeidx = unit.giving[functype.results]
+        typeidx = unit.giving[self.references.all_kept(functype.results)]
         again = unit.next_function() + code.call_indirect(typeidx, unit.resumers)
-        return self.frames.called_again(again, FuncType((), functype.results), beneath)
+        return self.frames.resumed_by(again, functype.results, beneath)
 
     def tail_call(self, position: int, instr: Instr) -> None:
         """What is called gets the place of the frame. Of an imported function it is a call, and
@@ -190,7 +199,7 @@ class Rewriting(Control):
             depth = self.set_depth(callee, 0)
         self.emit(operands.need(types, count + instr.op.indirect))
         if callee is None:
-            depth += unit.set_callee(operands.slot(len(types) - 1, types[-1]), types[-1])
+            depth += self.set_callee(types)
         if self.frames.homes is not None:
             depth += self.frames.homes.leave()
         self.emit(depth, Copy(instr.offset, following))
@@ -232,16 +241,21 @@ class Rewriting(Control):
         self.emit(plainly(instr.op, lambda place: slot(first + place, types[first + place])))
         self.operands.pending += 1 - count
 
-    # Locals, where some have their home in memory.
+    # Locals that have their home in memory, or have no value at first.
 
     def local(self, position: int, instr: Instr) -> None:
         homes, op = self.frames.homes, instr.op
-        assert homes is not None
         local = instr.imm[0]
         pops = POPS[op]
         if self.operands.pending < pops:
             self.emit(self.operands.need(self.types(position), pops))
-        if pops:
+        if homes is None or local not in homes.locals:
+            # In the rewritten function it has one, and may be null.
+            following = self.lowered.body[position + 1].offset
+            self.emit(Copy(instr.offset, following))
+            if op.name != "local.set":
+                self.emit(code.BYTE["ref.as_non_null"])
+        elif pops:
             self.emit(homes.set(local, tee=op.name == "local.tee"))
         else:
             self.emit(homes.read(local))
@@ -286,6 +300,8 @@ def _rule(op: Op) -> Rule | None:
         return Rewriting.call
     if op.switches:
         return Rewriting.branch_table
+    if op.conditional and op.heaped:
+        return branch_on
     if op.conditional:
         return Rewriting.branch_if
     if op.stops:
@@ -317,8 +333,8 @@ STRAIGHT = (
 )
 POPS: dict[Op, int] = {op: _pops(op) for op in TABLE if op not in RULES}
 _LOCALS = {op for op in POPS if op.immediates == ("localidx",)}
-#: The same where some locals have their home in memory.
-WITH_HOMES = (
+#: The same where some locals have their home in memory, or have no value at first.
+WITH_SPECIAL_LOCALS = (
     {op: count for op, count in POPS.items() if op not in _LOCALS},
     RULES | dict.fromkeys(_LOCALS, Rewriting.local),
 )
@@ -332,9 +348,12 @@ def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> Rewritten
     params = len(lowered.type.params)
     declared = code.declared((*lowered.locals[params:], *rewriting.operands.added))
     assembled: Assembled = assemble(pieces, original, len(declared))
-    entries = tuple(site.entry for site in rewriting.frames.sites)
-    table = FunctionTable(lowered.locals, entries, assembled.places)
-    frames = rewriting.frames
+    frames, references = rewriting.frames, unit.references
+    entries = [site.entry for site in frames.sites]
+    if references.exact:
+        entries = [replace(each, types=references.all_kept(each.types)) for each in entries]
+    locals_ = references.all_kept(lowered.locals)
+    table = FunctionTable(locals_, tuple(entries), assembled.places)
     return RewrittenFunction(
         declared + assembled.body,
         table,

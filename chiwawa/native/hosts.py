@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chiwawa.native import capi
+from chiwawa.native.engine_types import function_type
 from chiwawa.native.guest import Guest
 from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
@@ -79,12 +80,15 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
                 activation.failed_inside(error)
                 return capi.trap_new(FAILED, len(FAILED))  # type: ignore[no-any-return]
             activation.failed(error)
+            # No argument is to be taken for a reference.
+            for i in range(2 * len(results)):
+                values[i] = 0
         # PyPy takes no None for it.
         return 0
 
     callback = capi.Callback(called)
     func = capi.Func()
-    functype = capi.func_type(function.type)
+    functype = function_type(vault.engine, function.deftype)
     capi.new_unchecked(
         vault.context,
         capi.address(functype.ptr()),

@@ -13,14 +13,24 @@ from chiwawa.binary.names import write_name
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, BodySource, ref_func
 from chiwawa.lower.lowered import Spaces, lower, recursive_functions
-from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
+from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module, TypeUse
 from chiwawa.native import added, code, layout
 from chiwawa.native.added import Added
 from chiwawa.native.function import rewrite_function
+from chiwawa.native.references import EMPTY, References, is_of_nothing
 from chiwawa.native.shares import Part, helpers, processors, shares
 from chiwawa.native.simple import rewrite_simple
 from chiwawa.native.tables import Tables, write_places, write_table, write_tables
-from chiwawa.native.unit import DEEP, LATE, SHALLOW, Cells, Unit, deep_functions, suspending
+from chiwawa.native.unit import (
+    DEEP,
+    LATE,
+    SHALLOW,
+    Cells,
+    Unit,
+    deep_functions,
+    may_suspend,
+    suspending,
+)
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import UnsupportedError
@@ -56,7 +66,9 @@ _CONST32, _CONST, _END = (
     next(op for op in TABLE if op.name == name) for name in ("i32.const", "i64.const", "end")
 )
 _CODE = 10
-#: The types of references that there are.
+#: The prefix of instructions of garbage collection.
+_GC = 0xFB
+#: The types of references that records keep.
 REFERENCES = (FUNCREF, EXTERNREF)
 _HINTS = "metadata.code.branch_hint"
 
@@ -72,7 +84,7 @@ def check_names(module: Module) -> None:
 
 def check_types(module: Module) -> None:
     """Raises UnsupportedError where the module has types whose values frames cannot keep."""
-    if module.recs or any(not isinstance(t, FuncType) for t in module.types) or module.table_inits:
+    if any(module.functype(index) is None for index in range(len(module.types))):
         raise UnsupportedError("the native path: it has types of garbage collection")
     if any(i.desc.shared for i in module.imported(MemoryType) if isinstance(i.desc, MemoryType)):
         raise UnsupportedError("the native path: it imports a shared memory")
@@ -81,19 +93,53 @@ def check_types(module: Module) -> None:
         instr.op.pauses for func in module.funcs for instr in func.body
     ):
         raise UnsupportedError("the native path: it waits in a shared memory")
-    if any(func.summary.heaped for func in module.funcs):
-        raise UnsupportedError("the native path: it has instructions on typed references")
+    if any(instr.op.code[0] == _GC for func in heaped_functions(module) for instr in func.body):
+        raise UnsupportedError("the native path: it has instructions of garbage collection")
+    for valtype in named_types(module):
+        if isinstance(valtype, RefType) and not is_kept(valtype):
+            raise UnsupportedError(f"the native path: it has values of type {valtype}")
+    for index, func in enumerate(module.funcs, sum(1 for _ in module.imported(TypeUse))):
+        functype = module.functype(func.typeidx)
+        assert functype is not None
+        # Where its frame has been saved, it returns some value.
+        if any(map(is_of_nothing, functype.results)) and may_suspend(func):
+            raise UnsupportedError(
+                f"the native path: function {index} returns what there is no value of"
+            )
+
+
+def named_types(module: Module) -> set[ValType]:
+    """The types of values that the module names, but in instructions."""
     named: set[ValType] = set()
-    for functype in module.types:
-        assert isinstance(functype, FuncType)
-        named.update(functype.params, functype.results)
+    for index in range(len(module.types)):
+        functype = module.functype(index)
+        if functype is not None:
+            named.update(functype.params, functype.results)
     for func in module.funcs:
         named.update(func.locals)
     named.update(t.element for t in module.table_types())
     named.update(t.type for t in module.global_types())
-    for valtype in named:
-        if isinstance(valtype, RefType) and valtype not in REFERENCES:
-            raise UnsupportedError(f"the native path: it has values of type {valtype}")
+    return named
+
+
+def heaped_functions(module: Module) -> Iterator[Func]:
+    return (func for func in module.funcs if func.summary.heaped)
+
+
+def is_kept(valtype: RefType) -> bool:
+    """Whether frames can keep references of a type."""
+    heap = valtype.heap
+    return not isinstance(heap, str) or RefType(heap) in REFERENCES or heap in EMPTY
+
+
+def is_exact(module: Module) -> bool:
+    """Whether it says more of references than their hierarchy (see ``references``)."""
+    return (
+        bool(module.recs or module.table_inits)
+        or any(not isinstance(each, FuncType) for each in module.types)
+        or any(True for _ in heaped_functions(module))
+        or any(isinstance(t, RefType) and t not in REFERENCES for t in named_types(module))
+    )
 
 
 def check_features(module: Module) -> None:
@@ -160,6 +206,7 @@ def escaping(spaces: Spaces) -> set[int]:
         found.add(module.start)
     constants = [expr for elem in module.elems for expr in elem.init]
     constants += [g.init for g in module.globals]
+    constants += module.table_inits.values()
     for expr in constants:
         found.update(i.imm[0] for i in expr if i.op.refers)
     for func in module.funcs:
@@ -200,9 +247,11 @@ class _Assembly:
         constants = Constants(original)
         self.module = module = Module(
             types=list(original.types),
+            recs=list(original.recs),
             imports=original.imports,
             funcs=list(original.funcs),
             tables=list(original.tables),
+            table_inits={i: constants.expr(init) for i, init in original.table_inits.items()},
             mems=[replace(each, shared=False) for each in original.mems],
             globals=constants.globals,
             exports=list(original.exports),
@@ -224,6 +273,7 @@ class _Assembly:
         most = len(spaces.funcs)
         module.tables.append(TableType(Limits(most, most), FUNCREF))
         self.export(layout.FUNCTIONS, "table", tables)
+        self.references = References(spaces, is_exact(original))
         #: The functions that make tail calls, and so leave the frame on top of their caller's to
         #: others.
         self.tailing = frozenset(
@@ -251,6 +301,8 @@ class _Assembly:
         module.elems += self.listed({index: index for index in entered}, self.functions)
         if original.start is not None:
             self.export(layout.START, "func", original.start)
+        #: The types that are in a group with others.
+        self.grouped = {i for start, n in original.recs for i in range(start, start + n)}
         #: The added functions' bodies.
         self.added: list[bytes] = []
 
@@ -283,23 +335,42 @@ class _Assembly:
     def add_resumers(self) -> None:
         """For each function whose frame may be on top of one that has called another, what calls it
         whatever its parameters are."""
-        spaces = self.spaces
+        spaces, references = self.spaces, self.references
         resumers = {}
         for index in sorted(suspending(spaces)):
-            functype = spaces.funcs[index].functype
-            args = b"".join(map(code.zero, functype.params))
+            functype = references.functype(spaces.funcs[index].functype)
+            args = b"".join(map(references.some, functype.params))
             body = args + code.BYTE["return_call"] + code.u(index)
-            resumers[index] = self.add(Added(FuncType((), functype.results), (), body))
+            results = references.all_kept(functype.results)
+            resumers[index] = self.add(Added(FuncType((), results), (), body))
         self.module.elems += self.listed(resumers, self.functions + 1)
 
     def add(self, function: Added) -> int:
         """A function more; its index."""
         types = self.module.types
-        if function.type not in types:
+        known = (i for i, each in enumerate(types) if each == function.type)
+        index = next((i for i in known if i not in self.grouped), len(types))
+        if index == len(types):
             types.append(function.type)
-        self.module.funcs.append(Func(types.index(function.type), (), []))
-        self.added.append(function.coded())
+        return self.add_body(index, function.coded())
+
+    def add_body(self, typeidx: int, body: bytes) -> int:
+        self.module.funcs.append(Func(typeidx, (), []))
+        self.added.append(body)
         return len(self.spaces.funcs) + len(self.added) - 1
+
+    def add_some(self) -> None:
+        """Functions that references are of which nobody looks at and which cannot be null."""
+        references = self.references
+        nothing = Added(added.PLAIN, (), code.UNREACHABLE)
+        for heap in references.wanted():
+            if isinstance(heap, str):
+                references.functions[heap] = self.add(nothing)
+            else:
+                references.functions[heap] = self.add_body(heap, nothing.coded())
+        if references.functions:
+            referred = map(ref_func, references.functions.values())
+            self.module.elems.append(Elem(REF_FUNC, [*referred], "declarative"))
 
     def add_references(self, valtype: RefType) -> int:
         """A table for what saved frames refer to."""
@@ -325,15 +396,15 @@ class _Assembly:
     def add_giving(self) -> dict[tuple[ValType, ...], int]:
         """Types of what gives the arguments of a function, where they are several; and of what
         calls one without, where there are tail calls."""
-        types = self.module.types
+        types, references = self.module.types, self.references
         giving: dict[tuple[ValType, ...], int] = {}
         wanted = []
-        for functype in self.original.types:
-            assert isinstance(functype, FuncType)
+        for deftype in self.spaces.types:
+            functype = references.functype(deftype.functype)
             if len(functype.params) > 1:
                 wanted.append(functype.params)
             if self.tailing:
-                wanted.append(functype.results)
+                wanted.append(references.all_kept(functype.results))
         for given in wanted:
             if given not in giving:
                 giving[given] = len(types)
@@ -388,6 +459,7 @@ class _Assembly:
             keep[valtype] = self.add(added.keep(cells, valtype))
             take[valtype] = self.add(added.take(cells, valtype))
         self.add_segments()
+        self.add_some()
         if self.tailing:
             self.add_resumers()
         # Last, since few modules need them.
@@ -398,6 +470,7 @@ class _Assembly:
         return Unit(
             spaces=self.spaces,
             cells=self.cells,
+            references=self.references,
             functions=self.functions,
             suspends=suspending(self.spaces),
             recursive=recursive_functions(self.spaces),
@@ -422,7 +495,7 @@ class _Assembly:
         for position in some:
             index, body = self.spaces.imported_funcs + position, bodies[position]
             wanted = index in unit.suspends or self.counting == layout.BOUNDARIES
-            lowered = lower(self.spaces, index) if wanted else None
+            lowered = self.references.lowered(lower(self.spaces, index)) if wanted else None
             # What loops or calls may do so in code alone that is never reached.
             if lowered is not None and lowered.safepoints:
                 rewritten = rewrite_function(unit, lowered, body)

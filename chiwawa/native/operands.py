@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chiwawa.native import code
+from chiwawa.native.references import References
 from chiwawa_runtime.state.types import ValType
 
 
@@ -16,10 +17,12 @@ class Operands:
     """``pending`` is how many are on the machine's stack. ``added`` are the types of the locals
     that the rewritten function has beside its own, from ``first`` on."""
 
-    __slots__ = ("added", "first", "pending", "slots")
+    __slots__ = ("added", "first", "pending", "references", "slots")
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, references: References) -> None:
         self.first = first
+        #: None: each type is that of a local.
+        self.references = references if references.exact else None
         self.added: list[ValType] = []
         self.slots: dict[tuple[int, ValType], int] = {}
         self.pending = 0
@@ -30,6 +33,8 @@ class Operands:
 
     def slot(self, height: int, valtype: ValType) -> int:
         """The local of the operand above ``height`` others."""
+        if self.references is not None:
+            valtype = self.references.held(valtype)
         key = (height, valtype)
         found = self.slots.get(key)
         if found is None:
@@ -50,8 +55,38 @@ class Operands:
 
     def get(self, types: Sequence[ValType], first: int) -> bytes:
         """Push ``types[first:]`` from their locals."""
+        references = self.references
+        if references is not None:
+            return b"".join(
+                code.local_get(self.slot(h, types[h])) + references.got(types[h])
+                for h in range(first, len(types))
+            )
         slots = (self.slot(h, types[h]) for h in range(first, len(types)))
         return b"".join(map(code.local_get, slots))
+
+    def settle(self, types: Sequence[ValType], wanted: Sequence[ValType]) -> bytes:
+        """Have all in the locals that they would have if they were of the types ``wanted``, which
+        are above theirs."""
+        first, self.pending = len(types) - self.pending, 0
+        return self.set(wanted, first) + self.moved(types[:first], wanted[:first])
+
+    def moved(self, types: Sequence[ValType], wanted: Sequence[ValType]) -> bytes:
+        """The same of operands that are in their locals."""
+        out = b""
+        if self.references is None or types is wanted:
+            return out
+        for height, (valtype, other) in enumerate(zip(types, wanted, strict=True)):
+            source, target = self.slot(height, valtype), self.slot(height, other)
+            if source != target:
+                out += code.local_get(source) + code.local_set(target)
+        return out
+
+    def taken(self, types: Sequence[ValType], first: int, references: References) -> bytes:
+        """``set``, of what is on the machine's stack as records keep it."""
+        return b"".join(
+            references.taken(references.held(types[h])) + code.local_set(self.slot(h, types[h]))
+            for h in range(len(types) - 1, first - 1, -1)
+        )
 
     def need(self, types: Sequence[ValType], count: int) -> bytes:
         """Have at least the topmost ``count`` on the machine's stack."""

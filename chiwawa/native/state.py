@@ -157,6 +157,9 @@ class NativeTable(AnyTable):
         self.type = type
         self.find = find
 
+    def begin(self, ref: object) -> None:
+        """The rewritten module says itself what it is full of."""
+
     def size(self) -> int:
         bound = self.find()
         size: int = capi.table_size(bound.vault.context, bound.at)
@@ -271,9 +274,18 @@ class NativeTable(AnyTable):
         missing = len(elements) - self.size()
         if missing < 0:
             raise ResourceError("a table of the native path cannot become smaller")
-        if missing and self.grow(missing) == refused(self.type.limits):
+        if missing and self.grow(missing, self.some(elements)) == refused(self.type.limits):
             raise ResourceError(f"not enough room for a table of {len(elements)} elements")
-        self.put(0, elements)
+        if self.type.element.nullable or None not in elements:
+            # Else somebody says later what they are, who needs its size now.
+            self.put(0, elements)
+
+    def some(self, elements: Sequence[object]) -> object:
+        """An element to grow by; where nobody has said one yet, one that is there."""
+        if self.type.element.nullable:
+            return None
+        given = [each for each in elements if each is not None]
+        return given[0] if given else self.get(0)
 
 
 def same(valtype: ValType, left: Any, right: Any) -> bool:

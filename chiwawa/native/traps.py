@@ -11,6 +11,7 @@ from wasmtime import _ffi
 from chiwawa.native import layout
 from chiwawa.native.guest import Guest
 from chiwawa.native.machine import Machine
+from chiwawa.opcodes import Op
 from chiwawa_runtime.errors import Exhaustion, Trap
 
 #: wasmtime keeps so many frames of a trap, and offers no other number.
@@ -25,6 +26,7 @@ _MESSAGES = {
     _CODES.INTEGER_DIVISION_BY_ZERO: "integer divide by zero",
     _CODES.BAD_CONVERSION_TO_INTEGER: "invalid conversion to integer",
     _CODES.BAD_SIGNATURE: "indirect call type mismatch",
+    _CODES.CAST_FAILURE: "cast failure",
 }
 
 
@@ -67,16 +69,19 @@ def message(
     places: list[tuple[int, int]],
 ) -> str:
     if code is _CODES.TABLE_OUT_OF_BOUNDS:
-        return "undefined element" if calls(engine, places) else "out of bounds table access"
+        calls = any(op.indirect for op in standing_at(engine, places))
+        return "undefined element" if calls else "out of bounds table access"
+    if code is _CODES.NULL_REFERENCE:
+        calls = any(op.calls for op in standing_at(engine, places))
+        return "null function reference" if calls else "null reference"
     if code is _CODES.INDIRECT_CALL_TO_NULL:
         return f"uninitialized element {machine.register(layout.DETAIL)}"
     return _MESSAGES.get(code) or f"wasmtime: {code}"  # type: ignore[call-overload]
 
 
-def calls(engine: Guest, places: list[tuple[int, int]]) -> bool:
-    """Whether the youngest frame stands at a call through a table."""
+def standing_at(engine: Guest, places: list[tuple[int, int]]) -> list[Op]:
+    """The instruction that the youngest frame stands at, if there is a frame."""
     if not places:
-        return False
+        return []
     index, offset = places[0]
-    body = engine.lower(index).body
-    return any(instr.offset == offset and instr.op.indirect for instr in body)
+    return [instr.op for instr in engine.lower(index).body if instr.offset == offset]

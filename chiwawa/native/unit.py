@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chiwawa.binary.types import write_valtype
 from chiwawa.lower.lowered import Spaces, recursive_functions
-from chiwawa.module import Instr
+from chiwawa.module import Func, Instr
 from chiwawa.native import code
 from chiwawa.native.layout import (
     BACK,
@@ -26,6 +26,7 @@ from chiwawa.native.layout import (
     RP,
     TAIL_CALLED,
 )
+from chiwawa.native.references import References
 from chiwawa_runtime.checkpoint.leb import encode_s
 from chiwawa_runtime.state.types import I32, I64, ValType
 
@@ -107,6 +108,7 @@ class Unit:
 
     spaces: Spaces
     cells: Cells
+    references: References
     functions: int
     suspends: frozenset[int]
     recursive: frozenset[int]
@@ -234,10 +236,14 @@ def suspending(spaces: Spaces) -> frozenset[int]:
     """The functions that may have safepoints."""
     imported = spaces.imported_funcs
     return frozenset(
-        index
-        for index, func in enumerate(spaces.module.funcs, imported)
-        if func.summary.loops or func.summary.indirect or func.summary.calls
+        index for index, func in enumerate(spaces.module.funcs, imported) if may_suspend(func)
     )
+
+
+def may_suspend(func: Func) -> bool:
+    """Whether it has what loops or calls, which may be in code that is never reached."""
+    summary = func.summary
+    return bool(summary.loops or summary.indirect or summary.calls)
 
 
 def deep_functions(spaces: Spaces) -> frozenset[int]:

@@ -19,8 +19,9 @@ from chiwawa.native import capi
 from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
 from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.subtyping import stated
 from chiwawa_runtime.state.table import HOST_LIMIT
-from chiwawa_runtime.state.types import F32, F64, V128, NumType, ValType
+from chiwawa_runtime.state.types import F32, F64, FUNCREF, V128, NumType, ValType
 
 #: A vector, as calls take it.
 _HALVES = struct.Struct("<QQ")
@@ -56,6 +57,7 @@ class Vault:
         self.turn = turn
         #: Whether there are several instances in it.
         self.shared = False
+        self.engine = engine
         self.store = wasmtime.Store(engine)
         self.context = capi.context(self.store)
         capi.store_limiter(capi.address(self.store.ptr()), _ANY, HOST_LIMIT, _ANY, _ANY, _ANY)
@@ -161,12 +163,12 @@ class Vault:
         """``value``, as a program holds it, as wasmtime's globals and tables take it. To be
         released."""
         val = capi.Val()
-        val.kind = capi.KINDS[str(valtype)]
+        val.kind = capi.KINDS[str(stated(valtype))]
         if isinstance(valtype, NumType):
             val.of.bits = bits_of(valtype, value)
         elif valtype is V128:
             val.of.v128[:] = value
-        elif valtype.heap == "func":  # type: ignore[union-attr]
+        elif stated(valtype) == FUNCREF:
             address = self.address_of(value)
             if address:
                 capi.func_from_raw(self.context, address, ctypes.byref(val.of.func))
@@ -184,7 +186,7 @@ class Vault:
             return from_bits(valtype, val.of.bits)
         if valtype is V128:
             return bytes(val.of.v128)
-        if valtype.heap == "func":  # type: ignore[union-attr]
+        if stated(valtype) == FUNCREF:
             if not val.of.func.store:
                 return None
             return self.function_of(capi.func_to_raw(self.context, ctypes.byref(val.of.func)))
@@ -212,7 +214,7 @@ class Vault:
             return bits_of(valtype, value)
         if value is None:
             return 0
-        if valtype.heap == "func":  # type: ignore[union-attr]
+        if stated(valtype) == FUNCREF:
             return self.address_of(value)
         made = self.externref(value)
         found: int = capi.externref_to_raw(self.context, ctypes.byref(made))
@@ -223,7 +225,7 @@ class Vault:
         """The opposite."""
         if isinstance(valtype, NumType):
             return from_bits(valtype, raw)
-        if valtype.heap == "func":  # type: ignore[union-attr]
+        if stated(valtype) == FUNCREF:
             return self.function_of(raw)
         if not raw & 0xFFFFFFFF:
             return None

@@ -14,7 +14,7 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.types import FUNCREF
-from tests.path_helpers import IN_PYTHON
+from tests.path_helpers import PATHS
 
 MODULE = load("""(module
   (func $one (export "one") (result i32) (i32.const 1))
@@ -31,13 +31,13 @@ MODULE = load("""(module
       (call $wait) (i32.const 5))))""")
 
 
-@pytest.mark.parametrize("path", IN_PYTHON)
+@pytest.mark.parametrize("path", PATHS)
 def test_what_has_no_value_is_null_in_a_checkpoint_whatever_it_had(path: str) -> None:
     """Also where it had one in the round before, on each path."""
     held = set()
     for number in range(1, 100):
         files = set()
-        for each in IN_PYTHON:
+        for each in PATHS:
             run = api.start(MODULE, "main", (2,), path=each, count=number)
             if run.go():
                 break
@@ -58,7 +58,7 @@ def test_what_has_no_value_is_null_in_a_checkpoint_whatever_it_had(path: str) ->
     assert {value for _, value in held} == {None, FuncIdx(0)}
 
 
-@pytest.mark.parametrize("path", IN_PYTHON)
+@pytest.mark.parametrize("path", PATHS)
 def test_a_value_where_there_is_none_and_none_where_there_is_one_are_refused(path: str) -> None:
     number = 0
     while number < 100:

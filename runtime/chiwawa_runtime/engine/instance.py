@@ -79,8 +79,7 @@ class ModuleInstance:
         self.tables += engine.state.new_tables(program.tables[len(self.tables) :])
         self.memories += engine.state.new_memories(program.memories[len(self.memories) :])
         for index, full_of in program.tables_init.items():
-            table = self.tables[index]
-            table.reset([full_of(self)] * table.size())
+            self.tables[index].begin(full_of(self))
         for index in range(len(self.tags), len(program.tags)):
             exported = (name for name, kind, i in program.exports if (kind, i) == ("tag", index))
             self.tags.append(Tag(program.tags[index], next(exported, None)))

@@ -149,6 +149,10 @@ class AnyTable(ABC):
         """Put ``refs``, which are of the table's type, at ``index`` and after, all or none. Traps
         out of bounds."""
 
+    def begin(self, ref: object) -> None:
+        """A new one is full of ``ref``, which is of its type."""
+        self.place(0, [ref] * self.size())
+
     @abstractmethod
     def reset(self, elements: Sequence[object]) -> None:
         """For a restore: have ``elements`` instead of those that are there. They are of the table's

@@ -346,6 +346,9 @@ class Module:
     #: The data count section's number, where there is such a section.
     data_count: int | None = None
     customs: list[Custom] = field(default_factory=list)
+    #: Branch hints that the text gives: of functions, by index, whether the branch with so many
+    #: instructions before it is likely. A binary has a section for them.
+    hints: dict[int, dict[int, bool]] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
     binary: bytes = b""
     #: What others have worked out about it (see ``once``).
@@ -402,3 +405,9 @@ class Module:
     def tag_typeidxs(self) -> list[int]:
         """The tag index space, as type indices."""
         return [*(i.desc.typeidx for i in self.imports if isinstance(i.desc, TagUse)), *self.tags]
+
+
+def uses_data_indices(module: Module) -> bool:
+    """Whether an instruction names a data segment, for which there must be a data count section."""
+    exprs = (*(g.init for g in module.globals), *(f.body for f in module.funcs))
+    return any("dataidx" in instr.op.immediates for expr in exprs for instr in expr)

@@ -122,6 +122,11 @@ class Op:
         return "l" in self.control
 
     @cached_property
+    def hinted(self) -> bool:
+        """Whether a branch hint can be about it: it branches, or does not, by a number."""
+        return "b" in self.control and "s" not in self.control and "h" not in self.effects
+
+    @cached_property
     def delimits(self) -> bool:
         """Whether it does nothing but delimit: no boundary lies before it."""
         return "d" in self.control

@@ -19,6 +19,8 @@ from chiwawa.binary.types import (
     write_valtype,
     write_valtypes,
 )
+from chiwawa.branch_hints import NAME as HINTS
+from chiwawa.branch_hints import Hints, hints_of, write_hints
 from chiwawa.immediates import KINDS
 from chiwawa.module import (
     BrTable,
@@ -35,6 +37,7 @@ from chiwawa.module import (
     TagUse,
     TypeUse,
     referred,
+    uses_data_indices,
 )
 from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
@@ -54,15 +57,23 @@ def encode(module: Module) -> bytes:
     """The binary of ``module``, whose ``binary``, code offsets and ``Data.at`` play no part.
 
     An empty section is written only where a custom section is said to follow it. Names are written
-    from ``module.names`` unless a custom section ``name`` is there already. A data count section
+    from ``module.names``, and branch hints from ``module.hints``, unless a custom section is there
+    for them already, whose hints are for the code as it was read. A data count section
     is written where there was one or an instruction needs it. Raises UnsupportedError for types
     that Wasm 2.0 cannot write.
     """
     contents = contents_of(module, _vec(map(_code, module.funcs)))
     customs: dict[int, list[bytes]] = {}
+    hints = hints_of(module)
     for custom in module.customs:
-        section = write_section(0, write_name(custom.name) + custom.data)
+        data = custom.data
+        if hints is not None and custom.name == HINTS:
+            data, hints = _hints(module, hints), None
+        section = write_section(0, write_name(custom.name) + data)
         customs.setdefault(custom.after, []).append(section)
+    if hints:
+        section = write_section(0, write_name(HINTS) + _hints(module, hints))
+        customs.setdefault(_BEFORE_CODE, []).append(section)
     out = [MAGIC, VERSION, *customs.get(0, ())]
     for section_id in SECTIONS:
         body = contents[section_id]
@@ -78,8 +89,25 @@ def encode(module: Module) -> bytes:
     return b"".join(out)
 
 
+#: The data count section, which the code section follows.
+_BEFORE_CODE = 12
 #: The start and data count sections hold one number: there is no empty one.
 _NOT_VECTORS = (8, 12)
+
+
+def _hints(module: Module, hints: Hints) -> bytes:
+    """The branch hints as their section has them, by code offset."""
+    imported = len(module.func_typeidxs()) - len(module.funcs)
+    by_offset: Hints = {}
+    for function, places in hints.items():
+        func = module.funcs[function - imported]
+        by_offset[function] = {}
+        offset = len(_locals(func))
+        for place, instr in enumerate(func.body):
+            if place in places:
+                by_offset[function][offset] = places[place]
+            offset += len(write_expr([instr]))
+    return write_hints(by_offset)
 
 
 def write_section(section_id: int, body: bytes) -> bytes:
@@ -90,7 +118,7 @@ def write_section(section_id: int, body: bytes) -> bytes:
 def contents_of(module: Module, code: bytes | None) -> dict[int, bytes | None]:
     """Each known section's contents, by id; None where there is nothing in it. That of the code
     section is ``code``: bodies may come from elsewhere."""
-    count = module.data_count is not None or _uses_data_indices(module)
+    count = module.data_count is not None or uses_data_indices(module)
     return {
         1: _types(module),
         2: _vec(map(_import, module.imports)),
@@ -130,11 +158,6 @@ def _table(module: Module, index: int) -> bytes:
     return tabletype if init is None else b"\x40\x00" + tabletype + write_expr(init)
 
 
-def _uses_data_indices(module: Module) -> bool:
-    exprs = (*(g.init for g in module.globals), *(f.body for f in module.funcs))
-    return any("dataidx" in instr.op.immediates for expr in exprs for instr in expr)
-
-
 def _import(item: Import) -> bytes:
     desc = item.desc
     match desc:
@@ -157,7 +180,13 @@ def _export(item: Export) -> bytes:
 
 
 def _code(func: Func) -> bytes:
-    """Spec 5.5.13, with neighbouring locals of one type in one group."""
+    """Spec 5.5.13."""
+    body = _locals(func) + write_expr(func.body)
+    return encode_u(len(body)) + body
+
+
+def _locals(func: Func) -> bytes:
+    """With neighbouring locals of one type in one group."""
     groups: list[tuple[int, ValType]] = []
     for local_type in func.locals:
         if groups and groups[-1][1] == local_type:
@@ -165,8 +194,7 @@ def _code(func: Func) -> bytes:
         else:
             groups.append((1, local_type))
     declared = b"".join(encode_u(count) + write_valtype(t) for count, t in groups)
-    body = encode_u(len(groups)) + declared + write_expr(func.body)
-    return encode_u(len(body)) + body
+    return encode_u(len(groups)) + declared
 
 
 def _elem(elem: Elem) -> bytes:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from chiwawa.module import Module
 from chiwawa.places import Places
+from chiwawa.wat.annotations import Annotations
 from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.numbers import parse_uint
 from chiwawa.wat.strings import parse_id, parse_name, parse_string
@@ -77,6 +78,11 @@ class Context:
     defined: str | None = None
     places: Places = field(default_factory=Places)
     code: array[int] = field(default_factory=lambda: array("I"))
+    annotations: Annotations = field(default_factory=Annotations)
+    #: Names that annotations give, by space and index; those of ``local`` are the function's that
+    #: is being read.
+    noted: dict[str, dict[int, str]] = field(default_factory=dict)
+    noted_fields: dict[int, dict[int, str]] = field(default_factory=dict)
     here: int = 0
     later: Sequence[CompType | SubType] | None = None
     early: bool = False
@@ -110,6 +116,13 @@ class Context:
             self.typeidxs.setdefault(subtype, self.counts["type"])
         self.module.types.append(subtype)
         self.counts["type"] += 1
+
+    def note(self, space: str, index: int, items: Nodes, i: int) -> bool:
+        """Whether an annotation right before ``items[i]`` names what has this index."""
+        name = self.annotations.name(items, i, SPACES.get(space, space))
+        if name is not None:
+            self.noted.setdefault(space, {})[index] = name
+        return name is not None
 
     def declare(self, space: str, name: Token | None) -> int:
         """Take the next index of a space. MalformedError: "duplicate function $f" and the like."""
@@ -311,10 +324,14 @@ def read_declared(
     types: list[ValType] = []
     while isinstance(group := items[i], list) and keyword(group) == word:
         i += 1
-        if ids is not None and is_token(group[2], "ID"):
-            bind(ids, token_of(group[2], "ID"), first + len(types), "local")
-            types.append(read_valtype(context, group[3]))
-            end(group, 4)
+        token, at = read_id(group, 2)
+        if ids is not None and (
+            context.note("local", first + len(types), group, at) or token is not None
+        ):
+            if token is not None:
+                bind(ids, token, first + len(types), "local")
+            types.append(read_valtype(context, group[at]))
+            end(group, at + 1)
         else:
             types.extend([read_valtype(context, node) for node in group[2:-1]])
     return types, i
@@ -352,6 +369,7 @@ def _read_comptype(context: Context, node: Node, index: int) -> CompType:
         raise unexpected(node)
     if word == "func":
         functype, after = read_functype(context, node, 2, {})
+        context.noted.pop("local", None)
         end(node, after)
         return functype
     if word == "array":
@@ -363,14 +381,18 @@ def _read_comptype(context: Context, node: Node, index: int) -> CompType:
     for group in node[2:-1]:
         if not isinstance(group, list) or keyword(group) != "field":
             raise unexpected(group)
-        if is_token(group[2], "ID"):
-            bind(ids, token_of(group[2], "ID"), len(fields), "field")
-            fields.append(_read_fieldtype(context, group[3]))
-            end(group, 4)
+        token, at = read_id(group, 2)
+        if context.note("field", len(fields), group, at) or token is not None:
+            if token is not None:
+                bind(ids, token, len(fields), "field")
+            fields.append(_read_fieldtype(context, group[at]))
+            end(group, at + 1)
         else:
             fields.extend([_read_fieldtype(context, each) for each in group[2:-1]])
     if ids:
         context.fields[index] = ids
+    if "field" in context.noted:
+        context.noted_fields[index] = context.noted.pop("field")
     return StructType(tuple(fields))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chiwawa.module import (
+    Custom,
     Data,
     Elem,
     Export,
@@ -22,8 +23,10 @@ from chiwawa.module import (
     Names,
     TagUse,
     TypeUse,
+    uses_data_indices,
 )
 from chiwawa.opcodes import BY_NAME
+from chiwawa.wat.annotations import Annotations
 from chiwawa.wat.context import (
     Context,
     bind,
@@ -46,7 +49,8 @@ from chiwawa.wat.context import (
 )
 from chiwawa.wat.instructions import Scope, read_instructions, read_offset
 from chiwawa.wat.keywords import unexpected
-from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced, position
+from chiwawa.wat.tokens import Node, Nodes, is_word, keyword, misplaced, placed, position
+from chiwawa_runtime.errors import InvalidError
 from chiwawa_runtime.state.types import (
     FUNCREF,
     I32,
@@ -78,13 +82,53 @@ class _Field:
     index: int
 
 
-def read_fields(fields: Nodes, name: str | None = None) -> Module:
-    """A module from its fields. Its offsets are 0 and ``binary`` is empty; ``names`` is filled."""
-    context = _read(fields, name, Context())
+#: The annotations of a text that has none.
+NONE = Annotations()
+
+
+def read_fields(
+    fields: Nodes, name: str | None = None, annotations: Annotations = NONE, inside: int = -1
+) -> Module:
+    """A module from its fields. Its offsets are 0 and ``binary`` is empty; ``names`` is filled.
+    ``inside`` is where the list starts that they are in, where there is one; the annotations in it
+    are yet to be checked to have been read."""
+    context = _read(fields, name, Context(annotations=annotations))
     if context.early:
         # A type that stands further down, written inline: what it is has come out by now.
-        context = _read(fields, name, Context(later=context.module.types))
-    return context.module
+        again = Context(later=context.module.types, annotations=annotations)
+        context = _read(fields, name, again)
+    module = context.module
+    module.customs = [
+        Custom(section, data, _last_written(module, after))
+        for section, data, after in annotations.customs(inside)
+    ]
+    return module
+
+
+def _last_written(module: Module, after: int) -> int:
+    """The id of the last section up to that of id ``after`` that there is something in."""
+    contents: dict[int, object] = {
+        1: module.types,
+        2: module.imports,
+        3: module.funcs,
+        4: module.tables,
+        5: module.mems,
+        13: module.tags,
+        6: module.globals,
+        7: module.exports,
+        8: module.start is not None,
+        9: module.elems,
+        12: after == 12 and uses_data_indices(module),
+        10: module.funcs,
+        11: module.datas,
+    }
+    last = 0
+    for section, content in contents.items():
+        if content:
+            last = section
+        if section == after:
+            return last
+    return 0
 
 
 def _read(fields: Nodes, name: str | None, context: Context) -> Context:
@@ -94,7 +138,8 @@ def _read(fields: Nodes, name: str | None, context: Context) -> Context:
     types = [field for field in fields if keyword(field) in ("type", "rec")]
     named = [each for field in types for each in _types_in(field)]
     for index, items in enumerate(named):
-        token, _ = read_id(items, 2)
+        token, at = read_id(items, 2)
+        context.note("type", index, items, at)
         if token is not None:
             bind(context.ids["type"], token, index, "type")
     for field in types:
@@ -148,6 +193,7 @@ def _declare(context: Context, field: Node) -> _Field:
         return _Field(space, field, 2, -1)
     token, at = read_id(field, 2)
     index = context.declare(space, token)
+    context.note(space, index, field, at)
     if space in _IMPORTABLE:
         i = at
         while keyword(field[i]) == "export":
@@ -176,8 +222,10 @@ def _declare_import(context: Context, items: Nodes) -> _Field:
         raise unexpected(descriptor)
     assert isinstance(descriptor, list)
     end(items, 5)
-    token, _ = read_id(descriptor, 2)
-    return _Field("import", items, 2, context.declare(space, token))
+    token, at = read_id(descriptor, 2)
+    index = context.declare(space, token)
+    context.note(space, index, descriptor, at)
+    return _Field("import", items, 2, index)
 
 
 def _define_import(context: Context, field: _Field) -> None:
@@ -231,8 +279,10 @@ def _inline(context: Context, field: _Field) -> tuple[int, bool]:
 
 
 def _name_locals(context: Context, index: int, ids: dict[str, int]) -> None:
-    if ids:
-        context.module.names.locals[index] = {n: name for name, n in ids.items()}
+    noted = context.noted.pop("local", {})
+    if ids or noted:
+        names = {n: name for name, n in ids.items()} | noted
+        context.module.names.locals[index] = names
 
 
 def _define_func(context: Context, field: _Field) -> None:
@@ -251,6 +301,24 @@ def _define_func(context: Context, field: _Field) -> None:
     _name_locals(context, field.index, scope.locals)
     if scope.label_names:
         context.module.names.labels[field.index] = scope.label_names
+    if context.annotations:
+        _read_hints(context, field, body)
+
+
+def _read_hints(context: Context, field: _Field, body: Expr) -> None:
+    """Spec of the branch hinting proposal: what hints in the function are about."""
+    hints: dict[int, bool] = {}
+    start = context.places.starts["func"][-1]
+    for hint in context.annotations.hints(position(field.items), position(field.items[-1])):
+        likely = hint.likely()
+        places = context.code[start:]
+        place = places.index(hint.target) if hint.target in places else None
+        if place is None or not body[place].op.hinted:
+            message = f"@{hint.name} annotation: invalid target"
+            raise placed(InvalidError(message), hint.at)
+        hints[place] = likely
+    if hints:
+        context.module.hints[field.index] = hints
 
 
 def _define_table(context: Context, field: _Field) -> None:
@@ -326,6 +394,7 @@ def _define_global(context: Context, field: _Field) -> None:
 def _read_tagtype(context: Context, items: Nodes, i: int) -> tuple[int, int]:
     """Spec 6.4.13: the index of the type."""
     typeidx, functype, i = read_typeuse(context, items, i, {})
+    context.noted.pop("local", None)
     return context.typeidx(functype) if typeidx is None else typeidx, i
 
 
@@ -454,8 +523,11 @@ def _fill_names(names: Names, context: Context) -> None:
         ("tag", names.tags),
     ):
         by_index.update((index, name) for name, index in context.ids[space].items())
+        by_index.update(context.noted.get(space, {}))
     for index, ids in context.fields.items():
         names.fields[index] = {place: name for name, place in ids.items()}
+    for index, noted in context.noted_fields.items():
+        names.fields.setdefault(index, {}).update(noted)
 
 
 _DEFINE: dict[str, Callable[[Context, _Field], None]] = {

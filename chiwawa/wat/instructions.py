@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from chiwawa.arms import CATCHING, ONE, TRY, begun, divided
 from chiwawa.immediates import KINDS, text_order
@@ -49,6 +50,13 @@ class Scope:
     named: dict[str, list[int]] = field(default_factory=dict)
     label_names: dict[int, str] = field(default_factory=dict)
     blocks: int = 0
+
+
+class _Label(NamedTuple):
+    """What a label is called in the text, where it is, and what the name section calls it."""
+
+    bound: str | None
+    name: str
 
 
 #: Reads the immediates of an instruction that start at an index of the list.
@@ -351,7 +359,7 @@ def read_instructions(scope: Scope, items: Nodes, i: int) -> Expr:
     # the first arm), and ``floor`` is the number of labels that it began with.
     holds, held, floor = _CODE, _END_INSTR, len(labels)
     outer: list[tuple[Nodes, int, int, Instr, int]] = []
-    if_labels: list[str | None] = []
+    if_labels: list[_Label | None] = []
     # For each flat block opened in the lists being walked: what may come of it.
     flat: list[int] = []
     while True:
@@ -504,10 +512,11 @@ def _delimiter(scope: Scope, op: Op, instr: Instr, items: Nodes, i: int) -> tupl
     return instr, i if op.concerns_handling else _check_label(scope, items, i)
 
 
-def _read_header(scope: Scope, op: Op, items: Nodes, i: int) -> tuple[str | None, Instr, int]:
+def _read_header(scope: Scope, op: Op, items: Nodes, i: int) -> tuple[_Label | None, Instr, int]:
     """A block's label and type (spec 6.5.3). A type with neither parameters nor more than one
     result is written without an index."""
     token, i = read_id(items, i)
+    noted = scope.context.annotations.name(items, i, "label")
     index, functype, i = read_typeuse(scope.context, items, i)
     blocktype: BlockType = index
     if index is None:
@@ -515,19 +524,24 @@ def _read_header(scope: Scope, op: Op, items: Nodes, i: int) -> tuple[str | None
             blocktype = scope.context.typeidx(functype)
         else:
             blocktype = functype.results[0] if functype.results else None
-    label = None if token is None else lexeme(parse_id, token)
+    bound = None if token is None else lexeme(parse_id, token)
+    name = bound if noted is None else noted
+    label = None if name is None else _Label(bound, name)
     if "catches" in op.immediates:
         catches, i = _catches(scope, items, i)
         return label, Instr(op, (blocktype, catches), 0), i
     return label, Instr(op, (blocktype,), 0), i
 
 
-def _open(scope: Scope, label: str | None) -> None:
+def _open(scope: Scope, label: _Label | None) -> None:
+    bound = None
     if label is not None:
-        scope.label_names[scope.blocks] = label
-        scope.named.setdefault(label, []).append(len(scope.labels))
+        bound = label.bound
+        scope.label_names[scope.blocks] = label.name
+        if bound is not None:
+            scope.named.setdefault(bound, []).append(len(scope.labels))
     scope.blocks += 1
-    scope.labels.append(label)
+    scope.labels.append(bound)
 
 
 def _close(scope: Scope) -> None:

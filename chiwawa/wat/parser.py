@@ -6,10 +6,11 @@ What comes out has no code offsets and no binary: those are the encoder's to giv
 from __future__ import annotations
 
 from chiwawa.module import Module
+from chiwawa.wat.annotations import Annotations
 from chiwawa.wat.context import lexeme, read_id, read_string
 from chiwawa.wat.fields import read_fields
 from chiwawa.wat.strings import parse_id
-from chiwawa.wat.tokens import Nodes, is_word, keyword, located
+from chiwawa.wat.tokens import Nodes, is_word, keyword, located, position
 from chiwawa_runtime.errors import BadInput, MalformedError
 
 
@@ -32,12 +33,13 @@ def parse_source(text: str) -> Module | bytes:
     from chiwawa.wat.reader import read
 
     try:
-        nodes = read(text)
+        nodes, annotations = read(text)
         if len(nodes) == 1 and keyword(nodes[0]) == "module":
             assert isinstance(nodes[0], list)
-            module = read_module(nodes[0])
+            module = read_module(nodes[0], annotations)
         else:
-            module = read_fields(nodes)
+            module = read_bare(nodes, annotations)
+        annotations.check(0, len(text))
     except BadInput as error:
         raise located(text, error) from None
     return with_text(module, text)
@@ -50,16 +52,24 @@ def with_text(module: Module | bytes, text: str) -> Module | bytes:
     return module
 
 
-def read_module(items: Nodes) -> Module | bytes:
+def read_bare(fields: Nodes, annotations: Annotations) -> Module:
+    """A module from fields that no list is around. Its errors are yet to be ``located``."""
+    return read_fields(fields, annotations.module_name(-1, 0), annotations)
+
+
+def read_module(items: Nodes, annotations: Annotations) -> Module | bytes:
     """``(module $id? …)``, in any of its three forms. Its errors are yet to be ``located``, but
     for those within a quoted module, which are located in the quotation."""
     token, i = read_id(items, 2)
     name = None if token is None else lexeme(parse_id, token)
+    inside = position(items)
+    noted = annotations.module_name(inside, i)
+    name = name if noted is None else noted
     if is_word(items[i], "binary"):
         return read_bytes(items, i + 1)
     if is_word(items[i], "quote"):
         return parse_quoted(read_bytes(items, i + 1), name)
-    return read_fields(items[i:-1], name)
+    return read_fields(items[i:-1], name, annotations, inside)
 
 
 def read_bytes(items: Nodes, i: int) -> bytes:

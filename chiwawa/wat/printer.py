@@ -1,17 +1,20 @@
 """A module as text, in the flat form, one instruction a line (spec 6).
 
-What is printed parses back to a module with the same binary, but for custom sections, which the
-text format has no words for, and a data count section that no instruction needs. Names come from
-the name section where they are identifiers without quotes and nothing else in their space has the
-same one; all else is called by index.
+What is printed parses back to a module with the same binary, but for where the name section stands,
+empty sections, and a data count section that no instruction needs. Names come from the name section
+where they are identifiers without quotes and nothing else in their space has the same one; all else
+is called by index, and annotations say its name. Other custom sections and branch hints are
+annotations, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 from chiwawa import limits
+from chiwawa.branch_hints import NAME as HINTS
+from chiwawa.branch_hints import hints_of
 from chiwawa.immediates import INDICES, KINDS, text_order
 from chiwawa.module import (
     CATCHES,
@@ -26,11 +29,13 @@ from chiwawa.module import (
     Instr,
     MemArg,
     Module,
+    Names,
     TagUse,
     TypeUse,
     referred,
 )
 from chiwawa.opcodes import Op
+from chiwawa.wat.annotations import SECTIONS
 from chiwawa.wat.numbers import format_float, format_int, format_v128
 from chiwawa.wat.strings import format_string
 from chiwawa_runtime.names import is_bare_id, quoted
@@ -53,6 +58,15 @@ from chiwawa_runtime.state.types import (
 Call = Callable[[str, int], str]
 #: Index space to names by index, as identifiers.
 _Ids = dict[str, dict[int, str]]
+
+
+class _Names(NamedTuple):
+    """``ids`` are identifiers, by which things are called; ``shown`` is what stands where they are
+    defined: an identifier, or an annotation with the name."""
+
+    ids: dict[int, str]
+    shown: dict[int, str]
+
 
 _CALL_INDIRECT = ("typeidx", "tableidx")
 #: Deeper code is indented no further: the text would grow with the square of its depth.
@@ -165,36 +179,49 @@ _IMMEDIATES: dict[str, Callable[[Op, object, Call], str]] = {
 def print_module(module: Module) -> str:
     """The whole module, ending in a newline. The same module gives the same text."""
     names = module.names
-    ids: _Ids = {
-        "typeidx": _identifiers(names.types, len(module.types)),
-        "funcidx": _identifiers(names.funcs, len(module.func_typeidxs())),
-        "tableidx": _identifiers(names.tables, len(module.table_types())),
-        "memidx": _identifiers(names.mems, len(module.memory_types())),
-        "globalidx": _identifiers(names.globals, len(module.global_types())),
-        "elemidx": _identifiers(names.elems, len(module.elems)),
-        "dataidx": _identifiers(names.datas, len(module.datas)),
-        "tagidx": _identifiers(names.tags, len(module.tag_typeidxs())),
+    spaces = {
+        "typeidx": _named(names.types, len(module.types)),
+        "funcidx": _named(names.funcs, len(module.func_typeidxs())),
+        "tableidx": _named(names.tables, len(module.table_types())),
+        "memidx": _named(names.mems, len(module.memory_types())),
+        "globalidx": _named(names.globals, len(module.global_types())),
+        "elemidx": _named(names.elems, len(module.elems)),
+        "dataidx": _named(names.datas, len(module.datas)),
+        "tagidx": _named(names.tags, len(module.tag_typeidxs())),
     }
-    name = names.module
-    head = f"(module ${name}" if name is not None and is_bare_id(name) else "(module"
+    ids = {kind: named.ids for kind, named in spaces.items()}
+    shown = {kind: named.shown for kind, named in spaces.items()}
+    head = "(module" if names.module is None else f"(module {_shown(names.module)}"
     lines = [head]
-    lines.extend(f"  {line}" for line in _fields(module, ids))
+    lines.extend(f"  {line}" for line in _fields(module, ids, shown))
+    lines.extend(f"  {line}" for line in _customs(module))
     if len(lines) == 1:
         return head + ")\n"
     lines[-1] += ")"
     return "\n".join(lines) + "\n"
 
 
-def _identifiers(names: dict[int, str], count: int) -> dict[int, str]:
-    """The names that can be written, of indices below ``count``; the first of equal ones alone."""
+def _named(names: dict[int, str], count: int) -> _Names:
+    """The names of indices below ``count``. Of equal ones the first alone is an identifier."""
     seen: set[str] = set()
-    ids = {}
+    ids, shown = {}, {}
     for index in sorted(names):
         name = names[index]
-        if index < count and name not in seen and is_bare_id(name):
-            seen.add(name)
-            ids[index] = f"${name}"
-    return ids
+        if index >= count:
+            continue
+        shown[index] = _shown(name) if name not in seen else _annotation(name)
+        if name not in seen and is_bare_id(name):
+            ids[index] = shown[index]
+        seen.add(name)
+    return _Names(ids, shown)
+
+
+def _shown(name: str) -> str:
+    return f"${name}" if is_bare_id(name) else _annotation(name)
+
+
+def _annotation(name: str) -> str:
+    return f"(@name {quoted(name)})"
 
 
 def _caller(ids: _Ids) -> Call:
@@ -205,9 +232,22 @@ def _caller(ids: _Ids) -> Call:
     return call
 
 
-def _fields(module: Module, ids: _Ids) -> Iterator[str]:
+def _customs(module: Module) -> Iterator[str]:
+    """The custom sections that nothing else in the text stands for."""
+    kept = {HINTS} if hints_of(module) is not None else set()
+    if module.names != Names():
+        kept.add("name")
+    for custom in module.customs:
+        if custom.name in kept:
+            kept.remove(custom.name)
+            continue
+        place = f"(after {_SECTION_WORDS[custom.after]})" if custom.after else "(before first)"
+        yield f"(@custom {quoted(custom.name)} {place}{_strings(custom.data)})"
+
+
+def _fields(module: Module, ids: _Ids, shown: _Ids) -> Iterator[str]:
     call = _caller(ids)
-    yield from _types(module, ids)
+    yield from _types(module, shown)
     counts = dict.fromkeys(("funcidx", "tableidx", "memidx", "globalidx", "tagidx"), 0)
     for item in module.imports:
         desc = item.desc
@@ -220,36 +260,38 @@ def _fields(module: Module, ids: _Ids) -> Iterator[str]:
         else:
             content = f" {desc}"
         names_text = f"{quoted(item.module)} {quoted(item.name)}"
-        yield f"(import {names_text} ({_WORD_OF[kind]}{_define(ids, kind, index)}{content}))"
+        yield f"(import {names_text} ({_WORD_OF[kind]}{_define(shown, kind, index)}{content}))"
+    hints = hints_of(module) or {}
     for index, func in enumerate(module.funcs, counts["funcidx"]):
-        yield from _func(module, ids, index, func)
+        head = f"(func{_define(shown, 'funcidx', index)} (type {call('typeidx', func.typeidx)})"
+        yield from _func(module, ids, index, func, head, hints.get(index, {}))
     for place, table in enumerate(module.tables):
         init = module.table_inits.get(place)
         full = "" if init is None else f" {_expr(init, call)}"
         index = counts["tableidx"] + place
-        yield f"(table{_define(ids, 'tableidx', index)} {table}{full})"
+        yield f"(table{_define(shown, 'tableidx', index)} {table}{full})"
     for index, memory in enumerate(module.mems, counts["memidx"]):
-        yield f"(memory{_define(ids, 'memidx', index)} {memory})"
+        yield f"(memory{_define(shown, 'memidx', index)} {memory})"
     for index, glob in enumerate(module.globals, counts["globalidx"]):
-        yield f"(global{_define(ids, 'globalidx', index)} {glob.type} {_expr(glob.init, call)})"
+        yield f"(global{_define(shown, 'globalidx', index)} {glob.type} {_expr(glob.init, call)})"
     for index, typeidx in enumerate(module.tags, counts["tagidx"]):
-        yield f"(tag{_define(ids, 'tagidx', index)}{_typeuse(module, typeidx, {}, call)})"
+        yield f"(tag{_define(shown, 'tagidx', index)}{_typeuse(module, typeidx, {}, call)})"
     for export in module.exports:
         what = f"({export.kind} {call(_EXPORT_KINDS[export.kind], export.index)})"
         yield f"(export {quoted(export.name)} {what})"
     if module.start is not None:
         yield f"(start {call('funcidx', module.start)})"
     for index, elem in enumerate(module.elems):
-        yield f"(elem{_define(ids, 'elemidx', index)}{_elem(elem, call)})"
+        yield f"(elem{_define(shown, 'elemidx', index)}{_elem(elem, call)})"
     for index, data in enumerate(module.datas):
-        yield f"(data{_define(ids, 'dataidx', index)}{_data(data, call)})"
+        yield f"(data{_define(shown, 'dataidx', index)}{_data(data, call)})"
 
 
-def _types(module: Module, ids: _Ids) -> Iterator[str]:
+def _types(module: Module, shown: _Ids) -> Iterator[str]:
     said = set(module.recs)
     for start, count in groups(len(module.types), module.recs):
         lines = [
-            f"(type{_define(ids, 'typeidx', index)} {_subtype(module, index)})"
+            f"(type{_define(shown, 'typeidx', index)} {_subtype(module, index)})"
             for index in range(start, start + count)
         ]
         if (start, count) in said:
@@ -262,7 +304,7 @@ def _types(module: Module, ids: _Ids) -> Iterator[str]:
 
 def _subtype(module: Module, index: int) -> str:
     subtype = module.types[index]
-    names = _identifiers(module.names.fields.get(index, {}), limits.FIELDS)
+    names = _named(module.names.fields.get(index, {}), limits.FIELDS).shown
     if not isinstance(subtype, SubType):
         return _comptype(subtype, names)
     words = ["(sub", *(["final"] if subtype.final else []), *map(str, subtype.supers)]
@@ -297,10 +339,11 @@ _EXPORT_KINDS = {
     "tag": "tagidx",
 }
 _WORD_OF = {kind: word for word, kind in _EXPORT_KINDS.items()}
+_SECTION_WORDS = {section: word for word, section in SECTIONS.items()}
 
 
-def _define(ids: _Ids, kind: str, index: int) -> str:
-    name = ids[kind].get(index)
+def _define(shown: _Ids, kind: str, index: int) -> str:
+    name = shown[kind].get(index)
     return f" (;{index};)" if name is None else f" {name} (;{index};)"
 
 
@@ -326,7 +369,7 @@ def _typeuse(module: Module, typeidx: int, names: dict[int, str], call: Call) ->
     text = f" (type {call('typeidx', typeidx)})"
     functype = module.functype(typeidx)
     if functype is not None:
-        text += _signature(functype, _identifiers(names, len(functype.params)))
+        text += _signature(functype, _named(names, len(functype.params)).shown)
     return text
 
 
@@ -335,22 +378,25 @@ def _signature(functype: FuncType, names: dict[int, str] | None = None) -> str:
     return params + _group("result", functype.results)
 
 
-def _func(module: Module, ids: _Ids, index: int, func: Func) -> Iterator[str]:
-    head = f"(func{_define(ids, 'funcidx', index)} (type {_caller(ids)('typeidx', func.typeidx)})"
+def _func(
+    module: Module, ids: _Ids, index: int, func: Func, head: str, hints: dict[int, bool]
+) -> Iterator[str]:
     functype = module.functype(func.typeidx) or FuncType((), ())
     params = len(functype.params)
-    names = _identifiers(module.names.locals.get(index, {}), params + len(func.locals))
-    head += _signature(functype, names)
-    lines = [head]
-    local_lines = _declared("local", func.locals, params, names).strip()
+    names = _named(module.names.locals.get(index, {}), params + len(func.locals))
+    lines = [head + _signature(functype, names.shown)]
+    local_lines = _declared("local", func.locals, params, names.shown).strip()
     if local_lines:
         lines.append(f"  {local_lines}")
-    lines.extend(_body(func.body, ids | {"localidx": names}, module.names.labels.get(index, {})))
+    labels = module.names.labels.get(index, {})
+    lines.extend(_body(func.body, ids | {"localidx": names.ids}, labels, hints))
     lines[-1] += ")"
     yield from lines
 
 
-def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
+def _body(
+    body: Expr, ids: _Ids, label_names: dict[int, str], hints: dict[int, bool]
+) -> Iterator[str]:
     """A function's instructions, indented, without its final ``end``."""
     labels: list[str] = []
     innermost: dict[str, list[int]] = {}
@@ -368,10 +414,13 @@ def _body(body: Expr, ids: _Ids, label_names: dict[int, str]) -> Iterator[str]:
     depth = 0
     for at in range(len(body) - 1):
         op, imm, _ = body[at]
+        if at in hints:
+            margin = margins[min(depth, _MOST_INDENTED)]
+            yield f'{margin}(@{HINTS} "\\0{int(hints[at])}")'
         if op.opens:
-            name = label_names.get(blocks, "")
+            name = label_names.get(blocks)
             label = f"${name}" if name and is_bare_id(name) else ""
-            head = f"{op.mnemonic} {label}" if label else op.mnemonic
+            head = op.mnemonic if name is None else f"{op.mnemonic} {_shown(name)}"
             yield f"{margins[min(depth, _MOST_INDENTED)]}{head}{_header(op, imm, call)}"
             blocks += 1
             innermost.setdefault(label, []).append(len(labels))
@@ -413,7 +462,11 @@ def _data(data: Data, call: Call) -> str:
     if data.mode == "active":
         memory = f" (memory {call('memidx', data.memidx)})" if data.memidx else ""
         text = f"{memory} {_expr(data.offset, call, 'offset')}"
-    if len(data.init) <= _DATA_LINE:
-        return f"{text} {format_string(data.init)}"
-    chunks = (data.init[i : i + _DATA_LINE] for i in range(0, len(data.init), _DATA_LINE))
-    return text + "".join([f"\n    {format_string(chunk)}" for chunk in chunks])
+    return text + _strings(data.init)
+
+
+def _strings(data: bytes) -> str:
+    if len(data) <= _DATA_LINE:
+        return f" {format_string(data)}"
+    chunks = (data[i : i + _DATA_LINE] for i in range(0, len(data), _DATA_LINE))
+    return "".join([f"\n    {format_string(chunk)}" for chunk in chunks])

@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
+from threading import local
 
 from lark import Lark, Transformer, Tree
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer
 
+from chiwawa.wat.annotations import KNOWN, PLACEMENT, Annotation, Annotations
 from chiwawa.wat.strings import parse_name
 from chiwawa.wat.tokens import Nodes, Token, located, misplaced, placed
 from chiwawa_runtime.errors import MalformedError
@@ -77,6 +79,18 @@ class _Scanner(Lexer):
             pos = rest.end()
 
 
+_Children = list[Token | Tree[Token]]
+
+
+class _Found(local):
+    """The annotations of the text that a thread is reading."""
+
+    annotations: list[Annotation]
+
+
+_FOUND = _Found()
+
+
 class _Build(Transformer[Token, Nodes]):
     """What each rule makes, called while parsing."""
 
@@ -88,18 +102,28 @@ class _Build(Transformer[Token, Nodes]):
 
     def _annotation(self, children: Nodes) -> Tree[Token]:
         opening = children[0]
-        if isinstance(opening, Token) and opening.value.startswith('(@"'):
+        assert isinstance(opening, Token)
+        name = opening.value[2:]
+        if name.startswith('"'):
             try:
-                empty = not parse_name(opening.value[2:])
+                name = parse_name(name)
             except MalformedError as error:
                 raise misplaced(error.message, opening) from None
-            if empty:
+            if not name:
                 raise misplaced("empty annotation id", opening)
+        found = _FOUND.annotations
+        while found and found[-1].at > opening.at:
+            # It is in this one.
+            found.pop()
+        if name in KNOWN:
+            tokens = [token for token in children[1:-1] if isinstance(token, Token)]
+            found.append(Annotation(name, opening.at, tokens))
         # An inlined rule gives its children to the list around it: none.
         return Tree("annotation", [])
 
-    def _parens(self, children: Nodes) -> Tree[Token]:
-        return Tree("parens", [])
+    def _parens(self, children: _Children) -> Tree[Token]:
+        # Those of longer ones nobody reads.
+        return Tree("parens", children if len(children) <= PLACEMENT else children[:1])
 
 
 @cache
@@ -110,17 +134,19 @@ def _parser() -> Lark:
     )
 
 
-def read(text: str) -> Nodes:
-    """The top-level lists of ``text``, comments and annotations dropped. MalformedError with line,
-    column and excerpt, in the suite's words: "unexpected token", "unknown operator", "illegal
-    character", "unclosed string", "unclosed annotation", "empty identifier" and the like."""
+def read(text: str) -> tuple[Nodes, Annotations]:
+    """The top-level lists of ``text``, comments dropped, and the annotations that mean something.
+    MalformedError with line, column and excerpt, in the suite's words: "unexpected token", "unknown
+    operator", "illegal character", "unclosed string", "unclosed annotation", "empty identifier" and
+    the like."""
+    found = _FOUND.annotations = []
     try:
         nodes: Nodes = _parser().parse(text)  # type: ignore[assignment]
     except UnexpectedToken as error:
         raise located(text, _misread(text, error)) from None
     except MalformedError as error:
         raise located(text, error) from None
-    return nodes
+    return nodes, Annotations(found, nodes)
 
 
 def _misread(text: str, error: UnexpectedToken) -> MalformedError:

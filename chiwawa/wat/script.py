@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chiwawa.module import Module
+from chiwawa.wat.annotations import Annotations
 from chiwawa.wat.context import (
     end,
     is_token,
@@ -24,11 +25,10 @@ from chiwawa.wat.context import (
     read_u32,
     token_of,
 )
-from chiwawa.wat.fields import read_fields
 from chiwawa.wat.instructions import read_v128
 from chiwawa.wat.keywords import unexpected
 from chiwawa.wat.numbers import LANES, parse_float, parse_int
-from chiwawa.wat.parser import parse_quoted, read_bytes, read_module, with_text
+from chiwawa.wat.parser import parse_quoted, read_bare, read_bytes, read_module, with_text
 from chiwawa.wat.strings import parse_id
 from chiwawa.wat.tokens import Node, Nodes, Token, is_word, keyword, located, position
 from chiwawa_runtime.errors import BadInput
@@ -43,14 +43,19 @@ class ModuleSource:
     form: str
     content: Nodes | bytes
     script: str = field(default="", compare=False, repr=False)
+    annotations: Annotations = field(default_factory=Annotations, compare=False, repr=False)
 
     def parse(self) -> Module | bytes:
         """The module, not yet encoded or validated, or a binary. Raises as ``parse_module``."""
         if isinstance(self.content, bytes):
             return self.content if self.form == "binary" else parse_quoted(self.content)
         try:
-            read = read_fields if self.form == "fields" else read_module
-            return with_text(read(self.content), self.script)
+            read = read_bare if self.form == "fields" else read_module
+            module = read(self.content, self.annotations)
+            whole = self.form == "fields"
+            start = 0 if whole else position(self.content)
+            self.annotations.check(start, len(self.script) if whole else position(self.content[-1]))
+            return with_text(module, self.script)
         except BadInput as error:
             raise located(self.script, error) from None
 
@@ -210,10 +215,11 @@ Command = (
 
 
 class _Place(NamedTuple):
-    """The line of a command, and the script that it stands in."""
+    """The line of a command, and the script that it stands in, with its annotations."""
 
     line: int
     script: str
+    annotations: Annotations
 
 
 def parse_script(text: str) -> list[Command]:
@@ -222,10 +228,12 @@ def parse_script(text: str) -> list[Command]:
     # Lark is not loaded until there is text to read.
     from chiwawa.wat.reader import read
 
-    nodes = read(text)
+    nodes, annotations = read(text)
     lines = _lines(text, nodes)
     if nodes and not any((keyword(node) or "") in _COMMANDS for node in nodes):
-        return [DefineModule(lines[0], None, ModuleSource("fields", nodes, text), False)]
+        return [
+            DefineModule(lines[0], None, ModuleSource("fields", nodes, text, annotations), False)
+        ]
     commands: list[Command] = []
     for line, node in zip(lines, nodes, strict=True):
         word = keyword(node) or ""
@@ -233,7 +241,7 @@ def parse_script(text: str) -> list[Command]:
             read_command = _COMMANDS.get(word)
             if read_command is None or not isinstance(node, list):
                 raise unexpected(node)
-            commands.append(read_command(_Place(line, text), node))
+            commands.append(read_command(_Place(line, text, annotations), node))
         except BadInput as error:
             commands.append(Unread(line, word, located(text, error)))
     return commands
@@ -275,7 +283,7 @@ def _source(place: _Place, node: Node) -> ModuleSource:
     for form in ("binary", "quote"):
         if is_word(node[i], form):
             return ModuleSource(form, read_bytes(node, i + 1), place.script)
-    return ModuleSource("text", node, place.script)
+    return ModuleSource("text", node, place.script, place.annotations)
 
 
 def _register(place: _Place, items: Nodes) -> Command:

@@ -210,7 +210,7 @@ def test_every_instruction_prints_as_one_line_that_parses(op: Op) -> None:
     assert module.funcs[0].body == [instr, END]
 
 
-def test_names_stand_where_they_are_identifiers_of_their_own() -> None:
+def test_names_are_identifiers_where_they_can_be_and_annotations_elsewhere() -> None:
     names = Names(
         module="demo",
         funcs={0: "main", 1: "main", 2: "has space"},
@@ -230,7 +230,7 @@ def test_names_stand_where_they_are_identifiers_of_their_own() -> None:
     assert text.startswith(
         """(module $demo
   (type (;0;) (func (param i32 i32)))
-  (func $main (;0;) (type 0) (param $n i32) (param i32)
+  (func $main (;0;) (type 0) (param $n i32) (param (@name "n") i32)
     block $out
       block $out
         br $out
@@ -242,9 +242,11 @@ def test_names_stand_where_they_are_identifiers_of_their_own() -> None:
     call $main
     local.get 1
     local.get $n)
-  (func (;1;) (type 0) (param i32 i32)
+  (func (@name "main") (;1;) (type 0) (param i32 i32)
 """
     )
+    assert '(func (@name "has space") (;2;)' in text
+    assert parse_module(text).names == names
     assert format_instr(module, body[10], 0) == "local.get $n"
     assert format_instr(module, body[10]) == "local.get 0"
 

@@ -16,7 +16,7 @@ from chiwawa.execution import Source
 from chiwawa.module import Module
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.instance import Imports, ModuleInstance
-from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.errors import Abrupt, ChiwawaError, UnsupportedError
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.numbering import Numbering
 from chiwawa_runtime.run.starting import Setup
@@ -151,10 +151,11 @@ class Torture:
     def restore(
         self, source: Source, snapshot: Snapshot, given: Imports, carry: Mapping[str, object]
     ) -> Run:
-        """The run that ``snapshot`` is of, on the next path that can take it up."""
+        """The run that ``snapshot`` is of, on the next path that can take it up: which does not
+        refuse it, and has a boundary at which it can before the program ends."""
         modules = list(self.sources.values())
         before = self.path
-        refusal: UnsupportedError | None = None
+        refusal: ChiwawaError | None = None
         for place in self.places():
             self.place = place
             self.note_move(before, self.path)
@@ -162,22 +163,20 @@ class Torture:
             try:
                 setup = self.setup(given, carry)
                 run = restoring.restore(source, snapshot, setup, modules=modules)
-            except UnsupportedError as error:
+            except (UnsupportedError, Abrupt) as error:
                 refusal = error
                 continue
-            if run.finished:
-                # It came to no boundary any more at which that path could have taken it up.
-                self.place = self.among.index(paths.entering_anywhere())
-                self.begin_store()
-            return run
+            if not run.finished:
+                return run
         assert refusal is not None
         raise refusal
 
     def places(self) -> list[int]:
-        """Where in the round trip other paths are than the present one, the next one first."""
+        """Where in the round trip other paths are than the present one, the next one first; then
+        the present one."""
         count = len(self.among)
         behind = [(self.place + step) % count for step in range(1, count)]
-        return [place for place in behind if self.among[place] != self.path]
+        return [*(place for place in behind if self.among[place] != self.path), self.place]
 
     def note_move(self, before: str, after: str) -> None:
         self.last = Move(self.stops, self.boundaries, before, after)

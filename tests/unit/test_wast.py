@@ -11,7 +11,7 @@ from chiwawa.commands.torture import NOWHERE, Move, Stops, Torture, at, every, t
 from chiwawa.commands.wast import Culprit, Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
 from chiwawa_runtime.run.driver import Run
-from tests.path_helpers import IN_PYTHON, PATHS
+from tests.path_helpers import IN_PYTHON, PATHS, each_path
 
 MODULE = r"""
 (module $m
@@ -280,6 +280,26 @@ def test_a_table_counts_assertions_and_says_what_is_refused(tmp_path: Path) -> N
     assert "| **2 scripts** | 3 | 2 | 2 |" in lines
     assert "- cont (stack switching) is not supported: part.wast" in lines
     assert "everything holds" in format_table(reports[2:])
+
+
+@pytest.mark.parametrize("to", PATHS)
+@each_path
+def test_a_script_goes_on_where_no_boundary_comes_any_more_that_a_path_can_enter(
+    path: str, to: str
+) -> None:
+    """A program may trap, or end, before it comes to one."""
+    commands = parse_script(
+        '(module $m (table (export "t") 1 funcref) (func (export "f") (param i32) (result i32)'
+        "  (nop) (nop) (i32.div_u (i32.const 6) (local.get 0))))"
+        '(register "m" $m)'
+        '(assert_return (invoke "f" (i32.const 2)) (i32.const 3))'
+        '(assert_trap (invoke "f" (i32.const 0)) "integer divide by zero")'
+        '(module (import "m" "t" (table 1 funcref)) (func (export "g") (nop)))'
+        '(assert_return (invoke "g"))'
+    )
+    for boundary in range(1, 13):
+        report = run_commands(commands, "script.wast", path, at(boundary), to)
+        assert (report.passed, report.failures) == (3, [])
 
 
 def test_a_table_counts_boundaries_and_stops_under_torture(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from chiwawa_runtime.errors import (
     UnsupportedError,
 )
 from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.throwing import Thrown
 from chiwawa_runtime.state.types import zero
 
 
@@ -261,11 +262,16 @@ class NativeActivation:
             engine = function.instance.engine
             other = engine.start(function.index, args, self.called_at.value % layout.TAIL_CALLED)
             self.other = other
-        while not call_with_room(other.advance):
-            if other.interrupted:
-                raise Interrupted
-            if not inner:
-                raise Suspended
+        try:
+            while not call_with_room(other.advance):
+                if other.interrupted:
+                    raise Interrupted
+                if not inner:
+                    raise Suspended
+        except Thrown:
+            # It may be caught here.
+            self.other = None
+            raise
         self.other = None
         results = other.results
         return results[0] if len(results) == 1 else results

@@ -50,11 +50,16 @@ class Externref(Structure):
     )
 
 
+class Exnref(Externref):
+    """The same shape."""
+
+
 class _Of(Union):
     _fields_ = (
         ("bits", c_uint64),
         ("func", Func),
         ("externref", Externref),
+        ("exnref", Exnref),
         ("v128", c_uint8 * 16),
         # Of what else there may be.
         ("room", c_uint64 * 3),
@@ -69,7 +74,16 @@ class Val(Structure):
 
 assert ctypes.sizeof(Val) == ctypes.sizeof(_ffi.wasmtime_val_t)
 #: Kinds of values by type, in the order of wasmtime's header.
-KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "v128": 4, "funcref": 5, "externref": 6}
+KINDS = {
+    "i32": 0,
+    "i64": 1,
+    "f32": 2,
+    "f64": 3,
+    "v128": 4,
+    "funcref": 5,
+    "externref": 6,
+    "exnref": 8,
+}
 
 #: What wasmtime calls for a host function: ``(env, caller, values, count)``. Where it returns
 #: something, that is a trap.
@@ -77,7 +91,7 @@ Callback = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_void_p, POINTER(c_uint64), c_s
 Finalizer = ctypes.CFUNCTYPE(None, c_void_p)
 
 
-def _function(name: str, result: Any, *args: Any) -> Any:
+def function(name: str, result: Any, *args: Any) -> Any:
     # The package's own has types of the package's.
     place = ctypes.cast(getattr(_dll, name), c_void_p).value
     assert place is not None
@@ -85,35 +99,36 @@ def _function(name: str, result: Any, *args: Any) -> Any:
 
 
 _p = c_void_p
-call_unchecked = _function("wasmtime_func_call_unchecked", _p, _p, _p, _p, c_size_t, _p)
-new_unchecked = _function("wasmtime_func_new_unchecked", None, _p, _p, Callback, _p, _p, _p)
-func_to_raw = _function("wasmtime_func_to_raw", _p, _p, _p)
-func_from_raw = _function("wasmtime_func_from_raw", None, _p, _p, _p)
-externref_new = _function("wasmtime_externref_new", c_bool, _p, _p, Finalizer, _p)
-externref_data = _function("wasmtime_externref_data", _p, _p, _p)
-externref_to_raw = _function("wasmtime_externref_to_raw", c_uint32, _p, _p)
-externref_from_raw = _function("wasmtime_externref_from_raw", None, _p, c_uint32, _p)
-externref_unroot = _function("wasmtime_externref_unroot", None, _p)
-global_new = _function("wasmtime_global_new", _p, _p, _p, _p, _p)
-global_get = _function("wasmtime_global_get", None, _p, _p, _p)
-global_set = _function("wasmtime_global_set", _p, _p, _p, _p)
-table_get = _function("wasmtime_table_get", c_bool, _p, _p, c_uint64, _p)
-table_set = _function("wasmtime_table_set", _p, _p, _p, c_uint64, _p)
-table_grow = _function("wasmtime_table_grow", _p, _p, _p, c_uint64, _p, _p)
-table_size = _function("wasmtime_table_size", c_uint64, _p, _p)
-memory_data = _function("wasmtime_memory_data", _p, _p, _p)
-memory_data_size = _function("wasmtime_memory_data_size", c_size_t, _p, _p)
-memory_grow = _function("wasmtime_memory_grow", _p, _p, _p, c_uint64, _p)
-store_limiter = _function("wasmtime_store_limiter", None, _p, *[ctypes.c_int64] * 5)
-trap_new = _function("wasmtime_trap_new", _p, ctypes.c_char_p, c_size_t)
-caller_export_get = _function(
+call_unchecked = function("wasmtime_func_call_unchecked", _p, _p, _p, _p, c_size_t, _p)
+new_unchecked = function("wasmtime_func_new_unchecked", None, _p, _p, Callback, _p, _p, _p)
+func_to_raw = function("wasmtime_func_to_raw", _p, _p, _p)
+func_from_raw = function("wasmtime_func_from_raw", None, _p, _p, _p)
+externref_new = function("wasmtime_externref_new", c_bool, _p, _p, Finalizer, _p)
+externref_data = function("wasmtime_externref_data", _p, _p, _p)
+externref_to_raw = function("wasmtime_externref_to_raw", c_uint32, _p, _p)
+externref_from_raw = function("wasmtime_externref_from_raw", None, _p, c_uint32, _p)
+exnref_unroot = function("wasmtime_exnref_unroot", None, _p)
+externref_unroot = function("wasmtime_externref_unroot", None, _p)
+global_new = function("wasmtime_global_new", _p, _p, _p, _p, _p)
+global_get = function("wasmtime_global_get", None, _p, _p, _p)
+global_set = function("wasmtime_global_set", _p, _p, _p, _p)
+table_get = function("wasmtime_table_get", c_bool, _p, _p, c_uint64, _p)
+table_set = function("wasmtime_table_set", _p, _p, _p, c_uint64, _p)
+table_grow = function("wasmtime_table_grow", _p, _p, _p, c_uint64, _p, _p)
+table_size = function("wasmtime_table_size", c_uint64, _p, _p)
+memory_data = function("wasmtime_memory_data", _p, _p, _p)
+memory_data_size = function("wasmtime_memory_data_size", c_size_t, _p, _p)
+memory_grow = function("wasmtime_memory_grow", _p, _p, _p, c_uint64, _p)
+store_limiter = function("wasmtime_store_limiter", None, _p, *[ctypes.c_int64] * 5)
+trap_new = function("wasmtime_trap_new", _p, ctypes.c_char_p, c_size_t)
+caller_export_get = function(
     "wasmtime_caller_export_get", c_bool, _p, ctypes.c_char_p, c_size_t, _p
 )
-trap_code = _function("wasmtime_trap_code", c_bool, _p, POINTER(c_uint8))
-branch_hinting_set = _function("wasmtime_config_wasm_branch_hinting_set", None, _p, c_bool)
-wide_arithmetic_set = _function("wasmtime_config_wasm_wide_arithmetic_set", None, _p, c_bool)
-custom_page_sizes_set = _function("wasmtime_config_wasm_custom_page_sizes_set", None, _p, c_bool)
-async_stack_size_set = _function("wasmtime_config_async_stack_size_set", None, _p, c_size_t)
+trap_code = function("wasmtime_trap_code", c_bool, _p, POINTER(c_uint8))
+branch_hinting_set = function("wasmtime_config_wasm_branch_hinting_set", None, _p, c_bool)
+wide_arithmetic_set = function("wasmtime_config_wasm_wide_arithmetic_set", None, _p, c_bool)
+custom_page_sizes_set = function("wasmtime_config_wasm_custom_page_sizes_set", None, _p, c_bool)
+async_stack_size_set = function("wasmtime_config_async_stack_size_set", None, _p, c_size_t)
 
 
 # The package's own ways to types abort the process where there are vectors.
@@ -123,11 +138,11 @@ def _valtype(valtype: ValType) -> Any:
     """wasmtime's object for a type, for whoever takes it over."""
     if valtype is V128:
         return _ffi.wasmtime_wasm_valtype_v128()
-    return _ffi.wasm_valtype_new(_VALTYPE_KINDS[str(valtype)])
+    return _ffi.wasm_valtype_new(VALTYPE_KINDS[str(valtype)])
 
 
 #: Kinds of types, as the header of Wasm's own C API has them.
-_VALTYPE_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "externref": 128, "funcref": 129}
+VALTYPE_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "externref": 128, "funcref": 129}
 
 
 def func_type(functype: FuncType) -> wasmtime.FuncType:
@@ -146,6 +161,11 @@ def constant_type(valtype: ValType) -> wasmtime.GlobalType:
     """The type of an immutable global."""
     made = _ffi.wasm_globaltype_new(_valtype(valtype), _ffi.WASM_CONST)
     return wasmtime.GlobalType._from_ptr(made, None)
+
+
+def has_exceptions() -> bool:
+    """Whether this wasmtime lets a host see exceptions."""
+    return hasattr(wasmtime, "TagType") and hasattr(_dll, "wasmtime_exnref_tag")
 
 
 def context(store: wasmtime.Store) -> int:
@@ -175,5 +195,5 @@ class _Bytes(Structure):
     _fields_ = (("size", c_size_t), ("data", c_void_p))
 
 
-_error_delete = _function("wasmtime_error_delete", None, _p)
-_error_message = _function("wasmtime_error_message", None, _p, _p)
+_error_delete = function("wasmtime_error_delete", None, _p)
+_error_message = function("wasmtime_error_message", None, _p, _p)

@@ -28,7 +28,9 @@ _PREFIXED = {
 #: A block without parameters and results.
 EMPTY = b"\x40"
 BLOCK, LOOP, IF = BYTE["block"], *(BYTE[name] + EMPTY for name in ("loop", "if"))
+TRY_TABLE = BYTE["try_table"] + EMPTY
 ELSE, END = BYTE["else"], BYTE["end"]
+THROW_REF = BYTE["throw_ref"]
 UNREACHABLE, RETURN, DROP = BYTE["unreachable"], BYTE["return"], BYTE["drop"]
 BR, BR_IF, BR_TABLE = BYTE["br"], BYTE["br_if"], BYTE["br_table"]
 ADD, SUB, AND, OR, EQZ = (BYTE[f"i32.{name}"] for name in ("add", "sub", "and", "or", "eqz"))
@@ -130,6 +132,12 @@ def ref_cast(valtype: RefType) -> bytes:
     """Trap where the reference on the stack is not of the type."""
     name = "ref.cast null" if valtype.nullable else "ref.cast"
     return _PREFIXED[name] + write_heap(valtype.heap)
+
+
+def clause(tagidx: int | None, ref: bool, depth: int) -> bytes:
+    """A clause of try_table."""
+    kind = bytes(((tagidx is None) * 2 + ref,))
+    return kind + (b"" if tagidx is None else encode_u(tagidx)) + encode_u(depth)
 
 
 def vector(items: Iterable[bytes]) -> bytes:

@@ -41,6 +41,8 @@ def compiler(how: How) -> wasmtime.Engine:
     config = wasmtime.Config()
     config.wasm_multi_memory = True
     config.wasm_function_references = config.wasm_gc = True
+    if capi.has_exceptions():
+        config.wasm_exceptions = True
     config.cranelift_nan_canonicalization = how.canonical_nans
     for enable in (capi.branch_hinting_set, capi.wide_arithmetic_set, capi.custom_page_sizes_set):
         enable(capi.address(config.ptr()), True)

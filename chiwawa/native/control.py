@@ -8,6 +8,7 @@ from chiwawa.native import code
 from chiwawa.native.frames import Frames, Inner, Site
 from chiwawa.native.operands import Operands
 from chiwawa.native.scopes import (
+    At,
     Branch,
     BranchIf,
     BranchTable,
@@ -21,7 +22,7 @@ from chiwawa.native.scopes import (
     copy_of,
     length,
 )
-from chiwawa.native.tables import ENTRY, LOOP
+from chiwawa.native.tables import ENTRY, HOST, LOOP
 from chiwawa.native.unit import Unit
 from chiwawa.validate import Label as Construct
 from chiwawa_runtime.state.stacks import unrolled
@@ -32,12 +33,15 @@ ENOUGH, MOST_ROUNDS = 80, 8
 
 
 class Scope:
-    """The function, or a loop of it: what has been written, the labels in the order of their
-    places, and what can be entered in it."""
+    """The function, a loop of it or what handles exceptions: what has been written, the labels in
+    the order of their places, and what can be entered in it. Of a loop, ``site`` is its own
+    entry."""
 
     __slots__ = ("before", "inside", "labels", "pieces", "site", "start")
 
-    def __init__(self, site: Site, start: Label | None = None, before: Inner | None = None) -> None:
+    def __init__(
+        self, site: Site | None = None, start: Label | None = None, before: Inner | None = None
+    ) -> None:
         self.site = site
         self.start = start
         self.before = before
@@ -64,7 +68,7 @@ class Control:
         self.operands = Operands(len(lowered.locals), unit.references)
         self.frames = Frames(unit, lowered, self.operands)
         self.first = self.frames.site(ENTRY, lowered.body[0].offset, ())
-        self.scope = Scope(self.first)
+        self.scope = Scope()
         self.scopes = [self.scope]
         #: Where constructs end, and their second arms begin.
         self.ends: dict[Construct, Label] = {}
@@ -80,7 +84,7 @@ class Control:
         begins = lowered.body[0]
         self.counted = not (begins.op.loops or self.reaches_host(begins))
         #: The boundaries, other than safepoints, that have been passed and are yet to be counted.
-        self.passed = 0
+        self.passed = int(not lowered.safepoints)
 
     def reaches_host(self, instr: Instr) -> bool:
         """Whether an instruction calls what may be a function of the host's."""
@@ -94,6 +98,19 @@ class Control:
         if self.copied is not None:
             self.scope.pieces.append(Copy(self.copied, end))
             self.copied = None
+
+    def host_call(self, position: int, instr: Instr, types: tuple[ValType, ...]) -> Site:
+        """The safepoint before a call that may reach the host."""
+        assert position in self.lowered.safepoints
+        self.emit(self.operands.spill(types))
+        site = self.frames.site(HOST, instr.offset, types)
+        self.emit(
+            self.unit.is_to_stop(self.frames.counter),
+            BranchIf(self.frames.saving(site), likely=False),
+        )
+        self.scope.place(site.label)
+        self.scope.inside.append(site)
+        return site
 
     def types(self, position: int) -> tuple[ValType, ...]:
         types = self.lowered.types_at(position)
@@ -138,7 +155,7 @@ class Control:
 
     def begin_loop(self, construct: Construct, instr: Instr, types: tuple[ValType, ...]) -> None:
         site = self.frames.site(LOOP, instr.offset, types)
-        before = Inner(site, site.number, Label())
+        before = Inner(site, site.number, site.number, Label())
         self.scope.place(before.label)
         self.scope.inside.append(before)
         self.starts[construct] = Label()
@@ -150,6 +167,7 @@ class Control:
         self.scope = self.scopes[-1]
         assert inner.before is not None
         assert inner.start is not None
+        assert inner.site is not None
         inner.before.last = len(self.frames.sites) - 1
         start = inner.start
         if not inner.inside:
@@ -163,6 +181,7 @@ class Control:
         stop would cost as much, there are several for each test."""
         frames, pieces = self.frames, self.scope.pieces
         assert loop.before is not None
+        assert loop.site is not None
         before = next(
             i
             for i in range(len(pieces) - 1, -1, -1)
@@ -204,9 +223,7 @@ class Control:
             self.die()
             return
         construct = self.open[-1]
-        if self.live:
-            types = self.types(position)
-            self.emit(self.operands.settle(types, self.expecting(types, construct.results)))
+        self.settle(construct, position)
         if instr.op.divides:
             if self.live:
                 self.emit(Branch(self.ends[construct]))
@@ -214,14 +231,33 @@ class Control:
             self.live = True
             return
         self.open.pop()
-        if construct.loops:
-            self.end_loop()
-        else:
-            if construct in self.seconds:
-                self.end_one_arm(construct)
-            self.scope.place(self.ends[construct])
+        self.close(construct)
         self.live = construct.leaves
         self.operands.pending = 0
+
+    def settle(self, construct: Construct, position: int) -> None:
+        """Have the operands where they are expected behind ``construct``, whose arm ends at
+        ``position``."""
+        if not self.live:
+            return
+        operands, types, results = self.operands, self.types(position), construct.results
+        wanted = self.expecting(types, results)
+        first = len(types) - len(results)
+        if first == construct.height:
+            self.emit(operands.settle(types, wanted))
+            return
+        # Between what is beneath it and its results there is an exception, which goes.
+        self.emit(operands.need(types, len(results)))
+        self.emit(operands.set(wanted, first, construct.height))
+        operands.pending = 0
+
+    def close(self, construct: Construct) -> None:
+        if construct.loops:
+            self.end_loop()
+            return
+        if construct in self.seconds:
+            self.end_one_arm(construct)
+        self.scope.place(self.ends[construct])
 
     def end_one_arm(self, construct: Construct) -> None:
         """The end of a construct that might have had a second arm: its parameters are its
@@ -319,5 +355,8 @@ class Control:
         self.die()
 
     def unreachable(self, position: int, instr: Instr) -> None:
-        self.emit(Branch(self.frames.trap(instr.offset)))
+        if self.lowered.safepoints:
+            self.emit(Branch(self.frames.trap(instr.offset)))
+        else:
+            self.emit(self.unit.unreached(instr), At(instr.offset), code.UNREACHABLE)
         self.die()

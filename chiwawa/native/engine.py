@@ -25,12 +25,21 @@ from chiwawa.native.vault import Vault, common_vault
 from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, StateOwner
 from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
-from chiwawa_runtime.state.types import DefType, GlobalType, MemoryType, RefType, TableType, ValType
+from chiwawa_runtime.state.types import (
+    DefType,
+    GlobalType,
+    MemoryType,
+    RefType,
+    TableType,
+    TagType,
+    ValType,
+)
 
 
 class NativeState:
@@ -135,6 +144,8 @@ class NativeEngine:
             self.share(self.common[0])
         if self.vault is not None and self.vault.turn not in instance.turns:
             instance.turns += (self.vault.turn,)
+        for tag in instance.tags[instance.program.imported(TagType) :]:
+            tag.maker = self
         flags = layout.DROPPED
         datas = [NativeData(self, i, d.data) for i, d in enumerate(instance.datas, flags)]
         flags += len(datas)
@@ -170,6 +181,8 @@ class NativeEngine:
             raise UnsupportedError(f"wasmtime cannot make an instance: {said}") from None
         self.records = Records(code.tables, self.instance)
         self.vault.owners.append(self)
+        for index, tag in enumerate(self.instance.tags):
+            self.vault.exceptions.add_tag(tag, machine.item(f"{layout.TAG}{index}"))
         self._machine = machine
         safepoints.begin(machine)
         return machine
@@ -196,8 +209,21 @@ class NativeEngine:
         if kind is TableType:
             table: Any = instance.tables[index]
             return wasmtime.Table._from_raw(table.find().item)
+        if kind is TagType:
+            return self.import_tag(instance.tags[index])
         memory: Any = instance.memories[index]
         return wasmtime.Memory._from_raw(memory.find().item)
+
+    def import_tag(self, tag: Tag) -> Any:
+        """wasmtime's extern for a tag: where another engine in the same vault has made it, that."""
+        vault = self.vault
+        assert vault is not None
+        maker = tag.maker
+        if isinstance(maker, NativeEngine) and maker.vault is vault:
+            # It tells the vault.
+            _ = maker.machine
+        item = vault.exceptions.tag_item(tag)
+        return wasmtime.Tag._from_raw(as_bytes(item, wasmtime._ffi.wasmtime_tag_t))
 
     def enable(self, enabled: bool) -> None:
         self.safepoints.enable(enabled)
@@ -306,6 +332,8 @@ class NativeEngine:
         flags = before.flags()
         self.vault.owners.remove(self)
         self.vault.forget(self.instance.functions)
+        if self.instance.tags:
+            self.vault.exceptions.forget()
         self._machine = None
         machine = self.machine
         machine.set_flags(flags)

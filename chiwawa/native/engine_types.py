@@ -12,10 +12,10 @@ from typing import Any
 import wasmtime
 
 from chiwawa.binary.encode import encode
-from chiwawa.module import Import, Module, TypeUse
+from chiwawa.module import Import, Module, TagUse, TypeUse
 from chiwawa.native import capi
 from chiwawa_runtime.state.deftypes import of_functype, opened
-from chiwawa_runtime.state.types import DefType, GlobalType, Group, ValType, mapped
+from chiwawa_runtime.state.types import V128, DefType, GlobalType, Group, ValType, mapped
 
 
 def function_type(engine: wasmtime.Engine, deftype: DefType) -> wasmtime.FuncType:
@@ -24,6 +24,15 @@ def function_type(engine: wasmtime.Engine, deftype: DefType) -> wasmtime.FuncTyp
         return capi.func_type(functype)
     module, indexes = with_types(deftype)
     found: wasmtime.FuncType = imported(engine, module, TypeUse(indexes[deftype]))
+    return found
+
+
+def tag_type(engine: wasmtime.Engine, deftype: DefType) -> wasmtime.TagType:
+    functype = deftype.functype
+    if is_plain(*functype.params) and of_functype(functype) is deftype:
+        return wasmtime.TagType(capi.func_type(functype))
+    module, indexes = with_types(deftype)
+    found: wasmtime.TagType = imported(engine, module, TagUse(indexes[deftype]))
     return found
 
 
@@ -39,10 +48,10 @@ def constant_type(engine: wasmtime.Engine, valtype: ValType) -> wasmtime.GlobalT
 
 def is_plain(*types: ValType) -> bool:
     """Whether the C API makes them all."""
-    return all(str(valtype) in capi.KINDS for valtype in types)
+    return all(valtype is V128 or str(valtype) in capi.VALTYPE_KINDS for valtype in types)
 
 
-def imported(engine: wasmtime.Engine, module: Module, desc: TypeUse | GlobalType) -> Any:
+def imported(engine: wasmtime.Engine, module: Module, desc: TypeUse | TagUse | GlobalType) -> Any:
     """The type of an import of ``module``."""
     module.imports.append(Import("", "", desc))
     return wasmtime.Module(engine, encode(module)).imports[0].type

@@ -42,7 +42,7 @@ from chiwawa.native.scopes import (
     Piece,
 )
 from chiwawa.native.tables import CALL, TRAP, Entry
-from chiwawa.native.unit import DEEP, LATE, SHALLOW, Counter, Unit
+from chiwawa.native.unit import DEEP, LATE, NEEDED, SHALLOW, Counter, Unit
 from chiwawa_runtime.state.types import (
     F32,
     F64,
@@ -71,10 +71,11 @@ class Site:
 
 @dataclass(slots=True, eq=False)
 class Inner:
-    """A loop inside of a scope: its own entry, and all those up to number ``last``. ``label`` is
-    before it."""
+    """A scope inside of another: all its entries, from number ``first`` up to ``last``; of a loop,
+    ``site`` is its own, the first. ``label`` is before it."""
 
-    site: Site
+    site: Site | None
+    first: int
     last: int
     label: Label
 
@@ -145,8 +146,8 @@ class Frames:
         self.unwound = Label()
         #: What is saved where: the labels of code behind all loops, with that code.
         self.cold: list[tuple[Label, list[Piece]]] = []
-        #: Whether there are references in records.
-        self.refers = False
+        #: How many of the types of references the records need (see ``NEEDED``).
+        self.refers = 0
         #: How many slots a record has, at most.
         self.slots = 0
         #: What saves operands, by their types; it goes on to ``unwound``.
@@ -184,12 +185,15 @@ class Frames:
     def saving_call(self, called: Site, host: Site) -> Label:
         """Where the frame is saved behind a call through a table: at the boundary before it, where
         it was a host function that was interrupted."""
-        label = Label()
-        elsewhere = self.saving(host)
-        place = next(i for i, (each, _) in enumerate(self.cold) if each is elsewhere)
         interrupted = self.unit.mode() + code.i32(INTERRUPTED) + code.AND
-        pieces: list[Piece] = [interrupted, BranchIf(elsewhere), *self.save(called)]
-        # Before what it branches to.
+        pieces = [interrupted, BranchIf(self.saving(host)), *self.save(called)]
+        return self.before(host, pieces)
+
+    def before(self, site: Site, pieces: list[Piece]) -> Label:
+        """Where ``pieces`` are, behind all loops, which may branch to where the frame is saved at
+        ``site``: so they stand before that."""
+        label = Label()
+        place = next(i for i, (each, _) in enumerate(self.cold) if each is site.saved)
         self.cold.insert(place, (label, pieces))
         return label
 
@@ -215,9 +219,9 @@ class Frames:
     def put(self, place: int, valtype: ValType, local: int) -> bytes:
         """Store a local as a value of the record."""
         value = code.local_get(local)
-        self.refers |= isinstance(valtype, RefType)
         if isinstance(valtype, RefType) or not (self.has_bare_loop or valtype is V128):
             kept = self.unit.references.kept(valtype)
+            self.refers = max(self.refers, NEEDED.get(kept, 0))
             return code.i32(~place) + value + code.call(self.unit.keep[kept])
         address = RECORD_VALUES + SLOT * place
         return self.unit.get(SP) + value + code.store(valtype, self.unit.cells.records, address)
@@ -345,6 +349,14 @@ class Frames:
         out += self.rewinding(self.saving(site), [], site.number, arms)
         return [*out, Close(begins)]
 
+    def handling_head(self, first: int, inside: list[Site | Inner]) -> list[Piece]:
+        """What begins with that handles exceptions and has entries in it, from number ``first``
+        on."""
+        begins = Label()
+        test = self.unit.mode() + code.EQZ
+        out: list[Piece] = [Open(begins), test, BranchIf(begins, likely=True)]
+        return [*out, *self.choice(first, self.arms(inside)), Close(begins)]
+
     def bare_loop_test(self, site: Site) -> list[Piece]:
         """The safepoint of a loop that has no entry but its own, which stands before the loop, and
         in it where a round is over: so the loop has nothing in it but a branch to what is behind
@@ -365,9 +377,9 @@ class Frames:
             if isinstance(each, Site):
                 arms.append((1, [*self.resume(each), Branch(each.label)]))
                 continue
-            entries = each.last - each.site.number + 1
+            entries = each.last - each.first + 1
             # A bare loop has no head in which anything is entered.
-            first = self.resume(each.site) if entries == 1 else []
+            first = self.resume(each.site) if entries == 1 and each.site is not None else []
             arms.append((entries, [*first, Branch(each.label)]))
         return arms
 
@@ -381,9 +393,14 @@ class Frames:
         few = len(arms) <= FEW
         if few:
             out += rare(saving)
-        out += [Branch(saving), Close(entering), *first]
+        return [*out, Branch(saving), Close(entering), *first, *self.choice(lowest, arms)]
+
+    def choice(self, lowest: int, arms: Arms) -> list[Piece]:
+        """Take one of ``arms``, to the entries from number ``lowest`` on."""
         if len(arms) == 1:
-            return [*out, *arms[0][1]]
+            return arms[0][1]
+        few = len(arms) <= FEW
+        out: list[Piece] = []
         labels = [Label() for _ in arms]
         out += map(Open, reversed(labels))
         if few:

@@ -12,8 +12,8 @@ from chiwawa.lower.lowered import Lowered
 from chiwawa.module import Instr
 from chiwawa.native import code
 from chiwawa.native.branches import branch_on
-from chiwawa.native.control import Control
 from chiwawa.native.frames import Site
+from chiwawa.native.handling import Handling
 from chiwawa.native.layout import BOUNDARIES
 from chiwawa.native.relaxed import plainly
 from chiwawa.native.scopes import (
@@ -27,7 +27,7 @@ from chiwawa.native.scopes import (
     Piece,
     assemble,
 )
-from chiwawa.native.tables import CALL, HOST, FunctionTable
+from chiwawa.native.tables import CALL, FunctionTable
 from chiwawa.native.unit import Unit
 from chiwawa.opcodes import TABLE, Op
 from chiwawa_runtime.engine.segments import rise
@@ -37,18 +37,19 @@ from chiwawa_runtime.state.types import NumType, ValType
 @dataclass(frozen=True, slots=True)
 class RewrittenFunction:
     """``body`` is what stands behind its size in the code section; ``record_size`` what a record of
-    the function takes, ``refers`` whether it has references, and ``homed`` whether it has locals in
-    memory."""
+    the function takes, ``refers`` how many of the types of references it needs, ``homed`` whether
+    it has locals in memory, and ``reclaims`` whether it sets back how much of that is used."""
 
     body: bytes
     table: FunctionTable
     hints: list[tuple[int, bool]]
     record_size: int
-    refers: bool
+    refers: int
     homed: bool
+    reclaims: bool
 
 
-class Rewriting(Control):
+class Rewriting(Handling):
     """All of it."""
 
     def run(self) -> None:
@@ -179,6 +180,9 @@ class Rewriting(Control):
         types = self.types(position)
         count = len(functype.params)
         if not instr.op.indirect and self.reaches_host(instr):
+            if self.guarded:
+                self.tail_call_of_import(position, instr)
+                return
             self.call(position, instr)
             self.operands.pending = 0
             self.return_(types[: len(types) - count] + functype.results)
@@ -217,19 +221,6 @@ class Rewriting(Control):
             out += unit.set_host_depth(depth, deeper)
         return out
 
-    def host_call(self, position: int, instr: Instr, types: tuple[ValType, ...]) -> Site:
-        """The safepoint before a call that may reach the host."""
-        assert position in self.lowered.safepoints
-        self.emit(self.operands.spill(types))
-        site = self.frames.site(HOST, instr.offset, types)
-        self.emit(
-            self.unit.is_to_stop(self.frames.counter),
-            BranchIf(self.frames.saving(site), likely=False),
-        )
-        self.scope.place(site.label)
-        self.scope.inside.append(site)
-        return site
-
     # Relaxed instructions.
 
     def relaxed(self, position: int, instr: Instr) -> None:
@@ -267,8 +258,14 @@ class Rewriting(Control):
         following = self.lowered.body[position + 1].offset
         self.emit(Copy(instr.offset, following), self.unit.dropped(instr))
 
+    def finish_simple(self) -> list[Piece]:
+        """Where the function is never suspended."""
+        self.place_delegated(self.scope, None)
+        return [*self.scope.closed([]), code.UNREACHABLE, code.END]
+
     def finish(self) -> list[Piece]:
         frames = self.frames
+        self.place_delegated(self.scope, None)
         head = frames.head(self.first, self.scope.inside, self.counted)
         frames.place_traps()
         inner = self.scope.closed(head)
@@ -290,6 +287,10 @@ Rule = Callable[[Rewriting, int, Instr], None]
 
 def _rule(op: Op) -> Rule | None:
     """What is done for an instruction that is not just copied."""
+    if op.handles:
+        return Rewriting.begin_handling
+    if op.concerns_handling and op.divides:
+        return Rewriting.catch
     if op.opens:
         return Rewriting.block
     if op.delimits:
@@ -304,6 +305,8 @@ def _rule(op: Op) -> Rule | None:
         return branch_on
     if op.conditional:
         return Rewriting.branch_if
+    if op.throws:
+        return Rewriting.throw
     if op.stops:
         return Rewriting.branch if op.branches else Rewriting.unreachable
     if op.immediates in (("dataidx",), ("elemidx",)):
@@ -361,4 +364,5 @@ def rewrite_function(unit: Unit, lowered: Lowered, original: bytes) -> Rewritten
         frames.record_size(),
         frames.refers,
         frames.homes is not None,
+        rewriting.used is not None,
     )

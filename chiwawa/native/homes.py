@@ -133,6 +133,11 @@ class Homes:
         out += code.i32(last - first)
         return out + code.prefixed("memory.fill") + code.u(memory)
 
+    def reclaim(self) -> bytes:
+        """Have what it was while the frame runs, where something that it called has not left."""
+        top = code.local_get(self.frame) + code.i32(self.size()) + code.ADD
+        return top + code.global_set(self.unit.fp)
+
     def leave(self) -> bytes:
         """Give it back."""
         return code.local_get(self.frame) + code.global_set(self.unit.fp)

@@ -19,6 +19,7 @@ from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.throwing import Thrown
 from chiwawa_runtime.state.types import I32, I64
 
 #: What wasmtime says of a host function that has failed by a trap; ours says why.
@@ -75,6 +76,8 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             elif results:
                 for i, valtype in enumerate(results):
                     vault.put(values, i, valtype, value[i])
+        except Thrown as thrown:
+            return vault.exceptions.throw(thrown.exception)
         except BaseException as error:
             if inner:
                 activation.failed_inside(error)

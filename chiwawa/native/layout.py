@@ -25,8 +25,13 @@ DROP = PREFIX + "drop"
 START = PREFIX + "start"
 #: By kind of state, with the index behind.
 MEMORY, TABLE, GLOBAL = PREFIX + "memory:", PREFIX + "table:", PREFIX + "global:"
+TAG = PREFIX + "tag:"
 #: The tables that references of saved frames are in, by heap type.
-REFERENCES = {"func": PREFIX + "funcrefs", "extern": PREFIX + "externrefs"}
+REFERENCES = {
+    "func": PREFIX + "funcrefs",
+    "extern": PREFIX + "externrefs",
+    "exn": PREFIX + "exnrefs",
+}
 
 # Registers: globals of type i32. They are what all code uses that calls.
 MODE = PREFIX + "mode"
@@ -55,7 +60,7 @@ LIMIT = 8
 #: i64. What the count is where the youngest frame goes on.
 RESUMED_COUNT = 16
 #: How many references the saved frames have, by heap type.
-REFERENCE_COUNTS = {"func": 24, "extern": 28}
+REFERENCE_COUNTS = {"func": 24, "extern": 28, "exn": 36}
 #: How deep the call stack is in the host function that is called.
 HOST_DEPTH = 32
 #: The bit of it that says that the host is called by a tail call, whose frame is gone.

@@ -202,9 +202,12 @@ class Machine:
         self.call(self.drops, None, 0)
 
 
+#: As wasmtime's header has it; not all versions of the package do.
+_TAG_KIND = 5
 _KIND_FIELDS = {
     _ffi.WASMTIME_EXTERN_FUNC.value: "func",
     _ffi.WASMTIME_EXTERN_GLOBAL.value: "global_",
     _ffi.WASMTIME_EXTERN_TABLE.value: "table",
     _ffi.WASMTIME_EXTERN_MEMORY.value: "memory",
+    _TAG_KIND: "tag",
 }

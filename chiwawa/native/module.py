@@ -18,12 +18,14 @@ from chiwawa.native import added, code, layout
 from chiwawa.native.added import Added
 from chiwawa.native.function import rewrite_function
 from chiwawa.native.references import EMPTY, References, is_of_nothing
+from chiwawa.native.scopes import Places
 from chiwawa.native.shares import Part, helpers, processors, shares
-from chiwawa.native.simple import rewrite_simple
+from chiwawa.native.simple import rewrite_older, rewrite_simple
 from chiwawa.native.tables import Tables, write_places, write_table, write_tables
 from chiwawa.native.unit import (
     DEEP,
     LATE,
+    REFERENCES,
     SHALLOW,
     Cells,
     Unit,
@@ -35,13 +37,13 @@ from chiwawa.opcodes import TABLE
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.types import (
-    EXTERNREF,
     F32,
     F64,
     FUNCREF,
     I32,
     I64,
     PAGE,
+    REF_EXN,
     REF_FUNC,
     FuncType,
     GlobalType,
@@ -68,8 +70,6 @@ _CONST32, _CONST, _END = (
 _CODE = 10
 #: The prefix of instructions of garbage collection.
 _GC = 0xFB
-#: The types of references that records keep.
-REFERENCES = (FUNCREF, EXTERNREF)
 _HINTS = "metadata.code.branch_hint"
 
 
@@ -140,12 +140,6 @@ def is_exact(module: Module) -> bool:
         or any(True for _ in heaped_functions(module))
         or any(isinstance(t, RefType) and t not in REFERENCES for t in named_types(module))
     )
-
-
-def check_features(module: Module) -> None:
-    """Raises UnsupportedError where the module uses what the rewriter cannot keep."""
-    if module.tag_typeidxs() or any(func.summary.excepts for func in module.funcs):
-        raise UnsupportedError("the native path: exception handling is not supported")
 
 
 class Constants:
@@ -253,6 +247,7 @@ class _Assembly:
             tables=list(original.tables),
             table_inits={i: constants.expr(init) for i, init in original.table_inits.items()},
             mems=[replace(each, shared=False) for each in original.mems],
+            tags=list(original.tags),
             globals=constants.globals,
             exports=list(original.exports),
             elems=[constants.passive(each) for each in original.elems],
@@ -283,7 +278,7 @@ class _Assembly:
         )
         if self.tailing:
             module.tables.append(TableType(Limits(most, most), FUNCREF))
-        globals_ = len(original.global_types())
+        globals_, tags = len(original.global_types()), len(original.tag_typeidxs())
         for name in layout.REGISTERS:
             self.add_global(name, I32, layout.RECORDS_AT if name == layout.SP else 0)
         if counting:
@@ -294,6 +289,7 @@ class _Assembly:
             (layout.MEMORY, "memory", memories),
             (layout.TABLE, "table", tables),
             (layout.GLOBAL, "global", globals_),
+            (layout.TAG, "tag", tags),
         ):
             for index in range(number):
                 self.export(f"{prefix}{index}", kind, index)
@@ -347,12 +343,16 @@ class _Assembly:
 
     def add(self, function: Added) -> int:
         """A function more; its index."""
+        return self.add_body(self.typeidx(function.type), function.coded())
+
+    def typeidx(self, functype: FuncType) -> int:
+        """The index of a type, which is added if it is not there."""
         types = self.module.types
-        known = (i for i, each in enumerate(types) if each == function.type)
+        known = (i for i, each in enumerate(types) if each == functype)
         index = next((i for i in known if i not in self.grouped), len(types))
         if index == len(types):
-            types.append(function.type)
-        return self.add_body(index, function.coded())
+            types.append(functype)
+        return index
 
     def add_body(self, typeidx: int, body: bytes) -> int:
         self.module.funcs.append(Func(typeidx, (), []))
@@ -360,7 +360,7 @@ class _Assembly:
         return len(self.spaces.funcs) + len(self.added) - 1
 
     def add_some(self) -> None:
-        """Functions that references are of which nobody looks at and which cannot be null."""
+        """What references are to which nobody looks at and which cannot be null."""
         references = self.references
         nothing = Added(added.PLAIN, (), code.UNREACHABLE)
         for heap in references.wanted():
@@ -368,6 +368,9 @@ class _Assembly:
                 references.functions[heap] = self.add(nothing)
             else:
                 references.functions[heap] = self.add_body(heap, nothing.coded())
+        if references.needs_tag():
+            references.tag = len(self.module.tag_typeidxs())
+            self.module.tags.append(self.typeidx(added.PLAIN))
         if references.functions:
             referred = map(ref_func, references.functions.values())
             self.module.elems.append(Elem(REF_FUNC, [*referred], "declarative"))
@@ -379,23 +382,25 @@ class _Assembly:
         self.export(layout.REFERENCES[str(valtype.heap)], "table", index)
         return index
 
-    def drop_references(self) -> None:
-        """Do without what has been added for references."""
+    def drop_references(self, needed: int) -> None:
+        """Do without what has been added for references, but for so many of ``REFERENCES``."""
         module = self.module
-        for _ in REFERENCES:
+        for _ in REFERENCES[needed:]:
             del module.tables[-1], module.exports[-1]
             del module.funcs[-2:], self.added[-2:]
 
-    def add_homes(self) -> None:
+    def add_homes(self, memory: bool) -> None:
         """The memory for locals, which few modules need, and how much of it is used: the last ones
         of their kinds, as ``unit`` says."""
-        self.export(layout.FRAMES, "memory", len(self.module.memory_types()))
-        self.module.mems.append(MemoryType(Limits(1)))
+        if memory:
+            self.export(layout.FRAMES, "memory", len(self.module.memory_types()))
+            self.module.mems.append(MemoryType(Limits(1)))
         self.add_global(layout.FP, I32, 0)
 
     def add_giving(self) -> dict[tuple[ValType, ...], int]:
-        """Types of what gives the arguments of a function, where they are several; and of what
-        calls one without, where there are tail calls."""
+        """Types of what gives the arguments of a function, where they are several; of what gives
+        what an exception carries, and itself; and of what calls a function without arguments, where
+        there are tail calls."""
         types, references = self.module.types, self.references
         giving: dict[tuple[ValType, ...], int] = {}
         wanted = []
@@ -405,6 +410,10 @@ class _Assembly:
                 wanted.append(functype.params)
             if self.tailing:
                 wanted.append(references.all_kept(functype.results))
+        for typeidx in self.original.tag_typeidxs():
+            # With what a handler takes besides.
+            carried = references.seen(self.spaces.types[typeidx].functype.params)
+            wanted += [carried, carried + references.seen((REF_EXN,))]
         for given in wanted:
             if given not in giving:
                 giving[given] = len(types)
@@ -494,7 +503,9 @@ class _Assembly:
         bodies = bodies_of(self.original)
         for position in some:
             index, body = self.spaces.imported_funcs + position, bodies[position]
-            wanted = index in unit.suspends or self.counting == layout.BOUNDARIES
+            func = self.original.funcs[position]
+            older = func.summary.excepts and any(i.op.catches_in_arms for i in func.body)
+            wanted = index in unit.suspends or self.counting == layout.BOUNDARIES or older
             lowered = self.references.lowered(lower(self.spaces, index)) if wanted else None
             # What loops or calls may do so in code alone that is never reached.
             if lowered is not None and lowered.safepoints:
@@ -508,32 +519,36 @@ class _Assembly:
                     rewritten.record_size,
                     rewritten.refers,
                     rewritten.homed,
+                    rewritten.reclaims,
                 )
                 continue
-            if self.counting != layout.BOUNDARIES:
-                lowered = None
-            simple = rewrite_simple(unit, self.original.funcs[position], body, lowered)
+            simple: tuple[bytes, Places] | None
+            if older:
+                assert lowered is not None
+                simple = rewrite_older(unit, lowered, body)
+            else:
+                counted = lowered if self.counting == layout.BOUNDARIES else None
+                simple = rewrite_simple(unit, func, body, counted)
             if simple is None:
-                yield body, b"", b"", 0, False, False
+                yield body, b"", b"", 0, 0, False, False
             else:
                 body, places = simple
-                yield body, write_places(places), b"", 0, False, False
+                yield body, write_places(places), b"", 0, 0, False, False
 
     def joined(self, parts: Iterable[Part]) -> Rewritten:
         """The module of all its functions."""
-        nothing: tuple[tuple[Any, ...], ...] = ((),) * 6
-        bodies, tables, hints, sizes, refers, homed = (
+        nothing: tuple[tuple[Any, ...], ...] = ((),) * 7
+        bodies, tables, hints, sizes, refers, homed, reclaim = (
             zip(*parts, strict=True) if self.original.funcs else nothing
         )
-        if not any(refers):
-            self.drop_references()
+        self.drop_references(max(refers, default=0))
         room = max(sizes, default=0)
         for kind, index in self.saved.items():
             function = added.saved(self.cells, kind, room)
             self.added[index - len(self.spaces.funcs)] = function.coded()
         self.module.mems[-1] = MemoryType(Limits(-(-(layout.RECORDS_AT + room) // PAGE)))
-        if any(homed):
-            self.add_homes()
+        if any(homed) or any(reclaim):
+            self.add_homes(any(homed))
         section = code.vector([code.u(len(body)) + body for body in (*bodies, *self.added)])
         contents = contents_of(self.module, section)
         out = [MAGIC, VERSION]

@@ -35,11 +35,13 @@ class Native:
                 "the native path stops at safepoints alone: granularity instruction takes "
                 "another path (interp or aot)"
             )
-        from chiwawa.native.module import check_features, check_names, check_types
+        from chiwawa.native import capi
+        from chiwawa.native.module import check_names, check_types
 
+        if source.module.tag_typeidxs() and not capi.has_exceptions():
+            return "the native path has no exceptions with this version of wasmtime"
         try:
             check_names(source.module)
-            check_features(source.module)
             check_types(source.module)
         except UnsupportedError as error:
             return f"{error} (interp and aot can run it)"

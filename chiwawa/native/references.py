@@ -11,15 +11,29 @@ its hierarchy. The types here are a module's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from chiwawa.binary.types import write_valtype
 from chiwawa.lower.lowered import Lowered, Spaces
 from chiwawa.native import code
 from chiwawa_runtime.state.deftypes import opened, type_indexes
 from chiwawa_runtime.state.subtyping import stated, top
-from chiwawa_runtime.state.types import FUNCREF, FuncType, RefType, ValType
+from chiwawa_runtime.state.types import FUNCREF, REF_EXN, FuncType, RefType, ValType
 
+#: An exception of a tag, caught where it is thrown.
+_THROWN = (
+    code.BYTE["block"]
+    + write_valtype(REF_EXN)
+    + code.TRY_TABLE
+    + code.u(1)
+    + code.clause(None, True, 0)
+    + code.BYTE["throw"]
+    + b"%b"
+    + code.END
+    + code.UNREACHABLE
+    + code.END
+)
 _NON_NULL = code.BYTE["ref.as_non_null"]
 #: The heap types that null alone can be of.
 EMPTY = frozenset(("nofunc", "noextern", "noexn", "none"))
@@ -39,6 +53,8 @@ class References:
         self.exact = exact
         self.indexes = type_indexes(spaces.types) if exact else {}
         self.functions: dict[object, int] = {}
+        #: A tag without parameters, where an exception is to be had.
+        self.tag: int | None = None
         self.known: dict[tuple[ValType, ...], tuple[ValType, ...]] = {}
 
     def seen(self, types: tuple[ValType, ...]) -> tuple[ValType, ...]:
@@ -103,6 +119,9 @@ class References:
             return code.zero(valtype)
         if valtype.heap == "extern":
             return code.i32(0) + code.prefixed("ref.i31") + code.prefixed("extern.convert_any")
+        if valtype.heap == "exn":
+            assert self.tag is not None
+            return _THROWN % (code.u(self.tag),)
         function = self.functions.get(valtype.heap)
         if function is not None:
             return code.BYTE["ref.func"] + code.u(function)
@@ -112,11 +131,19 @@ class References:
     def wanted(self) -> list[int | str]:
         """The heap types that ``functions`` is to have a function for."""
         found: dict[int | str, None] = {}
+        for valtype in self.without_null():
+            assert isinstance(valtype.heap, int | str)
+            if self.kept(valtype) == FUNCREF and valtype.heap not in EMPTY:
+                found[valtype.heap] = None
+        return list(found)
+
+    def needs_tag(self) -> bool:
+        return REF_EXN in self.without_null()
+
+    def without_null(self) -> Iterator[RefType]:
+        """The references that cannot be null, of the types of functions."""
         for deftype in self.spaces.types if self.exact else ():
             functype = self.functype(deftype.functype)
             for valtype in (*functype.params, *functype.results):
                 if isinstance(valtype, RefType) and not valtype.nullable:
-                    assert isinstance(valtype.heap, int | str)
-                    if self.kept(valtype) == FUNCREF and valtype.heap not in EMPTY:
-                        found[valtype.heap] = None
-        return list(found)
+                    yield valtype

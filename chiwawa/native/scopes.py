@@ -51,6 +51,14 @@ class OpenIf:
 
 
 @dataclass(slots=True, eq=False)
+class OpenTry:
+    """What handles exceptions, by clauses: of a tag or any (None), whether the exception itself is
+    taken along, and where to."""
+
+    clauses: Sequence[tuple[int | None, bool, Label]]
+
+
+@dataclass(slots=True, eq=False)
 class Branch:
     label: Label
 
@@ -83,7 +91,9 @@ class At:
     offset: int
 
 
-Piece = bytes | Open | OpenLoop | OpenIf | Close | Branch | BranchIf | BranchTable | Copy | At
+Piece = (
+    bytes | Open | OpenLoop | OpenIf | OpenTry | Close | Branch | BranchIf | BranchTable | Copy | At
+)
 
 
 class Places:
@@ -161,6 +171,12 @@ def assemble(pieces: Iterable[Piece], original: bytes, start: int) -> Assembled:
         elif kind is OpenIf:
             out += code.IF
             open_.append(None)
+        elif kind is OpenTry:
+            out += code.TRY_TABLE + code.u(len(piece.clauses))
+            for tagidx, ref, label in piece.clauses:
+                assert open_[label.level] is label
+                out += code.clause(tagidx, ref, len(open_) - 1 - label.level)
+            open_.append(None)
         else:
             new.append(start + len(out))
             old.append(~piece.offset)
@@ -199,6 +215,8 @@ def copy_of(pieces: Sequence[Piece], start: Label, instead: Label) -> list[Piece
             piece = BranchIf(other(piece.label), piece.likely)
         elif isinstance(piece, BranchTable):
             piece = BranchTable([other(each) for each in piece.labels])
+        elif isinstance(piece, OpenTry):
+            piece = OpenTry([(tagidx, ref, other(to)) for tagidx, ref, to in piece.clauses])
         elif isinstance(piece, Close) and piece.label is not None:
             piece = Close(other(piece.label))
         out.append(piece)

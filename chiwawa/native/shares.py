@@ -22,9 +22,9 @@ from chiwawa.validated import write_summaries
 #: Fewer instructions than this are not worth a process.
 ENOUGH = 250_000
 #: A function rewritten: its body, its table, and what is likely in it (each empty where there is
-#: nothing); how large its records are, and whether there are references in them; whether locals of
-#: it are in memory.
-Part = tuple[bytes, bytes, bytes, int, bool, bool]
+#: nothing); how large its records are, and how many types of references they need; whether locals
+#: of it are in memory; whether it sets back how much of that is used.
+Part = tuple[bytes, bytes, bytes, int, int, bool, bool]
 
 
 def processors() -> int:

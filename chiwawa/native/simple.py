@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from chiwawa.lower.lowered import Lowered
-from chiwawa.module import Func, Instr
+from chiwawa.module import Func
 from chiwawa.native import code
 from chiwawa.native.function import RULES, STRAIGHT, Rewriting
-from chiwawa.native.layout import DETAIL
 from chiwawa.native.relaxed import plainly
 from chiwawa.native.scopes import Copy, Piece, Places, assemble
 from chiwawa.native.unit import Unit
@@ -43,7 +42,7 @@ def rewrite_simple(
             pieces += [Copy(copied, instr.offset), plainly(instr.op, spare.__getitem__)]
             copied = body[position + 1].offset
         elif rule is Rewriting.unreachable:
-            pieces += [Copy(copied, instr.offset), unreached(unit, instr)]
+            pieces += [Copy(copied, instr.offset), unit.unreached(instr)]
             copied = instr.offset
     if not pieces:
         return None
@@ -55,6 +54,12 @@ def rewrite_simple(
     return declared + assembled.body, assembled.places
 
 
-def unreached(unit: Unit, instr: Instr) -> bytes:
-    """Note where the function traps."""
-    return unit.set(DETAIL, code.i32(instr.offset))
+def rewrite_older(unit: Unit, lowered: Lowered, original: bytes) -> tuple[bytes, Places]:
+    """The same of a function that handles exceptions in ways that engines need not know."""
+    rewriting = Rewriting(unit, lowered)
+    rewriting.run()
+    pieces = rewriting.finish_simple()
+    params = len(lowered.type.params)
+    declared = code.declared((*lowered.locals[params:], *rewriting.operands.added))
+    assembled = assemble(pieces, original, len(declared))
+    return declared + assembled.body, assembled.places

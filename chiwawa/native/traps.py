@@ -13,6 +13,7 @@ from chiwawa.native.guest import Guest
 from chiwawa.native.machine import Machine
 from chiwawa.opcodes import Op
 from chiwawa_runtime.errors import Exhaustion, Trap
+from chiwawa_runtime.state.throwing import Thrown
 
 #: wasmtime keeps so many frames of a trap, and offers no other number.
 MOST_FRAMES = 20
@@ -52,6 +53,10 @@ def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
             where = machine.tables.places(index)
             offset = frame.func_offset
             places.append((index, offset if where is None else where.original(offset)))
+    cut = len(frames) >= MOST_FRAMES
+    exception = machine.vault.thrown()
+    if exception is not None:
+        return Trapped(Thrown(exception), places, cut)
     code = found.trap_code
     if code is _CODES.UNREACHABLE and places:
         places[0] = places[0][0], machine.register(layout.DETAIL)
@@ -59,7 +64,7 @@ def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
         error: BaseException = Exhaustion()
     else:
         error = Trap(message(engine, machine, code, places))
-    return Trapped(error, places, len(frames) >= MOST_FRAMES)
+    return Trapped(error, places, cut)
 
 
 def message(
@@ -72,8 +77,12 @@ def message(
         calls = any(op.indirect for op in standing_at(engine, places))
         return "undefined element" if calls else "out of bounds table access"
     if code is _CODES.NULL_REFERENCE:
-        calls = any(op.calls for op in standing_at(engine, places))
-        return "null function reference" if calls else "null reference"
+        for op in standing_at(engine, places):
+            if op.throws:
+                return "null exception reference"
+            if op.calls:
+                return "null function reference"
+        return "null reference"
     if code is _CODES.INDIRECT_CALL_TO_NULL:
         return f"uninitialized element {machine.register(layout.DETAIL)}"
     return _MESSAGES.get(code) or f"wasmtime: {code}"  # type: ignore[call-overload]

@@ -28,8 +28,12 @@ from chiwawa.native.layout import (
 )
 from chiwawa.native.references import References
 from chiwawa_runtime.checkpoint.leb import encode_s
-from chiwawa_runtime.state.types import I32, I64, ValType
+from chiwawa_runtime.state.types import EXNREF, EXTERNREF, FUNCREF, I32, I64, ValType
 
+#: The types of references that saved frames hold. What is for each is added in this order.
+REFERENCES = (FUNCREF, EXTERNREF, EXNREF)
+#: How many of these a module needs that has one: few have references to exceptions.
+NEEDED: dict[ValType, int] = {FUNCREF: 2, EXTERNREF: 2, EXNREF: 3}
 #: Kinds of functions, by what is looked at where one has saved its frame: nothing more; whether it
 #: may not begin because it is too deep; the same, where its first safepoint is not at its start.
 SHALLOW, DEEP, LATE = range(3)
@@ -215,6 +219,10 @@ class Unit:
         does anybody ask."""
         narrowed = code.BYTE["i32.wrap_i64"] if address == I64 else b""
         return self.set(DETAIL, code.local_get(index) + narrowed)
+
+    def unreached(self, instr: Instr) -> bytes:
+        """Note where a function traps."""
+        return self.set(DETAIL, code.i32(instr.offset))
 
     def dropped(self, instr: Instr) -> bytes:
         """Note that a segment has been dropped."""

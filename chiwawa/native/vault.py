@@ -11,17 +11,21 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import wasmtime
 
 from chiwawa.native import capi
 from chiwawa_runtime.engine.turns import Turn
+from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.subtyping import stated
 from chiwawa_runtime.state.table import HOST_LIMIT
-from chiwawa_runtime.state.types import F32, F64, FUNCREF, V128, NumType, ValType
+from chiwawa_runtime.state.types import EXNREF, F32, F64, FUNCREF, V128, NumType, ValType
+
+if TYPE_CHECKING:
+    from chiwawa.native.exceptions import Exceptions
 
 #: A vector, as calls take it.
 _HALVES = struct.Struct("<QQ")
@@ -80,6 +84,8 @@ class Vault:
                     numbers.pop(id(entry[0]), None)
 
         self.released = capi.Finalizer(released)
+        #: Made when something here has to do with exceptions.
+        self._exceptions: Exceptions | None = None
         #: The activations that are going on, of whichever instance, on top of each other.
         self.going: list[Any] = []
 
@@ -157,6 +163,21 @@ class Vault:
         number = capi.externref_data(self.context, ctypes.byref(reference))
         return self.objects[number or 0][0]
 
+    # Exceptions.
+
+    @property
+    def exceptions(self) -> Exceptions:
+        if self._exceptions is None:
+            # Few programs have any.
+            from chiwawa.native.exceptions import Exceptions
+
+            self._exceptions = Exceptions(self)
+        return self._exceptions
+
+    def thrown(self) -> ExceptionInstance | None:
+        """The exception that a call has ended in, if it has."""
+        return None if self._exceptions is None else self._exceptions.thrown()
+
     # Values.
 
     def val(self, valtype: ValType, value: Any) -> capi.Val:
@@ -172,13 +193,19 @@ class Vault:
             address = self.address_of(value)
             if address:
                 capi.func_from_raw(self.context, address, ctypes.byref(val.of.func))
-        elif value is not None:
+        elif value is None:
+            pass
+        elif stated(valtype) == EXNREF:
+            val.of.exnref = self.exceptions.reference(value)
+        else:
             val.of.externref = self.externref(value)
         return val
 
     def release(self, val: capi.Val) -> None:
         if val.kind == capi.KINDS["externref"] and val.of.externref.store:
             capi.externref_unroot(ctypes.byref(val.of.externref))
+        elif val.kind == capi.KINDS["exnref"] and val.of.exnref.store:
+            capi.exnref_unroot(ctypes.byref(val.of.exnref))
 
     def value(self, valtype: ValType, val: capi.Val) -> Any:
         """The opposite; ``val`` is released."""
@@ -190,6 +217,8 @@ class Vault:
             if not val.of.func.store:
                 return None
             return self.function_of(capi.func_to_raw(self.context, ctypes.byref(val.of.func)))
+        if stated(valtype) == EXNREF:
+            return self.exceptions.exception(val.of.exnref) if val.of.exnref.store else None
         found = self.object_of(val.of.externref)
         self.release(val)
         return found
@@ -216,6 +245,8 @@ class Vault:
             return 0
         if stated(valtype) == FUNCREF:
             return self.address_of(value)
+        if stated(valtype) == EXNREF:
+            return self.exceptions.as_call(value)
         made = self.externref(value)
         found: int = capi.externref_to_raw(self.context, ctypes.byref(made))
         capi.externref_unroot(ctypes.byref(made))
@@ -229,6 +260,8 @@ class Vault:
             return self.function_of(raw)
         if not raw & 0xFFFFFFFF:
             return None
+        if stated(valtype) == EXNREF:
+            return self.exceptions.of_call(raw & 0xFFFFFFFF)
         reference = capi.Externref()
         capi.externref_from_raw(self.context, raw & 0xFFFFFFFF, ctypes.byref(reference))
         found = self.object_of(reference)

@@ -19,11 +19,13 @@ class Tag:
     <tag error [i32] -> []>
     """
 
-    __slots__ = ("name", "type")
+    __slots__ = ("maker", "name", "type")
 
     def __init__(self, type_: TagType | FuncType, name: str | None = None) -> None:
         self.type = TagType(of_functype(type_)) if isinstance(type_, FuncType) else type_
         self.name = name
+        #: The engine that has made it, of a tag that is not the host's, where that matters to it.
+        self.maker: Any = None
 
     def __repr__(self) -> str:
         return f"<tag {self.name} {self.type}>" if self.name else f"<tag {self.type}>"
@@ -40,7 +42,7 @@ class ExceptionInstance:
     [<exception <tag [i32] -> []> [7]>]
     """
 
-    __slots__ = ("tag", "values")
+    __slots__ = ("__weakref__", "tag", "values")
 
     def __init__(self, tag: Tag, values: Sequence[Any]) -> None:
         self.tag = tag

@@ -7,7 +7,7 @@ between two segments is exactly what a checkpoint says of it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -145,6 +145,10 @@ class InterpreterEngine:
         code = self.code(function)
         position = code.positions.get(offset)
         return None if position is None else unrolled(code.lowered.stack_at(position))
+
+    def unset(self, function: int, offset: int) -> Collection[int]:
+        code = self.code(function)
+        return code.lowered.unset_at(code.positions[offset])
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
         activation = Interpretation(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import is_
 from typing import Any
 
@@ -266,6 +266,9 @@ class NativeEngine:
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
         return self.suspension_points(function).operands(offset)
+
+    def unset(self, function: int, offset: int) -> Collection[int]:
+        return self.suspension_points(function).unset.get(offset, ())
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Activation:
         called = self.instance.functions[function]

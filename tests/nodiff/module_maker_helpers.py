@@ -53,6 +53,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "memories": ("max-memories=3",),
     "memory64": ("memory64-enabled=true", "max-memory64-bytes=262144", "max-memories=3"),
     "tail-calls": ("tail-call-enabled=true",),
+    "gc": ("gc-enabled=true", "max-types=20"),
     "threads": ("threads-enabled=true",),
     "page-sizes": ("custom-page-sizes-enabled=true", "max-memories=3"),
     "wide-arithmetic": ("wide-arithmetic-enabled=true",),
@@ -61,6 +62,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
 TTF_FEATURES: dict[str, tuple[str, ...]] = {
     "simd": ("--enable-simd", "--enable-relaxed-simd"),
     "exceptions": ("--enable-exception-handling", "--enable-reference-types"),
+    "gc": ("--enable-gc", "--enable-reference-types"),
     "tail-calls": ("--enable-tail-call",),
     "threads": ("--enable-threads",),
 }

@@ -14,6 +14,7 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import CheckpointError, UnsupportedError
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.types import FUNCREF
+from tests.nodiff.harness_helpers import Call, check
 from tests.path_helpers import PATHS
 
 MODULE = load("""(module
@@ -56,6 +57,12 @@ def test_what_has_no_value_is_null_in_a_checkpoint_whatever_it_had(path: str) ->
     # Each place has one kind of value, and there are some of both.
     assert len(held) == len(offsets)
     assert {value for _, value in held} == {None, FuncIdx(0)}
+
+
+def test_the_same_at_each_boundary_for_a_path_that_stops_at_fewer() -> None:
+    call = Call(MODULE, "main", (2,))
+    ending = check(call, instruction_stops=200, instruction_crossings=200)
+    assert ending.kind == "returned"
 
 
 @pytest.mark.parametrize("path", PATHS)

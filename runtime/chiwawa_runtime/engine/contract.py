@@ -7,7 +7,7 @@ asked to. How it does that is its own business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime.state.interface import StateOwner
@@ -119,6 +119,9 @@ class Engine(Protocol):
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
         """The operand types at a boundary at which ``restore`` can enter the youngest frame."""
+
+    def unset(self, function: int, offset: int) -> Collection[int]:
+        """The locals that have no value at a boundary where a frame can stand."""
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> Activation:
         """A call, not begun, of the function of the instance's index space, which may be imported.

@@ -125,9 +125,8 @@ def capture(
 def with_nulls(typing: Callable[..., Typed], frame: RawFrame) -> Callable[..., Typed]:
     """``typing`` of the locals of frames where ``frame`` stands, with null for those that have no
     value there: whatever is left of one that they had, nobody can see."""
-    points = frame.instance.engine.suspension_points(frame.function)
-    unset = points.unset.get(frame.offset)
-    if unset is None:
+    unset = frame.instance.engine.unset(frame.function, frame.offset)
+    if not unset:
         return typing
     return lambda values: typing([None if i in unset else v for i, v in enumerate(values)])
 

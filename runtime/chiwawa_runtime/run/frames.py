@@ -115,9 +115,9 @@ def check_place(instances: Sequence[ModuleInstance], frame: Frame, below: Frame 
     counts = frame.function in program.recursive
     crossing = call is not None and call.may_leave(imported)
     locals_ = points.locals
-    if frame.offset in points.unset:
+    unset = engine.unset(frame.function, frame.offset)
+    if unset:
         # Null stands for what has no value yet.
-        unset = points.unset[frame.offset]
         locals_ = tuple(
             null_of(t) if i in unset and isinstance(t, RefType) else t
             for i, t in enumerate(locals_)

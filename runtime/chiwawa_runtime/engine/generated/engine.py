@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime.engine.contract import SEVERAL_ENGINES, RawFrame
@@ -60,6 +60,9 @@ class GeneratedEngine:
 
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
         return self.suspension_points(function).operands(offset)
+
+    def unset(self, function: int, offset: int) -> Collection[int]:
+        return self.suspension_points(function).unset.get(offset, ())
 
     def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
         segments = Segments.of_call(self.functions.entry(function), args, depth)

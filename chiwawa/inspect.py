@@ -11,15 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chiwawa.instrument.source_lines import source_lines
-from chiwawa.module import Instr, Module
+from chiwawa.module import Instr, Module, Names
 from chiwawa.wat import format_instr
 from chiwawa_runtime.checkpoint import sections
 from chiwawa_runtime.names import identifier, indexed_label
 from chiwawa_runtime.run.uptake import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.snapshot import Frame, PlannedCall, Snapshot, TableImage, Value
-from chiwawa_runtime.state.types import I32, Limits, ValType
-from chiwawa_runtime.state.values import format_value
+from chiwawa_runtime.state.snapshot import (
+    ExceptionImage,
+    Frame,
+    ObjectImage,
+    PlannedCall,
+    SegmentImage,
+    Snapshot,
+    StructImage,
+    TableImage,
+    Value,
+)
+from chiwawa_runtime.state.types import I32, Limits, StorageType, ValType
+from chiwawa_runtime.state.values import format_stored, format_value
 
 if TYPE_CHECKING:
     from chiwawa.instrument.dwarf import SourceLines
@@ -28,6 +38,8 @@ if TYPE_CHECKING:
 Description = dict[str, Any]
 
 _WIDTH = 100
+#: So many elements of an array are described.
+MOST_ELEMENTS = 64
 #: Of a long list, so many items from its start and from its end are shown.
 _FIRST, _LAST = 20, 10
 
@@ -73,6 +85,8 @@ def describe(
             }
             for i, image in enumerate(snapshot.globals)
         ],
+        "segments": [describe_segment(segment) for segment in snapshot.segments],
+        "objects": [describe_object(image, names) for image in snapshot.objects],
         "dropped_elems": [i for i, dropped in enumerate(snapshot.dropped_elems) if dropped],
         "dropped_datas": [i for i, dropped in enumerate(snapshot.dropped_datas) if dropped],
         "wasi": None if snapshot.wasi is None else {"bytes": len(snapshot.wasi)},
@@ -171,6 +185,54 @@ def describe_call(call: PlannedCall, functions: Mapping[int, str]) -> Descriptio
     }
 
 
+def describe_segment(segment: SegmentImage) -> Description:
+    """What an element segment holds as ``describe`` has it."""
+    return {
+        "instance": segment.instance,
+        "index": segment.index,
+        "type": str(segment.type),
+        "elements": [format_value(segment.type, each) for each in segment.elements],
+    }
+
+
+def describe_object(image: ObjectImage, names: Names | None) -> Description:
+    """An object as ``describe`` has it, its type and its fields with the ``names`` that the run's
+    module has for them. Of an array there are the first elements, those of i8 as hexadecimal
+    ``bytes``."""
+    if isinstance(image, ExceptionImage):
+        values = [_named(None, *each) for each in image.fields]
+        return {"kind": "exception", "tag": image.tag, "values": values}
+    told = image.type
+    own = names is not None and not told.instance
+    type_ = {
+        "instance": told.instance,
+        "index": told.index,
+        "name": names.types.get(told.index) if names is not None and own else None,
+    }
+    if isinstance(image, StructImage):
+        known = names.fields.get(told.index, {}) if names is not None and own else {}
+        fields = [_named(known.get(i), *each) for i, each in enumerate(image.fields)]
+        return {"kind": "struct", "type": type_, "values": fields}
+    size, storage = len(image.elements), image.storage
+    first = image.elements[:MOST_ELEMENTS]
+    elements: Description = (
+        {"bytes": first.hex()}
+        if isinstance(first, bytes)
+        else {"elements": [format_stored(storage, each) for each in first]}
+    )
+    return {
+        "kind": "array",
+        "type": type_,
+        "element": str(storage),
+        "size": size,
+        **elements,
+    }
+
+
+def _named(name: str | None, storage: StorageType, value: Value) -> Description:
+    return {"name": name, "type": str(storage), "value": format_stored(storage, value)}
+
+
 def _memory(memory: MemoryImage) -> Description:
     used = sum(len(piece.translate(None, b"\0")) for _, piece in memory.pieces())
     return {
@@ -224,6 +286,8 @@ def render(description: Description) -> str:
         ("memories", _memory_lines),
         ("tables", _table_lines),
         ("globals", _global_lines),
+        ("segments", _segment_lines),
+        ("objects", object_lines),
     ):
         if description[title]:
             lines += ["", f"{title}:", *shortened(description[title], item_lines)]
@@ -317,6 +381,34 @@ def _table_lines(index: int, table: Description) -> list[str]:
 def _global_lines(index: int, image: Description) -> list[str]:
     mutable = "mutable " if image["mutable"] else ""
     return [f"  {called(image['name'], str(index))}: {mutable}{image['value']}"]
+
+
+def _segment_lines(index: int, segment: Description) -> list[str]:
+    of = f" of instance {segment['instance']}" if segment["instance"] else ""
+    return _wrapped(f"  {segment['index']}{of}: ", segment["elements"])
+
+
+def object_lines(index: int, image: Description) -> list[str]:
+    return _wrapped(f"  {index}: ", object_words(image))
+
+
+def object_words(image: Description) -> list[str]:
+    """An object that has been described, in words that a line may end behind."""
+    if image["kind"] == "exception":
+        return [f"exception of tag {image['tag']}", *_named_values(image["values"])]
+    type_ = image["type"]
+    head = f"{image['kind']} of type {called(type_['name'], str(type_['index']))}"
+    if type_["instance"]:
+        head += f" of instance {type_['instance']}"
+    if image["kind"] == "struct":
+        return [f"{head}:", *_named_values(image["values"])]
+    head += f", {image['size']} {image['element']}:"
+    if "bytes" in image:
+        words = bytes.fromhex(image["bytes"]).hex(" ").split()
+    else:
+        words = list(image["elements"])
+    more = image["size"] > MOST_ELEMENTS
+    return [head, *words, *(["…"] if more else [])]
 
 
 def function_text(described: Description) -> str:

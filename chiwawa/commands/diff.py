@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -19,19 +20,31 @@ from chiwawa.inspect import (
     describe_call,
     describe_frames,
     describe_instances,
+    describe_object,
+    describe_segment,
     function_text,
     limits_of,
     limits_text,
+    object_words,
     or_unknown,
     shortened,
 )
 from chiwawa.instrument.source_lines import source_lines
-from chiwawa.module import Module
+from chiwawa.module import Module, Names
+from chiwawa_runtime.checkpoint.write import object_bytes
 from chiwawa_runtime.run.uptake import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage, either
-from chiwawa_runtime.state.snapshot import Frame, Snapshot, TableImage, Value
-from chiwawa_runtime.state.types import ValType
-from chiwawa_runtime.state.values import format_value
+from chiwawa_runtime.state.snapshot import (
+    ArrayImage,
+    ExceptionImage,
+    Frame,
+    ObjectImage,
+    Snapshot,
+    TableImage,
+    Value,
+)
+from chiwawa_runtime.state.types import StorageType, ValType
+from chiwawa_runtime.state.values import format_stored, format_value
 
 #: Of a memory, so many ranges are listed; of those beyond, there is the number.
 MOST_RANGES = 10_000
@@ -97,6 +110,16 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
                 ),
             )
         ],
+        "segments": [
+            {"index": i, **pair}
+            for i, pair in _each(
+                _pair, *([describe_segment(each) for each in s.segments] for s in (a, b))
+            )
+        ],
+        "objects": [
+            {"index": i, **pair}
+            for i, pair in _each(partial(_object, names=names), a.objects, b.objects)
+        ],
         "dropped_elems": [
             {"index": i, **pair} for i, pair in _each(_pair, a.dropped_elems, b.dropped_elems)
         ],
@@ -120,6 +143,35 @@ def _each(difference: Any, a: Sequence[Any], b: Sequence[Any]) -> Iterator[tuple
         found = difference(left, right)
         if found is not None:
             yield index, found
+
+
+def _object(a: ObjectImage | None, b: ObjectImage | None, names: Names | None) -> Any:
+    """How two objects of one number differ: each side, and of two of one type the fields or
+    elements."""
+    values: list[Description] = []
+    if a is not None and b is not None:
+        # By their bits: a NaN is not equal to itself.
+        if object_bytes(a) == object_bytes(b):
+            return None
+        if kind_of(a) == kind_of(b):
+            texts = ([format_stored(*each) for each in stored_in(image)] for image in (a, b))
+            values = [{"index": i, **pair} for i, pair in _each(_pair, *texts)]
+    sides = (None if each is None else describe_object(each, names) for each in (a, b))
+    return {**dict(zip("ab", sides, strict=True)), "values": values}
+
+
+def kind_of(image: ObjectImage) -> object:
+    """What is equal for objects whose contents can be compared."""
+    if isinstance(image, ExceptionImage):
+        return image.tag
+    return type(image), image.type
+
+
+def stored_in(image: ObjectImage) -> Iterator[tuple[StorageType, Value]]:
+    """The fields or elements of an object."""
+    if isinstance(image, ArrayImage):
+        return ((image.storage, each) for each in image.elements)
+    return iter(image.fields)
 
 
 def _bytes(a: bytes | None, b: bytes | None) -> Description | None:
@@ -296,6 +348,8 @@ def render(difference: Description, a: str, b: str) -> str:
         ("memories", _memory_lines),
         ("tables", _table_lines),
         ("globals", _global_lines),
+        ("segments", _held_lines),
+        ("objects", _object_lines),
     ):
         if difference[title]:
             lines += ["", f"{title}:", *shortened(difference[title], item_lines)]
@@ -403,6 +457,21 @@ def _global_lines(index: int, pair: Description) -> list[str]:
         return ("mutable " if side["mutable"] else "") + str(side["value"])
 
     return [f"  {called(pair['name'], str(pair['index']))}: " + _sides(pair, text)]
+
+
+def _held_lines(index: int, pair: Description) -> list[str]:
+    def text(segment: Description) -> str:
+        where = f" of instance {segment['instance']}" if segment["instance"] else ""
+        return " ".join([f"{segment['index']}{where}:", *segment["elements"]])
+
+    return [f"  #{pair['index']}  " + _sides(pair, text)]
+
+
+def _object_lines(index: int, pair: Description) -> list[str]:
+    head = f"  {pair['index']}: "
+    if not pair["values"]:
+        return [head + _sides(pair, lambda image: " ".join(object_words(image)))]
+    return [head + object_words(pair["a"])[0], *shortened(pair["values"], _element_lines)]
 
 
 def _segment_lines(index: int, pair: Description) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from chiwawa.debug.listing import FunctionListing, Place
@@ -16,7 +17,8 @@ from chiwawa_runtime.errors import Abrupt, BadInput, CheckpointError, HostError,
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.run.references import References
 from chiwawa_runtime.state.interface import AnyMemory
-from chiwawa_runtime.state.types import ValType
+from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.types import RefType, ValType
 from chiwawa_runtime.state.values import format_value
 
 #: Bytes in a line of a hex dump.
@@ -26,12 +28,11 @@ _MOST_INDENTED = 20
 
 
 def value_text(machine: Machine, valtype: ValType, value: object) -> str:
-    """A value of the running program."""
-    try:
-        return format_value(valtype, References([machine.instance], {}).value(valtype, value))
-    except CheckpointError:
-        # A host's reference: it prints as its class.
-        return format_value(valtype, value)
+    """A value of the running program. A host's reference prints as its class."""
+    if isinstance(value, Function) and isinstance(valtype, RefType) and valtype.heap != "extern":
+        with contextlib.suppress(CheckpointError):
+            value = References([machine.instance], {}).value(valtype, value)
+    return format_value(valtype, value)
 
 
 def frame_types(

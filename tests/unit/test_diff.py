@@ -17,17 +17,21 @@ from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.numerics import f64_from_bits
 from chiwawa_runtime.state.snapshot import (
+    ArrayImage,
     Carried,
     Frame,
     FuncIdx,
     GlobalImage,
     PlannedCall,
     Snapshot,
+    StructImage,
+    TypeIdx,
 )
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     F64,
     FUNCREF,
+    I8,
     I32,
     PAGE,
     GlobalType,
@@ -212,3 +216,39 @@ def test_instances_that_are_linked_and_differ_are_said() -> None:
     assert "linked instances: " in render(difference, "a", "b")
     assert "library, 7 passed" in render(difference, "a", "b")
     assert compare(first, first)["equal"]
+
+
+def test_objects_are_compared_by_number_and_bits() -> None:
+    first = linked()
+    assert not compare(first, first)["objects"]
+    struct, _, string = first.objects[2:5]
+    assert isinstance(struct, StructImage)
+    assert isinstance(string, ArrayImage)
+    second = dataclasses.replace(
+        first,
+        objects=(
+            *first.objects[:2],
+            dataclasses.replace(struct, fields=((I8, 199), *struct.fields[1:])),
+            first.objects[1],
+            dataclasses.replace(string, elements=b"hallo!"),
+        ),
+        segments=first.segments[1:],
+    )
+    difference = compare(first, second)
+    assert not difference["equal"]
+    assert [each["index"] for each in difference["objects"]] == [2, 3, 4, 5]
+    text = render(difference, "a", "b")
+    assert "  2: struct of type 300 of instance 1:\n    0: I8(-56) | I8(-57)\n" in text
+    assert "  3: array of type 0, 5 anyref: REF(any object 4)" in text
+    assert "    1: I8(101) | I8(97)\n    5: - | I8(33)\n" in text
+    assert "  5: array of type 4, 3 i16: I16(0) I16(-1) I16(300) | -\n" in text
+    assert "  #1  0 of instance 2: REF(func 3 of instance 1) | -\n" in text
+
+
+def test_floats_in_objects_are_compared_by_their_bits() -> None:
+    def with_float(value: float) -> Snapshot:
+        return dataclasses.replace(linked(), objects=(StructImage(TypeIdx(0), ((F64, value),)),))
+
+    nan = f64_from_bits(0x7FF8000000000001)
+    assert compare(with_float(nan), with_float(f64_from_bits(0x7FF8000000000001)))["equal"]
+    assert not compare(with_float(0.0), with_float(-0.0))["equal"]

@@ -12,12 +12,8 @@ from chiwawa.inspect import describe, render
 from chiwawa.source import load
 from chiwawa_runtime.checkpoint import decode, encode
 from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.state.snapshot import (
-    Frame,
-)
-from chiwawa_runtime.state.types import (
-    I32,
-)
+from chiwawa_runtime.state.snapshot import ArrayImage, Frame, StructImage, TypeIdx
+from chiwawa_runtime.state.types import F64, I8, I32
 from tests.unit.checkpoint.snapshot_helpers import linked
 from tests.unit.stopped_program_helpers import MODULE, stopped
 
@@ -104,3 +100,48 @@ def test_frames_of_other_instances_have_no_names_of_the_runs_module() -> None:
     )
     assert own["name"] is not None
     assert (other["name"], other["instruction"], other["source"]) == (None, None, None)
+
+
+def test_objects_and_what_segments_hold_are_listed() -> None:
+    description = describe(linked())
+    assert description["segments"][0] == {
+        "instance": 0,
+        "index": 1,
+        "type": "anyref",
+        "elements": ["REF(any i31 -1073741824)", "REF(null any)", 'REF(any "lamp")'],
+    }
+    exception, _, struct, array, string, _ = description["objects"]
+    assert exception["tag"] == 1
+    assert struct["type"] == {"instance": 1, "index": 300, "name": None}
+    assert [each["value"] for each in struct["values"][:2]] == ["I8(-56)", "I16(-2)"]
+    assert (array["element"], array["size"]) == ("anyref", 5)
+    assert bytes.fromhex(string["bytes"]) == b"hello"
+    text = render(description)
+    assert "\nsegments:\n  1: REF(any i31 -1073741824)" in text
+    assert "  0: exception of tag 1 0=I32(7) 1=REF(extern object 0)" in text
+    assert "  2: struct of type 300 of instance 1: 0=I8(-56) 1=I16(-2)" in text
+    assert "  4: array of type 2 of instance 2, 5 i8: 68 65 6c 6c 6f\n" in text
+    assert "  5: array of type 4, 3 i16: I16(0) I16(-1) I16(300)\n" in text
+
+
+def test_types_and_fields_have_the_names_of_the_runs_module() -> None:
+    module = load("""(module $m (type $point (struct (field $x i32) (field $y f64)))
+      (func (export "run")))""")
+    objects = tuple(
+        StructImage(TypeIdx(0, instance), ((I32, 1), (F64, 2.0))) for instance in (0, 1)
+    )
+    description = describe(
+        dataclasses.replace(linked(), module_hash=module.hash, objects=objects), module
+    )
+    own, other = description["objects"]
+    assert (own["type"]["name"], other["type"]["name"]) == ("point", None)
+    assert [each["name"] for each in own["values"]] == ["x", "y"]
+    assert "  0: struct of type $point: $x=I32(1) $y=F64(2.0)\n" in render(description)
+
+
+def test_of_a_long_array_the_first_elements_are_listed() -> None:
+    objects = (ArrayImage(TypeIdx(0), I8, bytes(1000)), ArrayImage(TypeIdx(1), I32, (0,) * 1000))
+    text = render(describe(dataclasses.replace(linked(), objects=objects)))
+    assert "1000 i8: " in text
+    assert text.count("…") == 2
+    assert text.count("I32(0)") == 64

@@ -7,16 +7,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.state.deftypes import define
+from chiwawa_runtime.state.heap import External, Internal
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
-from chiwawa_runtime.state.snapshot import Carried, FuncIdx, Value
-from chiwawa_runtime.state.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, ValType
+from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, ObjIdx, Value
+from chiwawa_runtime.state.types import (
+    ANYREF,
+    EXNREF,
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I8,
+    I32,
+    I64,
+    V128,
+    ArrayType,
+    FieldType,
+    RefType,
+    StructType,
+    ValType,
+)
 from chiwawa_runtime.state.values import format_value, parse_values
 
+POINT, STRING, LINKS = define(
+    [
+        StructType((FieldType(I32, True),) * 2),
+        ArrayType(FieldType(I8)),
+        ArrayType(FieldType(RefType(0))),
+    ]
+)
 _REFS = st.one_of(
     st.none(),
     st.builds(FuncIdx, st.integers(0, 2**32 - 1)),
     st.builds(Carried, st.text(max_size=8)),
 )
+_I31 = st.builds(I31, st.integers(0, 2**31 - 1))
 _TYPED = st.one_of(
     st.tuples(st.just(I32), st.integers(0, 2**32 - 1)),
     st.tuples(st.just(I64), st.integers(0, 2**64 - 1)),
@@ -24,7 +50,8 @@ _TYPED = st.one_of(
     st.tuples(st.just(F64), st.integers(0, 2**64 - 1).map(f64_from_bits)),
     st.tuples(st.just(V128), st.binary(min_size=16, max_size=16)),
     st.tuples(st.just(FUNCREF), _REFS),
-    st.tuples(st.just(EXTERNREF), _REFS),
+    st.tuples(st.just(EXTERNREF), _REFS | _I31),
+    st.tuples(st.just(ANYREF), _REFS | _I31),
 )
 
 
@@ -63,6 +90,20 @@ def test_what_is_printed_is_read_back_with_every_bit(values: list[tuple[ValType,
         (FUNCREF, FuncIdx(3), "REF(func 3)"),
         (EXTERNREF, Carried('a"b'), 'REF(extern "a\\"b")'),
         (EXTERNREF, object(), "REF(extern <object>)"),
+        (ANYREF, None, "REF(null any)"),
+        (EXNREF, None, "REF(null exn)"),
+        (RefType(POINT, False), [POINT, 1, 2], "REF(any <struct with 2 fields>)"),
+        (RefType("array"), [STRING, 1, 2, 3], "REF(any <array of 3 i8>)"),
+        (ANYREF, [LINKS], "REF(any <array of 0 structref>)"),
+        (RefType("i31"), 0x7FFFFFFF, "REF(any i31 -1)"),
+        (ANYREF, I31(5), "REF(any i31 5)"),
+        (ANYREF, ObjIdx(5), "REF(any object 5)"),
+        (EXNREF, ObjIdx(5), "REF(exn object 5)"),
+        (ANYREF, Internal("text"), "REF(any <str>)"),
+        (ANYREF, Internal(3), "REF(any <int>)"),
+        (EXTERNREF, External([POINT, 1, 2]), "REF(extern <struct with 2 fields>)"),
+        (EXTERNREF, External(5), "REF(extern i31 5)"),
+        (EXTERNREF, 5, "REF(extern <int>)"),
     ],
 )
 def test_values_print_as_documented(valtype: ValType, value: object, text: str) -> None:
@@ -85,6 +126,11 @@ def test_values_print_as_documented(valtype: ValType, value: object, text: str) 
         ("F64(1e-99999999999)", [(F64, 0.0)]),
         ("REF(null func),REF( func 1 )", [(FUNCREF, None), (FUNCREF, FuncIdx(1))]),
         ('REF(extern "a),(b")', [(EXTERNREF, Carried("a),(b"))]),
+        ("REF(null any),REF(null exn)", [(ANYREF, None), (EXNREF, None)]),
+        (
+            "REF(any i31 -1 ),REF(extern i31 0x10)",
+            [(ANYREF, I31(0x7FFFFFFF)), (EXTERNREF, I31(16))],
+        ),
         # Beside a tie between two f32: rounding first to f64 would land on the even one.
         ("F32(1.00000005960464477539062500000001)", [(F32, 1.0 + 2**-23)]),
         ("F32(1.000000059604644775390625)", [(F32, 1.0)]),
@@ -125,6 +171,9 @@ def test_these_are_read(text: str, expected: list[tuple[ValType, Value]]) -> Non
         ("REF(x)", "null, null extern"),
         ('REF(func "a)', "malformed name"),
         ("REF(func 4294967296)", "constant out of range"),
+        ("REF(any i31 2147483648)", "constant out of range"),
+        ("REF(any i31 x)", "an integer expected"),
+        ("REF(func i31 1)", "null, null extern"),
     ],
 )
 def test_these_are_refused_in_one_line(text: str, message: str) -> None:

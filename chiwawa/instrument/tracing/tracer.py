@@ -32,7 +32,10 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.snapshot import FuncIdx
+from chiwawa_runtime.state.subtyping import top
 from chiwawa_runtime.state.types import (
+    ANYREF,
+    EXNREF,
     EXTERNREF,
     F32,
     F64,
@@ -121,7 +124,7 @@ class Tracer:
             "trace_bytes": trace_bytes,
             "trace_locals": self.locals,
         }
-        for valtype in (FUNCREF, EXTERNREF):
+        for valtype in (FUNCREF, EXTERNREF, ANYREF, EXNREF):
             self.names[f"trace_{valtype.heap}"] = self.referring(valtype)
         self.texts = Texts(piece, self.names)
         self.names["trace_many"] = self.texts.functions
@@ -298,7 +301,7 @@ def piece(valtype: ValType, source: str) -> str:
     if valtype is V128:
         return f"{{trace_v128({source})}}"
     assert isinstance(valtype, RefType)
-    return f"{{trace_{'extern' if valtype.heap == 'extern' else 'func'}({source})}}"
+    return f"{{trace_{top(valtype).heap}({source})}}"
 
 
 def trace_bytes(memory: AnyMemory, address: int, size: int) -> str:

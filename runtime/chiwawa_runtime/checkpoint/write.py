@@ -20,6 +20,7 @@ from chiwawa_runtime.checkpoint.layout import (
     GLOBAL,
     GRANULARITIES,
     HEADER,
+    LINKED,
     MAX_U32,
     MEMORY,
     MISSING,
@@ -365,6 +366,11 @@ def _segment(segment: SegmentImage, version: int) -> bytes:
     out = encode_u(segment.instance) + encode_u(segment.index)
     out += bytes((_code(segment.type, version),)) + encode_u(len(segment.elements))
     return out + b"".join([_payload(segment.type, each, version) for each in segment.elements])
+
+
+def object_bytes(image: ObjectImage) -> bytes:
+    """An object as it stands in a file."""
+    return bytes(_object(image, LINKED))
 
 
 def _object(image: ObjectImage, version: int) -> bytes | bytearray:

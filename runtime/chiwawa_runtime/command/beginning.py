@@ -14,8 +14,12 @@ from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, U
 from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.state.heap import External
 from chiwawa_runtime.state.program import Program
-from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.snapshot import I31, Snapshot
+from chiwawa_runtime.state.store import holds
+from chiwawa_runtime.state.subtyping import stated
+from chiwawa_runtime.state.types import EXTERNREF, RefType
 from chiwawa_runtime.wasi.module_names import MODULES
 
 if TYPE_CHECKING:
@@ -133,13 +137,20 @@ def arguments(program: Program, name: str, index: int, options: Options) -> list
     """``--params`` as the program takes them. Raises BadInput unless they are of its types."""
     functype = program.functions[index]
     given = options.params or ()
-    if tuple(valtype for valtype, _ in given) != functype.params:
+    if tuple(valtype for valtype, _ in given) != tuple(map(stated, functype.params)):
         types = " ".join(str(valtype) for valtype, _ in given)
         raise BadInput(f'wrong --params for "{name}", which is {functype}: [{types}] given')
-    for _, value in given:
-        if value is not None and not isinstance(value, int | float | bytes):
-            raise UnsupportedError("only null can be given for a reference")
-    return [value for _, value in given]
+    result: list[Any] = []
+    for param, (valtype, value) in zip(functype.params, given, strict=True):
+        if isinstance(value, I31):
+            result.append(External(value.value) if valtype == EXTERNREF else value.value)
+        elif value is None or isinstance(value, int | float | bytes):
+            result.append(value)
+        else:
+            raise UnsupportedError("only null or an i31 can be given for a reference")
+        if isinstance(param, RefType) and not holds(param, result[-1]):
+            raise BadInput(f'wrong --params for "{name}", which is {functype}: no {param} given')
+    return result
 
 
 def listed(exported: dict[str, int]) -> str:

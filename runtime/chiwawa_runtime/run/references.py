@@ -9,7 +9,7 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run.numbering import home_of
 from chiwawa_runtime.run.objects import Objects, other_types
-from chiwawa_runtime.state.heap import External, Internal, internalize
+from chiwawa_runtime.state.heap import External, Internal, described, internalize
 from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, ObjIdx, Ref, Value
 from chiwawa_runtime.state.store import holds
 from chiwawa_runtime.state.subtyping import stated, top
@@ -61,7 +61,7 @@ class References:
         name = self.names.get(id(value))
         if name is None:
             raise CheckpointError(
-                f"a reference to a host value ({type(value).__name__}) cannot be written unless it "
+                f"a reference to a host value ({described(value)}) cannot be written unless it "
                 "is carried"
             )
         return Carried(name)

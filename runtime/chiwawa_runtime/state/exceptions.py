@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chiwawa_runtime.state.deftypes import of_functype
+from chiwawa_runtime.state.heap import shown
 from chiwawa_runtime.state.types import FuncType, TagType
 
 
@@ -49,4 +50,4 @@ class ExceptionInstance:
         self.values = values
 
     def __repr__(self) -> str:
-        return f"<exception {self.tag!r} {list(self.values)}>"
+        return f"<exception {self.tag!r} [{', '.join(map(shown, self.values))}]>"

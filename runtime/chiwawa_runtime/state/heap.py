@@ -21,6 +21,7 @@ from chiwawa_runtime.state.types import (
     DefType,
     FieldType,
     PackedType,
+    RefType,
     StructType,
     ValType,
     VecType,
@@ -52,6 +53,32 @@ class External:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+def described(value: Any) -> str:
+    """What ``value``, as a program holds it, is, in a few words and never more."""
+    if type(value) is list and value and isinstance(value[0], DefType):
+        size = len(value) - 1
+        if isinstance(value[0].comp, ArrayType):
+            return f"array of {size} {short(value[0].comp.field)}"
+        return f"struct with {size} field{'s' if size != 1 else ''}"
+    if type(value) is External or type(value) is Internal:
+        return described(value.value)
+    return type(value).__name__
+
+
+def shown(value: Any) -> str:
+    """``repr``, but of what a program makes, which may be as large as it likes."""
+    words = described(value)
+    return repr(value) if words == type(value).__name__ else f"<{words}>"
+
+
+def short(field: FieldType) -> str:
+    """The type of elements, by its abstract heap type where it is that of a reference."""
+    storage = field.storage
+    if isinstance(storage, RefType) and isinstance(storage.heap, DefType):
+        return f"{storage.heap.kind}ref"
+    return str(storage)
 
 
 def null_structure() -> NoReturn:

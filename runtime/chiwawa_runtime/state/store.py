@@ -13,7 +13,7 @@ from typing import Any
 from chiwawa_runtime.errors import Abrupt, HostError, Interrupted, WasiExit
 from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.exceptions import ExceptionInstance
-from chiwawa_runtime.state.heap import Internal, ref_test
+from chiwawa_runtime.state.heap import Internal, described, ref_test, shown
 from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.subtyping import heap_matches, top
 from chiwawa_runtime.state.types import (
@@ -131,13 +131,13 @@ def coerce(value: Any, valtype: ValType) -> Any:
     """
     if valtype is I32 or valtype is I64:
         if not isinstance(value, int):
-            raise TypeError(f"{valtype} wants an int, not {type(value).__name__}")
+            raise TypeError(f"{valtype} wants an int, not {described(value)}")
         if not -(1 << (valtype.bits - 1)) <= value < 1 << valtype.bits:
             raise ValueError(f"{value} is out of range for {valtype}")
         return int(value) & ((1 << valtype.bits) - 1)
     if valtype is F64 or valtype is F32:
         if not isinstance(value, int | float):
-            raise TypeError(f"{valtype} wants a float, not {type(value).__name__}")
+            raise TypeError(f"{valtype} wants a float, not {described(value)}")
         try:
             value = float(value)
         except OverflowError:
@@ -147,7 +147,7 @@ def coerce(value: Any, valtype: ValType) -> Any:
         return value
     if valtype is V128:
         if not isinstance(value, bytes | bytearray | memoryview):
-            raise TypeError(f"{valtype} wants 16 bytes, not {type(value).__name__}")
+            raise TypeError(f"{valtype} wants 16 bytes, not {described(value)}")
         value = bytes(value)
         if len(value) != 16:
             raise ValueError(f"{valtype} wants 16 bytes, not {len(value)}")
@@ -155,7 +155,7 @@ def coerce(value: Any, valtype: ValType) -> Any:
     if isinstance(valtype, RefType) and not holds(valtype, value):
         wanted = _WANTED.get(top(valtype), "a reference")
         null = " or None" if valtype.nullable else ""
-        raise TypeError(f"{valtype} wants {wanted}{null}, not {type(value).__name__}")
+        raise TypeError(f"{valtype} wants {wanted}{null}, not {described(value)}")
     return value
 
 
@@ -194,14 +194,14 @@ def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
     """What a host function returned, in the form that generated code expects."""
     if not results:
         if value is not None:
-            raise TypeError(f"it has no results, but returned {value!r}")
+            raise TypeError(f"it has no results, but returned {shown(value)}")
         return None
     if len(results) == 1:
         if results[0] != EXTERNREF and isinstance(value, tuple | list) and len(value) == 1:
             value = value[0]
         return coerce(value, results[0])
     if not isinstance(value, Iterable):
-        raise TypeError(f"it has {len(results)} results, but returned {value!r}")
+        raise TypeError(f"it has {len(results)} results, but returned {shown(value)}")
     values = tuple(value)
     if len(values) != len(results):
         raise TypeError(f"it has {len(results)} results, but returned {len(values)}")

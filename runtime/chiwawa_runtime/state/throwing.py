@@ -7,6 +7,7 @@ from typing import Any
 
 from chiwawa_runtime.errors import Abrupt, Trap
 from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
+from chiwawa_runtime.state.heap import shown
 from chiwawa_runtime.state.store import coerce, plain
 
 
@@ -40,7 +41,7 @@ class Thrown(Abrupt):
 
     @property
     def line(self) -> str:
-        values = ", ".join(map(repr, self.values))
+        values = ", ".join(map(shown, self.values))
         return f"{self.message}: {self.tag.name or 'of a tag without a name'} ({values})"
 
     @property

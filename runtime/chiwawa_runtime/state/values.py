@@ -3,13 +3,14 @@
 ::
 
     value ::= I32(int) | I64(int) | F32(float) | F64(float) | V128(0x…) | REF(ref)
-    ref   ::= null | null extern | (func | extern) (index | "name")
+    ref   ::= null | null (extern | any | exn) | (func | extern | any) (index | "name")
+            | (any | extern) i31 int
 
 An ``int`` is decimal or hexadecimal, signed or unsigned; a ``float`` is as in the text format
 (spec 6.3.2), ``nan:0x…`` and hexadecimal floats included. What is printed is read back with every
-bit kept, except a host's reference that no snapshot carries, which prints as ``<its class>``, an
-object of a snapshot (``extern object 3``), and another instance's function (``func 3 of instance
-1``).
+bit kept, except a host's reference that no snapshot carries, which prints as ``<its class>``,
+another instance's function (``func 3 of instance 1``), and an object of a snapshot
+(``any object 3``) or of a running program (``any <struct with 2 fields>``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import re
 from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.state.heap import External, described
 from chiwawa_runtime.state.numerics import (
     f32_bits,
     f32_from_bits,
@@ -26,17 +28,18 @@ from chiwawa_runtime.state.numerics import (
     f64_bits,
     f64_from_bits,
 )
-from chiwawa_runtime.state.snapshot import Carried, FuncIdx, ObjIdx, Ref, Value
+from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, ObjIdx, Ref, Value
+from chiwawa_runtime.state.subtyping import top
 from chiwawa_runtime.state.types import (
-    EXTERNREF,
     F32,
     F64,
-    FUNCREF,
     I32,
     I64,
     V128,
     NumType,
+    PackedType,
     RefType,
+    StorageType,
     ValType,
     VecType,
 )
@@ -61,7 +64,10 @@ _NAN = re.compile(rf"([+-]?)nan(?::0[xX]({_HEXADECIMAL}))?")
 _HEAD = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*\(\s*")
 _TAIL = re.compile(r"\s*\)\s*(,|$)")
 _NUMBER = re.compile(r"[^\s(),]*")
-_REF = re.compile(r"(null)(?:\s+(func|extern))?|(func|extern)\s+(?:([0-9]+)|(?=\"))")
+_REF = re.compile(
+    r"(null)(?:\s+(func|extern|any|exn))?|(func|extern|any)\s+(?:([0-9]+)|(?=\"))|"
+    r"(any|extern)\s+i31\s+"
+)
 
 
 def format_value(valtype: ValType, value: object) -> str:
@@ -79,6 +85,14 @@ def format_value(valtype: ValType, value: object) -> str:
         number = int(value)  # type: ignore[call-overload]
         text = str(number - (number >> valtype.bits - 1 << valtype.bits))
     return f"{valtype.name.upper()}({text})"
+
+
+def format_stored(storage: StorageType, value: object) -> str:
+    """What a field of that type holds, as text: ``I8(-1)`` where it is packed."""
+    if not isinstance(storage, PackedType):
+        return format_value(storage, value)
+    number = int(value)  # type: ignore[call-overload]
+    return f"{storage.name.upper()}({number - (number >> storage.bits - 1 << storage.bits)})"
 
 
 def parse_values(text: str) -> list[tuple[ValType, Value]]:
@@ -169,14 +183,21 @@ def _parse_number(valtype: NumType | VecType, text: str) -> int | float | bytes:
         raise BadInput(f"constant too long: {what}({_quoted(text)})")
     if valtype in (F32, F64):
         return _parse_float(valtype, text)
+    number = _parse_int(text, what, valtype.bits)
+    return number.to_bytes(16, "little") if valtype == V128 else number
+
+
+def _parse_int(text: str, what: str, bits: int) -> int:
+    """A signed or unsigned integer of so many bits, as an unsigned one."""
+    if len(text) > _LONGEST:
+        raise BadInput(f"constant too long: {what}({_quoted(text)})")
     if not _INT.fullmatch(text):
         raise BadInput(f"an integer expected in {what}({_quoted(text)})")
     hexadecimal = "x" in text[:3].lower()
     number = int(text, 16 if hexadecimal else 10)
-    if not -1 << valtype.bits - 1 <= number < 1 << valtype.bits:
+    if not -1 << bits - 1 <= number < 1 << bits:
         raise BadInput(f"constant out of range: {what}({_quoted(text)})")
-    number &= (1 << valtype.bits) - 1
-    return number.to_bytes(16, "little") if valtype == V128 else number
+    return number & (1 << bits) - 1
 
 
 def _parse_float(valtype: ValType, text: str) -> float:
@@ -248,9 +269,9 @@ def _exact(text: str) -> Fraction:
 
 
 def _format_ref(valtype: RefType, value: object) -> str:
-    kind = "extern" if valtype.heap == "extern" else "func"
+    kind = top(valtype).heap
     if value is None:
-        return "null" if kind == "func" else "null extern"
+        return "null" if kind == "func" else f"null {kind}"
     if isinstance(value, FuncIdx):
         return f"{kind} {value.index}" + (
             f" of instance {value.instance}" if value.instance else ""
@@ -262,7 +283,12 @@ def _format_ref(valtype: RefType, value: object) -> str:
 
         quoted = json.dumps(value.name).replace("\x7f", "\\u007f")
         return f"{kind} {quoted}"
-    return f"{kind} <{type(value).__name__}>"
+    # In a running program an i31 is an int, which a host's value may be, too.
+    inner = value.value if isinstance(value, External) else value
+    if isinstance(inner, I31) or (type(inner) is int and (kind == "any" or value is not inner)):
+        number = inner.value if isinstance(inner, I31) else inner
+        return f"{kind} i31 {(number ^ 0x40000000) - 0x40000000}"
+    return f"{kind} <{described(inner)}>"
 
 
 def _parse_ref(text: str, pos: int) -> tuple[tuple[RefType, Ref], int]:
@@ -270,13 +296,17 @@ def _parse_ref(text: str, pos: int) -> tuple[tuple[RefType, Ref], int]:
     match = _REF.match(text, pos)
     if match is None:
         raise BadInput(
-            'null, null extern, func or extern with an index or a "name" expected in REF at '
-            + _rest(text, pos)
+            "null, null extern (any, exn), func, extern or any with an index or a "
+            '"name", any or extern with an i31 expected in REF at ' + _rest(text, pos)
         )
-    null, null_kind, kind, index = match.groups()
-    valtype = EXTERNREF if "extern" in (null_kind, kind) else FUNCREF
+    null, null_kind, kind, index, i31 = match.groups()
+    valtype = RefType(null_kind or kind or i31 or "func")
     if null:
         return (valtype, None), match.end()
+    if i31:
+        number = _NUMBER.match(text, match.end())
+        assert number is not None  # the empty string matches
+        return (valtype, I31(_parse_int(number[0], "REF", 31))), number.end()
     if index:
         if len(index) > 10 or int(index) > 0xFFFFFFFF:
             raise BadInput(f"constant out of range: REF({kind} {_quoted(index)})")

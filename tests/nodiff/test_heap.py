@@ -3,6 +3,7 @@ anywhere and restored on another, with all that refers to them and all that they
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -50,7 +51,7 @@ from tests.nodiff.heap_helpers import (
     stopped_at,
     ticking,
 )
-from tests.path_helpers import next_path
+from tests.path_helpers import WATCHED, next_path
 
 
 def stops(path: str, granularity: str) -> list[tuple[bytes, int]]:
@@ -224,6 +225,60 @@ def test_a_long_list_takes_no_recursion(path: str) -> None:
     assert again.checkpoint() == data
     assert again.go()
     assert again.results == [(length * (length + 1) // 2 + 77) & 0xFFFFFFFF]
+
+
+# What the host sees.
+
+SEEN = chiwawa.load("""(module
+  (type $point (struct (field i32) (field (ref null $point))))
+  (type $text (array (mut i8)))
+  (tag $e (export "e") (param (ref null $point) (ref null $text)))
+  (global $g (export "g") (mut (ref null $text)) (ref.null $text))
+  (func $point (export "point") (result anyref)
+    (struct.new $point (i32.const 1) (struct.new $point (i32.const 2) (ref.null $point))))
+  (func (export "throw")
+    (throw $e (ref.cast (ref $point) (call $point)) (array.new_default $text (i32.const 3))))
+  (func (export "x") (param externref) (result i32)
+    (struct.get $point 0 (ref.cast (ref $point) (any.convert_extern (local.get 0))))))""")
+
+
+@each_having
+def test_messages_say_what_an_object_is_and_no_more(path: str) -> None:
+    instance = chiwawa.instantiate(SEEN, path=path)
+    (point,) = instance.invoke("point")
+    with pytest.raises(TypeError, match="wants a reference or None, not struct with 2 fields"):
+        instance.globals[0].value = point
+    with pytest.raises(chiwawa.Thrown) as thrown:
+        instance.invoke("throw")
+    line = "uncaught exception: e (<struct with 2 fields>, <array of 3 i8>)"
+    assert thrown.value.line == line
+    tag = "<tag e [(ref null …) (ref null …)] -> []>"
+    said = f"<exception {tag} [<struct with 2 fields>, <array of 3 i8>]>"
+    assert repr(thrown.value.exception) == said
+
+
+@each_having
+def test_what_a_program_gave_is_the_same_where_it_comes_back_as_the_hosts(path: str) -> None:
+    instance = chiwawa.instantiate(SEEN, path=path)
+    (point,) = instance.invoke("point")
+    assert instance.invoke("x", [point]) == [1]
+    with pytest.raises(chiwawa.Trap, match="cast failure"):
+        instance.invoke("x", [["a list"]])
+
+
+@pytest.mark.parametrize("path", [path for path in WATCHED if path in HAVING])
+def test_traces_say_what_an_object_is(path: str) -> None:
+    lines = io.StringIO()
+    tracing = chiwawa.Tracing(resources=frozenset(("stack",)))
+    tracer = chiwawa.Tracer(SEEN, tracing, lines)
+    instruments = chiwawa.Instruments(SEEN, tracer=tracer)
+    run = chiwawa.start(SEEN, "throw", path=path, instruments=instruments)
+    with pytest.raises(chiwawa.Thrown):
+        run.go()
+    instruments.finish()
+    text = lines.getvalue()
+    assert "Stack:[I32(1), I32(2), REF(null any)]" in text
+    assert "REF(any <struct with 2 fields>), REF(any <array of 3 i8>)]" in text
 
 
 # Graphs of any shape.

@@ -13,7 +13,7 @@ from typing import Any
 from chiwawa_runtime.errors import Abrupt, HostError, Interrupted, WasiExit
 from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.exceptions import ExceptionInstance
-from chiwawa_runtime.state.heap import Internal, described, ref_test, shown
+from chiwawa_runtime.state.heap import External, Internal, described, ref_test, shown
 from chiwawa_runtime.state.numerics import f32_round
 from chiwawa_runtime.state.subtyping import heap_matches, top
 from chiwawa_runtime.state.types import (
@@ -127,7 +127,9 @@ def coerce(value: Any, valtype: ValType) -> Any:
 
     An i32 or i64 takes an int, signed or unsigned; an f32 or f64 a float or an int, and an f32
     rounds it; a v128 16 bytes; a funcref a ``Function`` or None, or one of a type of its own a
-    ``Function`` of that type; an exnref an ``ExceptionInstance`` or None; an externref anything.
+    ``Function`` of that type; an exnref an ``ExceptionInstance`` or None; an anyref what a program
+    gave as one, or an int that is the bits of an i31; an externref anything. There, too, what a
+    program gave as an anyref stays that (but no int, which is the host's own).
     """
     if valtype is I32 or valtype is I64:
         if not isinstance(value, int):
@@ -156,6 +158,8 @@ def coerce(value: Any, valtype: ValType) -> Any:
         wanted = _WANTED.get(top(valtype), "a reference")
         null = " or None" if valtype.nullable else ""
         raise TypeError(f"{valtype} wants {wanted}{null}, not {described(value)}")
+    if type(value) is list and valtype == EXTERNREF and is_internal(value):
+        return External(value)
     return value
 
 

@@ -147,7 +147,7 @@ def arguments(program: Program, name: str, index: int, options: Options) -> list
         elif value is None or isinstance(value, int | float | bytes):
             result.append(value)
         else:
-            raise UnsupportedError("only null or an i31 can be given for a reference")
+            raise UnsupportedError("only null can be given for a reference")
         if isinstance(param, RefType) and not holds(param, result[-1]):
             raise BadInput(f'wrong --params for "{name}", which is {functype}: no {param} given')
     return result

@@ -54,12 +54,17 @@ class Exnref(Externref):
     """The same shape."""
 
 
+class Anyref(Externref):
+    """The same shape."""
+
+
 class _Of(Union):
     _fields_ = (
         ("bits", c_uint64),
         ("func", Func),
         ("externref", Externref),
         ("exnref", Exnref),
+        ("anyref", Anyref),
         ("v128", c_uint8 * 16),
         # Of what else there may be.
         ("room", c_uint64 * 3),
@@ -82,6 +87,7 @@ KINDS = {
     "v128": 4,
     "funcref": 5,
     "externref": 6,
+    "anyref": 7,
     "exnref": 8,
 }
 
@@ -107,6 +113,9 @@ externref_new = function("wasmtime_externref_new", c_bool, _p, _p, Finalizer, _p
 externref_data = function("wasmtime_externref_data", _p, _p, _p)
 externref_to_raw = function("wasmtime_externref_to_raw", c_uint32, _p, _p)
 externref_from_raw = function("wasmtime_externref_from_raw", None, _p, c_uint32, _p)
+anyref_from_raw = function("wasmtime_anyref_from_raw", None, _p, c_uint32, _p)
+anyref_to_raw = function("wasmtime_anyref_to_raw", c_uint32, _p, _p)
+anyref_unroot = function("wasmtime_anyref_unroot", None, _p)
 exnref_unroot = function("wasmtime_exnref_unroot", None, _p)
 externref_unroot = function("wasmtime_externref_unroot", None, _p)
 global_new = function("wasmtime_global_new", _p, _p, _p, _p, _p)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Collection, Sequence
-from operator import is_
 from typing import Any
 
 import wasmtime
@@ -17,6 +16,7 @@ from chiwawa.native.activation import ForeignActivation, HostActivation, NativeA
 from chiwawa.native.compiled import compiled
 from chiwawa.native.engine_types import constant_type
 from chiwawa.native.hosts import host_function
+from chiwawa.native.internals import same as same_reference
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
@@ -379,7 +379,7 @@ class NativeElem(ElemSegment):
 
     def takes(self, elements: Sequence[object]) -> bool:
         """The engine has made them, and nobody else can put anything there."""
-        return all(map(is_, elements, self.content))
+        return all(map(same_reference, elements, self.content))
 
     def drop(self) -> None:
         self.engine.drop(self.flag)

@@ -31,6 +31,7 @@ REFERENCES = {
     "func": PREFIX + "funcrefs",
     "extern": PREFIX + "externrefs",
     "exn": PREFIX + "exnrefs",
+    "any": PREFIX + "anyrefs",
 }
 
 # Registers: globals of type i32. They are what all code uses that calls.
@@ -60,7 +61,7 @@ LIMIT = 8
 #: i64. What the count is where the youngest frame goes on.
 RESUMED_COUNT = 16
 #: How many references the saved frames have, by heap type.
-REFERENCE_COUNTS = {"func": 24, "extern": 28, "exn": 36}
+REFERENCE_COUNTS = {"func": 24, "extern": 28, "exn": 36, "any": 40}
 #: How deep the call stack is in the host function that is called.
 HOST_DEPTH = 32
 #: The bit of it that says that the host is called by a tail call, whose frame is gone.

@@ -17,13 +17,14 @@ from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module
 from chiwawa.native import added, code, layout
 from chiwawa.native.added import Added
 from chiwawa.native.function import rewrite_function
-from chiwawa.native.references import EMPTY, References, is_of_nothing
+from chiwawa.native.references import References, is_of_nothing
 from chiwawa.native.scopes import Places
 from chiwawa.native.shares import Part, helpers, processors, shares
 from chiwawa.native.simple import rewrite_older, rewrite_simple
 from chiwawa.native.tables import Tables, write_places, write_table, write_tables
 from chiwawa.native.unit import (
     DEEP,
+    FEWEST,
     LATE,
     REFERENCES,
     SHALLOW,
@@ -36,6 +37,7 @@ from chiwawa.native.unit import (
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.state.subtyping import top
 from chiwawa_runtime.state.types import (
     F32,
     F64,
@@ -68,8 +70,6 @@ _CONST32, _CONST, _END = (
     next(op for op in TABLE if op.name == name) for name in ("i32.const", "i64.const", "end")
 )
 _CODE = 10
-#: The prefix of instructions of garbage collection.
-_GC = 0xFB
 _HINTS = "metadata.code.branch_hint"
 
 
@@ -93,8 +93,6 @@ def check_types(module: Module) -> None:
         instr.op.pauses for func in module.funcs for instr in func.body
     ):
         raise UnsupportedError("the native path: it waits in a shared memory")
-    if any(instr.op.code[0] == _GC for func in heaped_functions(module) for instr in func.body):
-        raise UnsupportedError("the native path: it has instructions of garbage collection")
     for valtype in named_types(module):
         if isinstance(valtype, RefType) and not is_kept(valtype):
             raise UnsupportedError(f"the native path: it has values of type {valtype}")
@@ -129,7 +127,7 @@ def heaped_functions(module: Module) -> Iterator[Func]:
 def is_kept(valtype: RefType) -> bool:
     """Whether frames can keep references of a type."""
     heap = valtype.heap
-    return not isinstance(heap, str) or RefType(heap) in REFERENCES or heap in EMPTY
+    return not isinstance(heap, str) or top(valtype) in REFERENCES
 
 
 def is_exact(module: Module) -> bool:
@@ -297,6 +295,8 @@ class _Assembly:
         module.elems += self.listed({index: index for index in entered}, self.functions)
         if original.start is not None:
             self.export(layout.START, "func", original.start)
+        #: How many types there were before each of REFERENCES was added.
+        self.without: list[int] = []
         #: The types that are in a group with others.
         self.grouped = {i for start, n in original.recs for i in range(start, start + n)}
         #: The added functions' bodies.
@@ -388,6 +388,9 @@ class _Assembly:
         for _ in REFERENCES[needed:]:
             del module.tables[-1], module.exports[-1]
             del module.funcs[-2:], self.added[-2:]
+        if needed < len(REFERENCES):
+            # Not every engine knows of all of them.
+            del module.types[self.without[max(needed, FEWEST)] :]
 
     def add_homes(self, memory: bool) -> None:
         """The memory for locals, which few modules need, and how much of it is used: the last ones
@@ -472,7 +475,11 @@ class _Assembly:
         if self.tailing:
             self.add_resumers()
         # Last, since few modules need them.
-        for heap in REFERENCES:
+        giving: dict[tuple[ValType, ...], int] = {}
+        for place, heap in enumerate(REFERENCES):
+            if place == FEWEST:
+                giving = self.add_giving()
+            self.without.append(len(self.module.types))
             table = self.add_references(heap)
             keep[heap] = self.add(added.keep_reference(cells, heap, table))
             take[heap] = self.add(added.take_reference(cells, heap, table))
@@ -489,7 +496,7 @@ class _Assembly:
             resumed=resumed,
             keep=keep,
             take=take,
-            giving=self.add_giving(),
+            giving=giving,
             flags_of_elems=len(self.original.datas),
             armed=self.armed,
             frames=len(self.module.memory_types()),

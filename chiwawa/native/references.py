@@ -35,8 +35,8 @@ _THROWN = (
     + code.END
 )
 _NON_NULL = code.BYTE["ref.as_non_null"]
-#: The heap types that null alone can be of.
-EMPTY = frozenset(("nofunc", "noextern", "noexn", "none"))
+#: The heap types that null alone can be of, in a module without types of structures and arrays.
+EMPTY = frozenset(("nofunc", "noextern", "noexn", "none", "struct", "array"))
 
 
 def is_of_nothing(valtype: ValType) -> bool:
@@ -117,6 +117,8 @@ class References:
         """Push a value of the type, whichever; or never go on, where there is none."""
         if not isinstance(valtype, RefType) or valtype.nullable or not self.exact:
             return code.zero(valtype)
+        if valtype.heap in ("any", "eq", "i31"):
+            return code.i32(0) + code.prefixed("ref.i31")
         if valtype.heap == "extern":
             return code.i32(0) + code.prefixed("ref.i31") + code.prefixed("extern.convert_any")
         if valtype.heap == "exn":

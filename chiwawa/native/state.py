@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chiwawa.native import capi
+from chiwawa.native.internals import same as same_reference
 from chiwawa.native.vault import Vault, bits_of
 from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refused
@@ -292,7 +293,7 @@ def same(valtype: ValType, left: Any, right: Any) -> bool:
     """Whether two values are the same: NaNs by their bits."""
     if isinstance(valtype, NumType):
         return bits_of(valtype, left) == bits_of(valtype, right)
-    return left == right if valtype is V128 else left is right
+    return left == right if valtype is V128 else same_reference(left, right)
 
 
 class NativeGlobal(AnyGlobal):

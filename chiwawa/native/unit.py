@@ -28,12 +28,14 @@ from chiwawa.native.layout import (
 )
 from chiwawa.native.references import References
 from chiwawa_runtime.checkpoint.leb import encode_s
-from chiwawa_runtime.state.types import EXNREF, EXTERNREF, FUNCREF, I32, I64, ValType
+from chiwawa_runtime.state.types import ANYREF, EXNREF, EXTERNREF, FUNCREF, I32, I64, ValType
 
 #: The types of references that saved frames hold. What is for each is added in this order.
-REFERENCES = (FUNCREF, EXTERNREF, EXNREF)
-#: How many of these a module needs that has one: few have references to exceptions.
-NEEDED: dict[ValType, int] = {FUNCREF: 2, EXTERNREF: 2, EXNREF: 3}
+REFERENCES = (FUNCREF, EXTERNREF, EXNREF, ANYREF)
+#: Whoever has any has what is for so many of them.
+FEWEST = 2
+#: How many of these a module needs that has one.
+NEEDED: dict[ValType, int] = {FUNCREF: FEWEST, EXTERNREF: FEWEST, EXNREF: 3, ANYREF: 4}
 #: Kinds of functions, by what is looked at where one has saved its frame: nothing more; whether it
 #: may not begin because it is too deep; the same, where its first safepoint is not at its start.
 SHALLOW, DEEP, LATE = range(3)

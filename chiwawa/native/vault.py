@@ -15,14 +15,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import wasmtime
 
-from chiwawa.native import capi
+from chiwawa.native import capi, internals
 from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.state.exceptions import ExceptionInstance
+from chiwawa_runtime.state.heap import External
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.subtyping import stated
 from chiwawa_runtime.state.table import HOST_LIMIT
-from chiwawa_runtime.state.types import EXNREF, F32, F64, FUNCREF, V128, NumType, ValType
+from chiwawa_runtime.state.types import (
+    ANYREF,
+    EXNREF,
+    F32,
+    F64,
+    FUNCREF,
+    V128,
+    NumType,
+    ValType,
+)
 
 if TYPE_CHECKING:
     from chiwawa.native.exceptions import Exceptions
@@ -152,6 +162,10 @@ class Vault:
     def externref(self, value: object) -> capi.Externref:
         """A new reference, to be unrooted."""
         made = capi.Externref()
+        if type(value) is External:
+            raw = internals.raw_of(value.value, self.raw_of_object)
+            capi.externref_from_raw(self.context, raw, ctypes.byref(made))
+            return made
         number = self.number_of(value)
         if not capi.externref_new(self.context, number, self.released, ctypes.byref(made)):
             raise MemoryError("no room for a reference")
@@ -161,7 +175,25 @@ class Vault:
         if not reference.store:
             return None
         number = capi.externref_data(self.context, ctypes.byref(reference))
-        return self.objects[number or 0][0]
+        if not number:
+            raw = capi.externref_to_raw(self.context, ctypes.byref(reference))
+            return External(internals.i31_of(raw))
+        return self.objects[number][0]
+
+    def raw_of_object(self, value: object) -> int:
+        """The bits of a reference to something of the host's."""
+        made = self.externref(value)
+        found: int = capi.externref_to_raw(self.context, ctypes.byref(made))
+        capi.externref_unroot(ctypes.byref(made))
+        return found
+
+    def object_of_raw(self, raw: int) -> Any:
+        """The opposite."""
+        reference = capi.Externref()
+        capi.externref_from_raw(self.context, raw & 0xFFFFFFFF, ctypes.byref(reference))
+        found = self.object_of(reference)
+        capi.externref_unroot(ctypes.byref(reference))
+        return found
 
     # Exceptions.
 
@@ -197,6 +229,8 @@ class Vault:
             pass
         elif stated(valtype) == EXNREF:
             val.of.exnref = self.exceptions.reference(value)
+        elif stated(valtype) == ANYREF:
+            val.of.anyref = internals.reference(self.context, self.as_raw(ANYREF, value))
         else:
             val.of.externref = self.externref(value)
         return val
@@ -206,6 +240,8 @@ class Vault:
             capi.externref_unroot(ctypes.byref(val.of.externref))
         elif val.kind == capi.KINDS["exnref"] and val.of.exnref.store:
             capi.exnref_unroot(ctypes.byref(val.of.exnref))
+        elif val.kind == capi.KINDS["anyref"] and val.of.anyref.store:
+            capi.anyref_unroot(ctypes.byref(val.of.anyref))
 
     def value(self, valtype: ValType, val: capi.Val) -> Any:
         """The opposite; ``val`` is released."""
@@ -219,6 +255,8 @@ class Vault:
             return self.function_of(capi.func_to_raw(self.context, ctypes.byref(val.of.func)))
         if stated(valtype) == EXNREF:
             return self.exceptions.exception(val.of.exnref) if val.of.exnref.store else None
+        if stated(valtype) == ANYREF:
+            return self.from_raw(ANYREF, internals.taken(self.context, val.of.anyref))
         found = self.object_of(val.of.externref)
         self.release(val)
         return found
@@ -247,10 +285,9 @@ class Vault:
             return self.address_of(value)
         if stated(valtype) == EXNREF:
             return self.exceptions.as_call(value)
-        made = self.externref(value)
-        found: int = capi.externref_to_raw(self.context, ctypes.byref(made))
-        capi.externref_unroot(ctypes.byref(made))
-        return found
+        if stated(valtype) == ANYREF:
+            return internals.raw_of(value, self.raw_of_object)
+        return self.raw_of_object(value)
 
     def from_raw(self, valtype: ValType, raw: int) -> Any:
         """The opposite."""
@@ -262,11 +299,9 @@ class Vault:
             return None
         if stated(valtype) == EXNREF:
             return self.exceptions.of_call(raw & 0xFFFFFFFF)
-        reference = capi.Externref()
-        capi.externref_from_raw(self.context, raw & 0xFFFFFFFF, ctypes.byref(reference))
-        found = self.object_of(reference)
-        capi.externref_unroot(ctypes.byref(reference))
-        return found
+        if stated(valtype) == ANYREF:
+            return internals.value_of(raw, self.object_of_raw)
+        return self.object_of_raw(raw)
 
 
 #: Where instances are to share a store: a place for its vault.

@@ -180,22 +180,16 @@ OBJECTS = """
 (assert_return (invoke $b "arr3") (i32.const -5))
 """
 
-#: What older toolchains write of exceptions, and what is beyond the standard.
+#: What older toolchains write of exceptions.
 OLDER = """
 (module $a
   (tag $t (export "t") (param i32))
   (func (export "throw") (param i32) (throw $t (local.get 0)))
-  (memory (export "m") 1 1 (pagesize 1))
-  (memory (export "s") 1 2 shared)
-  (global $n (export "n") (mut i64) (i64.const 0))
-  (func (export "host") (result i32) (i32.const 3))
 )
 (register "a" $a)
 (module $b
   (import "a" "t" (tag $t (param i32)))
   (import "a" "throw" (func $throw (param i32)))
-  (import "a" "m" (memory $m 1 1 (pagesize 1)))
-  (import "a" "s" (memory $s 1 2 shared))
   (tag $own)
   (func (export "catch") (param i32) (result i32)
     try (result i32) (call $throw (local.get 0)) (i32.const -1) catch $t (nop) catch_all
@@ -226,6 +220,22 @@ OLDER = """
           rethrow $x
         end
     end)
+)
+(assert_return (invoke $b "catch" (i32.const 4)) (i32.const 4))
+(assert_return (invoke $b "rethrow" (i32.const 4)) (i32.const 104))
+(assert_return (invoke $b "delegate" (i32.const 4)) (i32.const 55))
+(assert_exception (invoke $b "outer" (i32.const 4)))
+"""
+
+#: What is beyond the standard: atomics, wide arithmetic, and pages of one byte.
+BEYOND = """
+(module $a
+  (memory (export "m") 1 1 (pagesize 1))
+  (memory (export "s") 1 2 shared))
+(register "a" $a)
+(module $b
+  (import "a" "m" (memory $m 1 1 (pagesize 1)))
+  (import "a" "s" (memory $s 1 2 shared))
   (func (export "atomics") (result i32)
     (i32.atomic.store $s (i32.const 8) (i32.const 5))
     (drop (i32.atomic.rmw.add $s (i32.const 8) (i32.const 6)))
@@ -242,10 +252,6 @@ OLDER = """
     (i32.store8 $m (i32.const 0) (i32.const 200)) (i32.add (memory.size $m) (i32.load8_u $m
       (i32.const 0))))
 )
-(assert_return (invoke $b "catch" (i32.const 4)) (i32.const 4))
-(assert_return (invoke $b "rethrow" (i32.const 4)) (i32.const 104))
-(assert_return (invoke $b "delegate" (i32.const 4)) (i32.const 55))
-(assert_exception (invoke $b "outer" (i32.const 4)))
 (assert_return (invoke $b "atomics") (i32.const 22))
 (assert_return (invoke $b "wide" (i64.const -1) (i64.const -1)) (i64.const 1) (i64.const -2))
 (assert_return (invoke $b "wide2" (i64.const -1) (i64.const 1)) (i64.const -2) (i64.const 3))
@@ -314,7 +320,7 @@ MIXED = """
 """
 
 
-@pytest.mark.parametrize("script", [EXCEPTIONS, OBJECTS, OLDER, MIXED])
+@pytest.mark.parametrize("script", [EXCEPTIONS, OBJECTS, OLDER, BEYOND, MIXED])
 @each_path
 def test_instances_go_on_together_wherever_they_are_moved(path: str, script: str) -> None:
     commands = parse_script(script)

@@ -35,6 +35,15 @@ from chiwawa_runtime.state.types import (
     VecType,
 )
 
+#: What each version of the format has, by the byte that stands for it.
+_VALTYPES: dict[int, dict[int, ValType]] = {
+    version: {
+        code: valtype
+        for code, valtype in VALTYPE_BY_CODE.items()
+        if not isinstance(valtype, RefType) or valtype in references
+    }
+    for version, references in REFERENCES.items()
+}
 _PACKED: dict[int, PackedType] = {t.code: t for t in (I8, I16)}
 
 
@@ -159,10 +168,8 @@ class Cursor:
         return Limits(least, most, I64) if flags & 4 else Limits(least, most)
 
     def valtype(self) -> ValType:
-        valtype = VALTYPE_BY_CODE.get(self.byte())
-        if valtype is None or (
-            isinstance(valtype, RefType) and valtype not in REFERENCES[self.version]
-        ):
+        valtype = _VALTYPES[self.version].get(self.byte())
+        if valtype is None:
             self.pos -= 1
             raise self.error("malformed value type")
         return valtype

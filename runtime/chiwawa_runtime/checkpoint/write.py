@@ -78,6 +78,7 @@ from chiwawa_runtime.state.types import (
 #: Pieces of a file, in order.
 _Parts = list[bytes | bytearray | memoryview]
 _I32_SMALL = tuple(bytes((I32.code, i)) for i in range(64))
+_NULL, _OBJECT = bytes((REF_NULL,)), bytes((REF_OBJECT,))
 _I64_SMALL = tuple(bytes((I64.code, i)) for i in range(64))
 
 
@@ -419,13 +420,15 @@ def _code(valtype: StorageType, version: int) -> int:
 
 def _payload(valtype: ValType, value: Value, version: int = ALONE) -> bytes:
     """The bytes of a value, without its type."""
+    if isinstance(valtype, RefType):
+        return _ref(value, version)
     try:
+        if valtype is I32 and type(value) is int and 0 <= value < 64:
+            return encode_s(value)
         if valtype == F32:
             return f32_bits(value).to_bytes(4, "little")  # type: ignore[arg-type]
         if valtype == F64:
             return f64_bits(value).to_bytes(8, "little")  # type: ignore[arg-type]
-        if isinstance(valtype, RefType):
-            return _ref(value, version)
         if valtype == V128:
             if not isinstance(value, bytes) or len(value) != 16:
                 raise _misfit(valtype, value)
@@ -448,7 +451,9 @@ def _stored(storage: StorageType, value: Value, version: int) -> bytes:
 
 def _ref(value: Value, version: int) -> bytes:
     if value is None:
-        return bytes((REF_NULL,))
+        return _NULL
+    if type(value) is ObjIdx and 0 <= value.index <= MAX_U32:
+        return _OBJECT + encode_u(value.index)
     if isinstance(value, FuncIdx):
         if version == ALONE:
             return bytes((REF_FUNC,)) + _u32("a function index", value.index)
@@ -456,7 +461,7 @@ def _ref(value: Value, version: int) -> bytes:
     if isinstance(value, Carried):
         return bytes((REF_CARRIED,)) + _name(value.name)
     if isinstance(value, ObjIdx):
-        return bytes((REF_OBJECT,)) + _u32("the number of an object", value.index)
+        return _OBJECT + _u32("the number of an object", value.index)
     if isinstance(value, I31):
         if not 0 <= value.value < 1 << 31:
             raise CheckpointError(f"{value.value} is no i31")

@@ -103,17 +103,23 @@ class Objects:
             elements = self._elements(storage)
             told = told_as(storage)
             return lambda array: ArrayImage(known, told, elements(array[1:]))
-        fields = [(told_as(f.storage), self._storing(f.storage)) for f in fields_of(deftype)]
+        stored = [f.storage for f in fields_of(deftype)]
+        told_types, stores = [*map(told_as, stored)], [*map(self._storing, stored)]
         return lambda struct: StructImage(
             known,
-            tuple([(t, store(v)) for (t, store), v in zip(fields, struct[1:], strict=True)]),
+            tuple(
+                [(t, store(v)) for t, store, v in zip(told_types, stores, struct[1:], strict=True)]
+            ),
         )
 
     def _storing(self, storage: StorageType) -> Callable[[Any], Value]:
         """What gives what a field holds as a snapshot has it."""
         if isinstance(storage, PackedType):
             return partial(low, storage)
-        return partial(self.values.value, storage)
+        if storage is I32 or storage is I64:
+            # A comparison's result may still be a bool.
+            return int
+        return partial(self.values.value, stated(storage))
 
     def _elements(self, storage: StorageType) -> Callable[[list[Any]], tuple[Value, ...] | bytes]:
         """As ``_storing``, of all elements of an array."""

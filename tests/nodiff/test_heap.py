@@ -51,7 +51,7 @@ from tests.nodiff.heap_helpers import (
     stopped_at,
     ticking,
 )
-from tests.path_helpers import WATCHED, next_path
+from tests.path_helpers import WATCHED, next_path, running
 
 
 def stops(path: str, granularity: str) -> list[tuple[bytes, int]]:
@@ -369,3 +369,54 @@ def graph(path: str, args: list[int], edges: Edges) -> Run:
     assert not run.go()
     run.requests.take()
     return run
+
+
+# Where there are no structures, other paths are there, too.
+
+PLAIN = chiwawa.load("""(module
+  (import "env" "tick" (func $tick (param i32)))
+  (table $t 4 anyref)
+  (table $u 2 externref)
+  (global $g (mut i31ref) (ref.i31 (i32.const 70000)))
+  (global $o (mut externref) (ref.null extern))
+  (elem $e anyref (ref.i31 (i32.const 70001)) (ref.i31 (i32.const -5)) (ref.null any))
+  (elem $x externref (extern.convert_any (ref.i31 (i32.const 12345))) (ref.null extern))
+  (func (export "run") (param $h externref) (param $k anyref) (result i32) (local $a anyref)
+    (local.set $a (any.convert_extern (local.get $h)))
+    (global.set $o (extern.convert_any (global.get $g)))
+    (ref.i31 (i32.const -7))
+    (call $tick (i32.const 1))
+    (loop)
+    (drop)
+    (table.init $t $e (i32.const 0) (i32.const 0) (i32.const 3))
+    (table.init $u $x (i32.const 0) (i32.const 0) (i32.const 2))
+    (i32.add (i31.get_s (ref.cast i31ref (table.get $t (i32.const 0))))
+      (i32.add (i31.get_s (ref.cast i31ref (any.convert_extern (table.get $u (i32.const 0)))))
+        (i32.add (i31.get_s (ref.cast i31ref (local.get $k)))
+          (i32.add (i31.get_s (ref.cast i31ref (any.convert_extern (global.get $o))))
+            (ref.test i31ref (local.get $a))))))))""")
+
+
+def test_unboxed_integers_and_what_is_converted_go_to_each_path() -> None:
+    among = running(PLAIN)
+    thing = object
+    written = []
+    for path in among:
+        run = stopped_at(PLAIN, path, 1, (thing, 5), {"lamp": thing})
+        written.append(run.checkpoint())
+    assert len(set(written)) == 1
+    snapshot = checkpoint.decode(written[0])
+    assert snapshot.frames[0].stack == ((ANYREF, I31(0x7FFFFFF9)),)
+    assert snapshot.frames[0].locals[2] == (ANYREF, Carried("lamp"))
+    assert snapshot.globals[1].value == I31(70000)
+    assert [segment.elements for segment in snapshot.segments] == [
+        (I31(70001), I31(0x7FFFFFFB), None),
+        (I31(12345), None),
+    ]
+    for path in among:
+        again = chiwawa.restore(
+            PLAIN, written[0], imports=ticking(silent), path=path, trust_host_state=True
+        )
+        assert again.checkpoint() == written[0]
+        assert again.go()
+        assert again.results == [70001 + 12345 + 5 + 70000]

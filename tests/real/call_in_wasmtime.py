@@ -11,7 +11,9 @@ import wasmtime
 
 def main() -> None:
     file, name, *args = sys.argv[1:]
-    engine = wasmtime.Engine()
+    config = wasmtime.Config()
+    config.wasm_function_references = config.wasm_gc = True
+    engine = wasmtime.Engine(config)
     with wasmtime.Store(engine) as store:
         module = wasmtime.Module.from_file(engine, file)
         linker = wasmtime.Linker(engine)

@@ -16,7 +16,16 @@ import chiwawa
 from chiwawa_runtime.errors import Trap
 from tests.path_helpers import PATHS
 from tests.real import build_helpers
-from tests.real.moving_helpers import HERE, Job, Leg, Programs, files_in, leg, travels
+from tests.real.moving_helpers import (
+    HERE,
+    Job,
+    Leg,
+    Programs,
+    files_in,
+    leg,
+    running,
+    travels,
+)
 from tests.real.package_helpers import SOURCES, Taking, build
 
 pytestmark = pytest.mark.slow
@@ -53,6 +62,12 @@ def test_the_shell_of_sqlite_makes_a_database(
 def test_lua_runs_a_script(taking: Taking, programs: Programs, tmp_path: Path) -> None:
     wasm = build_helpers.lua(taking)
     job = Job(wasm, ("/script.lua",), files=(source("script.lua"),), expected=b"\n12 144\n")
+    travels(job, programs, tmp_path)
+
+
+def test_a_program_in_c_has_vectors(taking: Taking, programs: Programs, tmp_path: Path) -> None:
+    expected = b"15: 501 letters, energy 8047.2822\n"
+    job = Job(build_helpers.vectors_in_c(taking), (), expected=expected)
     travels(job, programs, tmp_path)
 
 
@@ -116,6 +131,38 @@ def test_a_program_in_rust_runs(taking: Taking, programs: Programs, tmp_path: Pa
     files = (("words.txt", b"The cat and the dog\nand the bird\n"),)
     job = Job(build_helpers.rust(taking), (), files=files, expected=b"   the 3\n", status=3)
     travels(job, programs, tmp_path)
+
+
+#: What the program in Rust is told that it may use.
+OF_RUST = ("simd128", "bulk-memory", "nontrapping-fptoint", "sign-ext", "multivalue")
+
+
+def test_a_program_in_rust_has_vectors(taking: Taking, programs: Programs, tmp_path: Path) -> None:
+    wasm = build_helpers.rust(taking, "vectors.rs", *OF_RUST)
+    travels(Job(wasm, (), expected=b"2147483647\n"), programs, tmp_path)
+
+
+def test_a_module_in_moonbit_has_its_objects_collected(taking: Taking) -> None:
+    """Structures that are subtypes of others, arrays of them, and calls by what is in them."""
+    wasm = build_helpers.moonbit(taking)
+    module = chiwawa.load(wasm)
+    results = called(wasm, "run", [300])
+    among = running(wasm)
+    for path in among:
+        whole = chiwawa.start(module, "run", [300], path=path, count=1 << 62)
+        assert whole.go()
+        assert whole.results == results
+        passed = whole.requests.passed
+        assert passed is not None
+        for part in range(1, 6):
+            some = chiwawa.start(module, "run", [300], path=path, count=passed * part // 6)
+            assert not some.go()
+            data = some.checkpoint()
+            for other in among:
+                rest = chiwawa.restore(module, data, path=other)
+                assert rest.checkpoint() == data
+                assert rest.go()
+                assert rest.results == results
 
 
 def test_cpython_runs_a_script(taking: Taking, programs: Programs, tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites)
             head.append(ast.If(const(0), [ast.Expr(ast.Yield(None))], []))
     elif sites.entry is not None:
         head.append(fold.verbatim(sites.entry))
+    if sites.unwound is not None:
+        body = [unwinding(body, sites.unwound)]
     args = ast.arguments([], [ast.arg(p) for p in params], None, [], [], None, defaults)
     function = ast.FunctionDef(options.names[index], args, [*head, *body], [])
     source, lines = writer.write_function(function)
@@ -93,6 +95,12 @@ def guard_depth(function: str, params: list[str], offset: int) -> ast.stmt:
     test = fold.bounded(ast.Compare(name("depth"), [ast.GtE()], [const(SEGMENT)]), 0, 1)
     again = fold.call("deeper", name(function), name("depth"), *map(name, params))
     return ast.If(test, [located(ast.Return(ast.YieldFrom(again)), offset)], [])
+
+
+def unwinding(body: list[ast.stmt], source: str) -> ast.stmt:
+    """``body``, and ``source`` where an exception leaves it."""
+    leave = [fold.verbatim(source), ast.Raise(None, None)]
+    return ast.Try(body, [ast.ExceptHandler(name("Thrown"), "thrown", leave)], [], [])
 
 
 def resume_statement(locals_: int, slots: int, entry: str | None) -> ast.stmt:

@@ -228,6 +228,9 @@ class Interpretation:
             for catch in frame.segment.catches:
                 if catch.tag is not None and catch.tag is not exception.tag:
                     continue
+                for gone in reversed(stack[position + 1 :]):
+                    if gone.code.unwound is not None:
+                        gone.code.unwound(gone.stack, gone.locals)
                 del stack[position + 1 :]
                 operands = frame.stack
                 del operands[catch.height :]

@@ -108,6 +108,7 @@ class PreparedFunction:
         "params",
         "positions",
         "recursive",
+        "unwound",
         "zeros",
     )
 
@@ -119,6 +120,8 @@ class PreparedFunction:
         self.zeros = [zero(t) for t in lowered.locals[self.params :]]
         #: Whether its frames count towards the depth of the call stack.
         self.recursive = recursive
+        #: What instruments want run where an exception leaves it.
+        self.unwound: Handler | None = None
         self.at: dict[int, Segment] = {}
         self.calls: dict[int, Segment] = {}
         body, reached = lowered.body, lowered.reached
@@ -155,9 +158,10 @@ def prepare(
 
 
 def add_entry_and_exit(prepared: PreparedFunction, site_handlers: SiteHandlers) -> None:
-    """Have what instruments want run when the function is entered and when it returns."""
+    """Have what instruments want run when the function is entered and when it is left."""
     lowered = prepared.lowered
     offset = lowered.body[0].offset
+    prepared.unwound = site_handlers.unwound
     if site_handlers.entry is not None:
         segment = Segment(-1, offset, False)
         segment.handlers = (site_handlers.entry,)
@@ -167,7 +171,7 @@ def add_entry_and_exit(prepared: PreparedFunction, site_handlers: SiteHandlers) 
     if site_handlers.exit is None:
         return
     for segment in prepared.at.values():
-        if segment.ending in (RETURN, RETURN_CALL, RETURN_CALL_INDIRECT):
+        if segment.ending in (RETURN, RETURN_CALL, RETURN_CALL_INDIRECT, RETURN_CALL_REF):
             segment.handlers += (site_handlers.exit,)
             segment.offsets.append(segment.offsets[-1])
 

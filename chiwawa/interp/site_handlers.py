@@ -30,7 +30,7 @@ class SiteHandlers:
             for site in sites.at[position]:
                 lines += handler_lines(count, site, len(lowered.locals), height)
                 count += 1
-        for source in (sites.entry, sites.exit):
+        for source in (sites.entry, sites.exit, sites.unwound):
             if source is not None:
                 lines += handler_lines(count, Site(source), 0, 0)
                 count += 1
@@ -42,6 +42,7 @@ class SiteHandlers:
         }
         self.entry = None if sites.entry is None else next(made)
         self.exit = None if sites.exit is None else next(made)
+        self.unwound = None if sites.unwound is None else next(made)
 
 
 def handler_lines(number: int, site: Site, locals_: int, height: int) -> Iterator[str]:

@@ -44,11 +44,13 @@ class Site:
 class Sites:
     """The sites of one function. ``at`` is by position in the body and only has boundaries that are
     reached; sites at one boundary run in turn. ``entry`` runs when the function is called (not when
-    it is restored), before its first boundary; ``exit`` when it returns."""
+    it is restored), before its first boundary; ``exit`` when it returns; ``unwound`` where an
+    exception leaves it that is caught further out."""
 
     at: Mapping[int, Sequence[Site]] = field(default_factory=dict)
     entry: str | None = None
     exit: str | None = None
+    unwound: str | None = None
 
 
 #: Instruments answer with the sites of a function: None, or none, where they want nothing there.

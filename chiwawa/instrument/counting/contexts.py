@@ -8,7 +8,7 @@ from typing import Any
 from chiwawa.instrument.blocks import Blocks
 from chiwawa.instrument.counting.indirect_calls import (
     FunctionIndices,
-    calls_through_tables,
+    indirect_calls,
     target_of,
 )
 from chiwawa.instrument.counting.observed import Node, Observed
@@ -36,6 +36,11 @@ class Context:
         if parent is not None:
             self.node = parent
 
+    def unwind(self, function: int) -> None:
+        """An exception leaves ``function``, which a tail call may have left already."""
+        if self.node.function == function:
+            self.leave()
+
     def call_host(self, function: int, times: int) -> None:
         """A function of the host is called, which has no boundaries of its own."""
         self.node.child(function).calls += times
@@ -52,14 +57,14 @@ class ContextCounter:
         self.context = Context(self.tree)
         self.names: dict[str, Any] = {
             "context": self.context,
-            "call_through_table": self.call_through_table,
+            "call_indirectly": self.call_indirectly,
         }
 
     def sites(self, lowered: Lowered) -> Iterator[tuple[int, Site]]:
         for block in self.blocks.of(lowered):
             yield block[0], adding("context.node.instructions", len(block))
-        for position, table, index in calls_through_tables(lowered):
-            yield position, calling(f"call_through_table({table}, {index}, {{}})")
+        for position, table, operand in indirect_calls(lowered):
+            yield position, calling(f"call_indirectly({table}, {operand}, {{}})")
         for position, reached in enumerate(lowered.reached):
             instr = lowered.body[position]
             if reached and instr.op.calls and not instr.op.indirect:
@@ -73,8 +78,12 @@ class ContextCounter:
 
     exit = "context.leave()"
 
-    def call_through_table(self, table: AnyTable, index: int, times: int) -> None:
-        target = target_of(table, index)
+    def unwound(self, lowered: Lowered) -> str:
+        """The line that runs where an exception leaves the function."""
+        return f"context.unwind({lowered.index})"
+
+    def call_indirectly(self, table: AnyTable | None, operand: Any, times: int) -> None:
+        target = target_of(table, operand)
         if target is not None:
             known = self.indices.known.get(id(target))
             if known is not None and known < self.imported:

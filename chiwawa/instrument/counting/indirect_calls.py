@@ -1,4 +1,4 @@
-"""What calls through tables call."""
+"""What calls through tables, and of references, call."""
 
 from __future__ import annotations
 
@@ -27,19 +27,24 @@ class FunctionIndices:
         self.known = {id(function): index for index, function in reversed(functions)}
 
 
-def target_of(table: AnyTable, index: int) -> Function | None:
-    """The function that a call through ``table`` is about to call; None where it traps."""
-    target = table.get(index) if index < table.size() else None
+def target_of(table: AnyTable | None, operand: Any) -> Function | None:
+    """The function that a call through ``table`` is about to call, by its index, or that
+    ``operand`` is where there is no table; None where it traps."""
+    target = operand
+    if table is not None:
+        target = table.get(operand) if operand < table.size() else None
     return target if isinstance(target, Function) else None
 
 
-def calls_through_tables(lowered: Lowered) -> Iterator[tuple[int, str, str]]:
-    """The position of each, and its table and the index in it as sites name them."""
+def indirect_calls(lowered: Lowered) -> Iterator[tuple[int, str, str]]:
+    """The position of each, and its table (``None`` where it calls a reference) and the operand
+    that says what is called, as sites name them."""
     for position, reached in enumerate(lowered.reached):
         instr = lowered.body[position]
         if reached and instr.op.indirect:
-            table = instr.imm[instr.op.immediates.index("tableidx")]
-            yield position, f"table{table}", f"s{lowered.heights[position] - 1}"
+            kinds = instr.op.immediates
+            through = f"table{instr.imm[kinds.index('tableidx')]}" if "tableidx" in kinds else None
+            yield position, str(through), f"s{lowered.heights[position] - 1}"
 
 
 class IndirectCallCounter:
@@ -51,12 +56,14 @@ class IndirectCallCounter:
         self.names: dict[str, Any] = {"count_target": self.count}
 
     def sites(self, lowered: Lowered) -> Iterator[tuple[int, Site]]:
-        for position, table, index in calls_through_tables(lowered):
+        for position, table, operand in indirect_calls(lowered):
             place = f"{lowered.index}, {lowered.body[position].offset}"
-            yield position, calling(f"count_target({place}, {table}, {index}, {{}})")
+            yield position, calling(f"count_target({place}, {table}, {operand}, {{}})")
 
-    def count(self, function: int, offset: int, table: AnyTable, index: int, times: int) -> None:
-        target = target_of(table, index)
+    def count(
+        self, function: int, offset: int, table: AnyTable | None, operand: Any, times: int
+    ) -> None:
+        target = target_of(table, operand)
         if target is not None:
             self.targets[function, offset, self.indices.known.get(id(target))] += times
 

@@ -23,7 +23,7 @@ from chiwawa.instrument.blocks import partition
 from chiwawa.instrument.extents import touched
 from chiwawa.instrument.labels import clipped
 from chiwawa.instrument.tracing.value_texts import Texts
-from chiwawa.lower.lowered import Lowered
+from chiwawa.lower.lowered import Lowered, Spaces
 from chiwawa.lower.sites import Site
 from chiwawa.module import Instr, Module
 from chiwawa.opcodes import GROUPS, groups_of
@@ -109,7 +109,7 @@ class Tracer:
         self.tracing = tracing
         self.out = out
         self.held: list[str] = []
-        self.globals = module.global_types()
+        self.globals = Spaces.of(module).context.globals
         self.imported = len(module.func_typeidxs()) - len(module.funcs)
         self.functions: dict[int, FuncIdx] = {}
         #: The text of the locals in the line before, for lines with the same.

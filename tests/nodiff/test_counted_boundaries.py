@@ -19,6 +19,7 @@ from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.run.starting import Setup
 from tests.cli.cli_helpers import ROOT
 from tests.nodiff.generator_helpers import Choose, Generator, seeded
+from tests.nodiff.handler_helpers import DELEGATED, NESTED, NEVER_NULL
 from tests.nodiff.harness_helpers import Call
 from tests.nodiff.judging_helpers import calls_of
 
@@ -89,6 +90,12 @@ def check(call: Call, choose: Choose, stops: int) -> int:
 def test_in_a_sample(sample: dict[str, Any]) -> None:
     module = load(str(ROOT / "samples" / sample["file"]))
     check(Call(module, sample["export"], tuple(sample["args"])), seeded(sample["name"]), 3)
+
+
+@pytest.mark.parametrize("text", [NESTED, DELEGATED, NEVER_NULL])
+def test_through_handlers_of_exceptions(text: str) -> None:
+    call = Call(load(text), "f", (3,), lambda log: {})
+    assert check(call, seeded("handlers"), 12) > 6
 
 
 def checked(seed: int, size: int) -> int:

@@ -3,13 +3,24 @@ entered again in the middle, with locals in memory."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 import chiwawa
+from chiwawa import paths
 from chiwawa_runtime.state.types import I32, FuncType
-from tests.nodiff.harness_helpers import Call, Log, both, check, compare_bytes, cross
+from tests.nodiff.handler_helpers import ALONE, DELEGATED, NESTED, NEVER_NULL
+from tests.nodiff.harness_helpers import (
+    KNOWN_FRAMES,
+    Call,
+    Log,
+    both,
+    check,
+    compare_bytes,
+    cross,
+)
 from tests.path_helpers import PATHS, each_path
 
 
@@ -25,101 +36,6 @@ def compared(text: str, args: tuple[int, ...] = (3,)) -> None:
     for stop in compare_bytes(call, range(1, (expected.safepoints or 0) + 1)):
         cross(call, stop, expected)
     check(call)
-
-
-#: What handles exceptions, in loops in each other and in what handles others; recursive, so that
-#: many frames wait in it.
-NESTED = """(module (tag $e (param i32 i64)) (tag $f)
-  (func $g (param $n i32) (result i32) (local $i i32) (local $s i32)
-    (if (i32.eqz (local.get $n)) (then (throw $f)))
-    (loop $l
-      (local.set $s (i32.add (local.get $s)
-        (block $all (result i32)
-          (block $none
-            (block $h (result i32 i64)
-              (try_table (catch $e $h) (catch_all $none)
-                (loop $m
-                  (try_table (catch $f $m)
-                    (local.set $i (i32.add (local.get $i) (i32.const 1)))
-                    (if (i32.and (local.get $i) (i32.const 1))
-                      (then (drop (call $g (i32.sub (local.get $n) (i32.const 1))))))
-                    (throw $e (local.get $i) (i64.const 5)))))
-              (unreachable))
-            (i32.wrap_i64) (i32.add) (br $all))
-          (i32.const 100))))
-      (br_if $l (i32.lt_s (local.get $i) (i32.const 4))))
-    (i32.add (local.get $s) (local.get $n)))
-  (func (export "f") (param i32) (result i32) (call $g (local.get 0))))"""
-
-#: What is delegated past what handles it, out of loops; to the function; what is thrown again by
-#: an arm around.
-DELEGATED = """(module (tag $e (param i32)) (tag $f)
-  (func $g (param $n i32) (loop $l
-    (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $l (local.get $n)))
-    (throw $e (i32.const 7)))
-  (func $out (param $n i32)
-    (try (do (try (do (call $g (local.get $n))) (delegate 1))) (catch_all unreachable)))
-  (func $f (param $n i32) (result i32)
-    (try $a (result i32)
-      (do
-        (try $b (result i32)
-          (do
-            (loop $l (result i32)
-              (try (result i32)
-                (do
-                  (if (i32.and (local.get $n) (i32.const 1))
-                    (then (call $g (local.get $n))) (else (call $out (local.get $n))))
-                  (i32.const 1))
-                (delegate $a))))
-          (catch_all (i32.const 2))))
-      (catch $e
-        (try (result i32)
-          (do (call $g (i32.const 2)) (i32.const 3))
-          (catch $f (i32.const 4))
-          (catch $e (local.set $n)
-            (try (result i32) (do (rethrow $a)) (catch_all (i32.const 30))))
-          (catch_all (i32.const 5)))
-        (i32.add))))
-  (func (export "f") (param i32) (result i32) (call $f (local.get 0))))"""
-
-#: Functions that call nothing, in which all is caught.
-ALONE = """(module (tag $e (param i32)) (tag $f)
-  (func $older (param $n i32) (result i32) (local $r i32)
-    (try (result i32)
-      (do
-        (try (do (if (local.get $n) (then (throw $e (local.get $n))) (else (throw $f))))
-          (catch $f (local.set $r (i32.const 4)) (rethrow 0)))
-        (i32.const 0))
-      (catch $e (i32.add (i32.const 1)))
-      (catch_all (local.get $r))))
-  (func $traps (param $n i32) (try (do (throw $f)) (catch_all (unreachable))))
-  (func $newer (param $n i32) (result i32)
-    (block $h (result i32)
-      (try_table (catch $e $h) (throw $e (local.get $n))) (unreachable)))
-  (func (export "traps") (call $traps (i32.const 1)))
-  (func (export "f") (param i32) (result i32)
-    (i32.add (call $older (local.get 0))
-      (i32.add (call $older (i32.const 0)) (call $newer (local.get 0))))))"""
-
-#: References to exceptions that cannot be null, where frames are saved and nobody looks at them.
-NEVER_NULL = """(module (tag $e (param i32))
-  (func $thrown (param $n i32) (result i32 (ref exn))
-    (loop (try_table (catch_ref $e 1) (throw $e (local.get $n)))) (unreachable))
-  (func $again (param $x (ref exn)) (param $n i32) (result (ref exn) (ref null noexn))
-    (local $y (ref exn))
-    (local.set $y (local.get $x))
-    (loop $l
-      (local.set $y (local.get $x))
-      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
-    (drop (call $thrown (i32.const 3))) (drop)
-    (local.get $y) (ref.null noexn))
-  (func (export "f") (param i32) (result i32) (local $k (ref exn))
-    (call $thrown (local.get 0)) (local.set $k) (local.set 0)
-    (block $h (result i32 (ref exn))
-      (try_table (catch_ref $e $h)
-        (call $again (local.get $k) (local.get 0)) (drop) (throw_ref))
-      (unreachable))
-    (drop)))"""
 
 
 @pytest.mark.parametrize("text", [NESTED, DELEGATED, ALONE, NEVER_NULL])
@@ -296,3 +212,80 @@ def test_exceptions_are_as_they_were_when_counting_begins(path: str) -> None:
     assert run.go()
     assert run.results == [8]
     assert instance.globals[0].get() is before
+
+
+TRAPS = """(module (tag $e)
+  (func $deep (call $deep))
+  (func $stop (loop) (unreachable))
+  (func $divide (loop) (drop (i32.div_u (i32.const 1) (i32.const 0))))
+  (func (export "exhausts") (block $h (try_table (catch_all $h) (call $deep))))
+  (func (export "stops") (block $h (try_table (catch_all $h) (call $stop))))
+  (func (export "stops itself") (block $h (try_table (catch_all $h) (loop) (unreachable))))
+  (func (export "divides") (block $h (try_table (catch_all $h) (call $divide))))
+  (func (export "in an arm") (try (do (call $stop)) (catch_all)))
+  (func (export "throws null") (loop)
+    (block $h (try_table (catch_all $h) (throw_ref (ref.null exn))))))"""
+
+
+@each_path
+def test_no_trap_is_handled(path: str) -> None:
+    """Though what is suspended, or says where it traps, comes back to the handler's calls."""
+    instance = chiwawa.instantiate(chiwawa.load(TRAPS), path=path)
+    seen = {}
+    for name in instance.exports:
+        with pytest.raises(chiwawa.Trap) as trap:
+            instance.invoke(name)
+        seen[name] = trap.value.message, min(len(trap.value.backtrace), KNOWN_FRAMES)
+    assert seen == {
+        "exhausts": ("call stack exhausted", KNOWN_FRAMES),
+        "stops": ("unreachable", 2),
+        "stops itself": ("unreachable", 1),
+        "divides": ("integer divide by zero", 2),
+        "in an arm": ("unreachable", 2),
+        "throws null": ("null exception reference", 1),
+    }
+
+
+THROWER = """(module (tag $e (export "e") (param i32)) (table (export "t") 1 funcref)
+  (func $f (export "f") (param i32) (result i32) (loop) (throw $e (local.get 0)))
+  (func (export "keep") (result exnref)
+    (block $h (result exnref)
+      (try_table (catch_all_ref $h) (drop (call $f (i32.const 5)))) (unreachable)))
+  (elem (i32.const 0) $f))"""
+CATCHER = """(module (import "a" "e" (tag $e (param i32))) (import "a" "t" (table 1 funcref))
+  (import "a" "f" (func $f (param i32) (result i32)))
+  (import "a" "keep" (func $keep (result exnref)))
+  (type $t (func (param i32) (result i32)))
+  (func (export "by name") (param i32) (result i32)
+    (block $h (result i32)
+      (try_table (catch $e $h) (drop (call $f (local.get 0)))) (unreachable)))
+  (func (export "by table") (param i32) (result i32)
+    (block $h (result i32)
+      (try_table (catch $e $h) (drop (call_indirect (type $t) (local.get 0) (i32.const 0))))
+      (unreachable)))
+  (func (export "by reference") (result i32)
+    (block $h (result i32) (try_table (catch $e $h) (throw_ref (call $keep))) (unreachable)))
+  (func (export "through") (param i32) (result i32)
+    (call_indirect (type $t) (local.get 0) (i32.const 0))))"""
+#: What has the tag alone, and may be made before what defines it has run.
+OTHER = """(module (import "a" "e" (tag $e (param i32)))
+  (func (export "catch") (param exnref) (result i32)
+    (block $h (result i32) (try_table (catch $e $h) (throw_ref (local.get 0))) (unreachable))))"""
+
+
+@pytest.mark.parametrize("together", [False, True])
+@each_path
+def test_instances_have_a_tag_in_common(path: str, together: bool) -> None:
+    with paths.path(path).together() if together else nullcontext():
+        thrower = chiwawa.instantiate(chiwawa.load(THROWER), path=path)
+        catcher, other = (
+            chiwawa.instantiate(chiwawa.load(each), {"a": thrower.exports}, path=path)
+            for each in (CATCHER, OTHER)
+        )
+    (kept,) = thrower.invoke("keep")
+    assert other.invoke("catch", [kept]) == [5]
+    assert catcher.invoke("by name", [7]) == catcher.invoke("by table", [7]) == [7]
+    assert catcher.invoke("by reference") == [5]
+    with pytest.raises(chiwawa.Thrown) as thrown:
+        catcher.invoke("through", [8])
+    assert (thrown.value.tag, thrown.value.values) == (thrower.exports["e"], [8])

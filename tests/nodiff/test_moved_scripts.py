@@ -180,6 +180,84 @@ OBJECTS = """
 (assert_return (invoke $b "arr3") (i32.const -5))
 """
 
+#: Unboxed integers and host values as ``any``, in everything that holds values.
+UNBOXED = """
+(module $a
+  (global $g (export "g") (mut anyref) (ref.null any))
+  (global $e (export "e") (mut eqref) (ref.i31 (i32.const 3)))
+  (global $x (export "x") (mut externref) (ref.null extern))
+  (table $t (export "t") 3 8 i31ref)
+  (table $u (export "u") 2 8 anyref)
+  (tag $tag (export "tag") (param i31ref anyref))
+  (func (export "step") (param anyref) (result anyref)
+    (loop (nop))
+    (ref.i31 (i32.add (i32.const 1) (i31.get_s (ref.cast (ref i31) (local.get 0))))))
+  (func (export "throw") (param i31ref anyref) (loop) (throw $tag (local.get 0) (local.get 1))))
+(register "a" $a)
+(module $b
+  (import "a" "g" (global $g (mut anyref)))
+  (import "a" "e" (global $e (mut eqref)))
+  (import "a" "x" (global $x (mut externref)))
+  (import "a" "t" (table $t 3 8 i31ref))
+  (import "a" "u" (table $u 2 8 anyref))
+  (import "a" "step" (func $step (param anyref) (result anyref)))
+  (import "a" "tag" (tag $tag (param i31ref anyref)))
+  (import "a" "throw" (func $throw (param i31ref anyref)))
+  (func $same (param anyref) (result anyref) (loop) (local.get 0))
+  (func $number (param anyref) (result i32) (loop) (i31.get_s (ref.cast (ref i31) (local.get 0))))
+  (func (export "locals") (param $n i32) (result i32)
+    (local $r anyref) (local $q (ref i31)) (local $z i31ref)
+    (local.set $r (ref.i31 (local.get $n)))
+    (local.set $q (ref.i31 (i32.const -7)))
+    (local.set $r (call $step (local.get $r)))
+    (local.set $z (ref.cast i31ref (call $same (local.get $r))))
+    (i32.add (i31.get_s (local.get $q)) (i31.get_s (local.get $z))))
+  (func (export "operands") (param $n i32) (result i32)
+    (ref.i31 (local.get $n))
+    (call $same (ref.null any))
+    (call $same (ref.i31 (i32.const 5)))
+    (local.set $n (call $number))
+    (if (ref.is_null) (then (local.set $n (i32.add (local.get $n) (i32.const 1)))))
+    (call $number)
+    (i32.add (local.get $n)))
+  (func (export "store") (param externref)
+    (global.set $g (call $step (global.get $e)))
+    (global.set $e (ref.i31 (i32.const 1000)))
+    (global.set $x (extern.convert_any (call $same (ref.i31 (i32.const 12)))))
+    (table.set $t (i32.const 1) (ref.i31 (i32.const 77)))
+    (drop (table.grow $t (ref.cast i31ref (call $same (ref.i31 (i32.const 78)))) (i32.const 2)))
+    (table.set $u (i32.const 0) (any.convert_extern (local.get 0)))
+    (drop (table.grow $u (call $same (global.get $e)) (i32.const 2))))
+  (func (export "load") (result i32)
+    (i32.add (call $number (global.get $g)) (i32.add (call $number (global.get $e))
+      (i32.add (call $number (any.convert_extern (global.get $x)))
+        (i32.add (call $number (table.get $t (i32.const 1)))
+          (i32.add (call $number (table.get $t (i32.const 4)))
+            (i32.add (table.size $t) (call $number (table.get $u (i32.const 3))))))))))
+  (func (export "host") (result externref)
+    (extern.convert_any (call $same (table.get $u (i32.const 0)))))
+  (func (export "caught") (param externref) (result i32 externref) (local $e exnref)
+    (block $h (result i31ref anyref exnref)
+      (try_table (catch_ref $tag $h)
+        (call $throw (ref.i31 (i32.const 31)) (any.convert_extern (local.get 0))))
+      (unreachable))
+    (local.set $e) (drop) (drop) (loop)
+    (block $i (result i31ref anyref)
+      (try_table (catch $tag $i) (throw_ref (local.get $e)))
+      (unreachable))
+    (global.set $g)
+    (call $number)
+    (extern.convert_any (call $same (global.get $g))))
+)
+(assert_return (invoke $b "locals" (i32.const 40)) (i32.const 34))
+(assert_return (invoke $b "operands" (i32.const 40)) (i32.const 46))
+(invoke $b "store" (ref.extern 6))
+(assert_return (invoke $b "load") (i32.const 2176))
+(assert_return (invoke $b "host") (ref.extern 6))
+(assert_return (invoke $b "caught" (ref.extern 7)) (i32.const 31) (ref.extern 7))
+(assert_return (invoke $b "host") (ref.extern 6))
+"""
+
 #: What older toolchains write of exceptions.
 OLDER = """
 (module $a
@@ -320,7 +398,7 @@ MIXED = """
 """
 
 
-@pytest.mark.parametrize("script", [EXCEPTIONS, OBJECTS, OLDER, BEYOND, MIXED])
+@pytest.mark.parametrize("script", [EXCEPTIONS, OBJECTS, UNBOXED, OLDER, BEYOND, MIXED])
 @each_path
 def test_instances_go_on_together_wherever_they_are_moved(path: str, script: str) -> None:
     commands = parse_script(script)

@@ -82,8 +82,9 @@ def message(
                 return "null exception reference"
             if op.calls:
                 return "null function reference"
-            if op.name.startswith("i31."):
-                return "null i31 reference"
+            kind, dot, _ = op.name.partition(".")
+            if dot and kind in ("i31", "array"):
+                return f"null {kind} reference"
         return "null reference"
     if code is _CODES.INDIRECT_CALL_TO_NULL:
         return f"uninitialized element {machine.register(layout.DETAIL)}"

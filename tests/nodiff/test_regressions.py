@@ -20,6 +20,13 @@ CASES: list[tuple[str, str, tuple[int, ...], str]] = [
         "returned",
     ),
     (
+        "the length of an array that is none, in a module without arrays",
+        """(table 1 nullref)
+           (func (export "f") (result i32) (array.len (table.get (i32.const 0))))""",
+        (),
+        "trap",
+    ),
+    (
         "a method of a constant, and a choice by one",
         """(func (export "f") (result i32 i32 i64)
              (i32.popcnt (i32.const 0x55))

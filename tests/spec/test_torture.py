@@ -60,4 +60,4 @@ def test_some_scripts_hold_wherever_they_are_moved(file: str, execution: str) ->
 @pytest.mark.parametrize("execution", PATHS)
 @pytest.mark.parametrize("file", FILES)
 def test_all_scripts_hold_wherever_they_are_moved(file: str, execution: str) -> None:
-    is_same_when_moved(file, execution, 5000)
+    is_same_when_moved(file, execution, 20)

@@ -8,13 +8,14 @@ pass or fail by another module.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from chiwawa import paths
 from chiwawa.api import instantiate
+from chiwawa.commands.patterns import HostRef, describe_pattern, describe_value, matches
 from chiwawa.commands.torture import Move, Stops, Torture, tour
 from chiwawa.module import Module
 from chiwawa.source import load, prepare
@@ -26,16 +27,11 @@ from chiwawa.wat.script import (
     AssertReturn,
     AssertTrap,
     Command,
-    Const,
     DefineModule,
-    Either,
     Get,
     Invoke,
-    Lanes,
     MakeInstance,
     ModuleSource,
-    NanPattern,
-    Pattern,
     Perform,
     RefNull,
     Register,
@@ -54,12 +50,10 @@ from chiwawa_runtime.errors import (
     UnlinkableError,
 )
 from chiwawa_runtime.run.driver import Instance, Run
-from chiwawa_runtime.state.heap import Internal, ref_test
+from chiwawa_runtime.state.heap import Internal
 from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.numerics import (
-    f32_bits,
     f32_from_bits,
-    f64_bits,
     f64_from_bits,
 )
 from chiwawa_runtime.state.store import HostFunction
@@ -214,13 +208,6 @@ class _Unmet(Exception):
         super().__init__(expected, got)
         self.expected = expected
         self.got = got
-
-
-@dataclass(frozen=True, slots=True)
-class HostRef:
-    """What ``ref.extern N`` stands for: a reference of the host, equal to others of its number."""
-
-    number: int
 
 
 @dataclass(slots=True)
@@ -385,60 +372,11 @@ def _argument(run: _Run, arg: Arg) -> object:
 def _assert_return(run: _Run, command: AssertReturn) -> None:
     got = _outcome(run, command.action)
     wanted = command.results
-    if len(got) != len(wanted) or not all(map(_matches, wanted, got)):
+    if len(got) != len(wanted) or not all(map(matches, wanted, got)):
         raise _Unmet(
-            " ".join(map(_describe_pattern, wanted)) or "no results",
-            " ".join(map(_describe_value, wanted or [None] * len(got), got)) or "no results",
+            " ".join(map(describe_pattern, wanted)) or "no results",
+            " ".join(map(describe_value, wanted or [None] * len(got), got)) or "no results",
         )
-
-
-def _matches(pattern: Pattern | None, value: object) -> bool:
-    match pattern:
-        case Either():
-            return any(_matches(option, value) for option in pattern.options)
-        case RefNull():
-            return value is None
-        case NanPattern():
-            return isinstance(value, float) and _is_nan(pattern, value)
-        case Lanes():
-            return isinstance(value, bytes) and all(
-                map(_matches, pattern.lanes, _floats(pattern, value))
-            )
-        case Const(type="v128"):
-            return isinstance(value, bytes) and int.from_bytes(value, "little") == pattern.value
-        case Const(type="f32"):
-            return isinstance(value, float) and f32_bits(value) == pattern.value
-        case Const(type="f64"):
-            return isinstance(value, float) and f64_bits(value) == pattern.value
-        case Const(type="extern"):
-            known = HostRef(pattern.value) if pattern.value is not None else None
-            return value is not None if known is None else value == known
-        case Const(type="func" | "exn"):
-            return value is not None
-        case Const(type="host"):
-            return isinstance(value, Internal) and value.value == HostRef(pattern.value or 0)
-        case Const(type="any" | "eq" | "i31" | "struct" | "array"):
-            return ref_test(value, pattern.type)
-        case Const():
-            return isinstance(value, int) and value == pattern.value
-    return False
-
-
-def _floats(pattern: Lanes, value: bytes) -> Iterator[float]:
-    """The lanes of a vector, every bit of a NaN kept."""
-    size = 16 // len(pattern.lanes)
-    from_bits = f32_from_bits if size == 4 else f64_from_bits
-    for at in range(0, 16, size):
-        yield from_bits(int.from_bytes(value[at : at + size], "little"))
-
-
-def _is_nan(pattern: NanPattern, value: float) -> bool:
-    """Spec 4.3.3: canonical but for the sign, or any with the top bit of the payload."""
-    if pattern.type == "f32":
-        bits, canonical = f32_bits(value) & 0x7FFFFFFF, 0x7FC00000
-    else:
-        bits, canonical = f64_bits(value) & 0x7FFFFFFFFFFFFFFF, 0x7FF8000000000000
-    return bits == canonical if pattern.kind == "canonical" else bits & canonical == canonical
 
 
 def _assert_trap(run: _Run, command: AssertTrap) -> None:
@@ -544,45 +482,7 @@ def _describe_action(action: Action) -> str:
     head = "get" if isinstance(action, Get) else "invoke"
     where = f"${action.instance} " if action.instance else ""
     args = action.args if isinstance(action, Invoke) else ()
-    return f'({head} {where}"{action.export}"{"".join(f" {_describe_pattern(a)}" for a in args)})'
-
-
-def _describe_pattern(pattern: Pattern) -> str:
-    match pattern:
-        case Either():
-            return f"(either {' '.join(map(_describe_pattern, pattern.options))})"
-        case RefNull():
-            return f"(ref.null {pattern.heap or ''})".replace(" )", ")")
-        case NanPattern():
-            return f"({pattern.type}.const nan:{pattern.kind})"
-        case Lanes():
-            lanes = (
-                f"nan:{x.kind}" if isinstance(x, NanPattern) else f"{x.value:#x}"
-                for x in pattern.lanes
-            )
-            return f"(v128.const {pattern.shape} {' '.join(lanes)})"
-        case Const(type=kind) if kind[0] not in "ifv" or kind in ("func", "i31"):
-            number = "" if pattern.value is None else f" {pattern.value}"
-            return f"(ref.{pattern.type}{number})"
-        case Const(type="f32"):
-            return f"(f32.const {pattern.value:#010x} = {f32_from_bits(pattern.value or 0)!r})"
-        case Const(type="f64"):
-            return f"(f64.const {pattern.value:#018x} = {f64_from_bits(pattern.value or 0)!r})"
-        case Const():
-            return f"({pattern.type}.const {pattern.value:#x})"
-
-
-def _describe_value(pattern: Pattern | None, value: object) -> str:
-    """A result, in the form of the pattern that it was held against."""
-    kind = pattern.type if isinstance(pattern, Const | NanPattern) else None
-    if isinstance(value, float):
-        bits = f32_bits(value) if kind == "f32" else f64_bits(value)
-        return _describe_pattern(Const("f32" if kind == "f32" else "f64", bits))
-    if isinstance(value, int) and kind in ("i32", "i64"):
-        return _describe_pattern(Const(kind, value))
-    if isinstance(value, bytes):
-        return _describe_pattern(Const("v128", int.from_bytes(value, "little")))
-    return repr(value)
+    return f'({head} {where}"{action.export}"{"".join(f" {describe_pattern(a)}" for a in args)})'
 
 
 @lru_cache(maxsize=1)

@@ -137,7 +137,7 @@ def lines(source: str, word: str, path: str) -> list[str]:
 def test_exceptions_and_objects_are_shown_by_their_kind(path: str) -> None:
     first, *_ = lines("exceptions", "global.set $g", path)
     assert first.startswith(
-        "Stack:[I32(3), I64(6), REF(exn <ExceptionInstance>)] | Locals:[I32(5)]"
+        "Stack:[I32(3), I64(6), REF(exn <exception with 2 values>)] | Locals:[I32(5)]"
     )
     (kept,) = lines("objects", "global.set $kept", path)
     assert kept.startswith(
@@ -205,9 +205,9 @@ def test_probes_fire_where_exceptions_are_thrown_and_caught(path: str, granulari
     assert [op for op, _ in log] == ["throw"] * 4
     assert log[2][1] == ("I32(-1)", "I64(6)")
     handler = fired(module, "main", (2,), Match(op="global.set"), path, granularity, shown)
-    assert handler == [("global.set", ("I32(-1)", "I64(6)", "REF(exn <ExceptionInstance>)"))]
+    assert handler == [("global.set", ("I32(-1)", "I64(6)", "REF(exn <exception with 2 values>)"))]
     assert fired(module, "main", (2,), Match(op="throw_ref"), path, granularity, shown) == [
-        ("throw_ref", ("REF(exn <ExceptionInstance>)",))
+        ("throw_ref", ("REF(exn <exception with 2 values>)",))
     ]
 
 

@@ -20,6 +20,7 @@ import re
 from typing import TYPE_CHECKING
 
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.heap import External, described
 from chiwawa_runtime.state.numerics import (
     f32_bits,
@@ -288,6 +289,9 @@ def _format_ref(valtype: RefType, value: object) -> str:
     if isinstance(inner, I31) or (type(inner) is int and (kind == "any" or value is not inner)):
         number = inner.value if isinstance(inner, I31) else inner
         return f"{kind} i31 {(number ^ 0x40000000) - 0x40000000}"
+    if isinstance(inner, ExceptionInstance):
+        count = len(inner.values)
+        return f"{kind} <exception with {count} value{'s' if count != 1 else ''}>"
     return f"{kind} <{described(inner)}>"
 
 

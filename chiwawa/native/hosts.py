@@ -18,9 +18,9 @@ from chiwawa.native.guest import Guest
 from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.errors import Interrupted
-from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.store import Function, holds
 from chiwawa_runtime.state.throwing import Thrown
-from chiwawa_runtime.state.types import I32, I64
+from chiwawa_runtime.state.types import I32, I64, RefType
 
 #: What wasmtime says of a host function that has failed by a trap; ours says why.
 FAILED = b"a host function failed"
@@ -40,11 +40,14 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     typed = list(enumerate(params))
     single = results[0] if len(results) == 1 else None
     mask = None if single is None else _MASKS.get(single)
+    referring = [(i, t) for i, t in enumerate(results) if isinstance(t, RefType)]
+    referred = [i for i, t in enumerate(params) if isinstance(t, RefType)]
+    nothing = [None] * len(params)
 
     def called(env: object, caller: Any, values: Any, count: int) -> int:
         activation = going[-1]
         inner = vault.shared and not activation.engine.machine.calls_by(caller)
-        args: Sequence[Any]
+        args: Sequence[Any] = nothing
         try:
             # Most have few arguments, and a comprehension takes longer than all else here.
             if only is not None:
@@ -83,9 +86,11 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
                 activation.failed_inside(error)
                 return capi.trap_new(FAILED, len(FAILED))  # type: ignore[no-any-return]
             activation.failed(error)
-            # No argument is to be taken for a reference.
-            for i in range(2 * len(results)):
-                values[i] = 0
+            # Numbers stay as they are: an argument lies where a result of its type comes to lie,
+            # and is to be there still when the call is made again.
+            for i, valtype in referring:
+                if not (i in referred and holds(valtype, args[i])):
+                    values[2 * i] = values[2 * i + 1] = 0
         # PyPy takes no None for it.
         return 0
 

@@ -242,6 +242,33 @@ class NotYet:
         return number
 
 
+@each_path
+def test_an_interrupted_call_is_made_again_with_what_it_was_given(path: str) -> None:
+    module = load("""(module
+      (import "h" "f"
+        (func $f (param externref i32 funcref) (result externref funcref i32)))
+      (func $g)
+      (elem declare func $g)
+      (func (export "run") (param externref) (result externref i32 i32) (local $n i32)
+        (call $f (local.get 0) (i32.const 7) (ref.func $g))
+        (local.set $n)
+        (ref.is_null)
+        (local.get $n)))""")
+    given: list[Any] = []
+
+    def f(thing: object, number: int, function: Any) -> Any:
+        given.append((thing, number, function.index))
+        if len(given) == 1:
+            raise Interrupted
+        return thing, function, number
+
+    run = start(module, "run", ["a thing"], {"h": {"f": f}}, path=path)
+    assert not run.go()
+    assert run.go()
+    assert given == [("a thing", 7, 1)] * 2
+    assert run.results == ["a thing", 0, 7]
+
+
 @each_path_and_granularity
 @pytest.mark.parametrize(("name", "args", "wanted"), CALLS)
 def test_interrupted_stops_a_run_that_nobody_asked_to_stop(

@@ -63,9 +63,9 @@ DEEP = ("call", "call_indirect", "fac", "skip-stack-guard-page")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "execution"),
-    list(zip([f for f in FILES if Path(f).stem not in DEEP], cycle(PATHS), strict=False)),
+    list(zip([f for f in FILES[::3] if Path(f).stem not in DEEP], cycle(PATHS), strict=False)),
 )
-def test_all_scripts_hold_wherever_they_are_moved(file: str, execution: str) -> None:
-    """Each begins on one of the paths. At thousands of boundaries, and from each path, it takes
-    hours, by hand."""
+def test_more_scripts_hold_wherever_they_are_moved(file: str, execution: str) -> None:
+    """Every third script, each from one of the paths. All of them at thousands of boundaries, and
+    from each path, take hours, by hand."""
     is_same_when_moved(file, execution, 10)

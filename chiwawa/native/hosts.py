@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from chiwawa.native import capi
@@ -30,7 +31,7 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     """``function`` as one in the vault's store."""
     params, results = function.type.params, function.type.results
     going = vault.going
-    call_at = function.call_at if function.instance is None else None
+    call = function.call_exactly if function.instance is None else None
     #: Numbers that need no more than a mask, as most do.
     masks = [_MASKS.get(t) for t in params]
     plain = None not in masks
@@ -39,7 +40,8 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     two = masks if plain and len(masks) == 2 else None
     typed = list(enumerate(params))
     single = results[0] if len(results) == 1 else None
-    mask = None if single is None else _MASKS.get(single)
+    # What a host function returns is in range; of another instance's, it may be a bool.
+    number = single in _MASKS
     referring = [(i, t) for i, t in enumerate(results) if isinstance(t, RefType)]
     referred = [i for i, t in enumerate(params) if isinstance(t, RefType)]
     nothing = [None] * len(params)
@@ -58,22 +60,20 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
                 args = [values[slot] & each for slot, each in slots]
             else:
                 args = [vault.take(values, i, t) for i, t in typed]
-            if call_at is None:
-                if activation.called_at.value < TAIL_CALLED:
-                    value = activation.call_instance(function, args, inner)
-                else:
-                    value = call_at_length(
-                        lambda: activation.call_instance(function, args, True), activation.engine
-                    )
-            else:
-                depth = activation.called_at.value
+            depth = activation.called_at.value
+            if call is None:
+                make = activation.call_instance
                 if depth < TAIL_CALLED:
-                    value = call_at(depth, args)
+                    value = make(function, args, inner)
                 else:
-                    engine = activation.engine
-                    value = call_at_length(lambda: call_at(depth - TAIL_CALLED, args), engine)
-            if mask is not None:
-                values[0] = value & mask
+                    value = call_at_length(partial(make, function, args, True), activation.engine)
+            elif depth < TAIL_CALLED:
+                value = call(depth, args)
+            else:
+                make = partial(call, depth - TAIL_CALLED, args)
+                value = call_at_length(make, activation.engine)
+            if number:
+                values[0] = value
             elif single is not None:
                 vault.put(values, 0, single, value)
             elif results:

@@ -8,10 +8,13 @@ function's ``enter``; here is one for both.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from chiwawa_runtime.engine.segments import INTERRUPTED, Chain, here
-from chiwawa_runtime.state.store import Function, HostFunction, bind_host
+from chiwawa_runtime.errors import HostError, Interrupted
+from chiwawa_runtime.state.store import PASSING, Function, HostFunction, coerce_results
+from chiwawa_runtime.state.types import I32, I64
 
 
 class Caller(Protocol):
@@ -19,6 +22,12 @@ class Caller(Protocol):
 
     #: How deep in the call stack the host is called.
     depth: int
+
+
+class Nobody:
+    """Calls a host function that no instance has imported."""
+
+    depth = 0
 
 
 class StartedFunction(Function):
@@ -44,21 +53,42 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
     """``host`` as a function instance that ``instance`` imports (None: nobody's), its function
     ``index``."""
     function = Function(host.type, instance=None, index=index, name=host.name, host=host)
-    call = bind_host(host, instance)
+    call = partial(host.call, instance) if host.with_instance else host.call
+    params, results = host.type.params, host.type.results
+    # The greatest result that need not be coerced.
+    most = (1 << results[0].bits) - 1 if results in ((I32,), (I64,)) else -1
+    caller: Caller = Nobody() if instance is None else instance
+
+    def call_exactly(depth: int, args: Sequence[Any]) -> Any:
+        # One function and no more: it is most of what a call from machine code costs.
+        # What the host calls back goes on from there.
+        caller.depth = depth
+        try:
+            value = call(*args)
+            if type(value) is int and 0 <= value <= most:
+                return value
+            return coerce_results(value, results)
+        except (*PASSING, Interrupted):
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise HostError(f"host function {host.name}: {kind}: {error}") from error
+        finally:
+            caller.depth = 0
+
+    integers = [t is I32 or t is I64 for t in params]
+    only_integers = all(integers)
 
     def call_at(depth: int, args: Sequence[Any]) -> Any:
-        if instance is None:
-            return call(*args)
-        # What the host calls back goes on from there.
-        instance.depth = depth
-        try:
-            return call(*args)
-        finally:
-            instance.depth = 0
+        # A comparison's result may still be a bool here.
+        if only_integers:
+            return call_exactly(depth, tuple(map(int, args)))
+        exact = [int(a) if i else a for a, i in zip(args, integers, strict=True)]
+        return call_exactly(depth, exact)
 
     def enter(*args: Any) -> Chain:
         return call_at(here.base + args[-1], args[:-1])
         yield
 
-    function.call_at, function.enter = call_at, enter
+    function.call_exactly, function.call_at, function.enter = call_exactly, call_at, enter
     return function

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chiwawa_runtime.errors import Abrupt, HostError, Interrupted, WasiExit
+from chiwawa_runtime.errors import Abrupt, HostError, WasiExit
 from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.heap import External, Internal, described, ref_test, shown
@@ -66,11 +66,11 @@ class HostFunction:
 class Function:
     """A function instance, of an instance or of the host.
 
-    ``call_at`` calls one of the host, from a depth in the call stack; one of an instance is called
-    by its engine (``Engine.start``). The other two are for generated code alone, which finds them
-    in the functions that a table holds: ``direct``, a Python callable, where a call cannot be
-    suspended, and else ``enter``, a generator function that is delegated to, whose last argument is
-    the depth in its segment.
+    ``call_at`` calls one of the host, from a depth in the call stack, and ``call_exactly`` does so
+    where no integer is a bool; one of an instance is called by its engine (``Engine.start``). The
+    other two are for generated code alone, which finds them in the functions that a table holds:
+    ``direct``, a Python callable, where a call cannot be suspended, and else ``enter``, a generator
+    function that is delegated to, whose last argument is the depth in its segment.
 
     No ``__getattr__`` here: Python reads all attributes of such a class more slowly.
 
@@ -81,6 +81,7 @@ class Function:
 
     __slots__ = (
         "call_at",
+        "call_exactly",
         "deftype",
         "direct",
         "enter",
@@ -115,6 +116,7 @@ class Function:
         self.host = host
         self.direct: Callable[..., Any] | None = None
         self.call_at: Callable[[int, Sequence[Any]], Any] | None = None
+        self.call_exactly: Callable[[int, Sequence[Any]], Any] | None = None
 
     def __repr__(self) -> str:
         return f"<function {self.name or self.index} {self.type}>"
@@ -210,32 +212,3 @@ def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
     if len(values) != len(results):
         raise TypeError(f"it has {len(results)} results, but returned {len(values)}")
     return tuple(map(coerce, values, results))
-
-
-def bind_host(host: HostFunction, instance: object) -> Callable[..., Any]:
-    """A callable for ``host`` as ``instance`` imports it: plain ints in, checked values out."""
-    call, results, name = host.call, host.type.results, host.name
-    ints = tuple(t is I32 or t is I64 for t in host.type.params)
-    first = (instance,) if host.with_instance else ()
-    only_ints = all(ints)
-    #: Of an int that need not be coerced.
-    most = -1
-    if results == (I32,) or results == (I64,):
-        most = (1 << results[0].bits) - 1
-
-    def call_host(*args: Any) -> Any:
-        try:
-            # A comparison's result may still be a bool here.
-            if only_ints:
-                value = call(*first, *map(int, args))
-            else:
-                value = call(*first, *[int(a) if i else a for a, i in zip(args, ints, strict=True)])
-            if type(value) is int and 0 <= value <= most:
-                return value
-            return coerce_results(value, results)
-        except (*PASSING, Interrupted):
-            raise
-        except Exception as error:
-            raise HostError(f"host function {name}: {type(error).__name__}: {error}") from error
-
-    return call_host

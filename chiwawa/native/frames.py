@@ -86,14 +86,16 @@ Arms: TypeAlias = list[tuple[int, list[Piece]]]
 
 def has_bare_loop(lowered: Lowered) -> bool:
     """Whether a loop calls nothing."""
+    if not any(label.loops for label in lowered.labels.values()):
+        return False
     calling: list[bool] = []
-    for position, instr in enumerate(lowered.body):
-        if instr.op.opens:
+    for position, (op, _, _) in enumerate(lowered.body):
+        if op.opens:
             label = lowered.labels.get(position)
             calling.append(label is None or not label.loops)
-        elif instr.op.calls:
+        elif op.calls:
             calling = [True] * len(calling)
-        elif instr.op.ends and calling and not calling.pop():
+        elif op.ends and calling and not calling.pop():
             return True
     return False
 

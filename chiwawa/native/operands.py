@@ -50,8 +50,12 @@ class Operands:
         """Put what is on the machine's stack, which are ``types[first:]``, into the locals of
         ``height`` and above, which is ``first`` where none is given."""
         up = 0 if height is None else height - first
-        slots = (self.slot(h + up, types[h]) for h in range(len(types) - 1, first - 1, -1))
-        return b"".join(map(code.local_set, slots))
+        if first == len(types):
+            return b""
+        slot, local_set = self.slot, code.local_set
+        return b"".join(
+            [local_set(slot(h + up, types[h])) for h in range(len(types) - 1, first - 1, -1)]
+        )
 
     def get(self, types: Sequence[ValType], first: int) -> bytes:
         """Push ``types[first:]`` from their locals."""
@@ -61,8 +65,10 @@ class Operands:
                 code.local_get(self.slot(h, types[h])) + references.got(types[h])
                 for h in range(first, len(types))
             )
-        slots = (self.slot(h, types[h]) for h in range(first, len(types)))
-        return b"".join(map(code.local_get, slots))
+        if first == len(types):
+            return b""
+        slot, local_get = self.slot, code.local_get
+        return b"".join([local_get(slot(h, types[h])) for h in range(first, len(types))])
 
     def settle(self, types: Sequence[ValType], wanted: Sequence[ValType]) -> bytes:
         """Have all in the locals that they would have if they were of the types ``wanted``, which

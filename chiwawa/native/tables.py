@@ -97,7 +97,12 @@ def _write_places(out: bytearray, places: Places) -> None:
     out += encode_u(len(places.new))
     before = 0
     for new, old in zip(places.new, places.old, strict=True):
-        out += encode_u(new - before) + encode_s(old)
+        further = new - before
+        # Inline what nearly all are: there is one for each copy of original code.
+        if further < 128 and 64 <= old < 8192:
+            out += bytes((further, old & 0x7F | 0x80, old >> 7))
+        else:
+            out += encode_u(further) + encode_s(old)
         before = new
 
 

@@ -515,23 +515,30 @@ def check_expr(
     keep_stack, keep_height = kept.stacks.append, kept.heights.append
     keep_reached = kept.reached.append
     unsettled = len(body.unsettled) > 0
+    # Only rules look at the body, and change it: most instructions have signatures.
+    stack, height, live = body.stack, body.height, body.live
+    block = body.block
     try:
         for position, (op, imm, offset) in enumerate(expr):  # noqa: B007 (the handler reads it)
             typing = typings[op]
-            stack = body.stack
-            height = body.height
-            if boundaries is not None:
-                keep_stack(stack)
-                keep_height(height)
-                keep_reached(body.live and not op.delimits)
-                if unsettled:
-                    kept.settled[position] = body.settled
+            keep_stack(stack)
+            keep_height(height)
+            if unsettled:
+                kept.settled[position] = body.settled
             rule = typing.rule
             if rule is not None:
+                keep_reached(live and not op.delimits)
                 body.op = op
                 body.position = position
+                body.stack = stack
+                body.height = height
                 rule(body, imm)
+                stack = body.stack
+                height = body.height
+                live = body.live
+                block = body.block
                 continue
+            keep_reached(live)
             check = typing.check
             if check is None:
                 params = typing.params
@@ -539,7 +546,7 @@ def check_expr(
             else:
                 params, results = typing.signatures[check(body.context, op, imm)]
             if params:
-                floor = body.block.floor
+                floor = block.floor
                 for expected in params:
                     if height > floor:
                         actual, stack = stack  # type: ignore[misc]
@@ -552,15 +559,15 @@ def check_expr(
                             raise InvalidError(
                                 f"type mismatch: expected {expected}, found {actual}"
                             )
-                    elif not body.block.unreachable:
+                    elif not block.unreachable:
                         raise InvalidError(
                             f"type mismatch: expected {expected}, but the stack is empty"
                         )
             for valtype in results:
                 stack = (valtype, stack)
                 height += 1
-            body.stack = stack
-            body.height = height
+        body.stack = stack
+        body.height = height
     except InvalidError as error:
         error.offset = offset
         raise

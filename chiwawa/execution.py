@@ -117,6 +117,8 @@ class Path(Protocol):
     granularities: tuple[str, ...]
     #: Whether instruments can look at its functions.
     instruments: bool
+    #: Whether its programs can hold structures and arrays.
+    objects: bool
 
     def lacks(self) -> str | None:
         """What it takes that is not here, in a line; None where nothing is missing."""

@@ -170,7 +170,7 @@ class Summary:
     tails: tuple[int, ...] = ()
     tail_types: tuple[int, ...] = ()
     excepts: bool = False
-    #: Whether some of them work on references in ways that only the paths in Python can.
+    #: Whether some of them are of typed references or the heap.
     heaped: bool = False
 
     @classmethod
@@ -405,6 +405,13 @@ class Module:
     def tag_typeidxs(self) -> list[int]:
         """The tag index space, as type indices."""
         return [*(i.desc.typeidx for i in self.imports if isinstance(i.desc, TagUse)), *self.tags]
+
+    def constants(self) -> list[Expr]:
+        """The constant expressions that can give references."""
+        constants = [expr for elem in self.elems for expr in elem.init]
+        constants += [g.init for g in self.globals]
+        constants += self.table_inits.values()
+        return constants
 
 
 def uses_data_indices(module: Module) -> bool:

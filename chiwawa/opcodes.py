@@ -229,8 +229,13 @@ class Op:
 
     @cached_property
     def heaped(self) -> bool:
-        """Whether it works on references in ways that only the paths in Python can."""
+        """Whether it is of typed references or the heap."""
         return "h" in self.effects
+
+    @cached_property
+    def makes(self) -> bool:
+        """Whether it makes a structure or an array."""
+        return self.name.startswith(("struct.new", "array.new"))
 
     @cached_property
     def sets_local(self) -> bool:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from chiwawa import paths
 from chiwawa.execution import Source
 from chiwawa.running import make_probeable, path_of, prepare
+from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import starting
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.uptake import not_given
-from chiwawa_runtime.state.snapshot import Snapshot
+from chiwawa_runtime.state.snapshot import ArrayImage, Snapshot, StructImage
 
 if TYPE_CHECKING:
     from chiwawa.instrument import Instruments
@@ -32,9 +33,15 @@ def restore(
 ) -> Run:
     """The run that ``snapshot`` is of, not yet going on. ``modules`` are those of the instances
     that are linked with its own, in any order. Raises CheckpointError, UnlinkableError,
-    ResourceError."""
+    ResourceError, UnsupportedError."""
     others = sources_of(snapshot, [source, *modules])
-    name = path_of(source, setup, setup.granularity or snapshot.granularity, instruments)
+    objects = any(isinstance(each, StructImage | ArrayImage) for each in snapshot.objects)
+    granularity = setup.granularity or snapshot.granularity
+    name = path_of(source, setup, granularity, instruments, objects)
+    if objects and not paths.path(name).objects:
+        raise UnsupportedError(
+            f"the {name} path holds no structures and arrays, which this checkpoint has"
+        )
     granularity = snapshot.granularity
     if granularity not in paths.path(name).granularities:
         granularity = "safepoint"

@@ -35,10 +35,16 @@ def prepare(source: Source, setup: Setup, instruments: Instruments | None = None
     return prepared
 
 
-def path_of(source: Source, setup: Setup, granularity: str, instruments: Instruments | None) -> str:
+def path_of(
+    source: Source,
+    setup: Setup,
+    granularity: str,
+    instruments: Instruments | None,
+    objects: bool = False,
+) -> str:
     """The path that ``source`` is run on, with safepoints of ``granularity``: the one that the
-    setup asks for, as far as ``instruments`` can look at it. Raises ValueError where there is no
-    such path."""
+    setup asks for, as far as ``instruments`` can look at it. With ``objects``, it has structures or
+    arrays already. Raises ValueError where there is no such path."""
     name = setup.path or default_path(source)
     if name == paths.AUTO:
         candidates = [paths.path(each) for each in reversed(paths.names())]
@@ -46,6 +52,7 @@ def path_of(source: Source, setup: Setup, granularity: str, instruments: Instrum
             path.name
             for path in candidates
             if (instruments is None or path.instruments)
+            and (path.objects or not objects)
             and path.refusal(source, granularity) is None
         )
     return name if instruments is None else paths.looked_at(name)

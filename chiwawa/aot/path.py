@@ -22,6 +22,7 @@ class Translated:
     enters_anywhere = False
     granularities: tuple[str, ...] = GRANULARITIES
     instruments = True
+    objects = True
 
     def refusal(self, source: Source, granularity: str) -> str | None:
         return None

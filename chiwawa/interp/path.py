@@ -17,6 +17,7 @@ class Interpreted:
     enters_anywhere = True
     granularities: tuple[str, ...] = GRANULARITIES
     instruments = True
+    objects = True
     engine_type: type[InterpreterEngine] = InterpreterEngine
 
     def refusal(self, source: Source, granularity: str) -> str | None:

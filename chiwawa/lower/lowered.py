@@ -178,10 +178,7 @@ def _recursive_functions(spaces: Spaces) -> frozenset[int]:
     anything = len(spaces.funcs)
     reachable: set[int] = set()
     reachable.update(e.index for e in module.exports if e.kind == "func")
-    constants = [expr for elem in module.elems for expr in elem.init]
-    constants += [g.init for g in module.globals]
-    constants += module.table_inits.values()
-    for expr in constants:
+    for expr in module.constants():
         reachable.update(i.imm[0] for i in expr if i.op.refers)
     # What calls back from outside this instance is counted where it crosses.
     graph: list[Sequence[int]] = [()] * imported

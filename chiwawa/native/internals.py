@@ -2,8 +2,7 @@
 ``chiwawa_runtime.state.heap``).
 
 An unboxed integer is in the bits themselves. What the host has made a reference to has the same
-bits in both hierarchies. There is nothing else, since no module here has types of structures or
-arrays.
+bits in both hierarchies. There is nothing else, since no module here makes structures or arrays.
 """
 
 from __future__ import annotations

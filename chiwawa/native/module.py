@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from chiwawa import limits
@@ -83,9 +84,9 @@ def check_names(module: Module) -> None:
 
 
 def check_types(module: Module) -> None:
-    """Raises UnsupportedError where the module has types whose values frames cannot keep."""
-    if any(module.functype(index) is None for index in range(len(module.types))):
-        raise UnsupportedError("the native path: it has types of garbage collection")
+    """Raises UnsupportedError where the module has values that frames cannot keep."""
+    if makes_objects(module):
+        raise UnsupportedError("the native path: it makes structures or arrays")
     if any(i.desc.shared for i in module.imported(MemoryType) if isinstance(i.desc, MemoryType)):
         raise UnsupportedError("the native path: it imports a shared memory")
     # One that it has for itself might as well not be shared, but for who waits there.
@@ -100,10 +101,21 @@ def check_types(module: Module) -> None:
         functype = module.functype(func.typeidx)
         assert functype is not None
         # Where its frame has been saved, it returns some value.
-        if any(map(is_of_nothing, functype.results)) and may_suspend(func):
+        nothing = any(is_of_nothing(each, module) for each in functype.results)
+        if nothing and may_suspend(func):
             raise UnsupportedError(
                 f"the native path: function {index} returns what there is no value of"
             )
+
+
+def makes_objects(module: Module) -> bool:
+    """Whether an instruction in it makes a structure or an array. If none does, whatever could
+    refer to one is null: its host has none to give."""
+    if all(isinstance(each, FuncType) for each in module.types):
+        return False
+    bodies = (func.body for func in heaped_functions(module))
+    exprs = chain(module.constants(), bodies)
+    return any(instr.op.makes for expr in exprs for instr in expr)
 
 
 def named_types(module: Module) -> set[ValType]:
@@ -196,10 +208,7 @@ def escaping(spaces: Spaces) -> set[int]:
     found = {e.index for e in module.exports if e.kind == "func"}
     if module.start is not None:
         found.add(module.start)
-    constants = [expr for elem in module.elems for expr in elem.init]
-    constants += [g.init for g in module.globals]
-    constants += module.table_inits.values()
-    for expr in constants:
+    for expr in module.constants():
         found.update(i.imm[0] for i in expr if i.op.refers)
     for func in module.funcs:
         found.update(func.summary.refers)
@@ -408,6 +417,8 @@ class _Assembly:
         giving: dict[tuple[ValType, ...], int] = {}
         wanted = []
         for deftype in self.spaces.types:
+            if not isinstance(deftype.comp, FuncType):
+                continue
             functype = references.functype(deftype.functype)
             if len(functype.params) > 1:
                 wanted.append(functype.params)

@@ -15,6 +15,7 @@ class Native:
     enters_anywhere = False
     granularities: tuple[str, ...] = ("safepoint",)
     instruments = False
+    objects = False
 
     def lacks(self) -> str | None:
         try:

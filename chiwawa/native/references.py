@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from chiwawa.binary.types import write_valtype
 from chiwawa.lower.lowered import Lowered, Spaces
+from chiwawa.module import Module
 from chiwawa.native import code
 from chiwawa_runtime.state.deftypes import opened, type_indexes
 from chiwawa_runtime.state.subtyping import stated, top
@@ -35,13 +36,17 @@ _THROWN = (
     + code.END
 )
 _NON_NULL = code.BYTE["ref.as_non_null"]
-#: The heap types that null alone can be of, in a module without types of structures and arrays.
+#: The heap types that null alone can be of, where nobody makes structures and arrays; those that
+#: the module defines are so, too.
 EMPTY = frozenset(("nofunc", "noextern", "noexn", "none", "struct", "array"))
 
 
-def is_of_nothing(valtype: ValType) -> bool:
-    """Whether there is no value of the type."""
-    return isinstance(valtype, RefType) and not valtype.nullable and valtype.heap in EMPTY
+def is_of_nothing(valtype: ValType, module: Module) -> bool:
+    """Whether there is no value of the type, as the module has it."""
+    if not isinstance(valtype, RefType) or valtype.nullable:
+        return False
+    heap = valtype.heap
+    return heap in EMPTY or (isinstance(heap, int) and module.functype(heap) is None)
 
 
 class References:
@@ -127,7 +132,7 @@ class References:
         function = self.functions.get(valtype.heap)
         if function is not None:
             return code.BYTE["ref.func"] + code.u(function)
-        assert is_of_nothing(valtype)
+        assert is_of_nothing(valtype, self.spaces.module)
         return code.UNREACHABLE
 
     def wanted(self) -> list[int | str]:
@@ -145,6 +150,8 @@ class References:
     def without_null(self) -> Iterator[RefType]:
         """The references that cannot be null, of the types of functions."""
         for deftype in self.spaces.types if self.exact else ():
+            if not isinstance(deftype.comp, FuncType):
+                continue
             functype = self.functype(deftype.functype)
             for valtype in (*functype.params, *functype.results):
                 if isinstance(valtype, RefType) and not valtype.nullable:

@@ -29,6 +29,8 @@ _MESSAGES = {
     _CODES.BAD_SIGNATURE: "indirect call type mismatch",
     _CODES.CAST_FAILURE: "cast failure",
 }
+#: What is null, by how the name of the instruction begins.
+_KINDS = {"i31": "i31", "array": "array", "struct": "structure"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ def message(
             if op.calls:
                 return "null function reference"
             kind, dot, _ = op.name.partition(".")
-            if dot and kind in ("i31", "array"):
-                return f"null {kind} reference"
+            if dot and kind in _KINDS:
+                return f"null {_KINDS[kind]} reference"
         return "null reference"
     if code is _CODES.INDIRECT_CALL_TO_NULL:
         return f"uninitialized element {machine.register(layout.DETAIL)}"

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.state.exceptions import ExceptionInstance as ExceptionInstance
     from chiwawa_runtime.state.exceptions import Tag as Tag
     from chiwawa_runtime.state.globals import Global as Global
+    from chiwawa_runtime.state.host_limits import Limits as Limits
     from chiwawa_runtime.state.interface import AnyGlobal as AnyGlobal
     from chiwawa_runtime.state.interface import AnyMemory as AnyMemory
     from chiwawa_runtime.state.interface import AnyTable as AnyTable
@@ -87,6 +88,7 @@ _HOME = {
     "Instance": "chiwawa_runtime.run.driver",
     "Interrupted": "chiwawa_runtime.errors",
     "InvalidError": "chiwawa_runtime.errors",
+    "Limits": "chiwawa_runtime.state.host_limits",
     "MalformedError": "chiwawa_runtime.errors",
     "Memory": "chiwawa_runtime.state.memory",
     "Module": "chiwawa.module",
@@ -128,6 +130,7 @@ __all__ = [
     "Instruments",
     "Interrupted",
     "InvalidError",
+    "Limits",
     "MalformedError",
     "Match",
     "Memory",

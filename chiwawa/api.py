@@ -25,6 +25,7 @@ from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def instantiate(
     granularity: str = "safepoint",
     canonical_nans: bool | None = None,
     wasi: Wasi | None = None,
+    limits: Limits = UNLIMITED,
     instruments: Instruments | None = None,
 ) -> Instance:
     """An instance of ``source`` whose start function has run.
@@ -143,7 +145,8 @@ def instantiate(
     ``Memory``, ``Table`` or ``Global``; for what is not among them, ``wasi`` gives its functions.
     Raises UnlinkableError where they do not fit, and Trap.
     With ``canonical_nans`` every NaN that its arithmetic makes is the canonical one; None: as a
-    generated file was compiled. ``instruments`` trace and count what it does.
+    generated file was compiled. ``limits`` are what it may take. ``instruments`` trace and count
+    what it does.
 
     >>> module = chiwawa.load('''(module
     ...   (import "host" "twice" (func $twice (param i32) (result i32)))
@@ -158,6 +161,7 @@ def instantiate(
         path=path,
         granularity=granularity,
         canonical_nans=canonical_nans,
+        limits=limits,
     )
     return running.instantiate(Source(source), setup, instruments)
 
@@ -174,6 +178,7 @@ def start(
     wasi: Wasi | None = None,
     carry: Mapping[str, object] | None = None,
     count: int | None = None,
+    limits: Limits = UNLIMITED,
     instruments: Instruments | None = None,
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
@@ -181,8 +186,8 @@ def start(
     state that travels in its checkpoints. ``wasi`` gives its functions for what is not among
     ``imports``, and its state travels too, also where only its functions are given. With
     ``canonical_nans`` every NaN that its arithmetic makes is the canonical one, also when it has
-    been restored; None: as a generated file was compiled. ``instruments`` trace and count what it
-    does.
+    been restored; None: as a generated file was compiled. ``limits`` are what it may take.
+    ``instruments`` trace and count what it does.
 
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
 
@@ -199,6 +204,7 @@ def start(
         granularity=granularity,
         canonical_nans=canonical_nans,
         count=count,
+        limits=limits,
     )
     return running.start(Source(source), name, args, setup, instruments)
 
@@ -215,6 +221,7 @@ def restore(
     trust_host_state: bool = False,
     max_memory: int | None = None,
     modules: Sequence[Runnable] = (),
+    limits: Limits = UNLIMITED,
     instruments: Instruments | None = None,
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on any path whichever wrote it.
@@ -225,7 +232,8 @@ def restore(
     that the file names; otherwise it travels on unread. ``max_memory`` is how many bytes its
     memories may take together; None: 1 GiB more than the module declares. ``modules`` are those of
     the instances that are linked with the run's, in any order: all are made anew (``Run.beside``),
-    and linked with each other as they were.
+    and linked with each other as they were. ``limits`` are what each of them may take, whatever it
+    was allowed before.
 
     Raises CheckpointError where the file is damaged, or is of another module, or where WASI state
     would be lost, and UnlinkableError.
@@ -246,6 +254,7 @@ def restore(
         canonical_nans=canonical_nans,
         trust_host_state=trust_host_state,
         max_memory=max_memory,
+        limits=limits,
     )
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     linked = [Source(each) for each in modules]

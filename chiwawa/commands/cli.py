@@ -176,6 +176,12 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         action="store_true",
         help="print a page of Markdown: what holds, by file and path, and what is refused",
     )
+    made["wast"].add_argument(
+        "--max-depth",
+        metavar="N",
+        type=whole,
+        help="how deep calls may be on top of each other (default: 131072)",
+    )
     torture = made["wast"].add_mutually_exclusive_group()
     torture.add_argument(
         "--torture",
@@ -438,18 +444,20 @@ def wast_reports(file: str, chosen: Sequence[str], parsed: argparse.Namespace) -
     from chiwawa.commands.moving import run_moved, run_spread
     from chiwawa.commands.torture import at, every
     from chiwawa.commands.wast import run_script
+    from chiwawa_runtime.state.host_limits import Limits
 
+    limits = Limits(depth=parsed.max_depth)
     if parsed.torture_stops:
-        yield from run_spread(file, chosen, parsed.torture_stops)
+        yield from run_spread(file, chosen, parsed.torture_stops, limits)
         return
     for path in chosen:
         if parsed.torture:
-            yield run_moved(file, path, every(parsed.torture))
+            yield run_moved(file, path, every(parsed.torture), limits)
         elif parsed.torture_at:
             boundary, onto = parsed.torture_at
-            yield run_script(file, path, at(boundary), onto)
+            yield run_script(file, path, at(boundary), onto, limits)
         else:
-            yield run_script(file, path)
+            yield run_script(file, path, limits=limits)
 
 
 def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ from chiwawa_runtime.errors import Abrupt, ChiwawaError, UnsupportedError
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.numbering import Numbering
 from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.state.host_limits import Limits
 from chiwawa_runtime.state.snapshot import Snapshot
 
 #: The reason with which a run is stopped.
@@ -80,12 +81,14 @@ def tour(first: str, others: Sequence[str]) -> tuple[str, ...]:
 @dataclass(slots=True)
 class Torture:
     """Stops at boundaries of the finest granularity that the path has. The program goes on on the
-    next path of ``among``, a round trip that begins on the one on which all instances are.
+    next path of ``among``, a round trip that begins on the one on which all instances are. Each has
+    ``limits``.
     ``boundaries`` is how many were passed, ``stops`` at how many of them it was stopped, and
     ``last`` what came of the latest."""
 
     where: Stops
     among: Sequence[str]
+    limits: Limits
     boundaries: int = 0
     stops: int = 0
     last: Move | None = None
@@ -106,7 +109,12 @@ class Torture:
     def setup(self, imports: Imports, carry: Mapping[str, object]) -> Setup:
         granularity = paths.path(self.path).granularities[-1]
         return Setup(
-            imports=imports, path=self.path, granularity=granularity, carry=carry, watched=True
+            imports=imports,
+            path=self.path,
+            granularity=granularity,
+            carry=carry,
+            watched=True,
+            limits=self.limits,
         )
 
     def source(self, module: Module) -> Source:

@@ -51,6 +51,7 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.state.heap import Internal
+from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.numerics import (
     f32_from_bits,
@@ -118,15 +119,16 @@ def run_script(
     execution: str,
     torture: Stops | None = None,
     onto: str | None = None,
+    limits: Limits = UNLIMITED,
 ) -> Report:
-    """Run the script in a file. With ``torture``, all instances are written, thrown away and
-    restored on another path at those boundaries, on ``onto`` if that is given. Raises OSError, and
-    MalformedError where the file is no script."""
+    """Run the script in a file, each of its instances within ``limits``. With ``torture``, all
+    instances are written, thrown away and restored on another path at those boundaries, on ``onto``
+    if that is given. Raises OSError, and MalformedError where the file is no script."""
     try:
         text = Path(path).read_bytes().decode()
     except UnicodeDecodeError as error:
         raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
-    return run_commands(parse_script(text), os.fspath(path), execution, torture, onto)
+    return run_commands(parse_script(text), os.fspath(path), execution, torture, onto, limits)
 
 
 def run_commands(
@@ -135,16 +137,17 @@ def run_commands(
     execution: str,
     torture: Stops | None = None,
     onto: str | None = None,
+    limits: Limits = UNLIMITED,
 ) -> Report:
     """Run the commands of one script, in a store of their own."""
     if torture is not None:
         others = [onto] if onto else [each for each in TORTURED if each != execution]
-        given = Torture(torture, tour(execution, others))
+        given = Torture(torture, tour(execution, others), limits)
         given.begin_store()
         with given.store:
-            return _run_commands(commands, name, _Run(execution, torture=given))
+            return _run_commands(commands, name, _Run(execution, limits, given))
     with paths.path(execution).together():
-        return _run_commands(commands, name, _Run(execution))
+        return _run_commands(commands, name, _Run(execution, limits))
 
 
 def _run_commands(commands: Sequence[Command], name: str, run: _Run) -> Report:
@@ -215,6 +218,7 @@ class _Run:
     """The store of a script. ``current`` is the last instance, None where making it failed."""
 
     execution: str
+    limits: Limits
     torture: Torture | None = None
     registered: dict[str, Instance] = field(default_factory=dict)
     current: Instance | None = None
@@ -236,7 +240,7 @@ class _Run:
     def instantiate(self, module: Module) -> Instance:
         """A new instance. Raises what ``chiwawa.instantiate`` does."""
         if self.torture is None:
-            return instantiate(module, self.imports, path=self.execution)
+            return instantiate(module, self.imports, path=self.execution, limits=self.limits)
         return self.go(self.torture.start(module, self.imports, self.carry())).instance
 
     def invoke(self, instance: Instance, name: str, args: Sequence[object]) -> Sequence[object]:

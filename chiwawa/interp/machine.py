@@ -150,13 +150,15 @@ class InterpreterEngine:
         code = self.code(function)
         return code.lowered.unset_at(code.positions[offset])
 
-    def start(self, function: int, args: Sequence[Any], depth: int) -> Interpretation:
-        activation = Interpretation(self)
+    def start(
+        self, function: int, args: Sequence[Any], depth: int, most: int = MAX_DEPTH
+    ) -> Interpretation:
+        activation = Interpretation(self, most)
         activation.enter(self.instance.functions[function], list(args), depth, None)
         return activation
 
-    def restore(self, frames: Sequence[RawFrame]) -> Interpretation:
-        activation = Interpretation(self)
+    def restore(self, frames: Sequence[RawFrame], most: int = MAX_DEPTH) -> Interpretation:
+        activation = Interpretation(self, most)
         depth = 0
         for raw in reversed(frames):
             youngest = raw is frames[0]
@@ -177,10 +179,12 @@ class InterpreterEngine:
 
 
 class Interpretation:
-    """A call in progress: frames, the oldest first."""
+    """A call in progress: frames, the oldest first. Of functions that count, none may start
+    ``most`` deep."""
 
-    def __init__(self, engine: InterpreterEngine) -> None:
+    def __init__(self, engine: InterpreterEngine, most: int) -> None:
         self.engine = engine
+        self.most = most
         self.stack: list[Frame] = []
         self.results: list[Any] = []
         #: A call of another engine's function, on top of all frames.
@@ -410,11 +414,11 @@ class Interpretation:
             # Inline what ``code`` begins with: calls are frequent.
             code = engine.prepared.get(function.index) or engine.code(function.index)
             frame = Frame(engine, code, args + code.zeros, depth)
-            if depth >= MAX_DEPTH:
+            if depth >= self.most:
                 self.check_depth(frame, named_by is not None and named_by is not instance)
             self.stack.append(frame)
         elif engine is not None:
-            self.other = engine.start(function.index, args, depth)
+            self.other = engine.start(function.index, args, depth, self.most)
         else:
             assert function.call_at is not None
             value = function.call_at(depth, args)

@@ -85,13 +85,17 @@ class ForeignActivation:
 
 class NativeActivation:
     """A call of ``function``. Where it is suspended, its frames are here and not in the machine:
-    several calls can stand still at a time."""
+    several calls can stand still at a time. Of functions that count, none may start ``most``
+    deep."""
 
-    def __init__(self, engine: Guest, function: int, args: Sequence[Any], depth: int) -> None:
+    def __init__(
+        self, engine: Guest, function: int, args: Sequence[Any], depth: int, most: int
+    ) -> None:
         self.engine = engine
         self.function = function
         self.args = args
         self.depth = depth
+        self.most = most
         self.results: list[Any] = []
         self.interrupted = False
         #: Suspended: the frames as records, the youngest first, where they hold no references; or
@@ -151,6 +155,8 @@ class NativeActivation:
         vault = machine.vault
         beneath: Guest | None = vault.going[-1].engine if vault.going else None
         self.called_at = machine.depth
+        most = machine.most
+        machine.set_most(self.most)
         fp = machine.register(layout.FP) if machine.frames else 0
         vault.going.append(self)
         engine.going.append(self)
@@ -206,6 +212,7 @@ class NativeActivation:
         finally:
             vault.going.pop()
             engine.going.pop()
+            machine.set_most(most)
             if machine.frames:
                 # What ended in a trap has not given it back.
                 machine.set_register(layout.FP, fp)
@@ -260,7 +267,8 @@ class NativeActivation:
         other = self.other
         if other is None:
             engine = function.instance.engine
-            other = engine.start(function.index, args, self.called_at.value % layout.TAIL_CALLED)
+            depth = self.called_at.value % layout.TAIL_CALLED
+            other = engine.start(function.index, args, depth, self.most)
             self.other = other
         try:
             while not call_with_room(other.advance):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from chiwawa.binary.types import write_valtype
 from chiwawa.native import code
 from chiwawa.native.layout import (
+    CEILING,
     DEPTH,
     EXHAUSTED,
     MODE,
@@ -25,7 +26,6 @@ from chiwawa.native.layout import (
     WHERE,
 )
 from chiwawa.native.unit import DEEP, SHALLOW, Cells
-from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.state.types import I32, PAGE, FuncType, NumType, RefType, ValType
 
 PLAIN = FuncType((), ())
@@ -53,7 +53,9 @@ def saved(cells: Cells, kind: int, room: int) -> Added:
     body = b"".join(_complement(each) + code.local_set(each) for each in range(2))
     if kind != SHALLOW:
         starts = cells.get(WHERE) + code.EQZ
-        deep = cells.get(DEPTH) + code.i32(MAX_DEPTH) + code.BYTE["i32.ge_s"]
+        # Nothing is entered again here, but a request may be pending.
+        ceiling = cells.cell(CEILING) + code.i32(0xFFFFFF) + code.AND
+        deep = cells.get(DEPTH) + ceiling + code.BYTE["i32.ge_s"]
         body += starts + deep + code.AND + code.IF + cells.set(MODE, code.i32(EXHAUSTED))
         if kind == DEEP:
             # It does not come to its first safepoint.

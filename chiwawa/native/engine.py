@@ -24,6 +24,7 @@ from chiwawa.native.state import Bound, NativeGlobal, NativeMemory, NativeTable
 from chiwawa.native.vault import Vault, common_vault
 from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, StateOwner
@@ -270,12 +271,15 @@ class NativeEngine:
     def unset(self, function: int, offset: int) -> Collection[int]:
         return self.suspension_points(function).unset.get(offset, ())
 
-    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation:
+    def start(
+        self, function: int, args: Sequence[Any], depth: int, most: int = MAX_DEPTH
+    ) -> Activation:
         called = self.instance.functions[function]
         if called.instance is self.instance:
-            return NativeActivation(self, function, args, depth)
+            return NativeActivation(self, function, args, depth, most)
         if called.instance is not None:
-            return ForeignActivation(called.instance.engine.start(called.index, args, depth))
+            engine = called.instance.engine
+            return ForeignActivation(engine.start(called.index, args, depth, most))
         return HostActivation(called, args, depth)
 
     def hand_over(self, successor: Engine) -> None:
@@ -352,17 +356,17 @@ class NativeEngine:
             if each.type.mutable or isinstance(each, NativeGlobal):
                 each.reset(value)
 
-    def restore(self, frames: Sequence[RawFrame]) -> Activation:
+    def restore(self, frames: Sequence[RawFrame], most: int = MAX_DEPTH) -> Activation:
         count = next(
             (n for n, frame in enumerate(reversed(frames)) if frame.instance is not self.instance),
             len(frames),
         )
         others, own = frames[: len(frames) - count], frames[len(frames) - count :]
-        other = others[-1].instance.engine.restore(others) if others else None
+        other = others[-1].instance.engine.restore(others, most) if others else None
         if not own:
             assert other is not None
             return ForeignActivation(other)
-        activation = NativeActivation(self, own[-1].function, (), 0)
+        activation = NativeActivation(self, own[-1].function, (), 0, most)
         activation.restored(own, other)
         return activation
 

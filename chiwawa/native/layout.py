@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.state.types import V128, ValType
 
 #: What the names of all exports start with that the rewriter adds.
@@ -53,8 +52,13 @@ REGISTERS = (MODE, DEPTH, SP, RP, WHERE, DETAIL)
 #: Not 0: stop at the next safepoint. Byte 0 is the host's requests', byte 3 is set while rewinding.
 POLL = 0
 #: The depth from which on a function that counts looks for why it should not begin. Bytes 0 to 2
-#: are MAX_DEPTH, or 0 while rewinding; byte 3 is 0x80 while a request is pending.
+#: are the depth that is too much, or 0 while rewinding; byte 3 is 0x80 while a request is pending.
 CEILING = 4
+#: What the guest puts over byte 3 of POLL and bytes 0 to 2 of CEILING, with one store, where it has
+#: entered all frames again: the depth that is too much, times 256.
+BACK = POLL + 3
+BACK_VALUE = 44
+assert CEILING == POLL + 4
 #: i64. Where safepoints are counted: stop at the one that makes the count so many. Byte 7 is 0x80
 #: while a request is pending.
 LIMIT = 8
@@ -74,12 +78,6 @@ DROPPED = 64
 #: What a rewritten module counts: nothing, its safepoints, or all boundaries, as many at each
 #: safepoint as there were up to it. It is stopped at safepoints alone, whatever it counts.
 NOTHING, SAFEPOINTS, BOUNDARIES = 0, 1, 2
-
-#: With one store, the guest sets back what says that frames are entered again: byte 3 of POLL and
-#: bytes 0 to 2 of CEILING.
-BACK, BACK_VALUE = POLL + 3, MAX_DEPTH << 8
-assert CEILING == POLL + 4
-assert BACK_VALUE < 1 << 31
 
 # Bits of the mode.
 UNWINDING, REWINDING, EXHAUSTED, INTERRUPTED, TRAPPED = 1, 2, 4, 8, 16

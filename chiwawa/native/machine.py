@@ -38,7 +38,7 @@ class Machine:
         self.count: Any = self.item(layout.COUNT) if self.tables.counting else None
         self.functions = self.item(layout.FUNCTIONS)
         self.drops = self.item(layout.DROP)
-        self.set(layout.CEILING, MAX_DEPTH)
+        self.set_most(MAX_DEPTH)
         self.set_limit(layout.NO_LIMIT)
         self.known: dict[int, capi.Func] = {}
 
@@ -81,6 +81,13 @@ class Machine:
 
     def byte(self, address: int) -> int:
         return ctypes.c_uint8.from_address(self.base + address).value
+
+    def set_most(self, most: int) -> None:
+        """Have functions that count trap where they would start so deep. Byte 3 of the ceiling is
+        requests'."""
+        self.most = most
+        ctypes.memmove(self.base + layout.CEILING, most.to_bytes(3, "little"), 3)
+        self.set(layout.BACK_VALUE, most << 8)
 
     def set_limit(self, limit: int) -> None:
         """But for the byte that is requests'."""

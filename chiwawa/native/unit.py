@@ -67,7 +67,7 @@ class Cells:
     def resumed(self) -> bytes:
         """What happens where the youngest frame goes on. Requests are left alone."""
         out = self.set(MODE, code.i32(0))
-        back = code.i32(0) + code.i32(BACK_VALUE)
+        back = code.i32(0) + self.cell(BACK_VALUE)
         out += back + code.access("i32.store", self.shadow, BACK)
         if self.counts:
             count = code.i32(0) + code.load(I64, self.shadow, RESUMED_COUNT)

@@ -9,7 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 // Cells of the shadow memory.
-const POLL = 0, CEILING = 4, LIMIT = 8, REFERENCES = [24, 28], DROPPED = 64;
+const POLL = 0, CEILING = 4, LIMIT = 8, REFERENCES = [24, 28], BACK = 44, DROPPED = 64;
 // Where the first record is, in the memory of records.
 const FIRST = 16;
 const UNWINDING = 1;
@@ -49,7 +49,7 @@ function readTables(module) {
   const bytes = new Uint8Array(section).subarray(36);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const word = (at) => view.getUint32(at, true);
-  if (word(0) !== 1) throw new Error(`tables of version ${word(0)}`);
+  if (word(0) !== 2) throw new Error(`tables of version ${word(0)}`);
   const count = word(12), parts = 48 + 4 * (count + 1);
   const functions = [];
   for (let i = 0; i < count; i++) {
@@ -78,6 +78,7 @@ class Host {
     };
     this.exports = new WebAssembly.Instance(module, { host: { say } }).exports;
     this.shadow.setUint32(CEILING, DEEPEST, true);
+    this.shadow.setUint32(BACK, DEEPEST << 8, true);
     this.shadow.setBigUint64(LIMIT, NO_LIMIT, true);
     this.exports["chiwawa:initialise"]();
     this.exports["chiwawa:start"]?.();

@@ -69,6 +69,7 @@ def started(
         granularity=options.granularity,
         canonical_nans=True if options.deterministic else None,
         count=options.at,
+        limits=options.limits,
     )
     run = runner.start(name, args, setup)
     if "_initialize" in exported and name not in ("_start", "_initialize"):
@@ -129,6 +130,7 @@ def restored_from(
         granularity=options.granularity,
         trust_host_state=options.trust_host_state,
         max_memory=options.max_memory,
+        limits=options.limits,
     )
     return runner.restore(snapshot, setup)
 

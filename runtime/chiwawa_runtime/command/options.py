@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.state.host_limits import Limits
 from chiwawa_runtime.state.snapshot import Value
 from chiwawa_runtime.state.types import ValType
 from chiwawa_runtime.state.values import parse_values
@@ -106,6 +107,7 @@ class Options:
     restore: str | None
     trust_host_state: bool
     max_memory: int | None
+    limits: Limits
     lenient_files: bool
     path: str | None
     deterministic: bool
@@ -235,6 +237,13 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         type=_size,
         help="what a checkpoint's memories may take: bytes, or with K, M, G "
         "(default: 1G more than the module declares)",
+    )
+    limits = parser.add_argument_group("limits", "What the program may take, new or restored.")
+    limits.add_argument(
+        "--max-depth",
+        metavar="N",
+        type=whole,
+        help="how deep calls may be on top of each other (default: 131072, the most there can be)",
     )
 
     look = parser.add_argument_group(
@@ -377,6 +386,7 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         restore=parsed.restore,
         trust_host_state=parsed.trust_host_state,
         max_memory=parsed.max_memory,
+        limits=Limits(depth=parsed.max_depth),
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,

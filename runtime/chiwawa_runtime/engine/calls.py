@@ -42,7 +42,8 @@ class StartedFunction(Function):
         in its segment. What it suspends stays in the activation, and goes on when this does."""
         assert self.instance is not None
         *values, depth = args
-        activation = self.instance.engine.start(self.index, values, here.base + depth)
+        engine = self.instance.engine
+        activation = engine.start(self.index, values, here.base + depth, here.most)
         while not activation.advance():
             yield INTERRUPTED if activation.interrupted else None
         results = activation.results

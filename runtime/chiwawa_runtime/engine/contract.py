@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.types import ValType
@@ -123,11 +124,14 @@ class Engine(Protocol):
     def unset(self, function: int, offset: int) -> Collection[int]:
         """The locals that have no value at a boundary where a frame can stand."""
 
-    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation:
+    def start(
+        self, function: int, args: Sequence[Any], depth: int, most: int = MAX_DEPTH
+    ) -> Activation:
         """A call, not begun, of the function of the instance's index space, which may be imported.
-        ``args`` are as a program holds them; so deep in the call stack it starts."""
+        ``args`` are as a program holds them; so deep in the call stack it starts. Where a function
+        that counts would start ``most`` deep, the call stack is exhausted."""
 
-    def restore(self, frames: Sequence[RawFrame]) -> Activation:
-        """An activation suspended in ``frames`` (the youngest first), which have been checked. They
-        may be of several instances, that of the engine or not. Raises CheckpointError where those
-        are on paths that it cannot go on with."""
+    def restore(self, frames: Sequence[RawFrame], most: int = MAX_DEPTH) -> Activation:
+        """An activation suspended in ``frames`` (the youngest first), which have been checked, also
+        for ``most``. They may be of several instances, that of the engine or not. Raises
+        CheckpointError where those are on paths that it cannot go on with."""

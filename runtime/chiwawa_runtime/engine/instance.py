@@ -14,8 +14,10 @@ from chiwawa_runtime.engine.calls import StartedFunction, host_function
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.observer import Observer
 from chiwawa_runtime.engine.requests import Requests
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.errors import UnlinkableError, UnsupportedError
+from chiwawa_runtime.state import host_limits
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
@@ -43,10 +45,18 @@ Extern = Function | AnyMemory | AnyTable | AnyGlobal | Tag
 class ModuleInstance:
     """An instance of ``program``, as an engine sees it. Raises UnlinkableError where ``imports``
     do not fit, and Trap where an active segment lies out of bounds. The start function is not run
-    here."""
+    here. ``limits`` are what the host allows it."""
 
-    def __init__(self, program: Program, imports: Imports, engine: Engine) -> None:
+    def __init__(
+        self,
+        program: Program,
+        imports: Imports,
+        engine: Engine,
+        limits: host_limits.Limits = host_limits.UNLIMITED,
+    ) -> None:
         require_single_rounding()
+        #: The depth of the call stack that is too much where it is run.
+        self.most = MAX_DEPTH if limits.depth is None else min(limits.depth, MAX_DEPTH)
         self.program = program
         self.engine = engine
         self.requests = Requests(engine.safepoints)

@@ -8,7 +8,7 @@ youngest segment is on Python's stack; the others wait, suspended, each in the c
 successor is.
 
 Whether the call stack is exhausted is found out at the same places, since a segment never reaches
-beyond ``MAX_DEPTH``.
+beyond the depth that is too much: ``MAX_DEPTH``, or what a host allows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 from chiwawa_runtime.errors import Exhaustion, Interrupted
 
 #: How much the frames of functions that count may weigh together. Both paths, on every Python, trap
-#: at the same frame.
+#: at the same frame. A host may allow less, and not more.
 MAX_DEPTH = 131_072
 #: How much of that is on Python's stack at a time.
 SEGMENT = 100
@@ -36,9 +36,11 @@ Chain = Generator[Asked, Any, Any]
 
 
 class _Here(threading.local):
-    """What this thread is running. ``base`` is how deep its youngest segment starts."""
+    """What this thread is running. ``base`` is how deep its youngest segment starts, ``most`` the
+    depth that is too much."""
 
     base = 0
+    most = MAX_DEPTH
 
 
 here = _Here()
@@ -91,10 +93,11 @@ def tails(chain: Chain, depth: int) -> Chain:
 DEEPER, WAITING, TAILS = deeper.__code__, waiting.__code__, tails.__code__
 
 
-def from_segment(depth: int) -> tuple[int, int]:
+def from_segment(depth: int, most: int = MAX_DEPTH) -> tuple[int, int]:
     """The base of a segment that starts so deep in the call stack, and how deep its oldest frame
-    is from there: more than 0 where ``MAX_DEPTH`` is nearer than ``SEGMENT``."""
-    start = max(0, SEGMENT - (MAX_DEPTH - depth))
+    is from there: more than 0 where ``most``, the depth that is too much, is nearer than
+    ``SEGMENT``."""
+    start = max(0, SEGMENT - (most - depth))
     return depth - start, start
 
 
@@ -147,28 +150,36 @@ class Segment:
 
 class Segments:
     """A call in segments, the oldest first; none are left when it has ended. ``value`` is then what
-    it returned."""
+    it returned. Of functions that count, none may start ``most`` deep."""
 
-    __slots__ = ("interrupted", "segments", "value")
+    __slots__ = ("interrupted", "most", "segments", "value")
 
-    def __init__(self, segments: list[Segment]) -> None:
+    def __init__(self, segments: list[Segment], most: int = MAX_DEPTH) -> None:
         self.segments = segments
+        self.most = most
         self.value: Any = None
         #: Whether it has yielded since a host function was interrupted.
         self.interrupted = False
 
     @classmethod
-    def of_call(cls, function: Callable[..., Chain], args: Sequence[Any], depth: int) -> Segments:
+    def of_call(
+        cls,
+        function: Callable[..., Chain],
+        args: Sequence[Any],
+        depth: int,
+        most: int = MAX_DEPTH,
+    ) -> Segments:
         """The call, not begun, of a generator function, so deep in the call stack."""
-        base, start = from_segment(depth)
-        return cls([Segment(function(*args, start), base)])
+        base, start = from_segment(depth, most)
+        return cls([Segment(function(*args, start), base)], most)
 
     def advance(self) -> bool:
         """Run until the call has returned (True) or has yielded, since a request is pending
         (False). What is raised in it is raised here, through the frames of all segments; but
         ``Interrupted`` only through those of the youngest, while the others wait on."""
         segments = self.segments
-        before = here.base
+        before, most_before = here.base, here.most
+        here.most = most = self.most
         value: Any = None
         failure: BaseException | None = None
         ended = False
@@ -205,13 +216,13 @@ class Segments:
                 value, failure, ended = None, None, False
                 function, args, depth = asked
                 depth += segment.base
-                if depth >= MAX_DEPTH:
+                if depth >= most:
                     failure = Exhaustion()
                 else:
-                    base, start = from_segment(depth)
+                    base, start = from_segment(depth, most)
                     segments.append(Segment(function(*args, start), base))
         finally:
-            here.base = before
+            here.base, here.most = before, most_before
             # Its traceback refers to this frame.
             del failure
 

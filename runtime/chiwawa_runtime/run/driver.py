@@ -254,7 +254,7 @@ class Run:
         self.function = instance.functions[function]
         if instance.observer is not None:
             self.context = instance.observer.mark()
-        activation = instance.engine.start(function, args, self.depth)
+        activation = instance.engine.start(function, args, self.depth, instance.most)
         self.generation = instance.engine.generation
         return activation
 
@@ -286,7 +286,7 @@ class Run:
         assert self.activation is not None
         engine = self.instance.engine
         try:
-            self.activation = engine.restore(self.activation.frames())
+            self.activation = engine.restore(self.activation.frames(), self.instance.most)
         except CheckpointError:
             # Another path's are among them. At the next safepoint they may be gone.
             self.requests.ask(CHANGE)

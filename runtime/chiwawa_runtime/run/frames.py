@@ -49,10 +49,10 @@ class Place:
 
 
 def check_frames(
-    instances: Sequence[ModuleInstance], frames: Sequence[Frame], refs: References
+    instances: Sequence[ModuleInstance], frames: Sequence[Frame], refs: References, most: int
 ) -> list[RawFrame]:
     """Each frame at a boundary that its function has, with values of its types, and called by the
-    frame after it, the oldest by the run of the first instance."""
+    frame after it, the oldest by the run of the first instance; none that counts ``most`` deep."""
     result: list[RawFrame] = []
     places: list[Place] = []
     known: dict[tuple[int, ...], Place] = {}
@@ -79,7 +79,7 @@ def check_frames(
         oldest, callable_ = called_function(instances, below), instances[0].functions
         if oldest not in callable_ and oldest not in led_to(instances, callable_):
             raise CheckpointError(f"{described(below)} is of no function that the run could call")
-    check_depth(places)
+    check_depth(places, most)
     return result
 
 
@@ -134,16 +134,23 @@ def check_place(instances: Sequence[ModuleInstance], frame: Frame, below: Frame 
     )
 
 
-def check_depth(places: Sequence[Place]) -> None:
+def check_depth(places: Sequence[Place], most: int) -> None:
     """Whether a program's call stack can hold the frames at ``places``, the youngest first: none
     starts where a call would have trapped, since each path would find that out at another time."""
-    depth = 0
+    depth = deepest = 0
     imported = False
     for place in reversed(places):
-        if (place.counts or imported) and depth >= MAX_DEPTH:
-            raise CheckpointError("its frames are more than the call stack has room for")
+        if place.counts or imported:
+            deepest = max(depth, deepest)
         depth += place.rise
         imported = place.imports
+    if deepest >= MAX_DEPTH:
+        raise CheckpointError("its frames are more than the call stack has room for")
+    if deepest >= most:
+        raise CheckpointError(
+            f"its frames are {deepest + 1} deep, more than the {most} allowed: "
+            f"--max-depth {deepest + 1} (Limits(depth={deepest + 1}) in Python) allows them"
+        )
 
 
 def check_callee(

@@ -15,6 +15,7 @@ from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Importable, Imports, ModuleInstance
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.exceptions import Tag
+from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.program import Program
@@ -34,11 +35,12 @@ Made = TypeVar("Made", bound=ModuleInstance)
 @dataclass(frozen=True, slots=True)
 class Part:
     """A program, and the engine that is to run one instance of it. ``imports`` is what the embedder
-    gives."""
+    gives, and ``limits`` what it allows."""
 
     program: Program
     engine: Engine
     imports: Imports
+    limits: Limits = UNLIMITED
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Linking(Generic[Made]):
 
     snapshot: Snapshot
     parts: Sequence[Part]
-    make: Callable[[Program, Imports, Engine], Made]
+    make: Callable[[Program, Imports, Engine, Limits], Made]
     images: tuple[InstanceImage, ...] = ()
     made: dict[int, Made] = field(default_factory=dict)
     #: What has an address, once it is there.
@@ -68,7 +70,7 @@ class Linking(Generic[Made]):
             self.check_spaces(number, image.spaces, part.program)
         for number in self.order():
             image, part = self.images[number], self.parts[number]
-            instance = self.make(part.program, self.imports(number), part.engine)
+            instance = self.make(part.program, self.imports(number), part.engine, part.limits)
             self.made[number] = instance
             if image.safepoints is not None and image.granularity == part.engine.granularity:
                 instance.requests.count_from(image.safepoints, None)

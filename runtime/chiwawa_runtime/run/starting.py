@@ -14,6 +14,7 @@ from chiwawa_runtime.run import hoststate, uptake
 from chiwawa_runtime.run.driver import Instance, Run, call
 from chiwawa_runtime.run.imports import Wasi, check_state, complete, state_of, the_only
 from chiwawa_runtime.run.linking import Linking, Part
+from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 
@@ -29,7 +30,7 @@ class Setup:
     restored, ``trust_host_state`` says whether to read the Python state that the checkpoint
     carries, which runs code that the file names, and ``max_memory`` how many bytes its memories may
     take together (see ``uptake.check_sizes``). Where it is ``watched``, safepoints are going to be
-    counted or looked at, and an engine may prepare for it.
+    counted or looked at, and an engine may prepare for it. ``limits`` are what it may take.
     """
 
     imports: Imports = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Setup:
     trust_host_state: bool = False
     max_memory: int | None = None
     watched: bool = False
+    limits: Limits = UNLIMITED
 
     def carried(self, snapshot: Snapshot) -> Mapping[str, object]:
         """The Python state that a run has which is restored: what the snapshot carries, if that is
@@ -63,7 +65,7 @@ def start(
     start function alone), in a new instance. Raises UnlinkableError, Trap, and what
     ``Instance.prepared`` raises."""
     imports, wasi = complete(program, setup.imports, setup.wasi)
-    instance = Instance(program, imports, engine)
+    instance = Instance(program, imports, engine, setup.limits)
     if observer is not None:
         instance.observe(observer)
     plan: list[tuple[int, Sequence[Any]]] = []
@@ -98,7 +100,10 @@ def restore(
     wasi = the_only(each for _, each in completed)
     check_state(snapshot, wasi)
     carry = setup.carried(snapshot)
-    parts = [Part(*part, imports) for part, (imports, _) in zip(given, completed, strict=True)]
+    parts = [
+        Part(*part, imports, setup.limits)
+        for part, (imports, _) in zip(given, completed, strict=True)
+    ]
     linking = Linking(snapshot, parts, Instance)
     instances = linking.instances()
     instance = instances[0]
@@ -122,7 +127,7 @@ def restore(
         oldest = frames[-1]
         run.function = oldest.instance.functions[oldest.function]
         with uncollected():
-            run.activation = engine.restore(frames)
+            run.activation = engine.restore(frames, instance.most)
     return run
 
 
@@ -132,7 +137,7 @@ def instantiate(
     """An instance whose segments have been placed and whose start function has run. Raises
     UnlinkableError and Trap."""
     imports, _ = complete(program, setup.imports, setup.wasi)
-    instance = Instance(program, imports, engine)
+    instance = Instance(program, imports, engine, setup.limits)
     if observer is not None:
         instance.observe(observer)
     instance.initialise()

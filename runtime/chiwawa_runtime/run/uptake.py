@@ -115,7 +115,7 @@ def apply(
     for index, image in enumerate(snapshot.globals):
         values.append(refs.held(own_globals[index].type.type, image.value, f"global {index}"))
     segments = check_segments(instances, snapshot, refs)
-    frames = check_frames(instances, snapshot.frames, refs)
+    frames = check_frames(instances, snapshot.frames, refs, instances[0].most)
     plan: list[RawCall] = []
     for call in snapshot.plan:
         if call.function >= len(program.functions):

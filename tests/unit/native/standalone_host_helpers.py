@@ -11,6 +11,7 @@ from typing import Any
 import wasmtime
 
 POLL, CEILING, LIMIT, RESUMED, FUNCREFS, EXTERNREFS = 0, 4, 8, 16, 24, 28
+BACK = 44
 FIRST = 16
 MAX_DEPTH = 131_072
 NO_LIMIT = (1 << 55) - 1
@@ -119,6 +120,7 @@ class Host:
         self.memory: Any = self.exports["chiwawa:shadow"]
         self.records: Any = self.exports["chiwawa:records"]
         self.set(CEILING, MAX_DEPTH)
+        self.set(BACK, MAX_DEPTH << 8)
         self.set(LIMIT, NO_LIMIT, "<Q")
         if new:
             self.run("chiwawa:initialise")

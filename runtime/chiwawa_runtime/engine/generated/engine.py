@@ -11,7 +11,7 @@ from chiwawa_runtime.engine.generated.frames import ENGINE, make_segments
 from chiwawa_runtime.engine.generated.functions import GeneratedFunctions
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
-from chiwawa_runtime.engine.segments import Segments
+from chiwawa_runtime.engine.segments import MAX_DEPTH, Segments
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.interface import StateOwner
@@ -64,15 +64,17 @@ class GeneratedEngine:
     def unset(self, function: int, offset: int) -> Collection[int]:
         return self.suspension_points(function).unset.get(offset, ())
 
-    def start(self, function: int, args: Sequence[Any], depth: int) -> GeneratedActivation:
-        segments = Segments.of_call(self.functions.entry(function), args, depth)
+    def start(
+        self, function: int, args: Sequence[Any], depth: int, most: int = MAX_DEPTH
+    ) -> GeneratedActivation:
+        segments = Segments.of_call(self.functions.entry(function), args, depth, most)
         return GeneratedActivation(self, segments, self.bundle.program.functions[function])
 
-    def restore(self, frames: Sequence[RawFrame]) -> GeneratedActivation:
+    def restore(self, frames: Sequence[RawFrame], most: int = MAX_DEPTH) -> GeneratedActivation:
         oldest = frames[-1]
         if not all(isinstance(i.engine, GeneratedEngine) for i in {f.instance for f in frames}):
             raise CheckpointError(SEVERAL_ENGINES)
         type_ = oldest.instance.program.functions[oldest.function]
-        activation = GeneratedActivation(self, make_segments(frames), type_)
+        activation = GeneratedActivation(self, make_segments(frames, most), type_)
         activation.has_counted = frames[0].instance.engine
         return activation

@@ -169,9 +169,10 @@ def remaker(frame: RawFrame, youngest: bool) -> Remaker:
     )
 
 
-def make_segments(frames: Sequence[RawFrame]) -> Segments:
-    """``frames`` (the youngest first), as a call that is suspended in them."""
-    places = segment_places(frames)
+def make_segments(frames: Sequence[RawFrame], most: int) -> Segments:
+    """``frames`` (the youngest first), as a call that is suspended in them; ``most`` is the depth
+    that is too much."""
+    places = segment_places(frames, most)
     segments: list[Segment] = []
     callee: Chain | None = None
     made: list[Chain] = []
@@ -191,18 +192,19 @@ def make_segments(frames: Sequence[RawFrame]) -> Segments:
         if oldest or places[position + 1][0] != base:
             segments.append(Segment(callee, base, made, frames[first : position + 1]))
             callee, made, first = waiting(), [], position + 1
-    return Segments(segments[::-1])
+    return Segments(segments[::-1], most)
 
 
-def segment_places(frames: Sequence[RawFrame]) -> list[tuple[int, int]]:
+def segment_places(frames: Sequence[RawFrame], most: int) -> list[tuple[int, int]]:
     """Of each frame, the base of the segment that it would be in had it been called, and its depth
     from there."""
-    depth = base = 0
+    depth = 0
+    base, _ = from_segment(depth, most)
     places = []
     known: dict[tuple[ModuleInstance, int, int], int] = {}
     for frame in reversed(frames):
         if depth - base >= SEGMENT:
-            base, _ = from_segment(depth)
+            base, _ = from_segment(depth, most)
         places.append((base, depth - base))
         key = frame.instance, frame.function, frame.offset
         rise_ = known.get(key)

@@ -1,0 +1,39 @@
+"""What a host allows a program to take.
+
+A module's own limits, of a memory or a table (spec 2.3.11), are in ``types``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a program may take; None: as much as there is. No checkpoint holds them: who
+    restores a program sets its limits anew.
+
+    ``depth`` is how deep calls may be on top of each other, at most 131,072 as without it: the
+    frame of a recursive function counts 1, and more where it has many locals. Raises ValueError
+    where a number is none that can be kept.
+
+    >>> module = chiwawa.load('(module (func $f (export "f") (call $f)))')
+    >>> instance = chiwawa.instantiate(module, limits=chiwawa.Limits(depth=100))
+    >>> try:
+    ...     instance.invoke("f")
+    ... except chiwawa.Exhaustion as trap:
+    ...     print(trap.message, len(trap.backtrace))
+    call stack exhausted 101
+    """
+
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and value < (field.name == "depth"):
+                raise ValueError(f"a limit of {value} for {field.name} is too low")
+
+
+#: A program may take as much as there is.
+UNLIMITED = Limits()

@@ -14,19 +14,27 @@ from chiwawa.native import capi
 from chiwawa.native.internals import same as same_reference
 from chiwawa.native.vault import Vault, bits_of
 from chiwawa_runtime.errors import ResourceError
+from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refused
 from chiwawa_runtime.state.memory import DataSegment, most_pages, out_of_bounds, too_large
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.store import coerce, plain
+from chiwawa_runtime.state.store import Function, coerce, plain
+from chiwawa_runtime.state.subtyping import top
 from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
 from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
 from chiwawa_runtime.state.types import (
+    ANYREF,
+    EXNREF,
+    FUNCREF,
     I64,
     V128,
+    DefType,
+    FuncType,
     GlobalType,
     MemoryType,
     NumType,
+    RefType,
     TableType,
     ValType,
 )
@@ -282,11 +290,28 @@ class NativeTable(AnyTable):
             self.put(0, elements)
 
     def some(self, elements: Sequence[object]) -> object:
-        """An element to grow by; where nobody has said one yet, one that is there."""
+        """An element to grow by; where nobody has said one yet, whichever is of the type."""
         if self.type.element.nullable:
             return None
-        given = [each for each in elements if each is not None]
-        return given[0] if given else self.get(0)
+        given = (each for each in elements if each is not None)
+        return next(given, some(self.type.element))
+
+
+def some(reftype: RefType) -> object:
+    """A reference of the type that is not null."""
+    kind = top(reftype)
+    if kind == ANYREF:
+        return 0
+    if kind == FUNCREF:
+        type_ = reftype.heap if isinstance(reftype.heap, DefType) else _NOTHING
+        return Function(type_, instance=None, index=0, name=None)
+    if kind == EXNREF:
+        return ExceptionInstance(Tag(_NOTHING), ())
+    return _NOTHING
+
+
+#: Of a function that takes and gives nothing.
+_NOTHING = FuncType((), ())
 
 
 def same(valtype: ValType, left: Any, right: Any) -> bool:

@@ -6,15 +6,17 @@ import dataclasses
 import io
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 import pytest
 
-from chiwawa import Wasi, api
+from chiwawa import Global, Wasi, api, paths
+from chiwawa.program import program_of
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import CheckpointError, Trap, UnlinkableError
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.state.snapshot import FuncIdx, Snapshot
 from chiwawa_runtime.state.types import I32
 from tests.nodiff.linked_helpers import ABOVE, BELOW
@@ -165,6 +167,71 @@ def test_what_was_one_thing_is_one_thing_again(path: str, to: str) -> None:
     assert again.go()
     assert again.results == [9 + 3]
     assert first.memories[0].read(131072, 1) == b"\x4d"
+
+
+#: Types of elements that are never null; an element that the first instance can give, or what it
+#: has of the host to begin with; and one that the other instance puts there.
+NEVER_NULL = {
+    "of a type": ("(ref $f)", "(ref.func $mine)", "(ref.func $mine)"),
+    "of a type that the first instance has no function of": ("(ref $f)", None, "(ref.func $mine)"),
+    "functions": ("(ref func)", None, "(ref.func $mine)"),
+    "integers": ("(ref i31)", "(ref.i31 (i32.const 1))", "(ref.i31 (i32.const 70000))"),
+    "anything": ("(ref any)", "(ref.i31 (i32.const 1))", "(ref.i31 (i32.const 7))"),
+    "the host's": ("(ref extern)", None, "(extern.convert_any (ref.i31 (i32.const 7)))"),
+    "exceptions": ("(ref exn)", None, "(call $caught)"),
+}
+
+
+@pytest.mark.parametrize("to", PATHS)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("what", NEVER_NULL)
+def test_a_table_without_nulls_that_was_empty_at_first_has_its_elements_again(
+    what: str, path: str, to: str
+) -> None:
+    """When it is made, there is nothing yet to fill it with."""
+    type_, first, element = NEVER_NULL[what]
+    functions = """
+      (tag $e)
+      (elem declare func $mine)
+      (func $mine (type $f) (i32.const 9))
+      (func $caught (result (ref exn))
+        (block $h (result (ref exn)) (try_table (catch_ref $e $h) (throw $e)) (unreachable)))"""
+    named = "(type $f (func (param i64) (result i32)))"
+    holder = load(f"""(module {named} {"" if first else f'(import "h" "g" (global {type_}))'}
+      (table (export "t") 0 5 {type_} {first or "(global.get 0)"})
+      {"(func $mine (type $f) (i32.const 5))" if first else ""})""")
+    user = load(f"""(module {named} (import "h" "stop" (func $stop))
+      (import "a" "t" (table 0 {type_}))
+      {functions}
+      (func (export "main") (result i32)
+        (drop (table.grow {element} (i32.const 3)))
+        (call $stop)
+        (loop)
+        (table.size)))""")
+    modules = [holder]
+    beside: list[Instance] = []
+    runs: list[Run] = []
+    imports: dict[str, dict[str, Any]] = {"h": {"stop": lambda: runs[0].requests.ask()}}
+    with paths.path(path).together():
+        if first is None:
+            giving = f"""(module {named} {functions}
+              (func (export "give") (result {type_}) {element}))"""
+            modules.append(load(giving))
+            beside.append(api.instantiate(modules[-1], path=path))
+            (value,) = beside[-1].invoke("give")
+            imports["h"]["g"] = Global(program_of(holder).globals[0], value)
+        a = api.instantiate(holder, imports, path=path)
+        run = api.start(user, "main", (), {"a": a.exports, **imports}, path=path)
+    runs.append(run)
+    run.beside = [a, *beside]
+    assert not run.go()
+    run.requests.take()
+    data = run.checkpoint()
+    assert len(checkpoint.decode(data).tables[0].elements) == 3
+    again = api.restore(user, data, imports, path=to, modules=modules)
+    assert again.checkpoint() == data
+    assert again.go()
+    assert again.results == [3]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -78,7 +78,7 @@ USER = chiwawa.load(f"""(module $user
     (local.get $i)
     (i32.mul)))""")
 RESULT = [101 + 102 + 103 + 5]
-HAVING = running(USER)
+HAVING = running(HIDDEN)
 
 
 def instances(path: str) -> tuple[Instance, Instance]:

@@ -160,10 +160,20 @@ def returns(builder: Builder, label: Label, count: int, ref: bool) -> list[Step]
 
 def return_results(builder: Builder) -> None:
     """Return from the function, with the results on the stack."""
-    operands = builder.operands
-    operands.spill_where(trap=True)
+    builder.operands.spill_where(trap=True)
+    leave(builder)
+    return_operands(builder)
+
+
+def leave(builder: Builder) -> None:
+    """What instruments want run where the function is left."""
     if builder.sites.exit is not None:
         builder.emit(fold.verbatim(builder.sites.exit))
+
+
+def return_operands(builder: Builder) -> None:
+    """Return the results, which are on the stack."""
+    operands = builder.operands
     count = len(builder.lowered.type.results)
     values = operands.nodes(len(operands.stack) - count)
     if not values:
@@ -176,5 +186,8 @@ def return_results(builder: Builder) -> None:
         node = fold.bounded(ast.Tuple(values, fold.LOAD), None, None)
     builder.steps.append(Br(builder.lowered.function, node))
 
+
+#: The variable that says that a function has not been left for what it calls in its place.
+STAYS = "stays"
 
 Rule = Callable[[Builder, int, Instr], None]

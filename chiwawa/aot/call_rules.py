@@ -7,7 +7,7 @@ import ast
 from collections.abc import Callable
 from functools import partial
 
-from chiwawa.aot.builder import Builder, Rule, return_results
+from chiwawa.aot.builder import STAYS, Builder, Rule, leave, return_operands
 from chiwawa.aot.ir import Br, Call
 from chiwawa.aot.operands import FEW
 from chiwawa.meanings import fold
@@ -72,13 +72,18 @@ def return_call(builder: Builder, position: int, instr: Instr) -> None:
     callee = options.names[index]
     imported = index < options.spaces.imported_funcs
     if not imported and index not in options.suspendable:
+        builder.operands.spill_where(trap=True)
+        leave(builder)
+        if builder.sites.unwound is not None:
+            builder.emit(fold.verbatim(f"{STAYS} = False"))
         call_plain(builder, position, REPLACED, callee)
-        return_results(builder)
+        return_operands(builder)
         return
     args = last_operands(builder, len(options.spaces.funcs[index].functype.params))
     if imported:
         end_in_call(builder, instr, name(f"ref{index}"), args)
         return
+    leave(builder)
     value = fold.call(
         "TailCall", name(callee), fold.bounded(ast.Tuple(args, fold.LOAD), None, None)
     )
@@ -97,8 +102,6 @@ def last_operands(builder: Builder, count: int) -> list[Node]:
     """The operands of a tail call, and what runs before it."""
     operands = builder.operands
     operands.spill_where(trap=True)
-    if builder.sites.exit is not None:
-        builder.emit(fold.verbatim(builder.sites.exit))
     first = len(operands.stack) - count
     nodes = operands.nodes(first)
     operands.cut(first)
@@ -106,9 +109,11 @@ def last_operands(builder: Builder, count: int) -> list[Node]:
 
 
 def end_in_call(builder: Builder, instr: Instr, target: Node, args: list[Node]) -> None:
-    """A tail call of what may be a function of the host's."""
+    """A tail call of what may be a function of the host's: then it is over behind this, and any
+    other has not begun."""
     value = ast.YieldFrom(fold.call("tail_call", target, depth(builder, True), *args))
     builder.emit(ast.Assign([ast.Name("results", fold.STORE)], value), instr.offset)
+    leave(builder)
     builder.steps.append(Br(builder.lowered.function, name("results"), tail=True))
 
 

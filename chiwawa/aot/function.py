@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from chiwawa.aot.builder import STAYS
 from chiwawa.aot.emit import Writer
 from chiwawa.aot.options import Options
 from chiwawa.aot.statements import located
@@ -75,7 +76,10 @@ def translated(lowered: Lowered, options: Options, writer: Writer, sites: Sites)
     elif sites.entry is not None:
         head.append(fold.verbatim(sites.entry))
     if sites.unwound is not None:
-        body = [unwinding(body, sites.unwound)]
+        replaced = any(instr.op.tail and not instr.op.indirect for instr in lowered.body)
+        if replaced:
+            head.insert(0, fold.verbatim(f"{STAYS} = True"))
+        body = [unwinding(body, sites.unwound, replaced)]
     args = ast.arguments([], [ast.arg(p) for p in params], None, [], [], None, defaults)
     function = ast.FunctionDef(options.names[index], args, [*head, *body], [])
     source, lines = writer.write_function(function)
@@ -97,10 +101,14 @@ def guard_depth(function: str, params: list[str], offset: int) -> ast.stmt:
     return ast.If(test, [located(ast.Return(ast.YieldFrom(again)), offset)], [])
 
 
-def unwinding(body: list[ast.stmt], source: str) -> ast.stmt:
-    """``body``, and ``source`` where an exception leaves it."""
-    leave = [fold.verbatim(source), ast.Raise(None, None)]
-    return ast.Try(body, [ast.ExceptHandler(name("Thrown"), "thrown", leave)], [], [])
+def unwinding(body: list[ast.stmt], source: str, replaced: bool) -> ast.stmt:
+    """``body``, and ``source`` where an exception leaves it, where it has not been left
+    already for what it calls in its place (``replaced``: it may have)."""
+    leave = fold.verbatim(source)
+    if replaced:
+        leave = ast.If(name(STAYS), [leave], [])
+    handler = ast.ExceptHandler(name("Thrown"), "thrown", [leave, ast.Raise(None, None)])
+    return ast.Try(body, [handler], [], [])
 
 
 def resume_statement(locals_: int, slots: int, entry: str | None) -> ast.stmt:

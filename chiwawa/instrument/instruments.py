@@ -84,8 +84,7 @@ class Instruments:
             at.setdefault(position, []).append(site)
         contexts = self.counters.contexts
         if contexts is not None:
-            unwound = contexts.unwound(lowered)
-            return Sites(at, contexts.entry(lowered), contexts.exit, unwound)
+            return Sites(at, contexts.entry(lowered), contexts.exit, contexts.unwound)
         return Sites(at) if at else None
 
     def probe(self, match: Match, action: Action, *, writes: bool = False) -> Probe:

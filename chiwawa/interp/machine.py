@@ -393,6 +393,8 @@ class Interpretation:
             args = []
         if tail and function.instance is not None:
             self.stack.pop()
+            if frame.code.exit is not None:
+                frame.code.exit(operands, frame.locals)
             self.enter(function, args, frame.depth, None)
             return
         try:

@@ -28,6 +28,7 @@ RETURN_CALL, RETURN_CALL_INDIRECT = range(9, 11)
 THROW, THROW_REF = range(11, 13)
 #: Of a branch that depends on the reference on top, and of calls of what one refers to.
 BR_ON, CALL_REF, RETURN_CALL_REF = range(13, 16)
+TAIL_CALLS = (RETURN_CALL, RETURN_CALL_INDIRECT, RETURN_CALL_REF)
 #: When a conditional branch drops the reference that it tests.
 NEVER, ON_JUMP, ON_NEXT = range(3)
 
@@ -103,6 +104,7 @@ class PreparedFunction:
         "at",
         "calls",
         "entry",
+        "exit",
         "index",
         "lowered",
         "params",
@@ -120,7 +122,8 @@ class PreparedFunction:
         self.zeros = [zero(t) for t in lowered.locals[self.params :]]
         #: Whether its frames count towards the depth of the call stack.
         self.recursive = recursive
-        #: What instruments want run where an exception leaves it.
+        #: What instruments want run where it is left, and where an exception leaves it.
+        self.exit: Handler | None = None
         self.unwound: Handler | None = None
         self.at: dict[int, Segment] = {}
         self.calls: dict[int, Segment] = {}
@@ -161,6 +164,7 @@ def add_entry_and_exit(prepared: PreparedFunction, site_handlers: SiteHandlers) 
     """Have what instruments want run when the function is entered and when it is left."""
     lowered = prepared.lowered
     offset = lowered.body[0].offset
+    prepared.exit = site_handlers.exit
     prepared.unwound = site_handlers.unwound
     if site_handlers.entry is not None:
         segment = Segment(-1, offset, False)
@@ -171,9 +175,13 @@ def add_entry_and_exit(prepared: PreparedFunction, site_handlers: SiteHandlers) 
     if site_handlers.exit is None:
         return
     for segment in prepared.at.values():
-        if segment.ending in (RETURN, RETURN_CALL, RETURN_CALL_INDIRECT, RETURN_CALL_REF):
+        if segment.ending in TAIL_CALLS:
+            # Behind a function of the host's.
+            assert segment.next is not None
+            segment = segment.next
+        if segment.ending == RETURN:
             segment.handlers += (site_handlers.exit,)
-            segment.offsets.append(segment.offsets[-1])
+            segment.offsets = [*segment.offsets, segment.offsets[-1]]
 
 
 def boundaries(lowered: Lowered) -> set[int]:
@@ -387,7 +395,7 @@ class _Filler:
 
     def return_call_ref(self, segment: Segment, position: int) -> None:
         self.call_ref(segment, position)
-        segment.ending = RETURN_CALL_REF
+        self.tail(segment, RETURN_CALL_REF)
 
     def calls(self, segment: Segment, position: int, may_leave: bool) -> None:
         lowered = self.lowered

@@ -44,8 +44,9 @@ class Site:
 class Sites:
     """The sites of one function. ``at`` is by position in the body and only has boundaries that are
     reached; sites at one boundary run in turn. ``entry`` runs when the function is called (not when
-    it is restored), before its first boundary; ``exit`` when it returns; ``unwound`` where an
-    exception leaves it that is caught further out."""
+    it is restored), before its first boundary; ``exit`` when it returns, or what it calls in its
+    place is about to begin (but a function of the host's: when that has returned); ``unwound``
+    where an exception leaves it that is caught further out."""
 
     at: Mapping[int, Sequence[Site]] = field(default_factory=dict)
     entry: str | None = None

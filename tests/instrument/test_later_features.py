@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from chiwawa import At, Match, Module
+from chiwawa import At, Interrupted, Match, Module, Tag, Thrown
 from chiwawa.instrument.counting.observed import Node
 from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa.source import load
+from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.state.types import FuncType
 from chiwawa_runtime.state.values import format_value
 from tests.instrument.probe_helpers import fired
-from tests.instrument.watching_helpers import EVERYTHING, same_text, watched
-from tests.nodiff.harness_helpers import Call
+from tests.instrument.watching_helpers import EVERYTHING, same_text, started, watched
+from tests.nodiff.harness_helpers import Call, Log
 from tests.path_helpers import WATCHED, each_watched_path, next_path
 
 EXCEPTIONS = """(module
@@ -169,17 +171,22 @@ def test_the_frames_that_an_exception_goes_through_are_left_in_the_tree_of_calls
 
 
 @each_watched_path
-@pytest.mark.parametrize("how", ["return_call $b", "return_call_ref $f (ref.func $b)"])
+@pytest.mark.parametrize(
+    "how", ["return_call $b", "return_call_ref $f (ref.func $b)", "return_call $plain"]
+)
 def test_a_tail_call_leaves_the_tree_of_calls(path: str, how: str) -> None:
     module = load(f"""(module
       (type $f (func))
       (elem declare func $b)
       (func $a ({how}))
       (func $b (loop))
+      (func $plain)
       (func (export "main") (call $a) (call $a)))""")
     run = watched(Call(module, "main"), path, None, MONITORS)
     (main,) = run.instruments.observed().tree.children.values()
-    assert {index: node.calls for index, node in main.children.items()} == {0: 2, 1: 2}
+    called = 2 if "$plain" in how else 1
+    assert {index: node.calls for index, node in main.children.items()} == {0: 2, called: 2}
+    assert not any(node.children for node in main.children.values())
 
 
 @each_watched_path
@@ -225,3 +232,68 @@ def test_probes_see_objects(path: str, granularity: str) -> None:
         ("array.set", (f"REF(any <{ROW}>)", "I32(2)", "I32(5)")),
         ("array.set", (f"REF(any <{ROW}>)", "I32(1)", "I32(4)")),
     ]
+
+
+@each_watched_path
+@pytest.mark.parametrize(
+    "how",
+    [
+        "return_call $boom",
+        "return_call_indirect (type $f) (i32.const 0)",
+        "return_call_ref $f (ref.func $boom)",
+        "return_call $throw",
+        "return_call_indirect (type $f) (i32.const 1)",
+        "return_call $waits",
+        "call $boom",
+        "call $throw",
+    ],
+)
+def test_an_exception_of_what_a_tail_call_calls_leaves_as_many_frames_as_there_are(
+    path: str, how: str
+) -> None:
+    """Though what has left its frame already has others below it, and the host's is interrupted."""
+    module = load(f"""(module
+      (type $f (func))
+      (import "env" "boom" (func $boom (type $f)))
+      (import "env" "e" (tag $e))
+      (table funcref (elem $boom $throw))
+      (elem declare func $boom)
+      (func $throw (throw $e))
+      (func $waits (loop) (throw $e))
+      (func $again (param i32)
+        (if (i32.eqz (local.get 0)) (then ({how})))
+        (if (i32.eq (local.get 0) (i32.const 1))
+          (then (call $again (i32.const 0))))
+        (block $h (try_table (catch_all $h)
+          (call $again (i32.sub (local.get 0) (i32.const 1)))))
+        (call $after))
+      (func $after)
+      (func (export "main")
+        (call $again (i32.const 3))
+        (call $after)))""")
+
+    def make_imports(log: Log) -> Imports:
+        tag = Tag(FuncType((), ()))
+
+        def boom() -> None:
+            log.append(())
+            if len(log) == 1:
+                run.run.requests.ask("wait")
+                raise Interrupted
+            raise Thrown.of(tag)
+
+        return {"env": {"boom": boom, "e": tag}}
+
+    call = Call(module, "main", make_imports=make_imports)
+    run = started(call, path, None, MONITORS)
+    assert run.go()
+    assert run.interruptions == ("$boom" in how or "(i32.const 0)" in how)
+    tree = run.instruments.observed().tree
+    again, after, main = 3, 4, 5
+    assert list(tree.children) == [main]
+    node = tree.children[main]
+    # Of the frames of the recursive function, the two oldest catch what the two others let through.
+    for catches in (True, True, True, False, False):
+        assert (after in node.children) == catches
+        assert node.calls == 1
+        node = node.children.get(again, node)

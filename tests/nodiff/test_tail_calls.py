@@ -79,6 +79,18 @@ HOSTS = """
   (i32.add (call $down (local.get 0)) (call $down (i32.add (local.get 0) (i32.const 1)))))
 """
 
+HOSTS_BY_REFERENCE = """
+(type $t (func (param i32) (result i32)))
+(import "env" "twice" (func $twice (type $t)))
+(elem declare func $twice $down)
+(func $down (type $t)
+  (return_call_ref $t (i32.sub (local.get 0) (i32.const 1))
+    (if (result (ref $t)) (i32.and (local.get 0) (i32.const 1))
+      (then (ref.func $down)) (else (ref.func $twice)))))
+(func (export "f") (param i32) (result i32)
+  (i32.add (call $down (local.get 0)) (call $down (i32.add (local.get 0) (i32.const 1)))))
+"""
+
 
 def host(log: Log) -> api.Imports:
     def twice(x: int) -> int:
@@ -94,7 +106,13 @@ def no_host(log: Log) -> api.Imports:
 
 @pytest.mark.parametrize(
     ("source", "imports", "args"),
-    [(EVEN_ODD, no_host, (6,)), (TABLE, no_host, (9,)), (HOSTS, host, (5,)), (HOSTS, host, (4,))],
+    [
+        (EVEN_ODD, no_host, (6,)),
+        (TABLE, no_host, (9,)),
+        (HOSTS, host, (5,)),
+        (HOSTS, host, (4,)),
+        (HOSTS_BY_REFERENCE, host, (5,)),
+    ],
 )
 def test_a_chain_of_tail_calls_is_the_same_at_every_safepoint(
     source: str, imports: Any, args: tuple[int, ...]

@@ -36,11 +36,6 @@ class Context:
         if parent is not None:
             self.node = parent
 
-    def unwind(self, function: int) -> None:
-        """An exception leaves ``function``, which a tail call may have left already."""
-        if self.node.function == function:
-            self.leave()
-
     def call_host(self, function: int, times: int) -> None:
         """A function of the host is called, which has no boundaries of its own."""
         self.node.child(function).calls += times
@@ -73,14 +68,11 @@ class ContextCounter:
                     yield position, calling(f"context.call_host({callee}, {{}})", reads=False)
 
     def entry(self, lowered: Lowered) -> str:
-        """The line of source that runs when a function is called; ``exit`` when it returns."""
+        """The line of source that runs when a function is called."""
         return f"context.enter({lowered.index})"
 
-    exit = "context.leave()"
-
-    def unwound(self, lowered: Lowered) -> str:
-        """The line that runs where an exception leaves the function."""
-        return f"context.unwind({lowered.index})"
+    #: The line that runs when the function returns, and where an exception leaves it.
+    exit = unwound = "context.leave()"
 
     def call_indirectly(self, table: AnyTable | None, operand: Any, times: int) -> None:
         target = target_of(table, operand)

@@ -62,9 +62,10 @@ def restore(
     if stopped == {setup.granularity} or paths.path(setup.path).enters_anywhere:
         return taken_up(source, others, snapshot, setup, instruments)
     # It may stand where the path cannot enter: another takes it on to the next safepoint.
-    between = taken_up(
-        source, others, snapshot, replace(setup, path=paths.entering_anywhere()), instruments
-    )
+    # What it passes there has no part in what it may spend.
+    free = replace(setup.limits, fuel=None, time=None)
+    elsewhere = replace(setup, path=paths.entering_anywhere(), limits=free)
+    between = taken_up(source, others, snapshot, elsewhere, instruments)
     between.requests.ask(HAND_OVER)
     between.go()
     if between.finished:

@@ -100,6 +100,8 @@ def check(options: Options) -> None:
         "--cr-at": options.at is not None,
         "--cr-every": options.every is not None,
         "--cr-keep-running": options.keep_running,
+        "--timeout": options.limits.time is not None,
+        "--fuel": options.limits.fuel is not None,
         "--granularity safepoint": options.granularity == "safepoint",
     }
     for option, there in given.items():

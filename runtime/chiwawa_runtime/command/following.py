@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.options import Options
-from chiwawa_runtime.command.reporting import say
+from chiwawa_runtime.command.reporting import OUT_OF_LIMITS, say
+from chiwawa_runtime.engine.requests import BY_FUEL, BY_TIME
 from chiwawa_runtime.errors import Abrupt, CheckpointError, Terminated, WasiExit
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_TIMER, ENDINGS, Watcher
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.values import format_value
+
+#: What is said where the run has spent what it may, by the reason with which it stops.
+SPENT: dict[str, Callable[[Run, Options], str]] = {
+    BY_FUEL: lambda run, options: f"out of fuel, at safepoint {run.requests.passed}",
+    BY_TIME: lambda run, options: f"out of time, after {options.limits.time:g} seconds",
+}
 
 
 def follow(run: Run, options: Options, watcher: Watcher) -> int:
@@ -24,6 +33,12 @@ def follow(run: Run, options: Options, watcher: Watcher) -> int:
                 raise KeyboardInterrupt
             if not reasons:
                 continue
+            limit = next((reason for reason in SPENT if reason in reasons), None)
+            if limit is not None and ending is None:
+                say(f"stopped: {SPENT[limit](run, options)}")
+                if options.saves():
+                    write_checkpoint(run, options, False)
+                return OUT_OF_LIMITS
             if write_checkpoint(run, options, ending is None):
                 written = True
                 if ending is None and not options.keep_running and set(reasons) != {BY_TIMER}:

@@ -245,6 +245,20 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         type=whole,
         help="how deep calls may be on top of each other (default: 131072, the most there can be)",
     )
+    limits.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long it may run; then it ends with status 124, and a checkpoint where one is "
+        "asked for",
+    )
+    limits.add_argument(
+        "--fuel",
+        metavar="N",
+        type=whole,
+        help="how many safepoints it may pass (with --granularity instruction: how many "
+        "instructions), the same on every path; then the same",
+    )
 
     look = parser.add_argument_group(
         "instruments", "They take chiwawa run; several names, with commas or as words."
@@ -386,7 +400,7 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         restore=parsed.restore,
         trust_host_state=parsed.trust_host_state,
         max_memory=parsed.max_memory,
-        limits=Limits(depth=parsed.max_depth),
+        limits=Limits(depth=parsed.max_depth, time=parsed.timeout, fuel=parsed.fuel),
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,

@@ -26,7 +26,14 @@ from chiwawa_runtime.names import printable
 from chiwawa_runtime.standard_streams import writer
 
 #: Exit statuses. A guest's own is passed on.
-BAD_INPUT, BUG, INTERRUPTED, TRAPPED, BROKEN_PIPE = 2, 70, 128 + 2, 128 + 6, 128 + 13
+BAD_INPUT, BUG, OUT_OF_LIMITS, INTERRUPTED, TRAPPED, BROKEN_PIPE = (
+    2,
+    70,
+    124,
+    128 + 2,
+    128 + 6,
+    128 + 13,
+)
 #: The highest that the host takes. WASI refuses those above, with which a shell says what ended a
 #: program from outside.
 HIGHEST = 125 if sys.platform == "wasi" else 255

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from chiwawa_runtime.engine.budget import Budget
 from chiwawa_runtime.engine.calls import StartedFunction, host_function
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.observer import Observer
@@ -60,6 +61,8 @@ class ModuleInstance:
         self.program = program
         self.engine = engine
         self.requests = Requests(engine.safepoints)
+        # Before the engine begins: it may count.
+        self.budget = Budget(self.requests, limits)
         self.functions: list[Function] = []
         self.tables: list[AnyTable] = []
         self.memories: list[AnyMemory] = []

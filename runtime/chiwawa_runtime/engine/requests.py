@@ -7,12 +7,12 @@ out that they are to (``contract.Safepoints``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 from chiwawa_runtime.engine.contract import LOOK_EVERY, Safepoints
 
-#: The reason where a run has come to the safepoint at which it was to stop.
-BY_COUNT = "count"
+#: The reason where a run has come to the safepoint at which it was to stop; and where it has spent
+#: the fuel, or the time, that it was given.
+BY_COUNT, BY_FUEL, BY_TIME = "count", "fuel", "timeout"
 
 
 class Watched(list[str]):
@@ -39,12 +39,17 @@ class Requests:
     ``pending`` is for host functions that wait, which only read it. ``beneath`` are the requests of
     instances whose functions the run may be in: those stop for it, too."""
 
-    __slots__ = ("beneath", "pending", "safepoints")
+    __slots__ = ("beneath", "due", "looks", "pending", "safepoints", "stops")
 
     def __init__(self, safepoints: Safepoints) -> None:
         self.pending: list[str] = []
         self.safepoints = safepoints
         self.beneath: tuple[Requests, ...] = ()
+        #: The numbers of the safepoints at which to stop, by reason, and the one that is next.
+        self.stops: dict[str, int] = {}
+        self.due: int | None = None
+        #: What is called now and then.
+        self.looks: list[Callable[[], None]] = []
 
     def ask(self, reason: str = "api") -> None:
         """Ask the run to stop at its next safepoint."""
@@ -64,20 +69,60 @@ class Requests:
 
     def count_from(self, passed: int, stop_at: int | None) -> None:
         """Count safepoints from here on, ``passed`` so far; stop at the one that makes the number
-        ``stop_at`` (None: at none)."""
-        self.safepoints.count_from(passed, stop_at, partial(self.ask, BY_COUNT))
+        ``stop_at`` (None: at none). It is as far as before to where another reason has it stop."""
+        before = self.passed or 0
+        self.stops = {r: n - before + passed for r, n in self.stops.items() if r != BY_COUNT}
+        if stop_at is not None:
+            self.stops[BY_COUNT] = stop_at
+        self.place_stop(passed)
+
+    def place_stop(self, passed: int) -> None:
+        """Have the engine say when the next number is reached."""
+        self.due = min((n for n in self.stops.values() if n > passed), default=None)
+        self.safepoints.count_from(passed, self.due, self.reached)
+
+    def reached(self) -> None:
+        """The next number has been reached, or passed, where the engine does not stop everywhere
+        where it counts."""
+        passed, due = self.passed, self.due
+        assert passed is not None
+        assert due is not None
+        for reason, number in self.stops.items():
+            if due <= number <= passed:
+                self.ask(reason)
+        if any(number > passed for number in self.stops.values()):
+            self.place_stop(passed)
 
     def stop_at(self, number: int | None) -> None:
         """Stop at the safepoint ``number``, and no longer where ``count_from`` said. Where nobody
         counts, the next safepoint is number 1."""
         self.count_from(self.passed or 0, number)
 
+    def stop_after(self, count: int, reason: str) -> None:
+        """Stop for ``reason`` at the safepoint that is so many from here, and no longer where it
+        was to be before."""
+        passed = self.passed or 0
+        self.stops[reason] = passed + count
+        self.place_stop(passed)
+
+    def left(self, reason: str) -> int | None:
+        """How many safepoints there are until the run is to stop for ``reason``, 0 from there on;
+        None where it is not."""
+        number = self.stops.get(reason)
+        return None if number is None else max(0, number - (self.passed or 0))
+
     def watch(self, look: Callable[[], None]) -> None:
         """Call ``look`` now and then from the program's own thread, at safepoints and where a host
         function waits: for a host that has no other. While nothing counts, each safepoint then
         costs what a counted one does."""
-        self.pending = Watched(self.pending, look)
-        self.safepoints.watch(look)
+        self.looks.append(look)
+        if len(self.looks) == 1:
+            self.pending = Watched(self.pending, self.look)
+            self.safepoints.watch(self.look)
+
+    def look(self) -> None:
+        for look in self.looks:
+            look()
 
     def take(self) -> list[str]:
         """The pending reasons, which are pending no longer."""

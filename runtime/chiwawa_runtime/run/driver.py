@@ -13,6 +13,7 @@ from typing import Any
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine import turns
+from chiwawa_runtime.engine.budget import MESSAGES
 from chiwawa_runtime.engine.contract import Activation
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance
@@ -24,6 +25,7 @@ from chiwawa_runtime.errors import (
     Exhaustion,
     HostError,
     Interrupted,
+    Location,
     RunError,
     Trap,
     UnsupportedError,
@@ -88,6 +90,7 @@ class Run:
     ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
     with a checkpoint and was not trusted: it travels on unread, and so does ``monitors``, what was
     counted earlier, if nothing counts now. ``depth`` is that of the call stack beneath it.
+    Unless it ``suspends``, it traps where fuel or time is spent.
 
     >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
     ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
@@ -111,8 +114,10 @@ class Run:
         monitors: bytes | None = None,
         depth: int = 0,
         beside: Sequence[Instance] = (),
+        suspends: bool = True,
     ) -> None:
         self.instance = instance
+        self.suspends = suspends
         #: Instances that its checkpoints hold, too, though the program may not lead to them.
         self.beside = list(beside)
         self.depth = depth
@@ -159,6 +164,11 @@ class Run:
         finally:
             turns.end(self.instance.turns)
 
+    def allow(self, *, fuel: int | None = None, time: float | None = None) -> None:
+        """Have so much fuel, and so many seconds, left from here on (see ``Limits``); None: what
+        is left stays. They are the instance's, which all its runs take from."""
+        self.instance.budget.give(fuel, time)
+
     def proceed(self) -> bool:
         """``go``, for a thread whose turn it is."""
         if self._going:
@@ -168,9 +178,16 @@ class Run:
         if self.finished:
             return True
         instance = self.instance
+        spent = instance.budget.spent()
+        if spent is not None and not self.is_to_trap():
+            if spent not in self.requests.pending:
+                self.requests.ask(spent)
+            return False
         depth = instance.depth
         if instance.observer is not None:
             instance.observer.resume(self.paused)
+        if not instance.running:
+            instance.budget.begin()
         instance.running += 1
         self._going = True
         try:
@@ -178,6 +195,8 @@ class Run:
         finally:
             self._going = False
             instance.running -= 1
+            if not instance.running:
+                instance.budget.end()
             instance.depth = depth
             if instance.observer is not None:
                 self.paused = instance.observer.pause()
@@ -219,7 +238,11 @@ class Run:
         all have returned (True), or the run is to stop (False). What is raised ends the run."""
         while self.activation is not None or self.plan:
             try:
+                self.check_budget()
                 returned = self.advance_call()
+                stopped = not returned and self.is_to_stop()
+                if stopped:
+                    self.check_budget()
             except BaseException as error:
                 explained = error if self.activation is None else self.activation.explain(error)
                 self.fail(explained)
@@ -228,9 +251,35 @@ class Run:
                 raise explained from None
             if returned:
                 self.end_call()
-            elif self.is_to_stop():
+            elif stopped:
                 return False
         return True
+
+    def is_to_trap(self) -> bool:
+        """Whether it traps where fuel or time is spent."""
+        return self.instance.budget.traps or not self.suspends
+
+    def check_budget(self) -> None:
+        """Raises Trap where fuel or time is spent, and that is one."""
+        if not self.instance.budget.limited or not self.is_to_trap():
+            return
+        budget, requests = self.instance.budget, self.requests
+        reason = next((r for r in MESSAGES if r in requests.pending), None) or budget.spent()
+        if reason is None:
+            return
+        for each in MESSAGES:
+            requests.withdraw(each)
+        trap = Trap(MESSAGES[reason])
+        frames = []
+        # Where some cannot be read, it has no backtrace.
+        with contextlib.suppress(CheckpointError):
+            frames = [] if self.activation is None else self.activation.frames()
+        trap.backtrace = tuple(
+            Location(f.function, f.offset, f.instance.program.function_names.get(f.function))
+            for f in frames
+        )
+        trap.origin = frames[0].instance if frames else None
+        raise trap
 
     def advance_call(self) -> bool:
         """Go on with the call in progress, or begin the next: whether it has returned. It is
@@ -363,7 +412,7 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     try:
         if instance.nesting > MOST_NESTING:
             raise Exhaustion
-        run = Run(instance, [(function, args)], depth=instance.depth)
+        run = Run(instance, [(function, args)], depth=instance.depth, suspends=False)
         while not run.proceed():
             # As long as they were pending, no host function would wait for anything.
             reasons = [(i, reason) for i in instance.linked for reason in i.requests.take()]

@@ -14,8 +14,16 @@ class Limits:
     restores a program sets its limits anew.
 
     ``depth`` is how deep calls may be on top of each other, at most 131,072 as without it: the
-    frame of a recursive function counts 1, and more where it has many locals. Raises ValueError
-    where a number is none that can be kept.
+    frame of a recursive function counts 1, and more where it has many locals. ``time`` is how many
+    seconds it may be going on altogether. ``fuel`` is how many safepoints it may pass, which are
+    the same on every path; where the granularity is ``instruction``, how many instructions.
+
+    Where fuel or time is spent, a run is suspended: ``go`` returns False, and ``requests.take()``
+    has ``fuel`` or ``timeout``. It can be given more, written to a checkpoint, or dropped. With
+    ``trap`` it traps instead, and so does a call that nobody could go on with, such as that of
+    ``Instance.invoke``.
+
+    Raises ValueError where a number is none that can be kept.
 
     >>> module = chiwawa.load('(module (func $f (export "f") (call $f)))')
     >>> instance = chiwawa.instantiate(module, limits=chiwawa.Limits(depth=100))
@@ -24,14 +32,24 @@ class Limits:
     ... except chiwawa.Exhaustion as trap:
     ...     print(trap.message, len(trap.backtrace))
     call stack exhausted 101
+    >>> module = chiwawa.load('(module (func (export "forever") (loop $on (br $on))))')
+    >>> run = chiwawa.start(module, "forever", limits=chiwawa.Limits(fuel=1000))
+    >>> run.go(), run.requests.take(), run.requests.passed
+    (False, ['fuel'], 1000)
+    >>> run.allow(fuel=500)
+    >>> run.go(), run.requests.passed
+    (False, 1500)
     """
 
     depth: int | None = None
+    time: float | None = None
+    fuel: int | None = None
+    trap: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and value < (field.name == "depth"):
+            if value is not None and not value >= (field.name == "depth"):
                 raise ValueError(f"a limit of {value} for {field.name} is too low")
 
 

@@ -1,0 +1,227 @@
+"""Fuel and time: a run is suspended where they are spent, at the same safepoint on every path."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chiwawa
+from chiwawa import Limits, Trap
+from chiwawa_runtime import checkpoint
+from tests.path_helpers import PATHS, each_path, each_path_and_granularity, next_path, stopping_at
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+FOREVER = chiwawa.load("""(module
+  (import "host" "back" (func $back))
+  (global $rounds (export "rounds") (mut i64) (i64.const 0))
+  (func $forever (export "forever")
+    (loop $on
+      (global.set $rounds (i64.add (global.get $rounds) (i64.const 1)))
+      (br $on)))
+  (func (export "through") (call $back))
+  (func (export "twice") (call $one) (call $one))
+  (func $one (export "one") (local i32)
+    (loop $on
+      (br_if $on (i32.lt_u
+        (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 10))))))""")
+IMPORTS: Any = {"host": {"back": lambda: None}}
+ROWS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
+
+
+def started(name: str, args: Any = (), **given: Any) -> chiwawa.Run:
+    return chiwawa.start(FOREVER, name, args, IMPORTS, **given)
+
+
+@each_path
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+def test_a_sample_that_is_stopped_each_thousand_units_comes_to_the_same_end(
+    row: dict[str, Any], path: str
+) -> None:
+    module = chiwawa.load(SAMPLES / row["file"])
+    given = module, row["export"], row["args"]
+    whole = chiwawa.start(*given, path="interp", count=10**12)
+    assert whole.go()
+    total = whole.requests.passed
+    assert total is not None
+    run = chiwawa.start(*given, path=path, limits=Limits(fuel=1000))
+    spent = 0
+    while not run.go():
+        assert run.requests.take() == ["fuel"]
+        spent += 1000
+        assert run.requests.passed == spent
+        if spent % 3000 == 0:
+            # Elsewhere, too: what it may spend is not in the checkpoint.
+            path = next_path(path)
+            run = chiwawa.restore(module, run.checkpoint(), path=path, limits=Limits(fuel=1000))
+        else:
+            run.allow(fuel=1000)
+    assert spent == total // 1000 * 1000
+    assert (run.results, run.requests.passed) == (whole.results, total)
+
+
+@pytest.mark.parametrize("path", stopping_at("instruction"))
+def test_fuel_is_instructions_where_each_can_be_stopped_at(path: str) -> None:
+    module = chiwawa.load(SAMPLES / "recursion.wasm")
+    run = chiwawa.start(
+        module, "fib", [6], path=path, granularity="instruction", limits=Limits(fuel=10)
+    )
+    stops = 0
+    while not run.go():
+        stops += 1
+        assert run.requests.passed == 10 * stops
+        run.allow(fuel=10)
+    assert run.results == [8]
+
+
+@each_path_and_granularity
+def test_what_is_left_of_fuel_is_left_after_another_stop(path: str, granularity: str) -> None:
+    run = started("forever", path=path, granularity=granularity, count=30, limits=Limits(fuel=100))
+    assert not run.go()
+    assert (run.requests.take(), run.requests.passed) == (["count"], 30)
+    run.requests.stop_at(90)
+    assert not run.go()
+    assert (run.requests.take(), run.requests.passed) == (["count"], 90)
+    assert not run.go()
+    assert (run.requests.take(), run.requests.passed) == (["fuel"], 100)
+    # Nothing more is passed without any.
+    for _ in range(2):
+        assert not run.go()
+        assert (run.requests.take(), run.requests.passed) == (["fuel"], 100)
+    run.allow(fuel=1)
+    assert not run.go()
+    assert (run.requests.take(), run.requests.passed) == (["fuel"], 101)
+
+
+@each_path
+def test_two_reasons_at_one_safepoint_are_both_given(path: str) -> None:
+    run = started("forever", path=path, count=50, limits=Limits(fuel=50))
+    assert not run.go()
+    assert sorted(run.requests.take()) == ["count", "fuel"]
+
+
+@each_path
+def test_without_fuel_a_run_does_not_begin(path: str) -> None:
+    run = started("forever", path=path, limits=Limits(fuel=0))
+    assert not run.go()
+    assert run.requests.take() == ["fuel"]
+    rounds: Any = run.instance.exports["rounds"]
+    assert rounds.value == 0
+    data = run.checkpoint()
+    again = chiwawa.restore(FOREVER, data, IMPORTS, path=path, limits=Limits(fuel=3))
+    assert not again.go()
+    assert again.requests.passed == 3
+
+
+@each_path
+def test_fuel_that_is_spent_is_a_trap_where_that_is_wanted(path: str) -> None:
+    run = started("forever", path=path, limits=Limits(fuel=10, trap=True))
+    with pytest.raises(Trap, match="out of fuel") as caught:
+        run.go()
+    (frame,) = caught.value.backtrace
+    assert (frame.function, frame.name) == (1, "forever")
+    assert not run.requests.pending
+
+
+@each_path
+def test_fuel_can_be_given_to_a_run_that_had_no_limit(path: str) -> None:
+    run = started("forever", path=path)
+    run.allow(fuel=1000)
+    assert not run.go()
+    assert run.requests.passed == 1000
+    assert run.requests.take() == ["fuel"]
+
+
+@each_path
+def test_calls_from_python_spend_the_fuel_of_their_instance(path: str) -> None:
+    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(fuel=100))
+    for _ in range(9):
+        instance.invoke("one")
+    with pytest.raises(Trap, match="out of fuel"):
+        instance.invoke("one")
+    with pytest.raises(Trap, match="out of fuel"):
+        instance.invoke("one")
+    instance.budget.give(22, None)
+    instance.invoke("one")
+
+
+@each_path
+def test_what_a_host_function_calls_back_traps_without_fuel(path: str) -> None:
+    imports: Any = {"host": {"back": lambda: run.instance.invoke("forever")}}
+    run = chiwawa.start(FOREVER, "through", (), imports, path=path, limits=Limits(fuel=100))
+    with pytest.raises(Trap, match="out of fuel"):
+        run.go()
+    with pytest.raises(chiwawa.RunError):
+        run.go()
+
+
+@each_path
+def test_a_run_is_suspended_when_its_time_is_over(path: str) -> None:
+    run = started("forever", path=path, limits=Limits(time=0.01))
+    assert not run.go()
+    assert run.requests.take() == ["timeout"]
+    assert not run.go()
+    assert run.requests.take() == ["timeout"]
+    for other in PATHS:
+        again = chiwawa.restore(
+            FOREVER, run.checkpoint(), IMPORTS, path=other, limits=Limits(time=0.01)
+        )
+        assert not again.go()
+        assert again.requests.take() == ["timeout"]
+    run.allow(time=1000)
+    run.requests.ask()
+    assert not run.go()
+    assert run.requests.take() == ["api"]
+
+
+@each_path
+def test_time_that_is_over_is_a_trap_where_nobody_could_go_on(path: str) -> None:
+    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(time=0.01))
+    with pytest.raises(Trap, match="out of time"):
+        instance.invoke("forever")
+    run = started("forever", path=path, limits=Limits(time=0.01, trap=True))
+    with pytest.raises(Trap, match="out of time"):
+        run.go()
+
+
+@each_path
+def test_what_waits_is_interrupted_when_time_is_over(path: str) -> None:
+    def wait() -> None:
+        while not run.requests.pending:
+            threading.Event().wait(0.001)
+        raise chiwawa.Interrupted
+
+    imports: Any = {"host": {"back": wait}}
+    run = chiwawa.start(FOREVER, "through", (), imports, path=path, limits=Limits(time=0.01))
+    assert not run.go()
+    assert run.requests.take() == ["timeout"]
+    imports["host"]["back"] = lambda: None
+    again = chiwawa.restore(FOREVER, run.checkpoint(), imports, path=path)
+    assert again.go()
+
+
+@each_path
+def test_no_thread_is_needed_to_notice_that_time_is_over(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refuse)
+    run = started("forever", path=path, limits=Limits(time=0.001))
+    for _ in range(2):
+        assert not run.go()
+        assert run.requests.take() == ["timeout"]
+        run.allow(time=0.001)
+
+
+@each_path
+def test_a_limit_changes_nothing_of_a_checkpoint_but_that_safepoints_are_counted(path: str) -> None:
+    counted = started("forever", path=path, count=77)
+    limited = started("forever", path=path, limits=Limits(fuel=77, time=1000, depth=50))
+    assert not counted.go()
+    assert not limited.go()
+    assert checkpoint.encode(counted.snapshot()) == checkpoint.encode(limited.snapshot())

@@ -7,7 +7,7 @@ It reads a snapshot and a decoded module, and runs neither. A host's state is co
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chiwawa.instrument.source_lines import source_lines
@@ -18,6 +18,7 @@ from chiwawa_runtime.names import identifier, indexed_label
 from chiwawa_runtime.run.uptake import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.snapshot import (
+    ArrayImage,
     ExceptionImage,
     Frame,
     ObjectImage,
@@ -195,12 +196,22 @@ def describe_segment(segment: SegmentImage) -> Description:
     }
 
 
-def describe_object(image: ObjectImage, names: Names | None) -> Description:
+#: What gives a value that is stored as some type as text.
+Text = Callable[[StorageType, Any], str]
+
+
+def describe_object(
+    image: ObjectImage, names: Names | None, text: Text = format_stored
+) -> Description:
     """An object as ``describe`` has it, its type and its fields with the ``names`` that the run's
-    module has for them. Of an array there are the first elements, those of i8 as hexadecimal
-    ``bytes``."""
+    module has for them, and values as ``text`` says them. Of an array there are the first elements,
+    those of i8 as hexadecimal ``bytes``."""
+
+    def named(name: str | None, storage: StorageType, value: Value) -> Description:
+        return {"name": name, "type": str(storage), "value": text(storage, value)}
+
     if isinstance(image, ExceptionImage):
-        values = [_named(None, *each) for each in image.fields]
+        values = [named(None, *each) for each in image.fields]
         return {"kind": "exception", "tag": image.tag, "values": values}
     told = image.type
     own = names is not None and not told.instance
@@ -211,14 +222,14 @@ def describe_object(image: ObjectImage, names: Names | None) -> Description:
     }
     if isinstance(image, StructImage):
         known = names.fields.get(told.index, {}) if names is not None and own else {}
-        fields = [_named(known.get(i), *each) for i, each in enumerate(image.fields)]
+        fields = [named(known.get(i), *each) for i, each in enumerate(image.fields)]
         return {"kind": "struct", "type": type_, "values": fields}
     size, storage = len(image.elements), image.storage
     first = image.elements[:MOST_ELEMENTS]
     elements: Description = (
         {"bytes": first.hex()}
         if isinstance(first, bytes)
-        else {"elements": [format_stored(storage, each) for each in first]}
+        else {"elements": [text(storage, each) for each in first]}
     )
     return {
         "kind": "array",
@@ -229,8 +240,11 @@ def describe_object(image: ObjectImage, names: Names | None) -> Description:
     }
 
 
-def _named(name: str | None, storage: StorageType, value: Value) -> Description:
-    return {"name": name, "type": str(storage), "value": format_stored(storage, value)}
+def stored_in(image: ObjectImage) -> Iterator[tuple[StorageType, Value]]:
+    """The fields or elements of an object."""
+    if isinstance(image, ArrayImage):
+        return ((image.storage, each) for each in image.elements)
+    return iter(image.fields)
 
 
 def _memory(memory: MemoryImage) -> Description:
@@ -295,7 +309,7 @@ def render(description: Description) -> str:
     for kind in ("elems", "datas"):
         dropped = description[f"dropped_{kind}"]
         if dropped:
-            lines += _wrapped(f"dropped {kind}: ", [str(index) for index in dropped])
+            lines += wrapped(f"dropped {kind}: ", [str(index) for index in dropped])
     lines.append(f"wasi state: {bytes_or_none(description['wasi'])}")
     lines.append(
         f"host state: {bytes_or_none(description['host'])}"
@@ -333,13 +347,13 @@ def _instance_lines(index: int, instance: Description) -> list[str]:
     lines = [head, f"      granularity {instance['granularity']}, {passed} passed"]
     for kind in ("memories", "tables", "globals", "tags"):
         if instance[kind]:
-            lines += _wrapped(f"      {kind}  ", [str(each) for each in instance[kind]])
+            lines += wrapped(f"      {kind}  ", [str(each) for each in instance[kind]])
     if instance["links"]:
         links = [
             f"{link['function']}={link['to']['instance']}:{link['to']['function']}"
             for link in instance["links"]
         ]
-        lines += _wrapped("      functions  ", links)
+        lines += wrapped("      functions  ", links)
     return lines
 
 
@@ -353,9 +367,9 @@ def _frame_lines(index: int, frame: Description) -> list[str]:
         head += f" at {frame['source']}"
     lines = [head]
     if frame["locals"]:
-        lines += _wrapped("      locals  ", _named_values(frame["locals"]))
+        lines += wrapped("      locals  ", _named_values(frame["locals"]))
     if frame["stack"]:
-        lines += _wrapped("      stack   ", [operand["value"] for operand in frame["stack"]])
+        lines += wrapped("      stack   ", [operand["value"] for operand in frame["stack"]])
     return lines
 
 
@@ -385,11 +399,11 @@ def _global_lines(index: int, image: Description) -> list[str]:
 
 def _segment_lines(index: int, segment: Description) -> list[str]:
     of = f" of instance {segment['instance']}" if segment["instance"] else ""
-    return _wrapped(f"  {segment['index']}{of}: ", segment["elements"])
+    return wrapped(f"  {segment['index']}{of}: ", segment["elements"])
 
 
 def object_lines(index: int, image: Description) -> list[str]:
-    return _wrapped(f"  {index}: ", object_words(image))
+    return wrapped(f"  {index}: ", object_words(image))
 
 
 def object_words(image: Description) -> list[str]:
@@ -442,7 +456,8 @@ def bytes_or_none(part: Description | None) -> str:
     return "none" if part is None else f"{part['bytes']} bytes"
 
 
-def _wrapped(head: str, words: Sequence[str]) -> list[str]:
+def wrapped(head: str, words: Sequence[str]) -> list[str]:
+    """Lines that begin with ``head``, and end behind words where they would be too long."""
     return textwrap.wrap(
         " ".join(words),
         _WIDTH,

@@ -28,6 +28,7 @@ from chiwawa.inspect import (
     object_words,
     or_unknown,
     shortened,
+    stored_in,
 )
 from chiwawa.instrument.source_lines import source_lines
 from chiwawa.module import Module, Names
@@ -35,7 +36,6 @@ from chiwawa_runtime.checkpoint.write import object_bytes
 from chiwawa_runtime.run.uptake import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage, either
 from chiwawa_runtime.state.snapshot import (
-    ArrayImage,
     ExceptionImage,
     Frame,
     ObjectImage,
@@ -43,7 +43,7 @@ from chiwawa_runtime.state.snapshot import (
     TableImage,
     Value,
 )
-from chiwawa_runtime.state.types import StorageType, ValType
+from chiwawa_runtime.state.types import ValType
 from chiwawa_runtime.state.values import format_stored, format_value
 
 #: Of a memory, so many ranges are listed; of those beyond, there is the number.
@@ -165,13 +165,6 @@ def kind_of(image: ObjectImage) -> object:
     if isinstance(image, ExceptionImage):
         return image.tag
     return type(image), image.type
-
-
-def stored_in(image: ObjectImage) -> Iterator[tuple[StorageType, Value]]:
-    """The fields or elements of an object."""
-    if isinstance(image, ArrayImage):
-        return ((image.storage, each) for each in image.elements)
-    return iter(image.fields)
 
 
 def _bytes(a: bytes | None, b: bytes | None) -> Description | None:

@@ -27,7 +27,7 @@ from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.reporting import single_line
 from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.names import printable
-from chiwawa_runtime.state.types import ValType
+from chiwawa_runtime.state.types import StorageType, ValType
 
 _SHORT = {
     "b": "break",
@@ -321,9 +321,11 @@ class Prompt(cmd.Cmd):
     # Looking.
 
     def do_print(self, argument: str) -> None:
-        """print [stack | locals | globals | memory | sN | lN | gN | $NAME]: values. s0 is the
-        deepest operand; a name is that of a local, else of a global. Without anything: stack and
-        locals."""
+        """print [stack | locals | globals | memory | VALUE [FIELD...]]: values. VALUE is sN, lN, gN
+        or $NAME: s0 is the deepest operand; a name is that of a local, else of a global. Of a
+        structure, array or exception, what is in it: FIELD is the number or $NAME of a field, or
+        the number of an element, and one more looks into what that refers to. Without anything:
+        stack and locals."""
         machine = self.machine
         views: dict[str, Callable[[], Iterable[str]]] = {
             "": lambda: [
@@ -338,8 +340,14 @@ class Prompt(cmd.Cmd):
         if argument in views:
             self.say(*views[argument]())
         else:
-            valtype, value = self.value(argument)
-            self.say(show.value_text(machine, valtype, value))
+            words = argument.split(" ")
+            # A name may have spaces.
+            count = next((n for n in range(len(words), 1, -1) if self.is_there(words[:n])), 1)
+            storage: StorageType
+            storage, value = self.value(" ".join(words[:count]))
+            for place in filter(None, words[count:]):
+                storage, value = show.inside(machine, value, place)
+            self.say(*show.value_lines(machine, storage, value))
 
     def do_x(self, argument: str) -> None:
         """x ADDRESS [LENGTH [MEMORY]]: bytes of a memory, 64 if nothing is said. The address may be
@@ -426,6 +434,14 @@ class Prompt(cmd.Cmd):
         if index >= count:
             raise BadInput(f"there is no {text}")
         return kind, index
+
+    def is_there(self, words: list[str]) -> bool:
+        """Whether the words name a value."""
+        try:
+            self.which(" ".join(words))
+        except BadInput:
+            return False
+        return True
 
     def value(self, text: str) -> tuple[ValType, object]:
         """What ``l0``, ``s0``, ``g0`` or ``$name`` is. Raises BadInput."""

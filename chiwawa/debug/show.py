@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from chiwawa.debug.listing import FunctionListing, Place
 from chiwawa.debug.machine import End, Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import Change
-from chiwawa.inspect import called, shortened
+from chiwawa.inspect import (
+    called,
+    describe_object,
+    object_words,
+    shortened,
+    stored_in,
+    wrapped,
+)
 from chiwawa_runtime.command.following import results_text
 from chiwawa_runtime.command.reporting import single_line, trap_lines
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import Abrupt, BadInput, CheckpointError, HostError, WasiExit
 from chiwawa_runtime.names import printable
+from chiwawa_runtime.run.objects import looked_into
 from chiwawa_runtime.run.references import References
 from chiwawa_runtime.state.interface import AnyMemory
+from chiwawa_runtime.state.snapshot import StructImage
 from chiwawa_runtime.state.store import Function
-from chiwawa_runtime.state.types import RefType, ValType
-from chiwawa_runtime.state.values import format_value
+from chiwawa_runtime.state.types import RefType, StorageType, ValType
+from chiwawa_runtime.state.values import format_stored
 
 #: Bytes in a line of a hex dump.
 _LINE = 16
@@ -27,12 +37,42 @@ _LINE = 16
 _MOST_INDENTED = 20
 
 
-def value_text(machine: Machine, valtype: ValType, value: object) -> str:
-    """A value of the running program. A host's reference prints as its class."""
+def value_text(machine: Machine, valtype: StorageType, value: object) -> str:
+    """A value of the running program, also as a field holds it. A host's reference prints as its
+    class."""
     if isinstance(value, Function) and isinstance(valtype, RefType) and valtype.heap != "extern":
         with contextlib.suppress(CheckpointError):
             value = References([machine.instance], {}).value(valtype, value)
-    return format_value(valtype, value)
+    return format_stored(valtype, value)
+
+
+def value_lines(machine: Machine, valtype: StorageType, value: object) -> list[str]:
+    """A value, and what is in it where it refers to a structure, an array or an exception."""
+    text = value_text(machine, valtype, value)
+    image = looked_into(machine.instance, value)
+    if image is None:
+        return [text]
+    names = machine.code.module.names
+    described = describe_object(image, names, partial(value_text, machine))
+    return [text, *wrapped("  ", object_words(described))]
+
+
+def inside(machine: Machine, value: object, place: str) -> tuple[StorageType, object]:
+    """What a field, an element or a value of an exception is, by its number, or the $NAME of a
+    field. Raises BadInput."""
+    image = looked_into(machine.instance, value)
+    if image is None:
+        raise BadInput(f"there is nothing in it that could be {place}")
+    stored = list(stored_in(image))
+    if place.startswith("$") and isinstance(image, StructImage):
+        fields = machine.code.module.names.fields.get(image.type.index, {})
+        found = (index for index, name in fields.items() if name == place[1:])
+        index = next(found, len(stored))
+    else:
+        index = int(place) if place.isdecimal() and len(place) < 10 else len(stored)
+    if index >= len(stored):
+        raise BadInput(f"there is no {place} in it: it has {len(stored)} values")
+    return stored[index]
 
 
 def frame_types(

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
-from chiwawa_runtime.state.heap import element_of, fields_of
+from chiwawa_runtime.state.heap import External, Internal, element_of, fields_of, is_object
 from chiwawa_runtime.state.snapshot import (
     ArrayImage,
     ExceptionImage,
@@ -47,6 +47,31 @@ class Converting(Protocol):
     def value(self, valtype: ValType, value: Any) -> Value: ...
 
     def held(self, valtype: ValType, value: Value, where: str) -> Any: ...
+
+
+class AsHeld:
+    """Leaves values as a program holds them."""
+
+    def value(self, valtype: ValType, value: Any) -> Any:
+        return value
+
+    def held(self, valtype: ValType, value: Value, where: str) -> Any:
+        return value
+
+
+def looked_into(instance: ModuleInstance, thing: Any) -> ObjectImage | None:
+    """What a reference that ``instance`` holds refers to, if it is a structure, array or exception
+    of a type or tag that its module has: with values as a program holds them, but for numbers."""
+    if isinstance(thing, External | Internal):
+        thing = thing.value
+    if not isinstance(thing, ExceptionInstance) and not is_object(thing):
+        return None
+    objects = Objects([instance], AsHeld())
+    objects.number(thing)
+    try:
+        return next(objects.images(instance.tags))
+    except CheckpointError:
+        return None
 
 
 class Objects:

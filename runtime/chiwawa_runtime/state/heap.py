@@ -55,9 +55,14 @@ class External:
         self.value = value
 
 
+def is_object(value: Any) -> bool:
+    """Whether ``value``, as a program holds it, is a structure or an array."""
+    return type(value) is list and bool(value) and isinstance(value[0], DefType)
+
+
 def described(value: Any) -> str:
     """What ``value``, as a program holds it, is, in a few words and never more."""
-    if type(value) is list and value and isinstance(value[0], DefType):
+    if is_object(value):
         size = len(value) - 1
         if isinstance(value[0].comp, ArrayType):
             return f"array of {size} {short(value[0].comp.field)}"

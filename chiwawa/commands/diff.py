@@ -2,17 +2,18 @@
 snapshots, ``render`` makes text of that.
 
 Values are compared by their bits, so that a zero's sign and a NaN's payload count. Frames are
-matched by depth, counted from the oldest, since that is where two stops of one program agree.
+matched by depth, counted from the oldest, since that is where two stops of one program agree, and
+objects by what leads to them (see ``matching``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import zip_longest
 from typing import Any
 
+from chiwawa.commands.matching import Matching
 from chiwawa.inspect import (
     Description,
     bytes_or_none,
@@ -36,7 +37,6 @@ from chiwawa_runtime.checkpoint.write import object_bytes
 from chiwawa_runtime.run.uptake import check_module
 from chiwawa_runtime.state.memory_image import MemoryImage, either
 from chiwawa_runtime.state.snapshot import (
-    ExceptionImage,
     Frame,
     ObjectImage,
     Snapshot,
@@ -73,6 +73,9 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         check_module(b, module_hash)
     names = None if module is None else module.names
     functions = {} if module is None else module.func_names()
+    matching = Matching(a, b)
+    seen = matching.seen()
+    sides = a, b, seen
     differences: Description = {
         "module": _pair(
             *({"name": s.module_name, "sha256": s.module_hash.hex()} for s in (a, b)),
@@ -82,49 +85,50 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         "canonical_nans": _pair(a.canonical_nans, b.canonical_nans),
         "instances": _pair(describe_instances(a), describe_instances(b)),
         "depth": _pair(len(a.frames), len(b.frames)),
-        "frames": _frames(a.frames[::-1], b.frames[::-1], module),
+        "frames": _frames(module, *(s.frames[::-1] for s in sides)),
         "plan": [
             {"index": i, **pair}
             for i, pair in _each(
-                _pair, *([describe_call(call, functions) for call in s.plan] for s in (a, b))
+                _told, *([describe_call(call, functions) for call in s.plan] for s in sides)
             )
         ],
         "memories": [
             {"index": i, "name": names and names.mems.get(i), **memory}
-            for i, memory in _each(_memory, a.memories, b.memories)
+            for i, memory in _each(_memory, *(s.memories for s in sides))
         ],
         "tables": [
             {"index": i, "name": names and names.tables.get(i), **table}
-            for i, table in _each(_table, a.tables, b.tables)
+            for i, table in _each(_table, *(s.tables for s in sides))
         ],
         "globals": [
             {"index": i, "name": names and names.globals.get(i), **pair}
             for i, pair in _each(
-                _pair,
+                _told,
                 *(
                     [
                         {"mutable": g.type.mutable, "value": format_value(g.type.type, g.value)}
                         for g in s.globals
                     ]
-                    for s in (a, b)
+                    for s in sides
                 ),
             )
         ],
         "segments": [
             {"index": i, **pair}
             for i, pair in _each(
-                _pair, *([describe_segment(each) for each in s.segments] for s in (a, b))
+                _told, *([describe_segment(each) for each in s.segments] for s in sides)
             )
         ],
         "objects": [
-            {"index": i, **pair}
-            for i, pair in _each(partial(_object, names=names), a.objects, b.objects)
+            {"number": dict(zip("ab", numbers, strict=True)), **pair}
+            for numbers in matching.pairs()
+            if (pair := _object(names, *of_each(sides, numbers))) is not None
         ],
         "dropped_elems": [
-            {"index": i, **pair} for i, pair in _each(_pair, a.dropped_elems, b.dropped_elems)
+            {"index": i, **pair} for i, pair in _each(_told, *(s.dropped_elems for s in sides))
         ],
         "dropped_datas": [
-            {"index": i, **pair} for i, pair in _each(_pair, a.dropped_datas, b.dropped_datas)
+            {"index": i, **pair} for i, pair in _each(_told, *(s.dropped_datas for s in sides))
         ],
         "wasi": _bytes(a.wasi, b.wasi),
         "host": _bytes(a.host, b.host),
@@ -137,34 +141,44 @@ def _pair(a: Any, b: Any) -> Description | None:
     return None if a == b else {"a": a, "b": b}
 
 
-def _each(difference: Any, a: Sequence[Any], b: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+def _told(a: Any, b: Any, seen: Any) -> Description | None:
+    """A pair, if ``b`` is another than ``a`` also as it is ``seen`` with the numbers that ``a`` has
+    for objects."""
+    return None if a == seen else {"a": a, "b": b}
+
+
+def _each(
+    difference: Any, a: Sequence[Any], b: Sequence[Any], seen: Sequence[Any]
+) -> Iterator[tuple[int, Any]]:
     """What ``difference`` says of the items at each index, where it says anything."""
-    for index, (left, right) in enumerate(zip_longest(a, b)):
-        found = difference(left, right)
+    for index, items in enumerate(zip_longest(a, b, seen)):
+        found = difference(*items)
         if found is not None:
             yield index, found
 
 
-def _object(a: ObjectImage | None, b: ObjectImage | None, names: Names | None) -> Any:
-    """How two objects of one number differ: each side, and of two of one type the fields or
-    elements."""
+Sides = tuple[Snapshot, Snapshot, Snapshot]
+
+
+def of_each(sides: Sides, numbers: tuple[int | None, int | None]) -> list[ObjectImage | None]:
+    """The object with its number on each side, if it has one there."""
+    of = (*numbers, numbers[1])
+    return [None if n is None else s.objects[n] for s, n in zip(sides, of, strict=True)]
+
+
+def _object(
+    names: Names | None, a: ObjectImage | None, b: ObjectImage | None, seen: ObjectImage | None
+) -> Any:
+    """How two objects that are the same differ: each side, and the fields or elements."""
     values: list[Description] = []
-    if a is not None and b is not None:
+    if a is not None and b is not None and seen is not None:
         # By their bits: a NaN is not equal to itself.
-        if object_bytes(a) == object_bytes(b):
+        if object_bytes(a) == object_bytes(seen):
             return None
-        if kind_of(a) == kind_of(b):
-            texts = ([format_stored(*each) for each in stored_in(image)] for image in (a, b))
-            values = [{"index": i, **pair} for i, pair in _each(_pair, *texts)]
+        texts = ([format_stored(*each) for each in stored_in(image)] for image in (a, b, seen))
+        values = [{"index": i, **pair} for i, pair in _each(_told, *texts)]
     sides = (None if each is None else describe_object(each, names) for each in (a, b))
     return {**dict(zip("ab", sides, strict=True)), "values": values}
-
-
-def kind_of(image: ObjectImage) -> object:
-    """What is equal for objects whose contents can be compared."""
-    if isinstance(image, ExceptionImage):
-        return image.tag
-    return type(image), image.type
 
 
 def _bytes(a: bytes | None, b: bytes | None) -> Description | None:
@@ -180,11 +194,13 @@ def _bytes(a: bytes | None, b: bytes | None) -> Description | None:
 # Frames.
 
 
-def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> list[Description]:
+def _frames(
+    module: Module | None, a: Sequence[Frame], b: Sequence[Frame], seen: Sequence[Frame]
+) -> list[Description]:
     found = []
     lines = None if module is None else source_lines(module)
     functions = {} if module is None else module.func_names()
-    for depth, (left, right) in enumerate(zip_longest(a, b)):
+    for depth, (left, right, other) in enumerate(zip_longest(a, b, seen)):
         if (
             left is None
             or right is None
@@ -194,10 +210,10 @@ def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> li
         else:
             known = None if left.instance else module
             local_names = {} if known is None else known.names.locals.get(left.function, {})
-            locals_ = _values(left.locals, right.locals)
+            locals_ = _values(left.locals, right.locals, other.locals)
             for pair in locals_:
                 pair["name"] = local_names.get(pair["index"])
-            stack = _values(left.stack, right.stack)
+            stack = _values(left.stack, right.stack, other.stack)
             if left.offset == right.offset and not locals_ and not stack:
                 continue
         described = {
@@ -208,16 +224,18 @@ def _frames(a: Sequence[Frame], b: Sequence[Frame], module: Module | None) -> li
     return found
 
 
-def _values(a: Sequence[Typed], b: Sequence[Typed]) -> list[Description]:
+def _values(a: Sequence[Typed], b: Sequence[Typed], seen: Sequence[Typed]) -> list[Description]:
     """The locals or operands that differ, by index; the deepest operand has index 0."""
-    texts = ([format_value(*typed) for typed in values] for values in (a, b))
-    return [{"index": i, **pair} for i, pair in _each(_pair, *texts)]
+    texts = ([format_value(*typed) for typed in values] for values in (a, b, seen))
+    return [{"index": i, **pair} for i, pair in _each(_told, *texts)]
 
 
 # Tables and memories.
 
 
-def _table(a: TableImage | None, b: TableImage | None) -> Description | None:
+def _table(
+    a: TableImage | None, b: TableImage | None, seen: TableImage | None
+) -> Description | None:
     sides = [
         None
         if table is None
@@ -229,16 +247,18 @@ def _table(a: TableImage | None, b: TableImage | None) -> Description | None:
         for table in (a, b)
     ]
     elements: list[Description] = []
-    if a is not None and b is not None:
-        if a.elements != b.elements or a.type != b.type:
-            texts = ([format_value(t.type.element, e) for e in t.elements] for t in (a, b))
-            elements = [{"index": i, **pair} for i, pair in _each(_pair, *texts)]
+    if a is not None and b is not None and seen is not None:
+        if a.elements != seen.elements or a.type != seen.type:
+            texts = ([format_value(t.type.element, e) for e in t.elements] for t in (a, b, seen))
+            elements = [{"index": i, **pair} for i, pair in _each(_told, *texts)]
         if not elements and sides[0] == sides[1]:
             return None
     return {"a": sides[0], "b": sides[1], "elements": elements}
 
 
-def _memory(a: MemoryImage | None, b: MemoryImage | None) -> Description | None:
+def _memory(
+    a: MemoryImage | None, b: MemoryImage | None, seen: MemoryImage | None
+) -> Description | None:
     sides = [
         None
         if memory is None
@@ -461,7 +481,9 @@ def _held_lines(index: int, pair: Description) -> list[str]:
 
 
 def _object_lines(index: int, pair: Description) -> list[str]:
-    head = f"  {pair['index']}: "
+    number = pair["number"]
+    same = number["a"] == number["b"]
+    head = f"  {number['a'] if same else _sides(number, str)}: "
     if not pair["values"]:
         return [head + _sides(pair, lambda image: " ".join(object_words(image)))]
     return [head + object_words(pair["a"])[0], *shortened(pair["values"], _element_lines)]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chiwawa
 from chiwawa.commands.diff import GAP, MOST_RANGES, compare, differing_ranges, render
 from chiwawa.source import load
 from chiwawa_runtime.errors import CheckpointError
@@ -218,7 +219,67 @@ def test_instances_that_are_linked_and_differ_are_said() -> None:
     assert compare(first, first)["equal"]
 
 
-def test_objects_are_compared_by_number_and_bits() -> None:
+#: At each call of ``tick`` something is new: a structure before all others, and one in a ring.
+GROWING = load("""(module
+  (import "env" "tick" (func $tick))
+  (type $node (struct (field $value (mut i32)) (field $next (mut (ref null $node)))))
+  (type $row (array (mut anyref)))
+  (global $first (mut (ref null $node)) (ref.null $node))
+  (global $ring (mut (ref null $node)) (ref.null $node))
+  (table $t 2 anyref)
+  (func $ring (param $n i32) (local $l (ref null $node))
+    (global.set $ring (local.tee $l (struct.new $node (i32.const 0) (ref.null $node))))
+    (loop $more
+      (struct.set $node $next (local.get $l)
+        (local.tee $l (struct.new $node (local.get $n) (ref.null $node))))
+      (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (struct.set $node $next (local.get $l) (global.get $ring)))
+  (func (export "run") (local $row (ref null $row))
+    (call $ring (i32.const 9))
+    (local.set $row (array.new $row (global.get $ring) (i32.const 3)))
+    (table.set $t (i32.const 1) (local.get $row))
+    (call $tick)
+    (global.set $first (struct.new $node (i32.const 77) (global.get $ring)))
+    (call $tick)
+    (struct.set $node $next (global.get $ring)
+      (struct.new $node (i32.const 55) (struct.get $node $next (global.get $ring))))
+    (array.set $row (local.get $row) (i32.const 1) (global.get $first))
+    (call $tick)
+    (nop)))""")
+
+
+def grown() -> list[Snapshot]:
+    """The program at each call."""
+    imports = {"env": {"tick": lambda: run.requests.ask()}}
+    run = chiwawa.start(GROWING, "run", imports=imports, granularity="instruction")
+    snapshots = []
+    while not run.go():
+        run.requests.take()
+        snapshots.append(run.snapshot())
+    return snapshots
+
+
+def test_objects_are_matched_by_what_leads_to_them_and_not_by_number() -> None:
+    before, more, other = grown()
+    difference = compare(before, more, GROWING)
+    (new,) = difference["objects"]
+    assert new["number"] == {"a": None, "b": 0}
+    assert [each["index"] for each in difference["globals"]] == [0]
+    assert difference["tables"] == []
+    (frame,) = difference["frames"]
+    assert (frame["locals"], frame["stack"]) == ([], [])
+    text = render(difference, "a", "b")
+    assert "  $first: mutable REF(null any) | mutable REF(any object 0)\n" in text
+    assert "  - | 0: - | struct of type $node: $value=I32(77) $next=REF(any object 1)\n" in text
+    # One that is put between others has the place of the one behind it, and so have all behind it.
+    changed = compare(more, other, GROWING)["objects"]
+    row = next(each for each in changed if each["a"] and each["a"]["kind"] == "array")
+    assert row["values"] == [
+        {"index": 1, "a": "REF(any object 1)", "b": "REF(any object 0)"},
+    ]
+
+
+def test_objects_that_cannot_be_the_same_are_listed_beside_each_other() -> None:
     first = linked()
     assert not compare(first, first)["objects"]
     struct, _, string = first.objects[2:5]
@@ -236,12 +297,20 @@ def test_objects_are_compared_by_number_and_bits() -> None:
     )
     difference = compare(first, second)
     assert not difference["equal"]
-    assert [each["index"] for each in difference["objects"]] == [2, 3, 4, 5]
+    # What leads to number 3 is of another type.
+    assert [tuple(each["number"].values()) for each in difference["objects"]] == [
+        (2, 2),
+        (3, None),
+        (4, 4),
+        (5, None),
+        (None, 3),
+    ]
     text = render(difference, "a", "b")
     assert "  2: struct of type 300 of instance 1:\n    0: I8(-56) | I8(-57)\n" in text
-    assert "  3: array of type 0, 5 anyref: REF(any object 4)" in text
+    assert "  3 | -: array of type 0, 5 anyref: REF(any object 4)" in text
+    assert "  - | 3: - | " in text
     assert "    1: I8(101) | I8(97)\n    5: - | I8(33)\n" in text
-    assert "  5: array of type 4, 3 i16: I16(0) I16(-1) I16(300) | -\n" in text
+    assert "  5 | -: array of type 4, 3 i16: I16(0) I16(-1) I16(300) | -\n" in text
     assert "  #1  0 of instance 2: REF(func 3 of instance 1) | -\n" in text
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from chiwawa.commands.moving import lines_of, run_spread
 from chiwawa.commands.wast import Report, run_script
+from chiwawa_runtime.state.host_limits import Limits
 from tests.path_helpers import IN_PYTHON, PATHS
 from tests.spec.suite_helpers import FILES, SUITE
 
@@ -33,10 +34,14 @@ def unmet(report: Report) -> set[tuple[int, str]]:
     return {(failure.line, failure.got) for failure in report.failures}
 
 
+#: Some run until the stack is exhausted. At its full depth, each stop there takes seconds.
+DEPTH = Limits(depth=1000)
+
+
 def is_same_when_moved(file: str, execution: str, stops: int) -> None:
     """Moved at so many boundaries, spread evenly; at all, where there are no more."""
-    plain = run_script(SUITE / file, execution)
-    (moved,) = run_spread(SUITE / file, [execution], stops)
+    plain = run_script(SUITE / file, execution, limits=DEPTH)
+    (moved,) = run_spread(SUITE / file, [execution], stops, DEPTH)
     assert moved.culprit is None
     assert moved.boundaries is not None
     if execution in IN_PYTHON:
@@ -56,15 +61,8 @@ def test_some_scripts_hold_wherever_they_are_moved(file: str, execution: str) ->
     is_same_when_moved(file, execution, 12)
 
 
-#: A hundred thousand frames deep, so that each stop takes seconds: by hand.
-DEEP = ("call", "call_indirect", "fac", "skip-stack-guard-page")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("file", "execution"),
-    list(zip([f for f in FILES[::3] if Path(f).stem not in DEEP], cycle(PATHS), strict=False)),
-)
+@pytest.mark.parametrize(("file", "execution"), list(zip(FILES[::3], cycle(PATHS), strict=False)))
 def test_more_scripts_hold_wherever_they_are_moved(file: str, execution: str) -> None:
     """Every third script, each from one of the paths. All of them at thousands of boundaries, and
     from each path, take hours, by hand."""

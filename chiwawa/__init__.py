@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chiwawa.api import load_native as load_native
     from chiwawa.api import restore as restore
     from chiwawa.api import start as start
+    from chiwawa.api import stubs as stubs
     from chiwawa.instrument import At as At
     from chiwawa.instrument import Instruments as Instruments
     from chiwawa.instrument import Match as Match
@@ -110,6 +111,7 @@ _HOME = {
     "load_native": "chiwawa.api",
     "restore": "chiwawa.api",
     "start": "chiwawa.api",
+    "stubs": "chiwawa.api",
 }
 
 __all__ = [
@@ -157,6 +159,7 @@ __all__ = [
     "load_native",
     "restore",
     "start",
+    "stubs",
 ]
 
 

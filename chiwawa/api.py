@@ -25,6 +25,7 @@ from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.run.stubs import stubbed
 from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.snapshot import Snapshot
 
@@ -259,3 +260,16 @@ def restore(
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     linked = [Source(each) for each in modules]
     return restoring.restore(Source(source), snapshot, setup, instruments, linked)
+
+
+def stubs(source: Runnable, *patterns: str) -> Imports:
+    """Functions for what ``source`` imports, each of which traps with its name when it is called.
+    A pattern is ``MODULE.NAME``, ``MODULE.*``, or ``*``, which is all. Raises BadInput for any
+    other.
+
+    >>> module = chiwawa.load('''(module (import "env" "log" (func $log))
+    ...   (func (export "one") (result i32) (i32.const 1)))''')
+    >>> chiwawa.instantiate(module, chiwawa.stubs(module, "env.*")).invoke("one")
+    [1]
+    """
+    return stubbed(Source(source).program, patterns)

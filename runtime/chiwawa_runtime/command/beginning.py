@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime import checkpoint
+from chiwawa_runtime.command import bench
 from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.runner import Runner
-from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.engine.instance import Importable, Imports
 from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, UnsupportedError
 from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.run.stubs import stubbed
 from chiwawa_runtime.state.heap import External
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import I31, Snapshot
@@ -63,7 +65,7 @@ def started(
         )
         stack.callback(wasi.close)
     setup = Setup(
-        imports=imports_for(program, wasi),
+        imports=complete(program, hosts(wasi, options, [program], stack)),
         wasi=wasi,
         path=path,
         granularity=options.granularity,
@@ -122,9 +124,10 @@ def restored_from(
         stack.callback(wasi.close)
     elif any(spec.module in MODULES for spec in program.imports):
         raise CheckpointError("the checkpoint has no WASI state, which the program needs")
+    given = hosts(wasi, options, [program], stack)
     setup = Setup(
         # Linked instances import from each other, too.
-        imports={} if snapshot.others else imports_for(program, wasi),
+        imports=given if snapshot.others else complete(program, given),
         wasi=wasi,
         path=path,
         granularity=options.granularity,
@@ -164,10 +167,31 @@ def listed(exported: dict[str, int]) -> str:
     return f"the module exports {shown}{more}"
 
 
-def imports_for(program: Program, wasi: Wasi | None) -> Imports:
-    """What the program imports, as far as there is such a thing here. Raises UnlinkableError that
-    names all that there is not."""
-    given = {} if wasi is None else wasi.imports()
+def hosts(
+    wasi: Wasi | None, options: Options, programs: Sequence[Program], stack: contextlib.ExitStack
+) -> Imports:
+    """What there is here for ``programs`` to import: stubs where those are asked for, what times
+    programs, WASI."""
+    given: dict[str, dict[str, Importable]] = {}
+    for program in programs:
+        for module, functions in stubbed(program, options.stubs).items():
+            given.setdefault(module, {}).update(functions)
+    sources: list[Imports] = []
+    if bench.asks(programs):
+        timed = bench.Bench()
+        stack.callback(timed.report)
+        sources.append(timed.imports())
+    if wasi is not None:
+        sources.append(wasi.imports())
+    for source in sources:
+        for module, things in source.items():
+            given.setdefault(module, {}).update(things)
+    return given
+
+
+def complete(program: Program, given: Imports) -> Imports:
+    """``given``. Raises UnlinkableError that names all that the program imports and that is not
+    there."""
     unknown = {
         f'"{spec.module}" "{spec.name}"': None
         for spec in program.imports

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.run import stubs
 from chiwawa_runtime.state.host_limits import Limits
 from chiwawa_runtime.state.snapshot import Value
 from chiwawa_runtime.state.types import ValType
@@ -111,6 +112,7 @@ class Options:
     lenient_files: bool
     path: str | None
     deterministic: bool
+    stubs: Sequence[str]
     instruments: InstrumentOptions
 
     def saves(self) -> bool:
@@ -165,6 +167,14 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         "--granularity",
         choices=("safepoint", "instruction"),
         help="where the run can stop: at loops and calls, or before every instruction (slow)",
+    )
+    what.add_argument(
+        "--stub",
+        metavar="MODULE.NAME",
+        action="append",
+        default=[],
+        help="let this imported function be missing until it is called, which is a trap then; "
+        "MODULE.* and * too, for what nobody gives",
     )
     wasi = parser.add_argument_group("what a WASI program gets")
     wasi.add_argument(
@@ -404,6 +414,7 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,
+        stubs=[_stub(text) for text in parsed.stub],
         instruments=_instruments(parsed),
     )
 
@@ -457,6 +468,14 @@ def _variable(text: str) -> list[str]:
         return [text]
     value = os.environ.get(name)
     return [] if value is None else [f"{name}={value}"]
+
+
+def _stub(text: str) -> str:
+    try:
+        stubs.names(text)
+    except BadInput as error:
+        raise UsageError(f"--stub: {error}") from None
+    return text
 
 
 def _directory(text: str) -> Directory:

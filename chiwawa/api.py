@@ -220,7 +220,6 @@ def restore(
     canonical_nans: bool | None = None,
     wasi: Wasi | None = None,
     trust_host_state: bool = False,
-    max_memory: int | None = None,
     modules: Sequence[Runnable] = (),
     limits: Limits = UNLIMITED,
     instruments: Instruments | None = None,
@@ -254,7 +253,6 @@ def restore(
         granularity=granularity,
         canonical_nans=canonical_nans,
         trust_host_state=trust_host_state,
-        max_memory=max_memory,
         limits=limits,
     )
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data

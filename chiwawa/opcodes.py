@@ -213,6 +213,11 @@ class Op:
         return "funcidx" in self.immediates and not self.calls
 
     @cached_property
+    def grows(self) -> bool:
+        """Whether it makes a memory or a table larger, if it may."""
+        return "grow(" in (self.meaning or "")
+
+    @cached_property
     def reads(self) -> bool:
         """Whether it reads state that something else can write."""
         return "r" in self.effects

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from chiwawa_runtime.run import starting
 from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.uptake import not_given
+from chiwawa_runtime.state.host_limits import ANY_SIZE
 from chiwawa_runtime.state.snapshot import ArrayImage, Snapshot, StructImage
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ def restore(
     # Without instruments, it is only below that the program goes on uncounted.
     between.wasi = None
     arrived = replace(between.snapshot(), monitors=snapshot.monitors, wasi=snapshot.wasi)
-    run = taken_up(source, others, arrived, replace(setup, max_memory=sys.maxsize), instruments)
+    if setup.limits.memory is None:
+        # It has been looked at.
+        setup = replace(setup, limits=replace(setup.limits, memory=ANY_SIZE))
+    run = taken_up(source, others, arrived, setup, instruments)
     for reason in asked:
         run.requests.ask(reason)
     return run

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
+from chiwawa_runtime.state.host_limits import ANY_SIZE
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.wasi import Wasi
 from chiwawa_runtime.wasi.abi import MONOTONIC
@@ -453,7 +453,10 @@ class Machine:
 
     def large(self) -> Options:
         """The options for a program that was as large before."""
-        return dataclasses.replace(self.options, max_memory=sys.maxsize)
+        limits = self.options.limits
+        if limits.memory is None:
+            limits = dataclasses.replace(limits, memory=ANY_SIZE)
+        return dataclasses.replace(self.options, limits=limits)
 
     def written(self, moment: Moment) -> None:
         """The program has written what it had at ``moment``."""

@@ -26,10 +26,14 @@ from chiwawa.native.layout import (
     WHERE,
 )
 from chiwawa.native.unit import DEEP, SHALLOW, Cells
-from chiwawa_runtime.state.types import I32, PAGE, FuncType, NumType, RefType, ValType
+from chiwawa_runtime.state.types import I32, I64, PAGE, FuncType, NumType, RefType, ValType
 
 PLAIN = FuncType((), ())
 SAVED = FuncType((I32, I32), ())
+
+
+#: Of what grows: the type of its addresses, the operands of what makes it larger, and that.
+Given = tuple[NumType, tuple[ValType, ...], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,34 @@ def take_reference(cells: Cells, valtype: RefType, table: int) -> Added:
     body += code.zero(valtype) + code.RETURN + code.END
     body += code.local_get(0) + code.i32(1) + code.SUB + code.BYTE["table.get"] + code.u(table)
     return Added(FuncType((I32,), (valtype,)), (), body)
+
+
+def growing(
+    cells: Cells, limit: int, taken: Sequence[tuple[bytes, bool, int]], index: int, given: Given
+) -> Added:
+    """What makes a memory or a table larger, as ``given`` says, if all of a kind take no more than
+    ``limit`` says then. ``taken`` are what pushes the size of each, whether that is an i64, and how
+    many bytes it is in; ``index`` is that of the one that grows."""
+    address, operands, grow = given
+    pages = len(operands) - 1
+    most = len(operands)
+
+    def widened(size: bytes, wide: bool, unit: int) -> bytes:
+        out = size + (b"" if wide else code.BYTE["i64.extend_i32_u"])
+        return out + (code.i64(unit) + code.BYTE["i64.mul"] if unit > 1 else b"")
+
+    refuse = code.IF + (code.i32(-1) if address is I32 else code.i64(-1)) + code.RETURN + code.END
+    more = widened(code.local_get(pages), *taken[index][1:])
+    above = code.local_get(most) + code.BYTE["i64.gt_u"]
+    body = code.i32(0) + code.load(I64, cells.shadow, limit) + code.local_tee(most)
+    body += code.BYTE["i64.eqz"] + code.EQZ + code.IF
+    # First, so that what follows is no more than 64 bits have room for.
+    body += widened(code.local_get(pages), taken[index][1], 1) + above + refuse
+    # A limit is one more than what may be taken.
+    body += code.i64(1) + more + code.ADD64
+    body += b"".join(widened(*each) + code.ADD64 for each in taken) + above + refuse
+    body += code.END + b"".join(map(code.local_get, range(len(operands)))) + grow
+    return Added(FuncType(operands, (address,)), (I64,), body)
 
 
 def _at(record: bytes) -> bytes:

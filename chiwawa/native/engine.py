@@ -26,6 +26,7 @@ from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import UnsupportedError
+from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, StateOwner
 from chiwawa_runtime.state.memory import DataSegment
@@ -81,11 +82,32 @@ class NativeState:
         find = self.finder(f"{layout.GLOBAL}{index}")
         return NativeGlobal(type, find, value, self.engine.is_made)
 
+    def limit(self, things: Sequence[AnyMemory] | Sequence[AnyTable], allowance: Allowance) -> None:
+        module = self.engine.spaces.module
+        memories = isinstance(next(iter(things), None), NativeMemory)
+        kind, limit = (
+            (MemoryType, layout.MEMORY_LIMIT) if memories else (TableType, layout.TABLE_LIMIT)
+        )
+        if things and any(True for _ in module.imported(kind)):
+            raise limits_shared()
+        for each in things:
+            each.allowances.add(allowance)
+        self.engine.limit(limit, allowance.most)
+
     def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
+        if isinstance(given, NativeMemory | NativeTable) and given.allowances:
+            raise limits_shared()
         if isinstance(given, NativeMemory | NativeTable | NativeGlobal):
             return self.engine.share(given.find().vault)
         # What cannot change is as good as its value.
         return isinstance(given, AnyGlobal) and not given.type.mutable
+
+
+def limits_shared() -> UnsupportedError:
+    return UnsupportedError(
+        "the native path has no limit for memories or tables that instances share (interp and aot "
+        "have)"
+    )
 
 
 class NativeEngine:
@@ -124,6 +146,8 @@ class NativeEngine:
             self.safepoints.counts = countable
         #: Whether segments are marked that have to be dropped.
         self.dropping = False
+        #: By cell, what memories and tables may take together.
+        self.limits: dict[int, int] = {}
         self.common = common_vault()
         if self.common:
             self.share(self.common[0])
@@ -185,6 +209,8 @@ class NativeEngine:
         for index, tag in enumerate(self.instance.tags):
             self.vault.exceptions.add_tag(tag, machine.item(f"{layout.TAG}{index}"))
         self._machine = machine
+        for limit, most in self.limits.items():
+            machine.set_most_of(limit, most)
         safepoints.begin(machine)
         return machine
 
@@ -225,6 +251,12 @@ class NativeEngine:
             _ = maker.machine
         item = vault.exceptions.tag_item(tag)
         return wasmtime.Tag._from_raw(as_bytes(item, wasmtime._ffi.wasmtime_tag_t))
+
+    def limit(self, limit: int, most: int) -> None:
+        """Have memories, or tables, take no more."""
+        self.limits[limit] = most
+        if self._machine is not None:
+            self._machine.set_most_of(limit, most)
 
     def enable(self, enabled: bool) -> None:
         self.safepoints.enable(enabled)

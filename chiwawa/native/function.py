@@ -232,6 +232,15 @@ class Rewriting(Handling):
         self.emit(plainly(instr.op, lambda place: slot(first + place, types[first + place])))
         self.operands.pending += 1 - count
 
+    # What grows.
+
+    def grow(self, position: int, instr: Instr) -> None:
+        count = POPS_OF_GROWING[instr.op]
+        following = self.lowered.body[position + 1].offset
+        self.emit(self.operands.need(self.types(position), count))
+        self.emit(self.unit.growing(instr) or Copy(instr.offset, following))
+        self.operands.pending += 1 - count
+
     # Locals that have their home in memory, or have no value at first.
 
     def local(self, position: int, instr: Instr) -> None:
@@ -313,6 +322,8 @@ def _rule(op: Op) -> Rule | None:
         return Rewriting.drop_segment
     if op.plain:
         return Rewriting.relaxed
+    if op.grows:
+        return Rewriting.grow
     return None
 
 
@@ -332,9 +343,11 @@ STRAIGHT = (
     Rewriting.block,
     Rewriting.drop_segment,
     Rewriting.relaxed,
+    Rewriting.grow,
     Rewriting.local,
 )
 POPS: dict[Op, int] = {op: _pops(op) for op in TABLE if op not in RULES}
+POPS_OF_GROWING: dict[Op, int] = {op: _pops(op) for op in TABLE if op.grows}
 _LOCALS = {op for op in POPS if op.immediates == ("localidx",)}
 #: The same where some locals have their home in memory, or have no value at first.
 WITH_SPECIAL_LOCALS = (

@@ -70,6 +70,11 @@ REFERENCE_COUNTS = {"func": 24, "extern": 28, "exn": 36, "any": 40}
 HOST_DEPTH = 32
 #: The bit of it that says that the host is called by a tail call, whose frame is gone.
 TAIL_CALLED = 1 << 31
+#: i64. How many bytes all memories, and how many elements all tables, may take together, and one; 0
+#: where they may take as much as there is.
+MEMORY_LIMIT, TABLE_LIMIT = 48, 56
+#: What more than this takes there is not.
+HIGHEST_LIMIT = 1 << 46
 #: A byte for each data segment and then for each element segment: 1 once it has been dropped.
 #: Behind them, where boundaries are counted, one for each function: 1 to stop where it begins, if
 #: that is with neither a loop nor a call that may reach the host.

@@ -89,6 +89,11 @@ class Machine:
         ctypes.memmove(self.base + layout.CEILING, most.to_bytes(3, "little"), 3)
         self.set(layout.BACK_VALUE, most << 8)
 
+    def set_most_of(self, limit: int, most: int) -> None:
+        """Set ``MEMORY_LIMIT`` or ``TABLE_LIMIT``."""
+        value = min(most, layout.HIGHEST_LIMIT) + 1
+        ctypes.c_uint64.from_address(self.base + limit).value = value
+
     def set_limit(self, limit: int) -> None:
         """But for the byte that is requests'."""
         ctypes.memmove(self.base + layout.LIMIT, limit.to_bytes(7, "little"), 7)

@@ -434,6 +434,35 @@ class _Assembly:
                 types.append(FuncType((), given))
         return giving
 
+    def add_growing(self) -> dict[tuple[str, int], int]:
+        """A function for each memory and each table that can grow, by what an instruction calls the
+        kind, and its index."""
+        memories, tables = self.original.memory_types(), self.original.table_types()
+        sizes = [
+            (code.BYTE["memory.size"] + code.u(i), t.limits.address is I64, t.page)
+            for i, t in enumerate(memories)
+        ]
+        lengths = [
+            (code.prefixed("table.size") + code.u(i), t.limits.address is I64, 1)
+            for i, t in enumerate(tables)
+        ]
+        found = {}
+        for index, memory in enumerate(memories):
+            address = memory.limits.address
+            if memory.limits.min != memory.limits.max:
+                grow = code.BYTE["memory.grow"] + code.u(index)
+                given: added.Given = address, (address,), grow
+                function = added.growing(self.cells, layout.MEMORY_LIMIT, sizes, index, given)
+                found["memidx", index] = self.add(function)
+        for index, table in enumerate(tables):
+            address = table.limits.address
+            if table.limits.min != table.limits.max:
+                grow = code.prefixed("table.grow") + code.u(index)
+                given = address, (table.element, address), grow
+                function = added.growing(self.cells, layout.TABLE_LIMIT, lengths, index, given)
+                found["tableidx", index] = self.add(function)
+        return found
+
     def add_segments(self) -> None:
         """What other hosts place active segments with, and what drops those that are said to be."""
         original = self.original
@@ -485,6 +514,7 @@ class _Assembly:
         self.add_some()
         if self.tailing:
             self.add_resumers()
+        grow = self.add_growing()
         # Last, since few modules need them.
         giving: dict[tuple[ValType, ...], int] = {}
         for place, heap in enumerate(REFERENCES):
@@ -510,6 +540,7 @@ class _Assembly:
             giving=giving,
             flags_of_elems=len(self.original.datas),
             armed=self.armed,
+            grow=grow,
             frames=len(self.module.memory_types()),
             fp=len(self.module.global_types()),
             tailing=self.tailing,

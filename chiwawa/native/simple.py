@@ -41,6 +41,11 @@ def rewrite_simple(
         elif rule is Rewriting.relaxed:
             pieces += [Copy(copied, instr.offset), plainly(instr.op, spare.__getitem__)]
             copied = body[position + 1].offset
+        elif rule is Rewriting.grow:
+            grow = unit.growing(instr)
+            if grow is not None:
+                pieces += [Copy(copied, instr.offset), grow]
+                copied = body[position + 1].offset
         elif rule is Rewriting.unreachable:
             pieces += [Copy(copied, instr.offset), unit.unreached(instr)]
             copied = instr.offset

@@ -14,6 +14,7 @@ from chiwawa.native import capi
 from chiwawa.native.internals import same as same_reference
 from chiwawa.native.vault import Vault, bits_of
 from chiwawa_runtime.errors import ResourceError
+from chiwawa_runtime.state.allowance import Allowances
 from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refused
 from chiwawa_runtime.state.memory import DataSegment, most_pages, out_of_bounds, too_large
@@ -59,10 +60,11 @@ Find = Callable[[], Bound]
 
 
 class NativeMemory(AnyMemory):
-    __slots__ = ("find", "type")
+    __slots__ = ("allowances", "find", "type")
 
     def __init__(self, type: MemoryType, find: Find) -> None:
         self.type = type
+        self.allowances = Allowances()
         self.find = find
 
     def extent(self) -> tuple[int, int]:
@@ -125,6 +127,8 @@ class NativeMemory(AnyMemory):
         old = ctypes.c_uint64()
         if self.size() + pages > most_pages(self.type):
             return refused(self.type.limits)
+        if not self.allowances.allow(pages * self.type.page):
+            return refused(self.type.limits)
         error = capi.memory_grow(bound.vault.context, bound.at, pages, ctypes.byref(old))
         if error:
             capi.discard(error)
@@ -160,10 +164,11 @@ class NativeMemory(AnyMemory):
 
 
 class NativeTable(AnyTable):
-    __slots__ = ("find", "type")
+    __slots__ = ("allowances", "find", "type")
 
     def __init__(self, type: TableType, find: Find) -> None:
         self.type = type
+        self.allowances = Allowances()
         self.find = find
 
     def begin(self, ref: object) -> None:
@@ -208,6 +213,8 @@ class NativeTable(AnyTable):
         vault = bound.vault
         limit = self.type.limits.max
         if self.size() + n > (HOST_LIMIT if limit is None else min(limit, HOST_LIMIT)):
+            return refused(self.type.limits)
+        if not self.allowances.allow(n):
             return refused(self.type.limits)
         old = ctypes.c_uint64()
         val = vault.val(self.type.element, ref)

@@ -107,6 +107,7 @@ class Unit:
     the rewriter adds; ``keep`` and ``take`` such by type. ``giving`` are types of functions that
     only give several values, by those. ``armed`` is where the functions' bytes are. ``frames`` is
     the memory in which some functions have locals, and ``fp`` the global with how much is used.
+    ``grow`` are what makes memories and tables larger, where the host allows it.
     ``tailing`` are the functions that make tail calls; where there are any, ``resumers`` is a
     table with a function for each that suspends, at its index, which calls that with whatever
     arguments.
@@ -129,6 +130,7 @@ class Unit:
     armed: int
     frames: int
     fp: int
+    grow: dict[tuple[str, int], int]
     tailing: frozenset[int] = frozenset()
     resumers: int = 0
 
@@ -232,6 +234,12 @@ class Unit:
         if instr.op.immediates == ("elemidx",):
             index += self.flags_of_elems
         return code.i32(0) + code.i32(1) + code.access("i32.store8", self.shadow, DROPPED + index)
+
+    def growing(self, instr: Instr) -> bytes | None:
+        """What is called instead of an instruction that makes something larger; None where that
+        stays as it is."""
+        function = self.grow.get((instr.op.immediates[0], instr.imm[0]))
+        return None if function is None else code.call(function)
 
     def next_function(self) -> bytes:
         """Push the function of the next record."""

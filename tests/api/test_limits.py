@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 
 import chiwawa
 from chiwawa import Exhaustion, Limits
-from tests.path_helpers import PATHS, SHARING, each_path
+from tests.path_helpers import IN_PYTHON, PATHS, SHARING, each_path
 
 #: How deep its functions are is in the global.
 DEEP = chiwawa.load("""(module
@@ -121,3 +122,147 @@ def test_what_a_host_function_calls_back_goes_on_from_its_depth(path: str) -> No
 def test_no_call_at_all_is_no_limit(depth: int) -> None:
     with pytest.raises(ValueError, match="too low"):
         Limits(depth=depth)
+
+
+GROWING = chiwawa.load("""(module
+  (memory (export "memory") 1)
+  (memory $other (export "other") 1 100)
+  (memory $fixed 1 1)
+  (table $t (export "table") 3 funcref)
+  (table $e 2 1000 externref)
+  (table $fixed 5 5 funcref)
+  (func $grow (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "grow_other") (param i32) (result i32) (loop) (memory.grow $other (local.get 0)))
+  (func (export "grow_table") (param i32) (result i32)
+    (table.grow $t (ref.null func) (local.get 0)))
+  (func (export "grow_externs") (param i32) (result i32)
+    (loop) (table.grow $e (ref.null extern) (local.get 0)))
+  (func (export "without_end") (result i32)
+    (loop $on (br_if $on (i32.ne (call $grow (i32.const 1)) (i32.const -1))))
+    (memory.size)))""")
+PAGE = 65536
+TOO_MUCH = -1
+
+
+def given(instance: chiwawa.Instance, name: str, n: int) -> int:
+    """What an export gives for a number, as an i32."""
+    (result,) = instance.invoke(name, [n])
+    return (result + 2**31) % 2**32 - 2**31
+
+
+@each_path
+def test_memories_grow_together_as_far_as_the_limit(path: str) -> None:
+    instance = chiwawa.instantiate(GROWING, path=path, limits=Limits(memory=10 * PAGE))
+    assert given(instance, "grow", 8) == TOO_MUCH
+    assert given(instance, "grow", 3) == 1
+    assert given(instance, "grow_other", 5) == TOO_MUCH
+    for most in (2**31 - 1, -1, 2**16, -(2**31)):
+        assert given(instance, "grow_other", most) == TOO_MUCH
+    assert given(instance, "grow_other", 4) == 1
+    assert given(instance, "grow", 1) == TOO_MUCH
+    assert given(instance, "grow", 0) == 4
+    # For hosts, too.
+    memory = instance.exports["memory"]
+    assert isinstance(memory, chiwawa.AnyMemory)
+    assert memory.grow(1) == 2**32 - 1
+    assert memory.size() == 4
+
+
+@each_path
+def test_a_memory_that_grows_without_end_stays_within_the_limit(path: str) -> None:
+    instance = chiwawa.instantiate(GROWING, path=path, limits=Limits(memory=1_000_000))
+    assert instance.invoke("without_end") == [13]
+
+
+@each_path
+def test_tables_grow_together_as_far_as_the_limit(path: str) -> None:
+    instance = chiwawa.instantiate(GROWING, path=path, limits=Limits(table=20))
+    assert given(instance, "grow_table", 11) == TOO_MUCH
+    assert given(instance, "grow_table", 4) == 3
+    assert given(instance, "grow_externs", 7) == TOO_MUCH
+    assert given(instance, "grow_externs", -1) == TOO_MUCH
+    assert given(instance, "grow_externs", 6) == 2
+    assert given(instance, "grow_table", 1) == TOO_MUCH
+    table = instance.exports["table"]
+    assert isinstance(table, chiwawa.AnyTable)
+    assert table.grow(1) == 2**32 - 1
+    assert table.size() == 7
+
+
+@each_path
+def test_an_instance_that_begins_beyond_a_limit_is_refused(path: str) -> None:
+    for limits, said in (
+        (Limits(memory=3 * PAGE - 1), f"its memories take {3 * PAGE} bytes, more than"),
+        (Limits(table=9), r"its tables take 10 elements, more than the 9 allowed: --max-table 10 "),
+    ):
+        with pytest.raises(chiwawa.BadInput, match=said):
+            chiwawa.instantiate(GROWING, path=path, limits=limits)
+    chiwawa.instantiate(GROWING, path=path, limits=Limits(memory=3 * PAGE, table=10))
+
+
+@each_path
+def test_a_checkpoint_widens_neither_memories_nor_tables(path: str) -> None:
+    module = chiwawa.load("""(module (memory 1) (table 1 funcref)
+      (func (export "f") (result i32)
+        (drop (memory.grow (i32.const 4))) (drop (table.grow (ref.null func) (i32.const 4)))
+        (loop)
+        (i32.add (memory.grow (i32.const 1)) (table.grow (ref.null func) (i32.const 1)))))""")
+    wide = Limits(memory=100 * PAGE, table=100)
+    run = chiwawa.start(module, "f", path=path, count=2, limits=wide)
+    assert not run.go()
+    data = run.checkpoint()
+    for other in PATHS:
+        for limits in (Limits(memory=5 * PAGE - 1), Limits(table=4)):
+            with pytest.raises(chiwawa.CheckpointError, match="allowed"):
+                chiwawa.restore(module, data, path=other, limits=limits)
+        again = chiwawa.restore(module, data, path=other, limits=Limits(memory=5 * PAGE, table=5))
+        assert again.go()
+        assert [each % 2**32 for each in again.results] == [2**32 - 2]
+        again = chiwawa.restore(module, data, path=other)
+        assert again.go()
+        assert again.results == [10]
+
+
+@pytest.mark.parametrize("path", IN_PYTHON)
+def test_what_is_imported_counts_as_well(path: str) -> None:
+    module = chiwawa.load("""(module (import "host" "m" (memory 1)) (memory 1)
+      (func (export "grow") (param i32) (result i32) (memory.grow 0 (local.get 0))))""")
+    below = chiwawa.instantiate(GROWING, path=path)
+    instance = chiwawa.instantiate(
+        module, {"host": {"m": below.exports["memory"]}}, path=path, limits=Limits(memory=4 * PAGE)
+    )
+    assert given(instance, "grow", 3) == TOO_MUCH
+    assert given(instance, "grow", 2) == 1
+    # Whoever is gone has no say.
+    del instance
+    gc.collect()
+    assert given(below, "grow", 9) == 3
+
+
+@pytest.mark.needs("wasmtime")
+def test_the_native_path_has_no_limits_for_what_instances_share() -> None:
+    module = chiwawa.load('(module (import "host" "m" (memory 1)))')
+    for first, second in ((Limits(memory=9 * PAGE), Limits()), (Limits(), Limits(memory=9 * PAGE))):
+        below = chiwawa.instantiate(GROWING, path="native", limits=first)
+        with pytest.raises(chiwawa.UnsupportedError, match="no limit for memories or tables"):
+            chiwawa.instantiate(
+                module, {"host": {"m": below.exports["memory"]}}, path="native", limits=second
+            )
+
+
+@each_path
+def test_large_addresses_and_small_pages_have_limits_as_well(path: str) -> None:
+    module = chiwawa.load("""(module
+      (memory $m i64 1) (memory $b 5 (pagesize 1)) (table $t i64 1 funcref)
+      (func (export "grow") (param i64) (result i64) (memory.grow $m (local.get 0)))
+      (func (export "grow_bytes") (param i32) (result i32) (memory.grow $b (local.get 0)))
+      (func (export "grow_table") (param i64) (result i64)
+        (table.grow $t (ref.null func) (local.get 0))))""")
+    instance = chiwawa.instantiate(module, path=path, limits=Limits(memory=3 * PAGE + 7, table=3))
+    for more in (3, 2**48, 2**63 - 1, -1, 2**62):
+        assert instance.invoke("grow", [more])[0] % 2**64 == 2**64 - 1
+        assert instance.invoke("grow_table", [more])[0] % 2**64 == 2**64 - 1
+    assert instance.invoke("grow", [2]) == [1]
+    assert instance.invoke("grow_table", [2]) == [1]
+    assert given(instance, "grow_bytes", 3) == TOO_MUCH
+    assert given(instance, "grow_bytes", 2) == 5

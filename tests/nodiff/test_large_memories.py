@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import chiwawa
 from chiwawa import api
 from chiwawa.commands.diff import compare
 from chiwawa.inspect import describe
@@ -235,9 +236,9 @@ def growing(pages: int) -> Any:
 def test_a_restore_builds_no_more_than_is_allowed(path: str) -> None:
     few, data = growing(10), stopped_with(10)
     with pytest.raises(CheckpointError, match=rf"--max-memory {11 * PAGE} ") as caught:
-        api.restore(few, data, path=path, max_memory=11 * PAGE - 1)
+        api.restore(few, data, path=path, limits=chiwawa.Limits(memory=11 * PAGE - 1))
     assert "\n" not in str(caught.value)
-    assert api.restore(few, data, path=path, max_memory=11 * PAGE).go()
+    assert api.restore(few, data, path=path, limits=chiwawa.Limits(memory=11 * PAGE)).go()
     assert api.restore(few, data, path=path).go()
 
 

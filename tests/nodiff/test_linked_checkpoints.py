@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import chiwawa
 from chiwawa import Global, Wasi, api, paths
 from chiwawa.program import program_of
 from chiwawa.source import load
@@ -414,8 +415,16 @@ def test_memories_that_instances_share_count_once_towards_the_allowance(path: st
     size = snapshot.memories[0].size
     modules = [BELOW_MODULE]
     with pytest.raises(CheckpointError, match=f"its memories take {size} bytes"):
-        api.restore(ABOVE_MODULE, snapshot, path=path, modules=modules, max_memory=size - 1)
-    assert api.restore(ABOVE_MODULE, snapshot, path=path, modules=modules, max_memory=size).go()
+        api.restore(
+            ABOVE_MODULE,
+            snapshot,
+            path=path,
+            modules=modules,
+            limits=chiwawa.Limits(memory=size - 1),
+        )
+    assert api.restore(
+        ABOVE_MODULE, snapshot, path=path, modules=modules, limits=chiwawa.Limits(memory=size)
+    ).go()
 
 
 @pytest.mark.parametrize("path", IN_PYTHON)

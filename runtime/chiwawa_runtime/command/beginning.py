@@ -114,7 +114,7 @@ def restored_from(
     program = runner.program
     runner.check_modules(snapshot)
     if not snapshot.others:
-        uptake.check_sizes([program], snapshot, options.max_memory)
+        uptake.check_sizes([program], snapshot, options.limits)
     wasi = None
     if snapshot.wasi is not None:
         from chiwawa_runtime.wasi import Wasi
@@ -132,7 +132,6 @@ def restored_from(
         path=path,
         granularity=options.granularity,
         trust_host_state=options.trust_host_state,
-        max_memory=options.max_memory,
         limits=options.limits,
     )
     return runner.restore(snapshot, setup)

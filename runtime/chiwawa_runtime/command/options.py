@@ -107,7 +107,6 @@ class Options:
     granularity: str | None
     restore: str | None
     trust_host_state: bool
-    max_memory: int | None
     limits: Limits
     lenient_files: bool
     path: str | None
@@ -241,14 +240,20 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         action="store_true",
         help="read an embedder's Python state in the checkpoint, which runs code that it names",
     )
-    stop.add_argument(
+    limits = parser.add_argument_group("limits", "What the program may take, new or restored.")
+    limits.add_argument(
         "--max-memory",
         metavar="SIZE",
         type=_size,
-        help="what a checkpoint's memories may take: bytes, or with K, M, G "
-        "(default: 1G more than the module declares)",
+        help="what its memories may take together: bytes, or with K, M, G (default: those of a "
+        "checkpoint 1G more than the module declares)",
     )
-    limits = parser.add_argument_group("limits", "What the program may take, new or restored.")
+    limits.add_argument(
+        "--max-table",
+        metavar="N",
+        type=whole,
+        help="how many elements its tables may have together",
+    )
     limits.add_argument(
         "--max-depth",
         metavar="N",
@@ -409,8 +414,13 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         granularity=parsed.granularity,
         restore=parsed.restore,
         trust_host_state=parsed.trust_host_state,
-        max_memory=parsed.max_memory,
-        limits=Limits(depth=parsed.max_depth, time=parsed.timeout, fuel=parsed.fuel),
+        limits=Limits(
+            memory=parsed.max_memory,
+            table=parsed.max_table,
+            depth=parsed.max_depth,
+            time=parsed.timeout,
+            fuel=parsed.fuel,
+        ),
         lenient_files=parsed.restore_files == "lenient",
         path=parsed.path,
         deterministic=parsed.deterministic,

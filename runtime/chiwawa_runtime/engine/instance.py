@@ -17,8 +17,9 @@ from chiwawa_runtime.engine.observer import Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.engine.turns import Turn
-from chiwawa_runtime.errors import UnlinkableError, UnsupportedError
+from chiwawa_runtime.errors import ResourceError, UnlinkableError, UnsupportedError
 from chiwawa_runtime.state import host_limits
+from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
@@ -82,8 +83,14 @@ class ModuleInstance:
         self.observer: Observer | None = None
         #: Makes instruments for this instance; set by the toolchain, which they belong to.
         self.equip: Callable[[], Observer] | None = None
+        #: What it may have of memories and tables.
+        self.allowances: list[Allowance] = []
         for spec in program.imports:
             self.link(spec, imports)
+        memories = *self.memories, *program.memories[len(self.memories) :]
+        check_declared(memories, byte_length, limits.memory, "memory")
+        tables = *self.tables, *program.tables[len(self.tables) :]
+        check_declared(tables, length, limits.table, "table")
         make = Function if engine.sets_enter else StartedFunction
         for index in range(len(self.functions), len(program.functions)):
             name = program.function_names.get(index)
@@ -91,6 +98,8 @@ class ModuleInstance:
             self.functions.append(make(functype, instance=self, index=index, name=name))
         self.tables += engine.state.new_tables(program.tables[len(self.tables) :])
         self.memories += engine.state.new_memories(program.memories[len(self.memories) :])
+        self.limit(self.memories, byte_length, limits.memory)
+        self.limit(self.tables, length, limits.table)
         for index, full_of in program.tables_init.items():
             self.tables[index].begin(full_of(self))
         for index in range(len(self.tags), len(program.tags)):
@@ -157,6 +166,18 @@ class ModuleInstance:
                 f"a {kind_of(given)} that another engine owns is not supported"
             )
 
+    def limit(
+        self,
+        things: Sequence[AnyMemory] | Sequence[AnyTable],
+        size: Callable[[Any], int],
+        most: int | None,
+    ) -> None:
+        """Have memories, or tables, grow as far as the host allows."""
+        if most is not None and most != host_limits.ANY_SIZE:
+            allowance = Allowance(most, things, size)
+            self.allowances.append(allowance)
+            self.engine.state.limit(things, allowance)
+
     def references(self, spec: ElemSpec) -> list[Any]:
         result: list[Any] = []
         for init in spec.init:
@@ -209,6 +230,36 @@ class ModuleInstance:
     def memory(self, index: int = 0) -> AnyMemory:
         """A memory by index. Raises IndexError where there is none."""
         return self.memories[index]
+
+
+def byte_length(memory: AnyMemory | MemoryType) -> int:
+    """How many bytes it takes, or will take as soon as there is one of that type."""
+    if isinstance(memory, MemoryType):
+        return memory.limits.min * memory.page
+    return memory.byte_length()
+
+
+def length(table: AnyTable | TableType) -> int:
+    """The same in elements."""
+    return table.limits.min if isinstance(table, TableType) else table.size()
+
+
+def check_declared(
+    things: Sequence[Any], size: Callable[[Any], int], most: int | None, kind: str
+) -> None:
+    """Raises ResourceError where what an instance begins with is more than the host allows."""
+    total = sum(map(size, things))
+    if most is not None and total > most:
+        raise ResourceError(exceeding(kind, total, most))
+
+
+def exceeding(kind: str, total: int, most: int) -> str:
+    """What to say of memories, or tables, that take more than is allowed."""
+    plural, unit = {"memory": ("memories", "bytes"), "table": ("tables", "elements")}[kind]
+    return (
+        f"its {plural} take {total} {unit}, more than the {most} allowed: "
+        f"--max-{kind} {total} (Limits({kind}={total}) in Python) allows them"
+    )
 
 
 def incompatible(spec: ImportSpec, given: str) -> UnlinkableError:

@@ -41,7 +41,6 @@ class Setup:
     canonical_nans: bool | None = None
     count: int | None = None
     trust_host_state: bool = False
-    max_memory: int | None = None
     watched: bool = False
     limits: Limits = UNLIMITED
 
@@ -95,7 +94,7 @@ def restore(
     given = [(program, engine), *others]
     programs = [each for each, _ in given]
     uptake.check_modules(snapshot, programs)
-    uptake.check_sizes(programs, snapshot, setup.max_memory)
+    uptake.check_sizes(programs, snapshot, setup.limits)
     completed = [complete(each, setup.imports, setup.wasi) for each in programs]
     wasi = the_only(each for _, each in completed)
     check_state(snapshot, wasi)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime.engine.contract import RawFrame
-from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.instance import ModuleInstance, exceeding
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run.capture import RawCall, as_stated
 from chiwawa_runtime.run.frames import check_frames
@@ -17,6 +17,7 @@ from chiwawa_runtime.run.linking import Linking, check_table_size, fill, wrong_s
 from chiwawa_runtime.run.numbering import kept
 from chiwawa_runtime.run.objects import other_types
 from chiwawa_runtime.run.references import References, typed_values
+from chiwawa_runtime.state.host_limits import Limits
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import (
     InstanceImage,
@@ -64,10 +65,12 @@ def not_given(image: InstanceImage) -> CheckpointError:
     )
 
 
-def check_sizes(programs: Sequence[Program], snapshot: Snapshot, max_memory: int | None) -> None:
+def check_sizes(programs: Sequence[Program], snapshot: Snapshot, limits: Limits) -> None:
     """Before anything is built: whether the memories of ``snapshot`` can be those of ``programs``,
-    its instances' by number, and take no more than ``max_memory`` bytes together; None:
-    ``EXTRA_MEMORY`` more than the modules declare. Raises CheckpointError."""
+    its instances' by number, and they and its tables take no more than ``limits`` allow, all
+    together; where they say nothing of memories, ``EXTRA_MEMORY`` more than the modules declare.
+    Raises CheckpointError."""
+    max_memory = limits.memory
     declared = [0] * len(snapshot.memories)
     for program, image in zip(programs, snapshot.instances, strict=True):
         addresses = image.spaces.memories
@@ -79,18 +82,18 @@ def check_sizes(programs: Sequence[Program], snapshot: Snapshot, max_memory: int
                 raise wrong_shape("memories")
             declared[address] = max(declared[address], type_.limits.min * type_.page)
     for memory in snapshot.memories:
-        limits = memory.type.limits
+        own = memory.type.limits
         pages = memory.size // memory.type.page
-        if pages < limits.min or (limits.max is not None and pages > limits.max):
-            raise CheckpointError(f"a memory of {pages} pages is outside its limits {limits}")
+        if pages < own.min or (own.max is not None and pages > own.max):
+            raise CheckpointError(f"a memory of {pages} pages is outside its limits {own}")
     if max_memory is None:
         max_memory = sum(declared) + EXTRA_MEMORY
     total = sum(memory.size for memory in snapshot.memories)
     if total > max_memory:
-        raise CheckpointError(
-            f"its memories take {total} bytes, more than the {max_memory} allowed: "
-            f"--max-memory {total} (restore(…, max_memory={total}) in Python) allows them"
-        )
+        raise CheckpointError(exceeding("memory", total, max_memory))
+    elements = sum(len(table.elements) for table in snapshot.tables)
+    if limits.table is not None and elements > limits.table:
+        raise CheckpointError(exceeding("table", elements, limits.table))
 
 
 def apply(

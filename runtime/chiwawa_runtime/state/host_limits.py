@@ -5,13 +5,22 @@ A module's own limits, of a memory or a table (spec 2.3.11), are in ``types``.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
+
+#: As a limit of memory: none, also where a checkpoint is restored.
+ANY_SIZE = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How much a program may take; None: as much as there is. No checkpoint holds them: who
     restores a program sets its limits anew.
+
+    ``memory`` is how many bytes memories may take together, ``table`` how many elements tables may
+    have together, those included that are imported. Beyond it ``memory.grow`` and ``table.grow``
+    give -1, a new instance is a ``ResourceError``, and a checkpoint is refused; without ``memory``
+    it is also where its memories take 1 GiB more than the module declares.
 
     ``depth`` is how deep calls may be on top of each other, at most 131,072 as without it: the
     frame of a recursive function counts 1, and more where it has many locals. ``time`` is how many
@@ -41,6 +50,8 @@ class Limits:
     (False, 1500)
     """
 
+    memory: int | None = None
+    table: int | None = None
     depth: int | None = None
     time: float | None = None
     fuel: int | None = None

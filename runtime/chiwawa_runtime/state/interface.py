@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from chiwawa_runtime.state.allowance import Allowance, Allowances
 from chiwawa_runtime.state.memory_data import MemoryData
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.types import GlobalType, Limits, MemoryType, TableType
@@ -40,6 +41,8 @@ class AnyMemory(ABC):
     __slots__ = ()
 
     type: MemoryType
+    #: Whoever wants it to grow is to have these allow it, in bytes.
+    allowances: Allowances
 
     @property
     @abstractmethod
@@ -113,6 +116,8 @@ class AnyTable(ABC):
     __slots__ = ()
 
     type: TableType
+    #: Whoever wants it to grow is to have these allow it, in elements.
+    allowances: Allowances
 
     @abstractmethod
     def size(self) -> int:
@@ -209,3 +214,7 @@ class StateOwner(Protocol):
     def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
         """Whether functions of the engine can run over ``given``, which another owner may have
         made."""
+
+    def limit(self, things: Sequence[AnyMemory] | Sequence[AnyTable], allowance: Allowance) -> None:
+        """Have ``things``, the memories or the tables of its instance, grow as far as is allowed.
+        Raises UnsupportedError."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from chiwawa_runtime.errors import CheckpointError, ResourceError, Trap
+from chiwawa_runtime.state.allowance import Allowances
 from chiwawa_runtime.state.interface import AnyMemory, refused
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
@@ -70,7 +71,7 @@ class Memory(AnyMemory):
     (1, b'abc', 2)
     """
 
-    __slots__ = ("_guard", "_holders", "raw", "type")
+    __slots__ = ("_guard", "_holders", "allowances", "raw", "type")
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class Memory(AnyMemory):
         self._guard: memoryview | None = None
         self._keep_size()
         self._holders: WeakSet[Holder] = WeakSet()
+        self.allowances = Allowances()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (self.type, bytearray(self.raw))
@@ -149,6 +151,8 @@ class Memory(AnyMemory):
             return refused(limits)
         if not pages:
             return old
+        if not self.allowances.allow(pages * self.type.page):
+            return refused(limits)
         try:
             self._grow_to((old + pages) * self.type.page)
         except (MemoryError, BufferError):

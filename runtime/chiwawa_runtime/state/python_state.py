@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import Memory, new_memories
@@ -27,3 +28,7 @@ class PythonState:
 
     def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
         return isinstance(given, Memory | Table | Global)
+
+    def limit(self, things: Sequence[AnyMemory] | Sequence[AnyTable], allowance: Allowance) -> None:
+        for each in things:
+            each.allowances.add(allowance)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from chiwawa_runtime.errors import Trap, UnsupportedError
+from chiwawa_runtime.state.allowance import Allowances
 from chiwawa_runtime.state.interface import AnyTable, refused
 from chiwawa_runtime.state.store import Function, coerce
 from chiwawa_runtime.state.subtyping import matches
@@ -66,7 +67,7 @@ class Table(AnyTable):
     (2, "something of the host's")
     """
 
-    __slots__ = ("raw", "room", "type")
+    __slots__ = ("allowances", "raw", "room", "type")
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Table(AnyTable):
         self.type = type
         limits = type.limits
         self.room = Room() if room is None else room
+        self.allowances = Allowances()
         self.raw: list[Any] = []
         if elements is None:
             self.take(limits.min)
@@ -178,6 +180,8 @@ class Table(AnyTable):
         old = len(self.raw)
         limit = self.type.limits.max
         if n > self.room.left or (limit is not None and old + n > limit):
+            return refused(self.type.limits)
+        if not self.allowances.allow(n):
             return refused(self.type.limits)
         try:
             self.raw += [ref] * n

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from chiwawa.instrument import Tracer as Tracer
     from chiwawa.instrument import Tracing as Tracing
     from chiwawa.module import Module as Module
+    from chiwawa.native_file import NativeFile as NativeFile
     from chiwawa.source import load as load
+    from chiwawa_runtime.engine.exports import Exports as Exports
+    from chiwawa_runtime.engine.translation import Bundle as Bundle
     from chiwawa_runtime.errors import BadInput as BadInput
     from chiwawa_runtime.errors import CheckpointError as CheckpointError
     from chiwawa_runtime.errors import ChiwawaError as ChiwawaError
@@ -59,15 +62,60 @@ if TYPE_CHECKING:
     from chiwawa_runtime.state.interface import AnyMemory as AnyMemory
     from chiwawa_runtime.state.interface import AnyTable as AnyTable
     from chiwawa_runtime.state.memory import Memory as Memory
+    from chiwawa_runtime.state.program import ExportType as ExportType
+    from chiwawa_runtime.state.program import ImportType as ImportType
     from chiwawa_runtime.state.store import Function as Function
     from chiwawa_runtime.state.store import HostFunction as HostFunction
     from chiwawa_runtime.state.table import Table as Table
     from chiwawa_runtime.state.throwing import Thrown as Thrown
+    from chiwawa_runtime.state.types import ANYREF as ANYREF
+    from chiwawa_runtime.state.types import EXNREF as EXNREF
+    from chiwawa_runtime.state.types import EXTERNREF as EXTERNREF
+    from chiwawa_runtime.state.types import F32 as F32
+    from chiwawa_runtime.state.types import F64 as F64
+    from chiwawa_runtime.state.types import FUNCREF as FUNCREF
+    from chiwawa_runtime.state.types import I32 as I32
+    from chiwawa_runtime.state.types import I64 as I64
+    from chiwawa_runtime.state.types import V128 as V128
+    from chiwawa_runtime.state.types import FuncType as FuncType
+    from chiwawa_runtime.state.types import GlobalType as GlobalType
+    from chiwawa_runtime.state.types import ItemType as ItemType
+    from chiwawa_runtime.state.types import MemoryType as MemoryType
+    from chiwawa_runtime.state.types import NumType as NumType
+    from chiwawa_runtime.state.types import RefType as RefType
+    from chiwawa_runtime.state.types import TableType as TableType
+    from chiwawa_runtime.state.types import TagType as TagType
+    from chiwawa_runtime.state.types import ValType as ValType
+    from chiwawa_runtime.state.types import VecType as VecType
     from chiwawa_runtime.wasi import Wasi as Wasi
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "I32": "chiwawa_runtime.state.types",
+    "I64": "chiwawa_runtime.state.types",
+    "F32": "chiwawa_runtime.state.types",
+    "F64": "chiwawa_runtime.state.types",
+    "V128": "chiwawa_runtime.state.types",
+    "FUNCREF": "chiwawa_runtime.state.types",
+    "EXTERNREF": "chiwawa_runtime.state.types",
+    "ANYREF": "chiwawa_runtime.state.types",
+    "EXNREF": "chiwawa_runtime.state.types",
+    "NumType": "chiwawa_runtime.state.types",
+    "VecType": "chiwawa_runtime.state.types",
+    "RefType": "chiwawa_runtime.state.types",
+    "FuncType": "chiwawa_runtime.state.types",
+    "MemoryType": "chiwawa_runtime.state.types",
+    "TableType": "chiwawa_runtime.state.types",
+    "GlobalType": "chiwawa_runtime.state.types",
+    "TagType": "chiwawa_runtime.state.types",
+    "ValType": "chiwawa_runtime.state.types",
+    "ItemType": "chiwawa_runtime.state.types",
+    "ImportType": "chiwawa_runtime.state.program",
+    "ExportType": "chiwawa_runtime.state.program",
+    "Exports": "chiwawa_runtime.engine.exports",
+    "Bundle": "chiwawa_runtime.engine.translation",
+    "NativeFile": "chiwawa.native_file",
     "AnyGlobal": "chiwawa_runtime.state.interface",
     "AnyMemory": "chiwawa_runtime.state.interface",
     "AnyTable": "chiwawa_runtime.state.interface",
@@ -115,39 +163,63 @@ _HOME = {
 }
 
 __all__ = [
+    "ANYREF",
+    "EXNREF",
+    "EXTERNREF",
+    "F32",
+    "F64",
+    "FUNCREF",
+    "I32",
+    "I64",
+    "V128",
     "AnyGlobal",
     "AnyMemory",
     "AnyTable",
     "At",
     "BadInput",
+    "Bundle",
     "CheckpointError",
     "ChiwawaError",
     "ExceptionInstance",
     "Exhaustion",
+    "ExportType",
+    "Exports",
+    "FuncType",
     "Function",
     "Global",
+    "GlobalType",
     "HostError",
     "HostFunction",
+    "ImportType",
     "Instance",
     "Instruments",
     "Interrupted",
     "InvalidError",
+    "ItemType",
     "Limits",
     "MalformedError",
     "Match",
     "Memory",
+    "MemoryType",
     "Module",
+    "NativeFile",
+    "NumType",
     "Probe",
+    "RefType",
     "Run",
     "RunError",
     "Table",
+    "TableType",
     "Tag",
+    "TagType",
     "Thrown",
     "Tracer",
     "Tracing",
     "Trap",
     "UnlinkableError",
     "UnsupportedError",
+    "ValType",
+    "VecType",
     "Wasi",
     "WasiExit",
     "__version__",

@@ -1,7 +1,8 @@
 """The Python API: load a module, instantiate it on any path, call it, stop it, carry it on.
 
-Values: i32 and i64 are ints, given signed or unsigned, and returned unsigned; f32 and f64 floats;
-v128 its 16 bytes; references None, functions, or whatever the host put there.
+Values: an i32 or i64 that comes out of a program is a signed int, and one that goes in is taken in
+either form; f32 and f64 are floats, v128 its 16 bytes, references None, functions, or whatever the
+host put there.
 """
 
 from __future__ import annotations

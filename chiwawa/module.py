@@ -16,15 +16,21 @@ from typing import Any, NamedTuple, TypeVar
 from chiwawa.opcodes import TABLE, Op
 from chiwawa.places import Places
 from chiwawa_runtime.names import function_names
+from chiwawa_runtime.state.deftypes import close, define
+from chiwawa_runtime.state.program import ExportType, ImportType
 from chiwawa_runtime.state.types import (
     CompType,
+    DefType,
+    ExternType,
     FuncType,
     GlobalType,
     MemoryType,
     RefType,
     SubType,
     TableType,
+    TagType,
     ValType,
+    item_type,
 )
 
 T = TypeVar("T")
@@ -123,11 +129,14 @@ class TagUse:
     typeidx: int
 
 
+ImportDesc = TypeUse | TableType | MemoryType | GlobalType | TagUse
+
+
 @dataclass(frozen=True, slots=True)
 class Import:
     module: str
     name: str
-    desc: TypeUse | TableType | MemoryType | GlobalType | TagUse
+    desc: ImportDesc
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,23 +323,27 @@ class Names:
     tags: dict[int, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Module:
     """A module. Each list holds what is defined here; an index space is the imports of that kind,
     then the list. ``binary`` is the module's bytes, which its identity is the hash of: the decoder
     keeps what it read, the text parser what the encoder wrote. Its types name others by type index.
     ``places`` are those in the text, of a module that comes from one and has not been encoded yet.
 
-    >>> module = chiwawa.load("(module (memory 1) (func $first) (func $second))")
+    ``imports`` and ``exports`` are for embedders, with full types.
+
+    >>> module = chiwawa.load('(module $m (memory 1) (func $first (export "one")) (func $second))')
     >>> len(module.funcs), len(module.mems), module.names.funcs
     (2, 1, {0: 'first', 1: 'second'})
+    >>> module, module.imports, module.exports
+    (<module m: 0 imports, 1 exports>, (), (<export "one": [] -> []>,))
     """
 
     types: list[CompType | SubType] = field(default_factory=list)
     #: The recursive groups that say so: the first type, and how many they are. All other types are
     #: groups of their own.
     recs: list[tuple[int, int]] = field(default_factory=list)
-    imports: list[Import] = field(default_factory=list)
+    import_section: list[Import] = field(default_factory=list)
     funcs: list[Func] = field(default_factory=list)
     tables: list[TableType] = field(default_factory=list)
     #: What the tables are full of, of those defined here that say it, by position.
@@ -339,7 +352,7 @@ class Module:
     #: Their types' indices.
     tags: list[int] = field(default_factory=list)
     globals: list[Global] = field(default_factory=list)
-    exports: list[Export] = field(default_factory=list)
+    export_section: list[Export] = field(default_factory=list)
     start: int | None = None
     elems: list[Elem] = field(default_factory=list)
     datas: list[Data] = field(default_factory=list)
@@ -362,6 +375,40 @@ class Module:
             self.derived[key] = make()
         return self.derived[key]  # type: ignore[no-any-return]
 
+    def __repr__(self) -> str:
+        name = f" {self.names.module}" if self.names.module else ""
+        counts = f"{len(self.import_section)} imports, {len(self.export_section)} exports"
+        return f"<module{name}: {counts}>"
+
+    @property
+    def imports(self) -> tuple[ImportType, ...]:
+        """What an instance of it needs, in order. Of a valid module, as the next one."""
+        types = self.deftypes()
+        return tuple(
+            ImportType(each.module, each.name, item_type(extern_type(each.desc, types)))
+            for each in self.import_section
+        )
+
+    @property
+    def exports(self) -> tuple[ExportType, ...]:
+        """What an instance of it has for others, in order."""
+        types = self.deftypes()
+        spaces: dict[str, Sequence[Any]] = {
+            "func": [types[index] for index in self.func_typeidxs()],
+            "table": self.table_types(),
+            "memory": self.memory_types(),
+            "global": self.global_types(),
+            "tag": [TagType(types[index]) for index in self.tag_typeidxs()],
+        }
+        return tuple(
+            ExportType(each.name, item_type(close(spaces[each.kind][each.index], types)))
+            for each in self.export_section
+        )
+
+    def deftypes(self) -> Sequence[DefType]:
+        """Its types, closed."""
+        return self.once("deftypes", lambda: define(self.types, self.recs))
+
     @property
     def hash(self) -> bytes:
         """Its identity: the SHA-256 of its bytes."""
@@ -369,18 +416,18 @@ class Module:
 
     def imported(self, kind: type) -> Iterator[Import]:
         """The imports whose ``desc`` is a ``kind``, in order."""
-        return (i for i in self.imports if isinstance(i.desc, kind))
+        return (i for i in self.import_section if isinstance(i.desc, kind))
 
     def func_names(self) -> dict[int, str]:
         """What functions are called, by index, of those that have a name: by the name section,
         else by their first export."""
-        exports = ((e.name, e.kind, e.index) for e in self.exports)
+        exports = ((e.name, e.kind, e.index) for e in self.export_section)
         return function_names(self.names.funcs, exports, len(self.func_typeidxs()))
 
     def func_typeidxs(self) -> list[int]:
         """The function index space, as type indices."""
         return [
-            *(i.desc.typeidx for i in self.imports if isinstance(i.desc, TypeUse)),
+            *(i.desc.typeidx for i in self.import_section if isinstance(i.desc, TypeUse)),
             *(f.typeidx for f in self.funcs),
         ]
 
@@ -391,20 +438,29 @@ class Module:
         return comp if isinstance(comp, FuncType) else None
 
     def table_types(self) -> list[TableType]:
-        return [*(i.desc for i in self.imports if isinstance(i.desc, TableType)), *self.tables]
+        return [
+            *(i.desc for i in self.import_section if isinstance(i.desc, TableType)),
+            *self.tables,
+        ]
 
     def memory_types(self) -> list[MemoryType]:
-        return [*(i.desc for i in self.imports if isinstance(i.desc, MemoryType)), *self.mems]
+        return [
+            *(i.desc for i in self.import_section if isinstance(i.desc, MemoryType)),
+            *self.mems,
+        ]
 
     def global_types(self) -> list[GlobalType]:
         return [
-            *(i.desc for i in self.imports if isinstance(i.desc, GlobalType)),
+            *(i.desc for i in self.import_section if isinstance(i.desc, GlobalType)),
             *(g.type for g in self.globals),
         ]
 
     def tag_typeidxs(self) -> list[int]:
         """The tag index space, as type indices."""
-        return [*(i.desc.typeidx for i in self.imports if isinstance(i.desc, TagUse)), *self.tags]
+        return [
+            *(i.desc.typeidx for i in self.import_section if isinstance(i.desc, TagUse)),
+            *self.tags,
+        ]
 
     def constants(self) -> list[Expr]:
         """The constant expressions that can give references."""
@@ -412,6 +468,15 @@ class Module:
         constants += [g.init for g in self.globals]
         constants += self.table_inits.values()
         return constants
+
+
+def extern_type(desc: ImportDesc, types: Sequence[DefType]) -> ExternType:
+    """The type of an import of a module whose types are ``types``, closed."""
+    if isinstance(desc, TypeUse):
+        return types[desc.typeidx]
+    if isinstance(desc, TagUse):
+        return TagType(types[desc.typeidx])
+    return close(desc, types)
 
 
 def uses_data_indices(module: Module) -> bool:

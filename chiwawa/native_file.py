@@ -14,11 +14,12 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from chiwawa.binary.decode import MAGIC, VERSION
+from chiwawa.binary.decode import MAGIC, VERSION, decode
 from chiwawa.binary.encode import write_section
 from chiwawa.binary.names import write_name
 from chiwawa.binary.reader import Reader
 from chiwawa_runtime.errors import BadInput, MalformedError
+from chiwawa_runtime.state.program import ExportType, ImportType
 
 TABLES = "chiwawa"
 ORIGINAL = "chiwawa:original"
@@ -35,13 +36,32 @@ _SIZE = struct.Struct("<I32s")
 _CHANGED = "it has been changed, or cut off, since chiwawa compile wrote it"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NativeFile:
     """What such a file has for us: the original's bytes, and whether every NaN that arithmetic
-    makes is to be the canonical one."""
+    makes is to be the canonical one. ``load_native`` gives one.
+
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> chiwawa.compile_native(module, "one_native.wasm")
+    >>> chiwawa.load_native("one_native.wasm").exports
+    (<export "one": [] -> [i32]>,)
+    """
 
     original: bytes
     canonical_nans: bool
+
+    def __repr__(self) -> str:
+        return f"<native file of a module of {len(self.original)} bytes>"
+
+    @property
+    def imports(self) -> tuple[ImportType, ...]:
+        """What an instance of it needs, in order."""
+        return decode(self.original).imports
+
+    @property
+    def exports(self) -> tuple[ExportType, ...]:
+        """What an instance of it has for others, in order."""
+        return decode(self.original).exports
 
 
 def write_native(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from chiwawa.lower.lowered import Spaces, recursive_functions
 from chiwawa.meanings.constants import constant, reference
-from chiwawa.module import Module, TagUse, TypeUse
+from chiwawa.module import Module, extern_type
 from chiwawa_runtime.state.deftypes import close
 from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
-from chiwawa_runtime.state.types import ExternType, TagType
+from chiwawa_runtime.state.types import TagType
 
 
 def program_of(module: Module) -> Program:
@@ -18,17 +18,10 @@ def program_of(module: Module) -> Program:
 def _program_of(module: Module) -> Program:
     spaces = Spaces.of(module)
     tables = len(spaces.context.tables)
-    imports = []
-    for i in module.imports:
-        types = spaces.types
-        type_: ExternType
-        if isinstance(i.desc, TypeUse):
-            type_ = types[i.desc.typeidx]
-        elif isinstance(i.desc, TagUse):
-            type_ = TagType(types[i.desc.typeidx])
-        else:
-            type_ = close(i.desc, types)
-        imports.append(ImportSpec(i.module, i.name, type_))
+    imports = [
+        ImportSpec(i.module, i.name, extern_type(i.desc, spaces.types))
+        for i in module.import_section
+    ]
     elems = []
     for elem in module.elems:
         references = [reference(each, spaces.types) for each in elem.init]
@@ -58,7 +51,7 @@ def _program_of(module: Module) -> Program:
         tags=[TagType(deftype) for deftype in spaces.context.tags],
         globals=spaces.context.globals,
         globals_init=[Constant(constant(g.init, spaces.types)) for g in module.globals],
-        exports=[(e.name, e.kind, e.index) for e in module.exports],
+        exports=[(e.name, e.kind, e.index) for e in module.export_section],
         start=module.start,
         elems=elems,
         datas=datas,

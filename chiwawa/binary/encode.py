@@ -121,13 +121,13 @@ def contents_of(module: Module, code: bytes | None) -> dict[int, bytes | None]:
     count = module.data_count is not None or uses_data_indices(module)
     return {
         1: _types(module),
-        2: _vec(map(_import, module.imports)),
+        2: _vec(map(_import, module.import_section)),
         3: _vec(encode_u(func.typeidx) for func in module.funcs),
         4: _vec(_table(module, index) for index in range(len(module.tables))),
         5: _vec(map(write_memorytype, module.mems)),
         13: _vec(map(write_tagtype, module.tags)),
         6: _vec(write_globaltype(g.type) + write_expr(g.init) for g in module.globals),
-        7: _vec(map(_export, module.exports)),
+        7: _vec(map(_export, module.export_section)),
         8: None if module.start is None else encode_u(module.start),
         9: _vec(map(_elem, module.elems)),
         12: encode_u(len(module.datas)) if count else None,

@@ -87,7 +87,7 @@ def _types(r: Reader, parts: Parts) -> None:
 
 
 def _imports(r: Reader, parts: Parts) -> None:
-    parts.module.imports = [_import(r) for _ in range(_count(r, "imports"))]
+    parts.module.import_section = [_import(r) for _ in range(_count(r, "imports"))]
 
 
 def _import(r: Reader) -> Import:
@@ -140,7 +140,7 @@ def _globals(r: Reader, parts: Parts) -> None:
 
 
 def _exports(r: Reader, parts: Parts) -> None:
-    parts.module.exports = [_export(r) for _ in range(_count(r, "exports"))]
+    parts.module.export_section = [_export(r) for _ in range(_count(r, "exports"))]
 
 
 def _export(r: Reader) -> Export:

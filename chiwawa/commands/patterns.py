@@ -46,8 +46,13 @@ def matches(pattern: Pattern | None, value: object) -> bool:
         case Const(type="any" | "eq" | "i31" | "struct" | "array"):
             return ref_test(value, pattern.type)
         case Const():
-            return isinstance(value, int) and value == pattern.value
+            return isinstance(value, int) and unsigned(value, pattern.type) == pattern.value
     return False
+
+
+def unsigned(value: int, type_: str) -> int:
+    """An integer as scripts have it."""
+    return value & (0xFFFFFFFF if type_ == "i32" else 0xFFFFFFFFFFFFFFFF)
 
 
 def _floats(pattern: Lanes, value: bytes) -> Iterator[float]:
@@ -99,7 +104,7 @@ def describe_value(pattern: Pattern | None, value: object) -> str:
         bits = f32_bits(value) if kind == "f32" else f64_bits(value)
         return describe_pattern(Const("f32" if kind == "f32" else "f64", bits))
     if isinstance(value, int) and kind in ("i32", "i64"):
-        return describe_pattern(Const(kind, value))
+        return describe_pattern(Const(kind, unsigned(value, kind)))
     if isinstance(value, bytes):
         return describe_pattern(Const("v128", int.from_bytes(value, "little")))
     return repr(value)

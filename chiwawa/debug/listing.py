@@ -99,7 +99,7 @@ class FunctionListing:
     def names(self) -> list[str]:
         """What functions defined here can be called by."""
         found = {n: None for i, n in self.module.names.funcs.items() if self.defined(i)}
-        found.update({e.name: None for e in self.module.exports if e.kind == "func"})
+        found.update({e.name: None for e in self.module.export_section if e.kind == "func"})
         return list(found)
 
     def function(self, text: str) -> int:
@@ -110,7 +110,9 @@ class FunctionListing:
             name = text.removeprefix("$")
             found = {i for i, n in self.module.names.funcs.items() if n in (name, text)}
             found |= {
-                e.index for e in self.module.exports if e.kind == "func" and e.name in (name, text)
+                e.index
+                for e in self.module.export_section
+                if e.kind == "func" and e.name in (name, text)
             }
         if not found or max(found) >= len(self.spaces.funcs):
             raise BadInput(f"there is no function {text}")

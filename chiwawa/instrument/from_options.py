@@ -174,7 +174,7 @@ def functions_of(module: Module, names: Sequence[str]) -> Iterator[int]:
     """The indices of the functions defined here that ``names`` mean: indices, names, exports, or
     patterns of them. Raises BadInput where one means none."""
     labels: dict[int, list[str]] = {i: [n] for i, n in enumerate(function_labels(module))}
-    for export in module.exports:
+    for export in module.export_section:
         if export.kind == "func":
             labels[export.index].append(export.name)
     imported = len(labels) - len(module.funcs)

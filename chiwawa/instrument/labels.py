@@ -16,7 +16,7 @@ def global_label(module: Module, index: int) -> str:
     name = module.names.globals.get(index)
     if name:
         return name
-    exported = (e.name for e in module.exports if e.kind == "global" and e.index == index)
+    exported = (e.name for e in module.export_section if e.kind == "global" and e.index == index)
     return next(filter(None, exported), f"global[{index}]")
 
 

@@ -109,20 +109,21 @@ class Linear:
 
     def read(self, address: int, size: int) -> bytes:
         """Raises IndexError where that is not all in the memory."""
-        self._check(address, size)
-        return self._memory.read(address, size)
+        return self._memory.read(self._checked(address, size), size)
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Raises IndexError where that is not all in the memory, and TypeError where the probe did
         not ask to write, and for what is not bytes."""
         check_writes(self._writes)
         data = octets(data)
-        self._check(address, len(data))
-        self._memory.write(address, data)
+        self._memory.write(self._checked(address, len(data)), data)
 
-    def _check(self, address: int, size: int) -> None:
+    def _checked(self, address: int, size: int) -> int:
+        if address < 0:
+            address = self._memory.unsigned(address)
         if address < 0 or size < 0 or address + size > self._memory.byte_length():
             raise IndexError(f"{size} bytes at 0x{address:x} are not in the memory")
+        return address
 
 
 def check_writes(writes: bool) -> None:
@@ -133,8 +134,7 @@ def check_writes(writes: bool) -> None:
 class At:
     """A boundary at which a program is, for an action; of no use after it has returned.
 
-    Integers are unsigned, floats floats, references functions or what the host put there. The
-    operands are the deepest first.
+    Values are as everywhere (see ``chiwawa.Instance``). The operands are the deepest first.
 
     >>> def double(at: chiwawa.At) -> None:
     ...     at.set_operand(0, 2 * at.operands[0])
@@ -328,7 +328,7 @@ class Probes:
         }
         self.labels = function_labels(module)
         self.exports: dict[int, list[str]] = {}
-        for export in module.exports:
+        for export in module.export_section:
             if export.kind == "func":
                 self.exports.setdefault(export.index, []).append(export.name)
 

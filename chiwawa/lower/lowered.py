@@ -177,7 +177,7 @@ def _recursive_functions(spaces: Spaces) -> frozenset[int]:
     # A node for each function, and one for any function that there is a reference to.
     anything = len(spaces.funcs)
     reachable: set[int] = set()
-    reachable.update(e.index for e in module.exports if e.kind == "func")
+    reachable.update(e.index for e in module.export_section if e.kind == "func")
     for expr in module.constants():
         reachable.update(i.imm[0] for i in expr if i.op.refers)
     # What calls back from outside this instance is counted where it crosses.

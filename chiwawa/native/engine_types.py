@@ -53,7 +53,7 @@ def is_plain(*types: ValType) -> bool:
 
 def imported(engine: wasmtime.Engine, module: Module, desc: TypeUse | TagUse | GlobalType) -> Any:
     """The type of an import of ``module``."""
-    module.imports.append(Import("", "", desc))
+    module.import_section.append(Import("", "", desc))
     return wasmtime.Module(engine, encode(module)).imports[0].type
 
 

@@ -76,8 +76,8 @@ _HINTS = "metadata.code.branch_hint"
 
 def check_names(module: Module) -> None:
     """Raises UnsupportedError where the module uses names that the rewriter gives."""
-    named = [("export", e.name) for e in module.exports]
-    named += [("import", i.module) for i in module.imports]
+    named = [("export", e.name) for e in module.export_section]
+    named += [("import", i.module) for i in module.import_section]
     for what, name in named:
         if name.startswith(layout.PREFIX):
             raise UnsupportedError(f'the native path: the {what} "{name}" has a name of its own')
@@ -205,7 +205,7 @@ def escaping(spaces: Spaces) -> set[int]:
     """The functions that can be called otherwise than by their index. wasmtime may know one that is
     imported by more than one reference."""
     module = spaces.module
-    found = {e.index for e in module.exports if e.kind == "func"}
+    found = {e.index for e in module.export_section if e.kind == "func"}
     if module.start is not None:
         found.add(module.start)
     for expr in module.constants():
@@ -249,14 +249,14 @@ class _Assembly:
         self.module = module = Module(
             types=list(original.types),
             recs=list(original.recs),
-            imports=original.imports,
+            import_section=original.import_section,
             funcs=list(original.funcs),
             tables=list(original.tables),
             table_inits={i: constants.expr(init) for i, init in original.table_inits.items()},
             mems=[replace(each, shared=False) for each in original.mems],
             tags=list(original.tags),
             globals=constants.globals,
-            exports=list(original.exports),
+            export_section=list(original.export_section),
             elems=[constants.passive(each) for each in original.elems],
             datas=[Data(each.init, "passive") for each in original.datas],
             data_count=len(original.datas),
@@ -312,7 +312,7 @@ class _Assembly:
         self.added: list[bytes] = []
 
     def export(self, name: str, kind: str, index: int) -> None:
-        self.module.exports.append(Export(name, kind, index))
+        self.module.export_section.append(Export(name, kind, index))
 
     def add_global(self, name: str, valtype: NumType, value: int) -> None:
         constant = Instr(_CONST32 if valtype is I32 else _CONST, (value,), 0)
@@ -395,7 +395,7 @@ class _Assembly:
         """Do without what has been added for references, but for so many of ``REFERENCES``."""
         module = self.module
         for _ in REFERENCES[needed:]:
-            del module.tables[-1], module.exports[-1]
+            del module.tables[-1], module.export_section[-1]
             del module.funcs[-2:], self.added[-2:]
         if needed < len(REFERENCES):
             # Not every engine knows of all of them.

@@ -92,6 +92,8 @@ class NativeMemory(AnyMemory):
     def place(self, address: int, n: int) -> int:
         """Where ``n`` bytes from ``address`` on are. Traps out of bounds."""
         base, size = self.extent()
+        if address < 0:
+            address = self.unsigned(address)
         if address < 0 or n < 0 or address + n > size:
             raise out_of_bounds()
         return base + address

@@ -119,7 +119,7 @@ def build_context(module: Module) -> Context:
 
 def _declared(module: Module) -> Iterator[int]:
     """Spec 3.4.10: the functions that occur in the module outside of functions and the start."""
-    for export in module.exports:
+    for export in module.export_section:
         if export.kind == "func":
             yield export.index
     for item in module.globals:

@@ -98,7 +98,7 @@ def _each(place: _Place, kind: str, items: Iterable[T]) -> Iterator[T]:
 
 def _module(module: Module, place: _Place, checks: BodyChecks | None) -> None:
     types = _types(module, place)
-    for item in _each(place, "import", module.imports):
+    for item in _each(place, "import", module.import_section):
         if isinstance(item.desc, TypeUse):
             _typeuse(module, item.desc.typeidx)
         elif isinstance(item.desc, TagUse):
@@ -274,7 +274,7 @@ def _exports(context: Context, module: Module, place: _Place) -> None:
         "tag": context.tag,
     }
     seen: set[str] = set()
-    for export in _each(place, "export", module.exports):
+    for export in _each(place, "export", module.export_section):
         spaces[export.kind](export.index)
         if export.name in seen:
             raise InvalidError(f"duplicate export name {export.name!r}")

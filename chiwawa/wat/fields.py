@@ -109,13 +109,13 @@ def _last_written(module: Module, after: int) -> int:
     """The id of the last section up to that of id ``after`` that there is something in."""
     contents: dict[int, object] = {
         1: module.types,
-        2: module.imports,
+        2: module.import_section,
         3: module.funcs,
         4: module.tables,
         5: module.mems,
         13: module.tags,
         6: module.globals,
-        7: module.exports,
+        7: module.export_section,
         8: module.start is not None,
         9: module.elems,
         12: after == 12 and uses_data_indices(module),
@@ -259,7 +259,7 @@ def _import(
     else:
         desc, i = read_globaltype(context, items, i)
     end(items, i)
-    context.module.imports.append(Import(*names, desc))
+    context.module.import_section.append(Import(*names, desc))
 
 
 def _inline(context: Context, field: _Field) -> tuple[int, bool]:
@@ -268,7 +268,7 @@ def _inline(context: Context, field: _Field) -> tuple[int, bool]:
     while isinstance(node := items[i], list) and keyword(node) == "export":
         end(node, 3)
         context.begin("export", position(node))
-        context.module.exports.append(Export(read_name(node[2]), field.space, field.index))
+        context.module.export_section.append(Export(read_name(node[2]), field.space, field.index))
         i += 1
     if isinstance(node, list) and keyword(node) == "import":
         names = read_name(node[2]), read_name(node[3])
@@ -419,7 +419,7 @@ def _define_export(context: Context, field: _Field) -> None:
     index = read_index(context, space, descriptor[2])
     end(descriptor, 3)
     end(items, 4)
-    context.module.exports.append(Export(name, space, index))
+    context.module.export_section.append(Export(name, space, index))
 
 
 def _define_start(context: Context, field: _Field) -> None:

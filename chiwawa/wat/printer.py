@@ -249,7 +249,7 @@ def _fields(module: Module, ids: _Ids, shown: _Ids) -> Iterator[str]:
     call = _caller(ids)
     yield from _types(module, shown)
     counts = dict.fromkeys(("funcidx", "tableidx", "memidx", "globalidx", "tagidx"), 0)
-    for item in module.imports:
+    for item in module.import_section:
         desc = item.desc
         kind = _KIND_OF[type(desc)]
         index = counts[kind]
@@ -276,7 +276,7 @@ def _fields(module: Module, ids: _Ids, shown: _Ids) -> Iterator[str]:
         yield f"(global{_define(shown, 'globalidx', index)} {glob.type} {_expr(glob.init, call)})"
     for index, typeidx in enumerate(module.tags, counts["tagidx"]):
         yield f"(tag{_define(shown, 'tagidx', index)}{_typeuse(module, typeidx, {}, call)})"
-    for export in module.exports:
+    for export in module.export_section:
         what = f"({export.kind} {call(_EXPORT_KINDS[export.kind], export.index)})"
         yield f"(export {quoted(export.name)} {what})"
     if module.start is not None:

@@ -83,7 +83,7 @@ def hosts(module: Module) -> Callable[[Log], Imports]:
 
     def make(log: Log) -> Imports:
         result: dict[str, dict[str, Any]] = {}
-        for wanted in module.imports:
+        for wanted in module.import_section:
             assert isinstance(wanted.desc, TypeUse | TagUse)
             functype = module.functype(wanted.desc.typeidx)
             assert functype is not None
@@ -91,7 +91,7 @@ def hosts(module: Module) -> Callable[[Log], Imports]:
             result.setdefault(wanted.module, {})[wanted.name] = made
         return result
 
-    return make if module.imports else no_imports
+    return make if module.import_section else no_imports
 
 
 def calls_of(module: Module, choose: Choose, most: int) -> list[tuple[Call, list[int]]]:
@@ -99,7 +99,7 @@ def calls_of(module: Module, choose: Choose, most: int) -> list[tuple[Call, list
     with plain signatures."""
     funcs = Spaces.of(module).funcs
     result = []
-    for export in module.exports:
+    for export in module.export_section:
         if export.kind != "func" or len(result) == most:
             continue
         params = funcs[export.index].functype.params

@@ -97,7 +97,7 @@ def importable(folder: Path) -> Path:
         module = Module()
         for name, params, results in HOSTS:
             module.types.append(FuncType(valtypes(params), valtypes(results)))
-            module.imports.append(Import("env", name, TypeUse(len(module.types) - 1)))
+            module.import_section.append(Import("env", name, TypeUse(len(module.types) - 1)))
         path.write_bytes(encode(module))
     return path
 

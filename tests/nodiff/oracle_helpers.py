@@ -123,5 +123,7 @@ def agrees(call: Call, ending: Ending, answer: Any) -> bool:
 
 
 def result_types(call: Call) -> tuple[Any, ...]:
-    (index,) = (e.index for e in call.module.exports if e.name == call.name and e.kind == "func")
+    (index,) = (
+        e.index for e in call.module.export_section if e.name == call.name and e.kind == "func"
+    )
     return Spaces.of(call.module).funcs[index].functype.results

@@ -72,8 +72,8 @@ def with_plain_signatures(module: Module) -> bytes:
     made = replace(
         module, types=[*module.types], funcs=[*module.funcs], exports=[], derived={}, places=None
     )
-    for export in module.exports:
-        made.exports.append(export)
+    for export in module.export_section:
+        made.export_section.append(export)
         if export.kind != "func":
             continue
         # Its own types, by the module's indices.
@@ -91,7 +91,7 @@ def with_plain_signatures(module: Module) -> bytes:
                 tuple(each for t in functype.results for each in _plain_result_types(t)),
             )
         )
-        made.exports[-1] = replace(export, index=index)
+        made.export_section[-1] = replace(export, index=index)
     return encode(made) if len(made.funcs) > len(module.funcs) else module.binary
 
 

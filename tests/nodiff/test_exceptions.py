@@ -309,7 +309,7 @@ def test_values_of_an_exception_are_of_its_tags_types() -> None:
         chiwawa.Thrown.of(tag, "text")
     with pytest.raises(TypeError):
         chiwawa.Thrown.of(tag)
-    assert chiwawa.Thrown.of(tag, -1).values == [0xFFFFFFFF]
+    assert chiwawa.Thrown.of(tag, 0xFFFFFFFF).values == [-1]
 
 
 DEEP = """(module (tag $e (param i32)) (func $down (export "down") (param i32)

@@ -91,8 +91,8 @@ def test_names_go_round_through_the_text_format(first: int) -> None:
     printed = print_module(module)
     assert all(line.isprintable() for line in printed.splitlines())
     again = load(printed)
-    assert again.exports[0].name == module.exports[0].name == characters
-    assert again.imports == module.imports
+    assert again.export_section[0].name == module.export_section[0].name == characters
+    assert again.import_section == module.import_section
 
 
 def test_what_is_readable_stays_readable() -> None:

@@ -13,8 +13,11 @@ from typing import Any, Protocol
 
 from chiwawa_runtime.engine.segments import INTERRUPTED, Chain, here
 from chiwawa_runtime.errors import HostError, Interrupted
-from chiwawa_runtime.state.store import PASSING, Function, HostFunction, coerce_results
+from chiwawa_runtime.state.store import PASSING, Function, HostFunction, coerce_results, plain
 from chiwawa_runtime.state.types import I32, I64
+
+#: Up to this an integer, as a program holds it, is the same signed, whatever its width.
+LEAST = (1 << 31) - 1
 
 
 class Caller(Protocol):
@@ -59,11 +62,22 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
     # The greatest result that need not be coerced.
     most = (1 << results[0].bits) - 1 if results in ((I32,), (I64,)) else -1
     caller: Caller = Nobody() if instance is None else instance
+    integers = [t is I32 or t is I64 for t in params]
+    only_integers = all(integers)
+    some = [] if host.unsigned else [i for i, integer in enumerate(integers) if integer]
+    all_signed = only_integers and len(some) > 0
 
     def call_exactly(depth: int, args: Sequence[Any]) -> Any:
         # One function and no more: it is most of what a call from machine code costs.
         # What the host calls back goes on from there.
         caller.depth = depth
+        if all_signed:
+            for each in args:
+                if each > LEAST:
+                    args = tuple(map(plain, args, params))
+                    break
+        elif some:
+            args = tuple(map(plain, args, params))
         try:
             value = call(*args)
             if type(value) is int and 0 <= value <= most:
@@ -76,9 +90,6 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
             raise HostError(f"host function {host.name}: {kind}: {error}") from error
         finally:
             caller.depth = 0
-
-    integers = [t is I32 or t is I64 for t in params]
-    only_integers = all(integers)
 
     def call_at(depth: int, args: Sequence[Any]) -> Any:
         # A comparison's result may still be a bool here.

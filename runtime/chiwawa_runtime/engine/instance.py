@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from chiwawa_runtime.engine.budget import Budget
 from chiwawa_runtime.engine.calls import StartedFunction, host_function
 from chiwawa_runtime.engine.contract import Engine
+from chiwawa_runtime.engine.exports import Exports
 from chiwawa_runtime.engine.observer import Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.engine.segments import MAX_DEPTH
@@ -25,7 +26,7 @@ from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
-from chiwawa_runtime.state.store import Function, HostFunction, coerce
+from chiwawa_runtime.state.store import Function, HostFunction
 from chiwawa_runtime.state.subtyping import global_matches
 from chiwawa_runtime.state.table import ElemSegment
 from chiwawa_runtime.state.types import (
@@ -42,6 +43,15 @@ from chiwawa_runtime.state.types import (
 Importable = HostFunction | Function | AnyMemory | AnyTable | AnyGlobal | Tag | Callable[..., Any]
 Imports = Mapping[str, Mapping[str, Importable]]
 Extern = Function | AnyMemory | AnyTable | AnyGlobal | Tag
+Kind = TypeVar("Kind", Function, AnyMemory, AnyTable, AnyGlobal, Tag)
+#: What messages call them.
+WORDS: dict[type, str] = {
+    Function: "function",
+    AnyMemory: "memory",
+    AnyTable: "table",
+    AnyGlobal: "global",
+    Tag: "tag",
+}
 
 
 class ModuleInstance:
@@ -110,9 +120,9 @@ class ModuleInstance:
             self.globals.append(engine.state.new_global(globaltype, init(self)))
         self.elems = [ElemSegment(self.references(spec)) for spec in program.elems]
         self.datas = [DataSegment(spec.content) for spec in program.datas]
-        self.exports: dict[str, Extern] = {
-            name: self.space(kind)[index] for name, kind, index in program.exports
-        }
+        self.exports = Exports(
+            {name: self.space(kind)[index] for name, kind, index in program.exports}
+        )
         engine.attach(self)
 
     @property
@@ -221,15 +231,22 @@ class ModuleInstance:
         """The index of the exported function ``name``, and ``args`` as the program holds them."""
         for export, kind, index in self.program.exports:
             if export == name and kind == "func":
-                params = self.functions[index].type.params
-                if len(params) != len(args):
-                    raise TypeError(f"{name} takes {len(params)} arguments, not {len(args)}")
-                return index, list(map(coerce, args, params))
+                return index, self.functions[index].taken(args, name)
         raise KeyError(f'no exported function "{name}"')
 
-    def memory(self, index: int = 0) -> AnyMemory:
-        """A memory by index. Raises IndexError where there is none."""
-        return self.memories[index]
+    def memory(self, which: int | str = 0) -> AnyMemory:
+        """A memory, by index or by the name of an export. Raises IndexError or KeyError where there
+        is none."""
+        if isinstance(which, str):
+            return self.exported(which, AnyMemory)  # type: ignore[type-abstract]
+        return self.memories[which]
+
+    def exported(self, name: str, kind: type[Kind]) -> Kind:
+        """An export that is of ``kind``. Raises KeyError where there is none."""
+        found = self.exports.get(name)
+        if not isinstance(found, kind):
+            raise KeyError(f'no exported {WORDS[kind]} "{name}"')
+        return found
 
 
 def byte_length(memory: AnyMemory | MemoryType) -> int:
@@ -271,7 +288,7 @@ def incompatible(spec: ImportSpec, given: str) -> UnlinkableError:
 
 def kind_of(given: object) -> str:
     """What ``given`` is, in a word."""
-    for kind, word in ((AnyMemory, "memory"), (AnyTable, "table"), (AnyGlobal, "global")):
+    for kind, word in WORDS.items():
         if isinstance(given, kind):
             return word
     return type(given).__name__.lower()

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Protocol
 
 from chiwawa_runtime.engine.deferred import Deferred
-from chiwawa_runtime.state.program import Program, SuspensionPoints
+from chiwawa_runtime.state.program import ExportType, ImportType, Program, SuspensionPoints
 
 #: Characters in a line of a packed module.
 PACKED_LINE = 96
@@ -35,12 +35,18 @@ class Code(Protocol):
         """Where it can be suspended."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle:
-    """Everything that a generated file offers. ``codes`` are of its own functions, in order;
-    ``imported_names`` what its code calls the imported ones; ``packed`` the module's binary, as
-    ``pack`` makes a text of it or as it is; ``canonical_nans`` whether every NaN that arithmetic
-    makes is the canonical one."""
+    """Everything that a generated file offers. ``load_generated`` gives one. ``codes`` are of its
+    own functions, in order; ``imported_names`` what its code calls the imported ones; ``packed``
+    the module's binary, as ``pack`` makes a text of it or as it is; ``canonical_nans`` whether
+    every NaN that arithmetic makes is the canonical one.
+
+    >>> module = chiwawa.load('(module (func (export "one") (result i32) (i32.const 1)))')
+    >>> chiwawa.compile_file(module, "one.py")
+    >>> chiwawa.load_generated("one.py").exports
+    (<export "one": [] -> [i32]>,)
+    """
 
     program: Program
     codes: Sequence[Code]
@@ -48,6 +54,19 @@ class Bundle:
     imported_names: Sequence[str]
     packed: str | bytes
     canonical_nans: bool = False
+
+    def __repr__(self) -> str:
+        return f"<generated file of a module: {len(self.program.exports)} exports>"
+
+    @property
+    def imports(self) -> tuple[ImportType, ...]:
+        """What an instance of it needs, in order."""
+        return self.program.import_types
+
+    @property
+    def exports(self) -> tuple[ExportType, ...]:
+        """What an instance of it has for others, in order."""
+        return self.program.export_types
 
     @cached_property
     def module(self) -> bytes:

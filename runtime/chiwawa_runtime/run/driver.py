@@ -32,8 +32,10 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.run import capture, hoststate
 from chiwawa_runtime.run.imports import Wasi
+from chiwawa_runtime.state.exceptions import Tag
+from chiwawa_runtime.state.interface import AnyGlobal, AnyTable
 from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.state.store import Function, plain
+from chiwawa_runtime.state.store import Function, plain, together
 
 #: How to get a checkpoint of a program that is running.
 ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"
@@ -42,24 +44,54 @@ MOST_NESTING = 100
 
 
 class Instance(ModuleInstance):
-    """An instance of a module, as an embedder has it: its exported functions can be called, and it
-    can be probed. Raises what ``ModuleInstance`` raises.
+    """An instance of a module, as an embedder has it: its exports can be used, and it can be
+    probed. Raises what ``ModuleInstance`` raises.
+
+    Values are as everywhere: an i32 or i64 that comes out of a program is a signed int, and one
+    that goes in is taken in either form; f32 and f64 are floats, v128 its 16 bytes, references
+    None, functions, or whatever the host put there.
 
     >>> module = chiwawa.load('''(module (memory (export "memory") 1)
-    ...   (func (export "get") (param i32) (result i32) (i32.load8_u (local.get 0))))''')
+    ...   (func (export "at") (param i32) (result i32) (i32.load8_u (local.get 0))))''')
     >>> instance = chiwawa.instantiate(module)
-    >>> instance.exports["memory"].write(16, b"a")
-    >>> instance.invoke("get", [16])
-    [97]
+    >>> instance.memory("memory").write(16, b"a")
+    >>> instance.exports.at(16), instance.func("at")(17), instance.call("at", 16)
+    (97, 0, 97)
     """
 
+    def __repr__(self) -> str:
+        name = f" {self.program.name}" if self.program.name else ""
+        return f"<instance{name} of {', '.join(self.exports) or 'a module without exports'}>"
+
+    def func(self, name: str) -> Function:
+        """The exported function ``name``, which can be called. Raises KeyError where there is
+        none, as the next ones do."""
+        return self.exported(name, Function)
+
+    def table(self, name: str) -> AnyTable:
+        return self.exported(name, AnyTable)  # type: ignore[type-abstract]
+
+    def global_(self, name: str) -> AnyGlobal:
+        return self.exported(name, AnyGlobal)  # type: ignore[type-abstract]
+
+    def tag(self, name: str) -> Tag:
+        return self.exported(name, Tag)
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call the exported function ``name``: the value of its result, a tuple of several, or
+        None. Raises what ``invoke`` does."""
+        return together(self.invoke(name, args))
+
     def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
-        """Call the exported function ``name`` to its end; its results, ints unsigned. Raises
-        KeyError where there is no such function, TypeError and ValueError for arguments that are
-        not of its types, Trap, Thrown, WasiExit and HostError, and RunError where another thread
-        runs the instance."""
-        index, values = self.prepared(name, args)
-        return call(self, index, values)
+        """Call the exported function ``name`` to its end; its results. Raises KeyError
+        where there is no such function, TypeError and ValueError for arguments that are not of its
+        types, Trap, Thrown, WasiExit and HostError, and RunError where another thread runs the
+        instance."""
+        return self.returned(*self.prepared(name, args))
+
+    def returned(self, function: int, args: Sequence[Any]) -> list[Any]:
+        """The results of a function, by index, of ``args`` that are as the program holds them."""
+        return call(self, function, args)
 
     def probe(self, match: Any, action: Callable[[Any], object], *, writes: bool = False) -> Any:
         """Have ``action`` called at the boundaries that ``match`` (a ``chiwawa.Match``) selects,
@@ -83,7 +115,7 @@ class Instance(ModuleInstance):
 
 class Run:
     """The calls in ``plan``, one after the other. ``results`` are the last one's, once ``go`` has
-    returned True; i32 and i64 as unsigned ints. One thread at a time can have it go on, and write
+    returned True. One thread at a time can have it go on, and write
     it to a checkpoint when it does not; the others are refused. What the program calls may call it
     back by ``Instance.invoke``, and ask it to stop.
 

@@ -33,7 +33,7 @@ class Global(AnyGlobal):
 
     @property
     def value(self) -> Any:
-        """i32 and i64 are ints, given signed or unsigned, and returned unsigned. To set it raises
+        """i32 and i64 are ints, given in either form, and returned signed. To set it raises
         TypeError where the global is immutable or the value of another type, and ValueError where
         it is out of range."""
         return plain(self.raw, self.type.type)

@@ -29,7 +29,8 @@ def refused(limits: Limits) -> int:
 
 class AnyMemory(ABC):
     """A memory instance, whoever owns its bytes. ``type`` is as declared, addresses and lengths are
-    in bytes. Every method may be called at any time, and sees what the program has written.
+    in bytes; an address is an i32 (or i64), so ``read`` and ``write`` take it in either form. Every
+    method may be called at any time, and sees what the program has written.
 
     >>> instance = chiwawa.instantiate(chiwawa.load('(module (memory (export "memory") 1))'))
     >>> memory = instance.memory()
@@ -56,6 +57,13 @@ class AnyMemory(ABC):
     @abstractmethod
     def byte_length(self) -> int:
         """In bytes."""
+
+    def unsigned(self, address: int) -> int:
+        """What a negative address means."""
+        return address + (1 << self.type.limits.address.bits)
+
+    def __repr__(self) -> str:
+        return f"<memory of {self.byte_length()} bytes>"
 
     @abstractmethod
     def read(self, address: int, n: int) -> bytes:
@@ -119,6 +127,9 @@ class AnyTable(ABC):
     #: Whoever wants it to grow is to have these allow it, in elements.
     allowances: Allowances
 
+    def __repr__(self) -> str:
+        return f"<table of {self.size()} {self.type.element}>"
+
     @abstractmethod
     def size(self) -> int:
         """Spec 4.4.6, table.size: in elements."""
@@ -178,10 +189,13 @@ class AnyGlobal(ABC):
 
     type: GlobalType
 
+    def __repr__(self) -> str:
+        return f"<global {self.type} {self.value!r}>"
+
     @property
     @abstractmethod
     def value(self) -> Any:
-        """For hosts. i32 and i64 are ints, given signed or unsigned, and returned unsigned. To set
+        """For hosts. i32 and i64 are ints, given in either form, and returned signed. To set
         it raises TypeError where the global is immutable or the value of another type, and
         ValueError where it is out of range."""
 

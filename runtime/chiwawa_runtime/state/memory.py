@@ -240,6 +240,8 @@ class Memory(AnyMemory):
     def read(self, address: int, n: int) -> bytes:
         """For hosts: a copy of ``n`` bytes. Traps out of bounds."""
         raw = self.raw
+        if address < 0:
+            address = self.unsigned(address)
         end = address + n
         if address < 0 or n < 0 or end > len(raw):
             raise out_of_bounds()
@@ -251,6 +253,8 @@ class Memory(AnyMemory):
         if type(data) is not bytes:
             data = octets(data)
         raw = self.raw
+        if address < 0:
+            address = self.unsigned(address)
         end = address + len(data)
         if address < 0 or end > len(raw):
             raise out_of_bounds()

@@ -19,11 +19,13 @@ from chiwawa_runtime.state.types import (
     ExternType,
     FuncType,
     GlobalType,
+    ItemType,
     MemoryType,
     RefType,
     TableType,
     TagType,
     ValType,
+    item_type,
 )
 from chiwawa_runtime.state.vectors import named
 
@@ -41,6 +43,43 @@ class Constant:
         """Its value in ``instance``, a ``ModuleInstance`` whose imports are there already."""
         code = compile(self.source, "<constant>", "eval")
         return eval(code, CONSTANT_NAMES, {"x": instance, **named(code.co_names)})
+
+
+@dataclass(frozen=True, slots=True)
+class ImportType:
+    """What a module imports, as embedders see it.
+
+    >>> module = chiwawa.load('(module (import "env" "log" (func (param i32))))')
+    >>> module.imports
+    (<import "env" "log": [i32] -> []>,)
+    >>> module.imports[0].module, module.imports[0].name, module.imports[0].type.params
+    ('env', 'log', (i32,))
+    """
+
+    module: str
+    name: str
+    type: ItemType
+
+    def __repr__(self) -> str:
+        return f'<import "{self.module}" "{self.name}": {self.type}>'
+
+
+@dataclass(frozen=True, slots=True)
+class ExportType:
+    """What a module exports, as embedders see it.
+
+    >>> module = chiwawa.load('(module (memory (export "memory") 1 2))')
+    >>> module.exports
+    (<export "memory": 1 2>,)
+    >>> module.exports[0].name, module.exports[0].type.max
+    ('memory', 2)
+    """
+
+    name: str
+    type: ItemType
+
+    def __repr__(self) -> str:
+        return f'<export "{self.name}": {self.type}>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +177,23 @@ class Program:
     #: Of the functions that make tail calls, by index: which they call so by name, and the indices
     #: of the types of those that they call so through tables.
     tail_calls: Mapping[int, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
+
+    @property
+    def import_types(self) -> tuple[ImportType, ...]:
+        return tuple(ImportType(i.module, i.name, item_type(i.type)) for i in self.imports)
+
+    @property
+    def export_types(self) -> tuple[ExportType, ...]:
+        spaces: dict[str, Sequence[Any]] = {
+            "func": self.functions,
+            "table": self.tables,
+            "memory": self.memories,
+            "global": self.globals,
+            "tag": self.tags,
+        }
+        return tuple(
+            ExportType(name, item_type(spaces[kind][index])) for name, kind, index in self.exports
+        )
 
     def imported(self, kind: type) -> int:
         """How many imports are of ``kind``."""

@@ -41,14 +41,14 @@ PASSING = (Abrupt, WasiExit, HostError)
 class HostFunction:
     """A Python function that a program may import.
 
-    ``call`` gets i32 and i64 as unsigned ints, f32 and f64 as floats, references as they are; with
-    ``with_instance`` the importing ``Instance`` comes first. It returns None, one value, or several
-    in a sequence, as ``type`` has results (one externref as it is, whatever that is); see
-    ``coerce`` for what is taken. What it raises reaches the caller as the cause of a ``HostError``
-    (see there).
+    ``call`` gets i32 and i64 as ints, signed as everywhere (``unsigned``: as a program holds
+    them), f32 and f64 as floats, references as they are; with ``with_instance`` the importing
+    ``Instance`` comes first. It returns None, one value, or several in a sequence, as ``type`` has
+    results (one externref as it is, whatever that is); see ``coerce`` for what is taken. What it
+    raises reaches the caller as the cause of a ``HostError`` (see there).
 
-    >>> from chiwawa_runtime.state.types import I32, FuncType
-    >>> twice = chiwawa.HostFunction(FuncType((I32,), (I32,)), lambda n: 2 * n, "twice")
+    >>> i32 = chiwawa.I32
+    >>> twice = chiwawa.HostFunction(chiwawa.FuncType((i32,), (i32,)), lambda n: 2 * n, "twice")
     >>> module = chiwawa.load('''(module (import "host" "twice" (func (param i32) (result i32)))
     ...   (export "twice" (func 0)))''')
     >>> chiwawa.instantiate(module, {"host": {"twice": twice}}).invoke("twice", [21])
@@ -61,10 +61,14 @@ class HostFunction:
     with_instance: bool = False
     #: What it keeps of a program, for checkpoints: a ``Wasi``.
     state: Any = None
+    unsigned: bool = False
 
 
 class Function:
-    """A function instance, of an instance or of the host.
+    """A function instance, of an instance or of the host. Wherever it comes from, an export, a
+    table or a result, it is called as Python's functions are: it takes arguments of its ``type``,
+    and returns the value of its result, a tuple of several, or None. Raises what
+    ``Instance.invoke`` does.
 
     ``call_at`` calls one of the host, from a depth in the call stack, and ``call_exactly`` does so
     where no integer is a bool; one of an instance is called by its engine (``Engine.start``). The
@@ -74,9 +78,13 @@ class Function:
 
     No ``__getattr__`` here: Python reads all attributes of such a class more slowly.
 
-    >>> module = chiwawa.load('(module (func $one (export "one") (result i32) (i32.const 1)))')
-    >>> chiwawa.instantiate(module).exports["one"]
-    <function one [] -> [i32]>
+    >>> module = chiwawa.load('''(module (func $add (export "add") (param i32 i32) (result i32)
+    ...   (i32.add (local.get 0) (local.get 1))))''')
+    >>> add = chiwawa.instantiate(module).exports["add"]
+    >>> add
+    <function add [i32 i32] -> [i32]>
+    >>> add(2, -3)
+    -1
     """
 
     __slots__ = (
@@ -120,6 +128,25 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<function {self.name or self.index} {self.type}>"
+
+    def __call__(self, *args: Any) -> Any:
+        values = self.taken(args, self.name or f"function {self.index}")
+        if self.instance is not None:
+            return together(self.instance.returned(self.index, values))
+        assert self.call_exactly is not None
+        value = self.call_exactly(0, values)
+        results = self.type.results
+        if len(results) == 1:
+            return plain(value, results[0])
+        return tuple(map(plain, value, results)) if results else None
+
+    def taken(self, args: Sequence[Any], name: str) -> list[Any]:
+        """``args`` as a program holds them. Raises TypeError and ValueError where they are none of
+        its type; it is called ``name`` there."""
+        params = self.type.params
+        if len(params) != len(args):
+            raise TypeError(f"{name} takes {len(params)} arguments, not {len(args)}")
+        return list(map(coerce, args, params))
 
 
 def coerce(value: Any, valtype: ValType) -> Any:
@@ -192,8 +219,19 @@ def holds(reftype: RefType, value: Any) -> bool:
 
 
 def plain(value: Any, valtype: ValType) -> Any:
-    """``value``, as a program holds it, for a host: a comparison's result may still be a bool."""
-    return int(value) if valtype is I32 or valtype is I64 else value
+    """``value``, as a program holds it, for the host. This is the one way out: for results,
+    arguments of host functions, values of globals and exceptions, and what probes see. An i32 or
+    i64, which a program holds unsigned (and as a bool, where a comparison has made it), is a signed
+    int."""
+    if valtype is I32 or valtype is I64:
+        number = int(value)
+        return number - (1 << valtype.bits) if number >> valtype.bits - 1 else number
+    return value
+
+
+def together(values: Sequence[Any]) -> Any:
+    """The results of a call, as Python's functions return them: nothing, one, or several."""
+    return values[0] if len(values) == 1 else tuple(values) if values else None
 
 
 def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:

@@ -14,7 +14,7 @@ from chiwawa_runtime.state.store import coerce, plain
 class Thrown(Abrupt):
     """A program has thrown an exception. It reaches the host where nothing in the program catches
     it; a host function raises one (see ``of``) to throw it into the program. ``tag`` and ``values``
-    say what it is, with ints unsigned; ``exception`` is what a program holds of it.
+    say what it is; ``exception`` is what a program holds of it.
 
     >>> module = chiwawa.load('''(module (tag $e (export "e") (param i32))
     ...   (func (export "f") (throw $e (i32.const 7))))''')

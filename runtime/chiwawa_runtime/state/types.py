@@ -14,14 +14,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class NumType:
     """A number type; ``code`` is its byte in the binary format, ``bits`` its width. There is one
-    object for each, also where it is copied or pickled."""
+    object for each, also where it is copied or pickled.
+
+    >>> chiwawa.I32, chiwawa.F64.bits
+    (i32, 64)
+    """
 
     name: str
     code: int
     bits: int
+
+    def __repr__(self) -> str:
+        return self.name
 
     def __str__(self) -> str:
         return self.name
@@ -30,13 +37,20 @@ class NumType:
         return self.name.upper()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VecType:
-    """A vector type."""
+    """A vector type.
+
+    >>> chiwawa.V128, chiwawa.V128.bits
+    (v128, 128)
+    """
 
     name: str
     code: int
     bits: int
+
+    def __repr__(self) -> str:
+        return self.name
 
     def __str__(self) -> str:
         return self.name
@@ -45,13 +59,20 @@ class VecType:
         return self.name.upper()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RefType:
     """A reference type. ``heap`` is the name of an abstract heap type; or a type index, in a
-    module's own; or a defined type, in a closed one."""
+    module's own; or a defined type, in a closed one.
+
+    >>> chiwawa.FUNCREF, chiwawa.RefType("func", nullable=False)
+    (funcref, (ref func))
+    """
 
     heap: str | int | DefType
     nullable: bool = True
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         short = ABBREVIATIONS.get(self.heap) if isinstance(self.heap, str) else None
@@ -138,12 +159,19 @@ def zero(valtype: ValType) -> int | float | bytes | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FuncType:
-    """Parameters and results, each a tuple of value types."""
+    """Parameters and results, each a tuple of value types.
+
+    >>> chiwawa.FuncType((chiwawa.I32, chiwawa.F64), (chiwawa.I64,))
+    [i32 f64] -> [i64]
+    """
 
     params: tuple[ValType, ...]
     results: tuple[ValType, ...]
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         left = " ".join(map(str, self.params))
@@ -233,10 +261,34 @@ class Limits:
         return address + (f"{self.min}" if self.max is None else f"{self.min} {self.max}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TableType:
+    """Limits, in elements, and the type of the elements. ``of`` makes one as hosts do.
+
+    >>> type = chiwawa.TableType.of(chiwawa.FUNCREF, 1, 10)
+    >>> type, type.min, type.max
+    (1 10 funcref, 1, 10)
+    """
+
     limits: Limits
     element: RefType
+
+    @classmethod
+    def of(
+        cls, element: RefType, min: int, max: int | None = None, address: NumType = I32
+    ) -> TableType:
+        return cls(Limits(min, max, address), element)
+
+    @property
+    def min(self) -> int:
+        return self.limits.min
+
+    @property
+    def max(self) -> int | None:
+        return self.limits.max
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return f"{self.limits} {self.element}"
@@ -246,14 +298,34 @@ class TableType:
 PAGE = 65536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MemoryType:
     """Limits in pages, which have ``page`` bytes. A ``shared`` memory is one that several threads
-    may use: there is one thread all the same."""
+    may use: there is one thread all the same. ``of`` makes one as hosts do.
+
+    >>> type = chiwawa.MemoryType.of(1, 2)
+    >>> type, type.min, type.max
+    (1 2, 1, 2)
+    """
 
     limits: Limits
     page: int = PAGE
     shared: bool = False
+
+    @classmethod
+    def of(cls, min: int, max: int | None = None, address: NumType = I32) -> MemoryType:
+        return cls(Limits(min, max, address))
+
+    @property
+    def min(self) -> int:
+        return self.limits.min
+
+    @property
+    def max(self) -> int | None:
+        return self.limits.max
+
+    def __repr__(self) -> str:
+        return str(self)
 
     @property
     def most_pages(self) -> int:
@@ -266,10 +338,19 @@ class MemoryType:
         return f"{self.limits}{shared}" + ("" if self.page == PAGE else f" (pagesize {self.page})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GlobalType:
+    """The type of the value, and whether it can be set.
+
+    >>> chiwawa.GlobalType(chiwawa.I64, mutable=True)
+    (mut i64)
+    """
+
     type: ValType
     mutable: bool
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return f"(mut {self.type})" if self.mutable else str(self.type)
@@ -370,11 +451,19 @@ _PARTS: dict[type, tuple[tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TagType:
-    """What an exception of a tag carries: the parameters of ``type``, which has no results."""
+    """What an exception of a tag carries: the parameters of ``type``, which has no results.
+
+    >>> module = chiwawa.load('(module (tag (export "e") (param i32)))')
+    >>> module.exports[0].type, module.exports[0].type.type.params
+    ([i32] -> [], (i32,))
+    """
 
     type: DefType
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return str(self.type)
@@ -382,3 +471,9 @@ class TagType:
 
 #: What can be imported and exported.
 ExternType = DefType | TableType | MemoryType | GlobalType | TagType
+#: What embedders get for it: of a function, what its defined type is made of.
+ItemType = FuncType | TableType | MemoryType | GlobalType | TagType
+
+
+def item_type(type_: ExternType) -> ItemType:
+    return type_.functype if isinstance(type_, DefType) else type_

@@ -72,8 +72,8 @@ _REF = re.compile(
 
 
 def format_value(valtype: ValType, value: object) -> str:
-    """``value``, of type ``valtype``, as text. Integers (unsigned ints, or bools) print signed,
-    floats with the fewest digits that are read back as the same bits."""
+    """``value``, of type ``valtype``, as text. Integers (ints in either form, or bools) print
+    signed, floats with the fewest digits that are read back as the same bits."""
     if isinstance(valtype, RefType):
         return f"REF({_format_ref(valtype, value)})"
     if valtype == F32:
@@ -83,8 +83,8 @@ def format_value(valtype: ValType, value: object) -> str:
     elif valtype == V128:
         text = f"0x{int.from_bytes(value, 'little'):032x}"  # type: ignore[arg-type]
     else:
-        number = int(value)  # type: ignore[call-overload]
-        text = str(number - (number >> valtype.bits - 1 << valtype.bits))
+        half = 1 << valtype.bits - 1
+        text = str((int(value) + half & 2 * half - 1) - half)  # type: ignore[call-overload]
     return f"{valtype.name.upper()}({text})"
 
 

@@ -97,7 +97,7 @@ class Wasi:
             tuple(VALTYPE_BY_NAME[t] for t in params), tuple(VALTYPE_BY_NAME[t] for t in results)
         )
         call = self._call(FUNCTIONS[name], layout)
-        return HostFunction(functype, call, f"{layout.module}.{name}", True, self)
+        return HostFunction(functype, call, f"{layout.module}.{name}", True, self, True)
 
     def _call(self, function: Callable[..., int], layout: Layout) -> Callable[..., int]:
         # Most programs have one instance: its memory is looked up once.

@@ -58,7 +58,7 @@ def test_every_section_is_kept() -> None:
         "0b 09 02 00 41 05 0b 01 61 01 00",
     )
     assert module.types == [FuncType((I32, I64), (F64, FUNCREF))]
-    assert module.imports == [
+    assert module.import_section == [
         Import("a", "f", TypeUse(0)),
         Import("a", "g", GlobalType(I32, True)),
     ]
@@ -66,7 +66,7 @@ def test_every_section_is_kept() -> None:
     assert module.mems == [MemoryType(Limits(1))]
     assert module.globals[0].type == GlobalType(I64, False)
     assert module.globals[0].init[0].imm == (2**64 - 1,)
-    assert module.exports == [Export("é", "func", 1)]
+    assert module.export_section == [Export("é", "func", 1)]
     assert module.start == 0
     (elem,) = module.elems
     assert isinstance(elem, Elem)

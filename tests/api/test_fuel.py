@@ -12,7 +12,14 @@ import pytest
 import chiwawa
 from chiwawa import Limits, Trap
 from chiwawa_runtime import checkpoint
-from tests.path_helpers import PATHS, each_path, each_path_and_granularity, next_path, stopping_at
+from tests.path_helpers import (
+    PATHS,
+    each_path,
+    each_path_and_granularity,
+    next_path,
+    running,
+    stopping_at,
+)
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 FOREVER = chiwawa.load("""(module
@@ -36,8 +43,10 @@ def started(name: str, args: Any = (), **given: Any) -> chiwawa.Run:
     return chiwawa.start(FOREVER, name, args, IMPORTS, **given)
 
 
-@each_path
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+RUNS = [(row, path) for row in ROWS for path in running(chiwawa.load(SAMPLES / row["file"]))]
+
+
+@pytest.mark.parametrize(("row", "path"), RUNS, ids=[f"{r['name']}-{p}" for r, p in RUNS])
 def test_a_sample_that_is_stopped_each_thousand_units_comes_to_the_same_end(
     row: dict[str, Any], path: str
 ) -> None:
@@ -55,7 +64,7 @@ def test_a_sample_that_is_stopped_each_thousand_units_comes_to_the_same_end(
         assert run.requests.passed == spent
         if spent % 3000 == 0:
             # Elsewhere, too: what it may spend is not in the checkpoint.
-            path = next_path(path)
+            path = next_path(path, running(module))
             run = chiwawa.restore(module, run.checkpoint(), path=path, limits=Limits(fuel=1000))
         else:
             run.allow(fuel=1000)

@@ -12,7 +12,8 @@ import pytest
 
 import chiwawa
 from benchmarks.handwritten import HANDWRITTEN
-from tests.path_helpers import each_path
+from chiwawa_runtime.errors import UnsupportedError
+from tests.path_helpers import each_path, running
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 CALLS: list[dict[str, Any]] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
@@ -28,7 +29,12 @@ def bits_of(value: float, type_: str) -> int | str:
 @each_path
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call["name"])
 def test_a_sample_gives_what_wasmtime_gives(call: dict[str, Any], path: str) -> None:
-    instance = chiwawa.instantiate(chiwawa.load(SAMPLES / call["file"]), {}, path=path)
+    module = chiwawa.load(SAMPLES / call["file"])
+    if path not in running(module):
+        with pytest.raises(UnsupportedError, match="the native path: it makes structures"):
+            chiwawa.instantiate(module, {}, path=path)
+        return
+    instance = chiwawa.instantiate(module, {}, path=path)
     results = instance.invoke(call["export"], call["args"])
     assert [bits_of(v, t) for v, t in zip(results, call["results"], strict=True)] == [
         bits_of(v, t) for v, t in zip(call["expect"], call["results"], strict=True)

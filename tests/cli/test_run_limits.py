@@ -78,3 +78,43 @@ def test_they_are_whole_numbers_and_seconds(cli: Cli, program: Programs) -> None
         assert option in one_line(cli("run", program.wasm, *LONG, option, wrong))
     for given in (("--fuel", "5"), ("--timeout", "5")):
         assert given[0] in one_line(cli("debug", program.wat, *LONG, *given))
+
+
+GROWING = """
+(module (memory 1) (table 2 funcref)
+  (func (export "f") (param i32) (result i32 i32)
+    (memory.grow (local.get 0)) (table.grow (ref.null func) (local.get 0))))
+"""
+
+
+@each_path
+def test_memories_and_tables_are_limited(cli: Cli, tmp_path: Path, path: str) -> None:
+    (tmp_path / "growing.wat").write_text(GROWING)
+    run = ("run", "growing.wat", "--path", path, "--invoke", "f", "--params", "I32(9)")
+    assert cli(*run).out == "I32(1),I32(2)\n"
+    limited = cli(*run, "--max-memory", "640K", "--max-table", 10)
+    assert limited.out in ("I32(1),I32(4294967295)\n", "I32(1),I32(-1)\n")
+    for option, value, wanted in (("--max-memory", "63K", 65536), ("--max-table", 1, 2)):
+        assert f"{option} {wanted}" in one_line(cli(*run, option, value))
+
+
+WRITER = """
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\10\\00\\00\\00\\05\\00\\00\\00")
+  (data (i32.const 16) "line\\n")
+  (func (export "f") (result i32) (local $error i32)
+    (loop $on
+      (br_if $on (i32.eqz (local.tee $error
+        (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))))
+    (local.get $error)))
+"""
+
+
+@each_path
+def test_output_is_limited(cli: Cli, tmp_path: Path, path: str) -> None:
+    (tmp_path / "writer.wat").write_text(WRITER)
+    outcome = cli("run", "writer.wat", "--path", path, "--invoke", "f", "--max-output", "1K")
+    text, _, error = outcome.out.rpartition("I32(")
+    assert (len(text), error) == (1024, "51)\n")

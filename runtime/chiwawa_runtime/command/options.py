@@ -261,6 +261,18 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         help="how deep calls may be on top of each other (default: 131072, the most there can be)",
     )
     limits.add_argument(
+        "--max-files",
+        metavar="N",
+        type=whole,
+        help="how many files and the like it may have open that it has opened itself",
+    )
+    limits.add_argument(
+        "--max-output",
+        metavar="SIZE",
+        type=_size,
+        help="how much it may write, to its streams and files together",
+    )
+    limits.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
@@ -418,6 +430,8 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
             memory=parsed.max_memory,
             table=parsed.max_table,
             depth=parsed.max_depth,
+            files=parsed.max_files,
+            output=parsed.max_output,
             time=parsed.timeout,
             fuel=parsed.fuel,
         ),

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from chiwawa_runtime.engine.instance import Importable, Imports
 from chiwawa_runtime.errors import CheckpointError, UnlinkableError
+from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.program import ImportSpec, Program
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import Function, HostFunction
@@ -26,12 +27,16 @@ class Wasi(Protocol):
 
     def save(self) -> bytes: ...
     def imports(self) -> Imports: ...
+    def limit(self, files: int | None, output: int | None) -> None: ...
 
 
-def complete(program: Program, imports: Imports, wasi: Wasi | None) -> tuple[Imports, Wasi | None]:
+def complete(
+    program: Program, imports: Imports, wasi: Wasi | None, limits: Limits = UNLIMITED
+) -> tuple[Imports, Wasi | None]:
     """``imports``, with functions of ``wasi`` for what is not among them; and the Wasi whose
-    functions the program then imports, also where only they were given. Raises UnlinkableError
-    where there are several."""
+    functions the program then imports, also where only they were given, with ``limits``. Raises
+    UnlinkableError where there are several, and ResourceError and CheckpointError where the limits
+    are exceeded."""
     if wasi is not None:
         imports = completed(program, imports, wasi)
     states = {id(state): state for state in map(state_of, chosen(program, imports)) if state}
@@ -40,6 +45,7 @@ def complete(program: Program, imports: Imports, wasi: Wasi | None) -> tuple[Imp
     if len(states) > 1:
         raise UnlinkableError("the imports are functions of several Wasi: a program has one")
     for state in states.values():
+        limit(state, limits)
         return imports, state
     return imports, None
 
@@ -51,6 +57,13 @@ def the_only(given: Iterable[Wasi | None]) -> Wasi | None:
     if len(states) > 1:
         raise UnlinkableError("linked instances have functions of several Wasi")
     return next(iter(states.values()), None)
+
+
+def limit(wasi: Wasi, limits: Limits) -> None:
+    """Have a program open and write no more than is allowed. Raises ResourceError and
+    CheckpointError."""
+    if limits.files is not None or limits.output is not None:
+        wasi.limit(limits.files, limits.output)
 
 
 def completed(program: Program, imports: Imports, wasi: Wasi) -> Imports:

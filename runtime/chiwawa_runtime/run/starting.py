@@ -63,7 +63,7 @@ def start(
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
     start function alone), in a new instance. Raises UnlinkableError, Trap, and what
     ``Instance.prepared`` raises."""
-    imports, wasi = complete(program, setup.imports, setup.wasi)
+    imports, wasi = complete(program, setup.imports, setup.wasi, setup.limits)
     instance = Instance(program, imports, engine, setup.limits)
     if observer is not None:
         instance.observe(observer)
@@ -95,7 +95,7 @@ def restore(
     programs = [each for each, _ in given]
     uptake.check_modules(snapshot, programs)
     uptake.check_sizes(programs, snapshot, setup.limits)
-    completed = [complete(each, setup.imports, setup.wasi) for each in programs]
+    completed = [complete(each, setup.imports, setup.wasi, setup.limits) for each in programs]
     wasi = the_only(each for _, each in completed)
     check_state(snapshot, wasi)
     carry = setup.carried(snapshot)
@@ -135,7 +135,7 @@ def instantiate(
 ) -> Instance:
     """An instance whose segments have been placed and whose start function has run. Raises
     UnlinkableError and Trap."""
-    imports, _ = complete(program, setup.imports, setup.wasi)
+    imports, _ = complete(program, setup.imports, setup.wasi, setup.limits)
     instance = Instance(program, imports, engine, setup.limits)
     if observer is not None:
         instance.observe(observer)

@@ -23,7 +23,10 @@ class Limits:
     it is also where its memories take 1 GiB more than the module declares.
 
     ``depth`` is how deep calls may be on top of each other, at most 131,072 as without it: the
-    frame of a recursive function counts 1, and more where it has many locals. ``time`` is how many
+    frame of a recursive function counts 1, and more where it has many locals. ``files`` is how many
+    files, directories and connections a WASI program may have open that it has opened itself, and
+    ``output`` how many bytes it may write altogether, to its streams, files and connections; then
+    it gets the errors ``mfile`` and ``nospc``. ``time`` is how many
     seconds it may be going on altogether. ``fuel`` is how many safepoints it may pass, which are
     the same on every path; where the granularity is ``instruction``, how many instructions.
 
@@ -53,6 +56,8 @@ class Limits:
     memory: int | None = None
     table: int | None = None
     depth: int | None = None
+    files: int | None = None
+    output: int | None = None
     time: float | None = None
     fuel: int | None = None
     trap: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.errors import CheckpointError, ResourceError
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import VALTYPE_BY_NAME, FuncType
@@ -126,6 +126,23 @@ class Wasi:
                 return NOTSUP
 
         return call
+
+    def limit(self, files: int | None, output: int | None) -> None:
+        """Let the guest have so many files and the like open that it has opened itself, and write
+        so many bytes from here on (see ``Limits``); None: as before. Raises ResourceError where
+        more are open, or CheckpointError, if they are a checkpoint's."""
+        process = self.process
+        if files is not None:
+            count = process.table.opened()
+            if count > files:
+                error = ResourceError if self.loaded is None else CheckpointError
+                raise error(
+                    f"it has {count} files open, more than the {files} allowed: "
+                    f"--max-files {count} (Limits(files={count}) in Python) allows them"
+                )
+            process.most_files = files
+        if output is not None:
+            process.output_left = output
 
     def close(self) -> None:
         """Give every host descriptor back. The guest can do nothing any more."""

@@ -62,6 +62,12 @@ class Descriptor:
             raise WasiError(NOTCAPABLE)
 
     @property
+    def given(self) -> bool:
+        """Whether the guest was given it, and has not opened it."""
+        # Of what is given, streams and sockets have an index.
+        return self.preopen or self.index >= 0
+
+    @property
     def is_regular(self) -> bool:
         """Whether it is read until its end, and not only as far as something has come."""
         if self.stream is not None:
@@ -104,6 +110,10 @@ class Table:
             fd += 1
         self.entries[fd] = descriptor
         return fd
+
+    def opened(self) -> int:
+        """How many there are that the guest has opened itself."""
+        return sum(1 for each in self.entries.values() if not each.given)
 
     def close(self, fd: int) -> None:
         descriptor = self.get(fd)

@@ -24,6 +24,7 @@ from chiwawa_runtime.wasi.abi import (
     FD_WRITE,
     INVAL,
     NONBLOCK,
+    NOSPC,
     NOTSUP,
     REGULAR_FILE,
     SPIPE,
@@ -167,18 +168,25 @@ def _send(descriptor: Descriptor, content: bytes, pending: list[str]) -> int:
     return os.write(descriptor.handle, content[:4096])
 
 
-def _drain(guest: Guest, vectors: list[tuple[int, int]], sink: Callable[[bytes, int], int]) -> int:
+def _drain(
+    process: Process,
+    guest: Guest,
+    vectors: list[tuple[int, int]],
+    sink: Callable[[bytes, int], int],
+) -> int:
     """Give the buffers to ``sink``, which is told how many bytes it has had; how many it took.
-    Fewer than there are after an error, when a request to stop comes, or where it took no more."""
+    Fewer than there are after an error, when a request to stop comes, where it took no more, or the
+    guest may write no more."""
     done = 0
     for batch in guest.batches(vectors):
         content = guest.gather(batch)
         try:
-            taken = sink(content, done)
+            taken = sink(process.writable(content), done)
         except (OSError, OverflowError, WasiError, Interrupted):
             if not done:
                 raise
             break
+        process.written(taken)
         done += taken
         if taken < len(content) or guest.pending:
             break
@@ -194,7 +202,9 @@ def fd_write(
     descriptor.need(FD_WRITE)
     vectors = guest.iovecs(iovs, iovs_len)
     guest.check(nwritten, 4)
-    done = _drain(guest, vectors, lambda content, _: _send(descriptor, content, guest.pending))
+    done = _drain(
+        process, guest, vectors, lambda content, _: _send(descriptor, content, guest.pending)
+    )
     if done and descriptor.kind == OPEN_FILE:
         _synchronize(descriptor)
     guest.put_u32(nwritten, done)
@@ -217,6 +227,7 @@ def fd_pwrite(
         _set_append(descriptor.handle, False)
     try:
         done = _drain(
+            process,
             guest,
             vectors,
             lambda content, done: write_all(descriptor.handle, content, offset + done),
@@ -288,7 +299,10 @@ def fd_allocate(process: Process, guest: Guest, fd: int, offset: int, length: in
         raise WasiError(INVAL)
     if not hasattr(os, "posix_fallocate"):
         raise WasiError(NOTSUP)
+    if process.output_left is not None and length > process.output_left:
+        raise WasiError(NOSPC)
     os.posix_fallocate(descriptor.handle, offset, length)
+    process.written(length)
     return 0
 
 

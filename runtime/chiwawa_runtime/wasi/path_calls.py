@@ -161,6 +161,7 @@ def path_open(
     if inheriting & ~base.inheriting or (creating and rights & FILE_RIGHTS & ~base.inheriting):
         raise WasiError(NOTCAPABLE)
     guest.check(opened, 4)
+    process.check_files()
     name = guest.path(path, path_len)
     writable = bool(rights & FD_WRITE)
     readable = bool(rights & FD_READ) or not writable

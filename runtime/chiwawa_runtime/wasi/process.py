@@ -15,7 +15,10 @@ from chiwawa_runtime.wasi.abi import (
     FD_READ,
     FD_WRITE,
     INHERITED_RIGHTS,
+    MFILE,
+    NOSPC,
     STREAM_RIGHTS,
+    WasiError,
 )
 from chiwawa_runtime.wasi.clocks import Clock, HostClock, VirtualClock
 from chiwawa_runtime.wasi.descriptors import OPEN_DIRECTORY, STREAM, Descriptor, Table, joined
@@ -52,6 +55,10 @@ class Process:
         self.streams = tuple(Stream(source) for source in sources)
         self.roots: list[Root] = []
         self.table = Table()
+        #: How many files and the like it may have open that it has opened itself, and how many
+        #: bytes it may still write; None: as many as there can be.
+        self.most_files: int | None = None
+        self.output_left: int | None = None
         for index in range(3):
             self.table.entries[index] = self.stream_descriptor(index)
 
@@ -105,6 +112,24 @@ class Process:
             if copy >= 0:
                 os.close(copy)
             raise BadInput(f"descriptor {handle} is no socket: {error.strerror}") from None
+
+    def check_files(self) -> None:
+        """EMFILE where the guest may open no more."""
+        if self.most_files is not None and self.table.opened() >= self.most_files:
+            raise WasiError(MFILE)
+
+    def writable(self, content: bytes) -> bytes:
+        """As much of it as the guest may write; ENOSPC where that is nothing."""
+        if self.output_left is None or not content:
+            return content
+        if not self.output_left:
+            raise WasiError(NOSPC)
+        return content[: self.output_left]
+
+    def written(self, n: int) -> None:
+        """The guest has written so many bytes."""
+        if self.output_left is not None:
+            self.output_left -= n
 
     def guest_path(self, descriptor: Descriptor) -> bytes:
         """The path of what is open, as the guest would say it."""

@@ -13,6 +13,7 @@ from chiwawa_runtime.wasi.abi import (
     INVAL,
     MSGSIZE,
     NONBLOCK,
+    NOSPC,
     NOTSOCK,
     RECV_PEEK,
     RECV_WAITALL,
@@ -57,6 +58,7 @@ def sock_accept(process: Process, guest: Guest, fd: int, flags: int, result: int
         raise WasiError(INVAL)
     descriptor.need(SOCK_ACCEPT)
     guest.check(result, 4)
+    process.check_files()
     _await(descriptor, guest)
     with borrowed(descriptor.handle) as view:
         connection, _ = view.accept()
@@ -119,9 +121,14 @@ def sock_send(
         # A part of a message would be another message.
         raise WasiError(MSGSIZE)
     content = guest.gather(batches[0]) if batches else b""
+    allowed = process.writable(content)
+    if len(allowed) < len(content) and descriptor.filetype == SOCKET_DGRAM:
+        raise WasiError(NOSPC)
     _await(descriptor, guest, writing=True)
     with borrowed(descriptor.handle) as view:
-        guest.put_u32(sent, view.send(content, getattr(socket, "MSG_DONTWAIT", 0)))
+        done = view.send(allowed, getattr(socket, "MSG_DONTWAIT", 0))
+    process.written(done)
+    guest.put_u32(sent, done)
     return 0
 
 

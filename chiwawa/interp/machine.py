@@ -81,6 +81,7 @@ class InterpreterEngine:
     """Runs one instance of a module."""
 
     sets_enter = False
+    parallel = False
 
     def __init__(
         self,

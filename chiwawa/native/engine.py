@@ -115,6 +115,7 @@ class NativeEngine:
     is known whether safepoints are to be counted."""
 
     sets_enter = False
+    parallel = True
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from chiwawa_runtime.engine.awaiting import awaited, is_async
 from chiwawa_runtime.engine.segments import INTERRUPTED, Chain, here
 from chiwawa_runtime.errors import HostError, Interrupted
 from chiwawa_runtime.state.store import PASSING, Function, HostFunction, coerce_results, plain
@@ -57,7 +58,9 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
     """``host`` as a function instance that ``instance`` imports (None: nobody's), its function
     ``index``."""
     function = Function(host.type, instance=None, index=index, name=host.name, host=host)
-    call = partial(host.call, instance) if host.with_instance else host.call
+    call = awaited(host.call, host.name) if is_async(host.call) else host.call
+    if host.with_instance:
+        call = partial(call, instance)
     params, results = host.type.params, host.type.results
     # The greatest result that need not be coerced.
     most = (1 << results[0].bits) - 1 if results in ((I32,), (I64,)) else -1

@@ -100,6 +100,8 @@ class Engine(Protocol):
     #: Whether it sets the ``enter`` of its functions, as the one that runs generated code does.
     #: Others need not: generated code of another instance then calls them by ``start``.
     sets_enter: bool
+    #: Whether Python goes on in other threads while it runs functions.
+    parallel: bool
     #: ``safepoint`` or ``instruction``.
     granularity: str
     #: Whether every NaN that arithmetic makes is the canonical one.

@@ -13,6 +13,8 @@ from chiwawa_runtime.engine.contract import LOOK_EVERY, Safepoints
 #: The reason where a run has come to the safepoint at which it was to stop; and where it has spent
 #: the fuel, or the time, that it was given.
 BY_COUNT, BY_FUEL, BY_TIME = "count", "fuel", "timeout"
+#: Where a run gives way to others in its thread; it never stops for whoever runs it.
+BY_TURN = "turn"
 
 
 class Watched(list[str]):
@@ -39,7 +41,7 @@ class Requests:
     ``pending`` is for host functions that wait, which only read it. ``beneath`` are the requests of
     instances whose functions the run may be in: those stop for it, too."""
 
-    __slots__ = ("beneath", "due", "looks", "pending", "safepoints", "stops")
+    __slots__ = ("asked", "beneath", "due", "looks", "pending", "safepoints", "stops")
 
     def __init__(self, safepoints: Safepoints) -> None:
         self.pending: list[str] = []
@@ -48,6 +50,8 @@ class Requests:
         #: The numbers of the safepoints at which to stop, by reason, and the one that is next.
         self.stops: dict[str, int] = {}
         self.due: int | None = None
+        #: Who is asked there, by reason, where it is not these.
+        self.asked: dict[str, Requests] = {}
         #: What is called now and then.
         self.looks: list[Callable[[], None]] = []
 
@@ -89,7 +93,7 @@ class Requests:
         assert due is not None
         for reason, number in self.stops.items():
             if due <= number <= passed:
-                self.ask(reason)
+                self.asked.get(reason, self).ask(reason)
         if any(number > passed for number in self.stops.values()):
             self.place_stop(passed)
 
@@ -98,12 +102,21 @@ class Requests:
         counts, the next safepoint is number 1."""
         self.count_from(self.passed or 0, number)
 
-    def stop_after(self, count: int, reason: str) -> None:
+    def stop_after(self, count: int, reason: str, asked: Requests | None = None) -> None:
         """Stop for ``reason`` at the safepoint that is so many from here, and no longer where it
-        was to be before."""
+        was to be before. ``asked`` is who is asked for it, if not these: requests of an instance
+        that is linked."""
         passed = self.passed or 0
         self.stops[reason] = passed + count
+        if asked is not None and asked is not self:
+            self.asked[reason] = asked
         self.place_stop(passed)
+
+    def forget(self, reason: str) -> None:
+        """Stop nowhere for ``reason``, which is a number of a safepoint. They are counted on."""
+        self.asked.pop(reason, None)
+        if self.stops.pop(reason, None) is not None:
+            self.place_stop(self.passed or 0)
 
     def left(self, reason: str) -> int | None:
         """How many safepoints there are until the run is to stop for ``reason``, 0 from there on;

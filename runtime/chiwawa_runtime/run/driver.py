@@ -13,6 +13,7 @@ from typing import Any
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine import turns
+from chiwawa_runtime.engine.awaiting import Waiting, current
 from chiwawa_runtime.engine.budget import MESSAGES
 from chiwawa_runtime.engine.contract import Activation
 from chiwawa_runtime.engine.deep import call_with_room
@@ -171,6 +172,9 @@ class Run:
         self._going = False
         #: What ended it, if it was no return.
         self._failure: str | None = None
+        #: What its host functions await, and whether that is awaited: it is run in an event loop.
+        self.waiting = Waiting(instance.requests)
+        self.awaits = False
 
     @property
     def requests(self) -> Requests:
@@ -195,6 +199,28 @@ class Run:
             return self.proceed()
         finally:
             turns.end(self.instance.turns)
+
+    async def go_async(self, *, every: int | None = None) -> bool:
+        """``go`` in an event loop, which goes on meanwhile: a program that Python runs gives way to
+        other tasks after ``every`` so many safepoints (None: as many as take some tenths of a
+        millisecond), and one that runs natively has a thread of its own. Host functions may be
+        ``async def``: the program stands before such a call until it has ended, and can be
+        checkpointed there. Where this is cancelled, the run is stopped, and can go on.
+
+        >>> import asyncio
+        >>> async def double(n):
+        ...     await asyncio.sleep(0)
+        ...     return 2 * n
+        >>> module = chiwawa.load('''(module
+        ...   (import "host" "double" (func $double (param i32) (result i32)))
+        ...   (func (export "f") (result i32) (call $double (i32.const 21))))''')
+        >>> run = chiwawa.start(module, "f", imports={"host": {"double": double}})
+        >>> asyncio.run(run.go_async()), run.results
+        (True, [42])
+        """
+        from chiwawa_runtime.run import asynchronous
+
+        return await asynchronous.go(self, every)
 
     def allow(self, *, fuel: int | None = None, time: float | None = None) -> None:
         """Have so much fuel, and so many seconds, left from here on (see ``Limits``); None: what
@@ -222,9 +248,11 @@ class Run:
             instance.budget.begin()
         instance.running += 1
         self._going = True
+        outer = current.set(self.waiting if self.awaits else None)
         try:
             done = call_with_room(self.advance, self.interrupt)
         finally:
+            current.reset(outer)
             self._going = False
             instance.running -= 1
             if not instance.running:

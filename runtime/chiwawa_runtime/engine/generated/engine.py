@@ -24,6 +24,7 @@ class GeneratedEngine:
     """Runs one instance of a bundle."""
 
     sets_enter = True
+    parallel = False
 
     def __init__(self, bundle: Bundle, names: Mapping[str, Any] | None = None) -> None:
         """``names`` are what the sites of instruments name (see ``chiwawa.lower.sites``)."""

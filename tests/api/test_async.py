@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa import HostError, Run, instantiate, load, restore, start
+from chiwawa import HostError, Run, RunError, instantiate, load, restore, start
 from chiwawa_runtime.run.asynchronous import FIRST, LEAST, MOST, SLICE, Slices
 from tests.path_helpers import IN_PYTHON, PATHS, each_path
 
@@ -83,6 +83,24 @@ def test_several_programs_wait_at_a_time(path: str) -> None:
         return [finished(run) for run in runs]
 
     assert in_a_loop(main()) == [[6]] * 5
+
+
+@each_path
+def test_an_instance_is_called_in_a_loop(path: str) -> None:
+    async def main() -> None:
+        async def f(number: int) -> int:
+            await asyncio.sleep(0)
+            if number == 7:
+                instance.requests.ask()
+            return -number
+
+        instance = instantiate(ASKING, {"h": {"f": f}}, path=path)
+        assert await instance.call_async("rounds", 3) == -3
+        with pytest.raises(RunError, match=r"^the call of rounds was asked to stop \(api\)"):
+            await instance.call_async("rounds", 9)
+        assert await instance.call_async("rounds", 2) == -1
+
+    in_a_loop(main())
 
 
 @pytest.mark.parametrize("path", IN_PYTHON)

@@ -83,6 +83,26 @@ class Instance(ModuleInstance):
         None. Raises what ``invoke`` does."""
         return together(self.invoke(name, args))
 
+    async def call_async(self, name: str, *args: Any) -> Any:
+        """``call`` in an event loop, which goes on meanwhile (see ``Run.go_async``). Raises
+        RunError where it is asked to stop: a run that ``start`` makes can go on then.
+
+        >>> import asyncio
+        >>> module = chiwawa.load('''(module (func (export "double") (param i32) (result i32)
+        ...   (i32.mul (local.get 0) (i32.const 2))))''')
+        >>> instances = [chiwawa.instantiate(module) for _ in range(3)]
+        >>> async def main():
+        ...     calls = [each.call_async("double", n) for n, each in enumerate(instances)]
+        ...     return await asyncio.gather(*calls)
+        >>> asyncio.run(main())
+        [0, 2, 4]
+        """
+        run = Run(self, [self.prepared(name, args)])
+        if not await run.go_async():
+            reasons = ", ".join(run.requests.take()) or "a host function"
+            raise RunError(f"the call of {name} was asked to stop ({reasons}), and cannot go on")
+        return together(run.results)
+
     def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
         """Call the exported function ``name`` to its end; its results. Raises KeyError
         where there is no such function, TypeError and ValueError for arguments that are not of its

@@ -318,6 +318,10 @@ class Interpretation:
                     taken = operands.pop()
                     segment = segment.next if taken else segment.argument.segment  # type: ignore[assignment]
                     continue
+                elif ending == BR_TABLE:
+                    index = operands.pop()
+                    jumps = segment.argument
+                    jump = jumps[index] if index < len(jumps) else jumps[-1]
                 elif ending == BR_ON:
                     test, jump, drops = segment.argument
                     if not test(operands[-1]):
@@ -327,10 +331,6 @@ class Interpretation:
                         continue
                     if drops == ON_JUMP:
                         operands.pop()
-                elif ending == BR_TABLE:
-                    index = operands.pop()
-                    jumps = segment.argument
-                    jump = jumps[index] if index < len(jumps) else jumps[-1]
                 else:
                     return ending
                 if jump.drop:

@@ -17,9 +17,9 @@ from chiwawa_runtime.errors import InvalidError, UnsupportedError
 from chiwawa_runtime.state.stacks import FEW, Pile, Stack
 from chiwawa_runtime.state.subtyping import BOTTOM, matches
 from chiwawa_runtime.state.types import (
-    EXNREF,
     I32,
     I64,
+    REF_EXN,
     FuncType,
     NumType,
     RefType,
@@ -342,7 +342,7 @@ class Body:
         block.unreachable = False
         self.live = block.thrown
         self.stack, self.height = block.stack, block.height
-        self.push(EXNREF)
+        self.push(REF_EXN)
         block.floor = self.height
         self.push_all(payload)
         self.unsettle(block)
@@ -448,7 +448,7 @@ class Body:
         block = self.block
         self.stack, self.height = block.stack, block.height
         if block.catching:
-            self.push(EXNREF)
+            self.push(REF_EXN)
         block.unreachable = True
         self.live = False
 

@@ -3,13 +3,15 @@
 ::
 
     module = chiwawa.load("program.wasm")
-    run = chiwawa.start(module, "compute", [100], path="aot")
-    run.requests.ask()  # from a thread, a signal handler, a host function
-    if not run.go():
+    instance = chiwawa.instantiate(module, path="aot")
+    print(instance.exports.add(2, 3))
+    run = instance.start("compute", 100)
+    instance.stop()  # from a thread, a signal handler, a host function
+    if not run.resume():
         data = run.checkpoint()
         run = chiwawa.restore(module, data, path="interp")
-        run.go()
-    print(run.results)
+        run.resume()
+    print(run.result)
 
 Names are imported when they are first used: most programs need few of them.
 """
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from chiwawa.instrument import Probe as Probe
     from chiwawa.instrument import Tracer as Tracer
     from chiwawa.instrument import Tracing as Tracing
+    from chiwawa.linker import Linker as Linker
     from chiwawa.module import Module as Module
     from chiwawa.native_file import NativeFile as NativeFile
     from chiwawa.source import load as load
@@ -54,6 +57,8 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import WasiExit as WasiExit
     from chiwawa_runtime.run.driver import Instance as Instance
     from chiwawa_runtime.run.driver import Run as Run
+    from chiwawa_runtime.run.driver import Stopped as Stopped
+    from chiwawa_runtime.run.standing import Frame as Frame
     from chiwawa_runtime.state.exceptions import ExceptionInstance as ExceptionInstance
     from chiwawa_runtime.state.exceptions import Tag as Tag
     from chiwawa_runtime.state.globals import Global as Global
@@ -92,6 +97,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Frame": "chiwawa_runtime.run.standing",
+    "Linker": "chiwawa.linker",
+    "Stopped": "chiwawa_runtime.run.driver",
     "I32": "chiwawa_runtime.state.types",
     "I64": "chiwawa_runtime.state.types",
     "F32": "chiwawa_runtime.state.types",
@@ -184,6 +192,7 @@ __all__ = [
     "Exhaustion",
     "ExportType",
     "Exports",
+    "Frame",
     "FuncType",
     "Function",
     "Global",
@@ -197,6 +206,7 @@ __all__ = [
     "InvalidError",
     "ItemType",
     "Limits",
+    "Linker",
     "MalformedError",
     "Match",
     "Memory",
@@ -208,6 +218,7 @@ __all__ = [
     "RefType",
     "Run",
     "RunError",
+    "Stopped",
     "Table",
     "TableType",
     "Tag",

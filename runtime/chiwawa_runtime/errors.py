@@ -16,6 +16,7 @@
     │   └── Thrown              it threw an exception that it does not catch (``state.throwing``)
     ├── HostError               a host function raised; ``__cause__`` is what it raised
     ├── RunError                a run or an instance cannot do now what it was asked to do
+    │   └── Stopped             a call from Python was stopped, and can go on (``run.driver``)
     ├── WasiExit                the program asked to end, with a status
     └── Terminated              a signal has ended the program; the command line ends by it too
 

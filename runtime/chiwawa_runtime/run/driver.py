@@ -33,6 +33,7 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.run import capture, hoststate
 from chiwawa_runtime.run.imports import Wasi
+from chiwawa_runtime.run.standing import Frame, frames_of
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyTable
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -40,6 +41,8 @@ from chiwawa_runtime.state.store import Function, plain, together
 
 #: How to get a checkpoint of a program that is running.
 ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"
+#: The reason with which embedders stop a run or a call.
+BY_CALLER = "stopped"
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
 
@@ -110,6 +113,37 @@ class Instance(ModuleInstance):
         instance."""
         return self.returned(*self.prepared(name, args))
 
+    def start(self, name: str, *args: Any) -> Run:
+        """A run of the exported function ``name``, which ``resume`` begins. Raises KeyError,
+        TypeError and ValueError as ``invoke`` does.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))''')
+        >>> run = chiwawa.instantiate(module).start("count", 1000)
+        >>> run.resume(fuel=100), run.reasons
+        (False, ['fuel'])
+        >>> run.resume(fuel=10_000), run.result
+        (True, None)
+        """
+        return Run(self, [self.prepared(name, args)])
+
+    def stop(self) -> None:
+        """Stop what runs at its next safepoint: a run (``Run.resume`` returns False), or a call
+        (``Stopped`` is raised where it was made). What nobody waits for yet is stopped at its
+        first. Of a call back from a host function, what has called that stops, after it has
+        returned. Any thread may call it, and a signal handler.
+
+        >>> module = chiwawa.load('(module (func (export "forever") (loop $on (br $on))))')
+        >>> instance = chiwawa.instantiate(module)
+        >>> instance.stop()  # as another thread does
+        >>> try:
+        ...     instance.exports.forever()
+        ... except chiwawa.Stopped as stopped:
+        ...     print(stopped.reasons, stopped.run.frames)
+        ['stopped'] (<frame forever at 0x1: locals (), operands ()>,)
+        """
+        self.requests.ask(BY_CALLER)
+
     def returned(self, function: int, args: Sequence[Any]) -> list[Any]:
         """The results of a function, by index, of ``args`` that are as the program holds them."""
         return call(self, function, args)
@@ -132,6 +166,16 @@ class Instance(ModuleInstance):
             self.observe(self.equip())
         assert self.observer is not None
         return self.observer.probe(match, action, writes=writes)
+
+
+class Stopped(RunError):
+    """A call was stopped (``Instance.stop``), for these ``reasons``. ``run`` can go on with it, be
+    checkpointed, or be dropped. See ``Instance.stop``."""
+
+    def __init__(self, run: Run, reasons: Sequence[str]) -> None:
+        super().__init__("the call was stopped: its run can go on")
+        self.run = run
+        self.reasons = list(reasons)
 
 
 class Run:
@@ -188,6 +232,8 @@ class Run:
         #: Whether it has ended: all calls have returned, or there is nothing to go on from.
         self.finished = False
         self._results: list[Any] = []
+        #: Why ``resume`` has stopped, if it has.
+        self.reasons: list[str] = []
         #: Whether it is going on right now, in whichever thread.
         self._going = False
         #: What ended it, if it was no return.
@@ -208,6 +254,30 @@ class Run:
         if self._failure is not None:
             raise RunError(f"there are no results: the run ended with {self._failure}")
         return self._results
+
+    @property
+    def result(self) -> Any:
+        """The same, as a call returns it: the value of its result, a tuple of several, or None."""
+        return together(self.results)
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """Where it is stopped, the youngest frame first; none before it has begun, and after it has
+        ended. Raises CheckpointError while it goes on."""
+        with self.still():
+            return () if self.activation is None else frames_of(self.activation.frames())
+
+    def __repr__(self) -> str:
+        state = "ended" if self.finished else "going on" if self._going else "stopped"
+        return f"<run of {self.instance!r}: {state}>"
+
+    def resume(self, *, fuel: int | None = None, time: float | None = None) -> bool:
+        """``allow`` that, and ``go``; where it has stopped, ``reasons`` says why, and nothing is
+        pending any more that would stop it again."""
+        self.allow(fuel=fuel, time=time)
+        done = self.go()
+        self.reasons = [] if done else self.requests.take()
+        return done
 
     def go(self) -> bool:
         """Run until all calls have returned (True), or a request or a host function (by raising
@@ -482,9 +552,9 @@ class Run:
 
 
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
-    """Call to the end, whatever is asked for meanwhile: for what a host function calls back, which
-    cannot be stopped in the middle. Such a request stops what has called the host function, when
-    that has returned."""
+    """Call to the end, whatever is asked for meanwhile, but that it be stopped (``Stopped``). What
+    a host function calls back cannot be stopped in the middle: such a request stops what has called
+    the host function, when that has returned."""
     turns.begin(instance.turns)
     generation = instance.engine.generation
     taken: list[tuple[ModuleInstance, str]] = []
@@ -499,6 +569,9 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
             if not reasons:
                 raise run.unstoppable()
             taken += reasons
+            if not instance.running and any(reason == BY_CALLER for _, reason in reasons):
+                run.suspends = True
+                raise Stopped(run, [reason for _, reason in reasons])
         return run.results
     finally:
         instance.nesting -= 1

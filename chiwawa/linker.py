@@ -1,0 +1,54 @@
+"""What modules import, put together by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chiwawa_runtime.engine.instance import Importable
+from chiwawa_runtime.run.driver import Instance
+
+
+class Linker(Mapping[str, Mapping[str, Any]]):
+    """Imports, by the name of a module and a name, for several instances: each that is made may be
+    defined for those that come after it. It is a mapping, and is given wherever imports are.
+
+    >>> linker = chiwawa.Linker()
+    >>> linker.define("env", "twice", lambda n: 2 * n)
+    >>> library = chiwawa.load('''(module (import "env" "twice" (func $twice (param i32)
+    ...   (result i32))) (func (export "four_times") (param i32) (result i32)
+    ...   (call $twice (call $twice (local.get 0)))))''')
+    >>> linker.define_instance("library", chiwawa.instantiate(library, linker))
+    >>> module = chiwawa.load('''(module (import "library" "four_times" (func $f (param i32)
+    ...   (result i32))) (export "f" (func $f)))''')
+    >>> chiwawa.instantiate(module, linker).exports.f(-10)
+    -40
+    """
+
+    def __init__(self, imports: Mapping[str, Mapping[str, Importable]] | None = None) -> None:
+        """With a copy of ``imports``."""
+        self._modules: dict[str, dict[str, Importable]] = {
+            module: dict(names) for module, names in (imports or {}).items()
+        }
+
+    def define(self, module: str, name: str, item: Importable) -> None:
+        """Have ``item`` imported by that name: a Python callable, a ``HostFunction``, or what an
+        instance exports. It takes the place of what was there."""
+        self._modules.setdefault(module, {})[name] = item
+
+    def define_instance(self, module: str, instance: Instance) -> None:
+        """Have all that ``instance`` exports imported from ``module``."""
+        self._modules.setdefault(module, {}).update(instance.exports)
+
+    def __getitem__(self, module: str) -> Mapping[str, Any]:
+        return self._modules[module]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __repr__(self) -> str:
+        names = (f"{module}.{name}" for module, names in self.items() for name in names)
+        return f"<linker: {', '.join(names) or 'nothing'}>"

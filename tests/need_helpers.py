@@ -93,6 +93,7 @@ _TEST_EXTRA = 'pip install ".[test]" brings it'
 THINGS: Mapping[str, Thing] = {
     "argcomplete": Thing(package("argcomplete"), _TEST_EXTRA),
     "wasmtime": Thing(package("wasmtime"), _TEST_EXTRA),
+    "mypy": Thing(package("mypy"), _TEST_EXTRA),
     "ziglang": Thing(package("ziglang"), f"compiles C; {_TEST_EXTRA}"),
     "wasm-tools": Thing(program("wasm-tools"), _TEST_EXTRA),
     "wasm-opt": Thing(

@@ -146,7 +146,7 @@ def test_the_host_sees_them_as_on_any_path(path: str) -> None:
     (number,) = instance.invoke("i31", [-5 & 0xFFFFFFFF])
     assert type(number) is External
     assert number.value == 0x7FFFFFFB
-    assert instance.invoke("of", [number]) == [0xFFFFFFFB]
+    assert instance.invoke("of", [number]) == [-5]
     assert instance.invoke("any", [7]) == [7]
     assert given[0] is mine
     with pytest.raises(Trap, match="cast failure"):

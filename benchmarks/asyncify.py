@@ -87,7 +87,7 @@ def with_polls(module: Module) -> Module:
 
     return Module(
         types=types,
-        imports=[*module.imports, Import(*IMPORT, TypeUse(types.index(plain)))],
+        import_section=[*module.import_section, Import(*IMPORT, TypeUse(types.index(plain)))],
         funcs=[polled(i) for i in range(imported, len(spaces.funcs))],
         tables=module.tables,
         mems=module.mems,
@@ -95,10 +95,10 @@ def with_polls(module: Module) -> Module:
             *(Global(each.type, moved(each.init)) for each in module.globals),
             Global(GlobalType(I32, True), [instr("i32.const", 0), instr("end")]),
         ],
-        exports=[
+        export_section=[
             *(
                 replace(e, index=e.index + (e.kind == "func" and e.index >= imported))
-                for e in module.exports
+                for e in module.export_section
             ),
             Export(CELL, "global", cell),
         ],

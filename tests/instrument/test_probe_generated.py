@@ -56,7 +56,7 @@ class Case:
 def case_of(module: Module, choose: Choose, probes: int) -> Case:
     """A call of one of the functions, and matches that some of its instructions have."""
     funcs = Spaces.of(module).funcs
-    exports = [e for e in module.exports if e.kind == "func"]
+    exports = [e for e in module.export_section if e.kind == "func"]
     export = exports[choose(len(exports))]
     _, values = arguments(choose, [str(t) for t in funcs[export.index].functype.params])
     if module is FIXED:
@@ -90,7 +90,7 @@ def match_of(module: Module, choose: Choose) -> Match:
 def imports_of(module: Module) -> Imports:
     """What a module imports, all functions: they answer what they always answer."""
     result: dict[str, dict[str, Any]] = {}
-    for wanted in module.imports:
+    for wanted in module.import_section:
         assert isinstance(wanted.desc, TypeUse)
         results = module.types[wanted.desc.typeidx].results
         values = [1.5 if t in (F32, F64) else 3 if t in (I32, I64) else None for t in results]

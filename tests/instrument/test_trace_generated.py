@@ -109,7 +109,7 @@ def host(functype: FuncType, log: Log) -> Callable[..., Any]:
 def hosts(module: Module) -> Callable[[Log], Imports]:
     def make(log: Log) -> Imports:
         result: dict[str, dict[str, Any]] = {}
-        for wanted in module.imports:
+        for wanted in module.import_section:
             assert isinstance(wanted.desc, TypeUse)
             functype = module.types[wanted.desc.typeidx]
             assert {*functype.params, *functype.results} <= {I32, I64}
@@ -127,7 +127,7 @@ def endings_of(seed: int | str, size: int, most: int) -> list[str]:
         module = load(text)
         funcs = Spaces.of(module).funcs
         endings = []
-        for export in [e for e in module.exports if e.kind == "func"][:most]:
+        for export in [e for e in module.export_section if e.kind == "func"][:most]:
             _, values = arguments(choose, [str(t) for t in funcs[export.index].functype.params])
             ending = examined(Call(module, export.name, tuple(values), hosts(module)))
             endings.append("stopped" if ending is None else ending[0])

@@ -72,7 +72,7 @@ class Oracle:
 def without_nan(value: Any, kind: Any) -> Any:
     """A result's bits as the worker writes them."""
     if kind is I32 or kind is I64:
-        return value[0]
+        return value[0] & (1 << kind.bits) - 1
     if kind is F32:
         return "nan" if value & 0x7FFFFFFF > 0x7F800000 else value
     if kind is F64:

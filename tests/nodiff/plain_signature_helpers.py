@@ -70,7 +70,12 @@ def with_plain_signatures(module: Module) -> bytes:
     funcs = Spaces.of(module).funcs
     # What is in the module stays as it is; only these lists are others.
     made = replace(
-        module, types=[*module.types], funcs=[*module.funcs], exports=[], derived={}, places=None
+        module,
+        types=[*module.types],
+        funcs=[*module.funcs],
+        export_section=[],
+        derived={},
+        places=None,
     )
     for export in module.export_section:
         made.export_section.append(export)

@@ -41,8 +41,9 @@ def elsewhere(source: str) -> tuple[wasmtime.Store, wasmtime.Instance]:
     return store, wasmtime.Instance(store, module, [])
 
 
-def unsigned(value: int, bits: int) -> int:
-    return value & (1 << bits) - 1
+def signed(value: int, bits: int) -> int:
+    half: int = 1 << bits - 1
+    return (value + half & 2 * half - 1) - half
 
 
 #: Those that load or store, or both.
@@ -84,7 +85,7 @@ def test_atomic_accesses_do_what_they_do_elsewhere() -> None:
             expected = function(store, *args)
             expected = [expected] if isinstance(expected, int) else list(expected)
             bits = [*(t.bits for t in op.results), 64]  # type: ignore[union-attr]
-            expected = [unsigned(v, b) for v, b in zip(expected, bits, strict=True)]
+            expected = [signed(v, b) for v, b in zip(expected, bits, strict=True)]
             for instance in ours:
                 instance.invoke("set", [before])
                 assert instance.invoke(f"f{index}", args) == expected, (op.name, before, args)
@@ -178,7 +179,7 @@ def test_wide_arithmetic_does_what_it_does_elsewhere(op: object) -> None:
     dice = random.Random(3)
     for _ in range(40):
         values = [dice.choice([*EDGES_64, dice.getrandbits(64)]) for _ in range(count)]
-        expected = [unsigned(v, 64) for v in function(store, *values)]
+        expected = [signed(v, 64) for v in function(store, *values)]
         for instance in ours:
             assert instance.invoke("f", values) == expected, values
 

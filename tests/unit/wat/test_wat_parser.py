@@ -120,11 +120,11 @@ def test_inline_imports_and_exports() -> None:
            (global $g (export "g") (mut i64) (i64.const 1))
            (export "late" (func $f))"""
     )
-    assert module.imports == [
+    assert module.import_section == [
         Import("m", "f", TypeUse(0)),
         Import("m", "m", MemoryType(Limits(1, 2))),
     ]
-    assert module.exports == [
+    assert module.export_section == [
         Export("a", "func", 0),
         Export("b", "func", 0),
         Export("t", "table", 0),

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from chiwawa.module import Module as Module
     from chiwawa.native_file import NativeFile as NativeFile
     from chiwawa.source import load as load
+    from chiwawa.wasi_run import WasiResult as WasiResult
+    from chiwawa.wasi_run import run_wasi as run_wasi
     from chiwawa_runtime.engine.exports import Exports as Exports
     from chiwawa_runtime.engine.translation import Bundle as Bundle
     from chiwawa_runtime.errors import BadInput as BadInput
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.state.types import ValType as ValType
     from chiwawa_runtime.state.types import VecType as VecType
     from chiwawa_runtime.wasi import Wasi as Wasi
+    from chiwawa_runtime.wasi.memory_files import MemoryFiles as MemoryFiles
 
 __version__ = "0.1.0"
 
@@ -148,6 +151,7 @@ _HOME = {
     "Limits": "chiwawa_runtime.state.host_limits",
     "MalformedError": "chiwawa_runtime.errors",
     "Memory": "chiwawa_runtime.state.memory",
+    "MemoryFiles": "chiwawa_runtime.wasi.memory_files",
     "Module": "chiwawa.module",
     "Run": "chiwawa_runtime.run.driver",
     "RunError": "chiwawa_runtime.errors",
@@ -159,6 +163,7 @@ _HOME = {
     "UnsupportedError": "chiwawa_runtime.errors",
     "Wasi": "chiwawa_runtime.wasi",
     "WasiExit": "chiwawa_runtime.errors",
+    "WasiResult": "chiwawa.wasi_run",
     "compile_file": "chiwawa.api",
     "compile_native": "chiwawa.api",
     "instantiate": "chiwawa.api",
@@ -166,6 +171,7 @@ _HOME = {
     "load_generated": "chiwawa.api",
     "load_native": "chiwawa.api",
     "restore": "chiwawa.api",
+    "run_wasi": "chiwawa.wasi_run",
     "start": "chiwawa.api",
     "stubs": "chiwawa.api",
 }
@@ -210,6 +216,7 @@ __all__ = [
     "MalformedError",
     "Match",
     "Memory",
+    "MemoryFiles",
     "MemoryType",
     "Module",
     "NativeFile",
@@ -233,6 +240,7 @@ __all__ = [
     "VecType",
     "Wasi",
     "WasiExit",
+    "WasiResult",
     "__version__",
     "compile_file",
     "compile_native",
@@ -241,6 +249,7 @@ __all__ = [
     "load_generated",
     "load_native",
     "restore",
+    "run_wasi",
     "start",
     "stubs",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from chiwawa_runtime.wasi.abi import (
 )
 from chiwawa_runtime.wasi.functions import FUNCTIONS, NEW_IN_PREVIEW1
 from chiwawa_runtime.wasi.guest import Guest
+from chiwawa_runtime.wasi.memory_files import MOST, MemoryFiles
 from chiwawa_runtime.wasi.process import Dir, Process, Source
 from chiwawa_runtime.wasi.signatures import SIGNATURES
 
@@ -34,7 +36,8 @@ class Wasi:
     """The WASI of one guest: what it was given and has open, and the functions that it imports.
 
     ``args`` has the program's name first. ``env`` maps names to values, or lists ``NAME=VALUE``.
-    ``dirs`` become descriptors from 3 on, then ``sockets`` (host descriptors). ``stdin``,
+    ``dirs`` become descriptors from 3 on (see ``MemoryFiles`` for what is not on the host), then
+    ``sockets`` (host descriptors). ``stdin``,
     ``stdout`` and ``stderr`` are host descriptors or binary file objects, and stay the caller's.
     With ``deterministic`` clocks are virtual and randomness repeats. Raises BadInput for what
     cannot be used.
@@ -144,6 +147,15 @@ class Wasi:
         if output is not None:
             process.output_left = output
 
+    @property
+    def memory(self) -> dict[str, MemoryFiles]:
+        """The directories in memory that the guest was given, by what it calls them."""
+        return {
+            os.fsdecode(root.guest_path): root.files
+            for root in self.process.roots
+            if isinstance(root.files, MemoryFiles)
+        }
+
     def close(self) -> None:
         """Give every host descriptor back. The guest can do nothing any more."""
         self.process.close()
@@ -164,11 +176,13 @@ class Wasi:
         *,
         sockets: Sequence[int] = (),
         lenient: bool = False,
+        most: int = MOST,
     ) -> Wasi:
         """A guest's WASI as ``save`` left it, over what is given now. ``data`` is what that
         returned, or a checkpoint that holds it. Directories are found by their guest paths. Raises
         CheckpointError in one line that names what is missing, of another type, or shorter than it
-        was read; with ``lenient`` such a descriptor is closed instead."""
+        was read; with ``lenient`` such a descriptor is closed instead. Files in memory come along
+        (``memory``), each directory with at most ``most`` bytes."""
         if isinstance(data, bytes) and data.startswith(MAGIC):
             data = checkpoint.decode(data)
         if isinstance(data, Snapshot):
@@ -177,7 +191,7 @@ class Wasi:
             data = data.wasi
         wasi = cls((), (), (), stdin, stdout, stderr)
         try:
-            state.load(wasi.process, data, dirs, sockets, lenient)
+            state.load(wasi.process, data, dirs, sockets, lenient, most)
         except BaseException:
             wasi.close()
             raise

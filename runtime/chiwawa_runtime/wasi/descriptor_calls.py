@@ -3,7 +3,6 @@ numbers."""
 
 from __future__ import annotations
 
-import os
 import stat
 
 from chiwawa_runtime.wasi.abi import (
@@ -23,7 +22,6 @@ from chiwawa_runtime.wasi.abi import (
     NAMETOOLONG,
     NOTCAPABLE,
     NOTDIR,
-    NOTSUP,
     PRESTAT,
     REALTIME,
     Filestat,
@@ -37,6 +35,7 @@ from chiwawa_runtime.wasi.descriptors import (
     filetype_of,
     joined,
 )
+from chiwawa_runtime.wasi.file_system import FileStatus
 from chiwawa_runtime.wasi.guest import Guest
 from chiwawa_runtime.wasi.process import Process
 
@@ -77,7 +76,7 @@ def fd_fdstat_set_rights(
     return 0
 
 
-def filestat(process: Process, found: os.stat_result, guest_path: bytes) -> Filestat:
+def filestat(process: Process, found: FileStatus, guest_path: bytes) -> Filestat:
     """What the guest is told. Under a virtual clock nothing that differs between two runs or two
     hosts is shown: no times, no devices, and an inode made from the guest's path."""
     filetype = filetype_of(found.st_mode)
@@ -101,7 +100,9 @@ def fd_filestat_get(process: Process, guest: Guest, fd: int, result: int) -> int
     descriptor = process.table.get(fd)
     descriptor.need(FD_FILESTAT_GET)
     if descriptor.kind in (OPEN_FILE, OPEN_DIRECTORY):
-        told = filestat(process, os.fstat(descriptor.handle), process.guest_path(descriptor))
+        told = filestat(
+            process, descriptor.files.fstat(descriptor.handle), process.guest_path(descriptor)
+        )
     else:
         # A guest has no business with what stands behind its streams.
         told = Filestat(0, 0, descriptor.filetype, 0, 0, 0, 0, 0)
@@ -110,7 +111,7 @@ def fd_filestat_get(process: Process, guest: Guest, fd: int, result: int) -> int
 
 
 def new_times(
-    process: Process, found: os.stat_result, atim: int, mtim: int, flags: int
+    process: Process, found: FileStatus, atim: int, mtim: int, flags: int
 ) -> tuple[int, int]:
     """The access and modification time to set, in nanoseconds."""
     if flags & ~ALL_FSTFLAGS:
@@ -130,9 +131,9 @@ def fd_filestat_set_times(
     descriptor.need(FD_FILESTAT_SET_TIMES)
     if descriptor.root is not None:
         descriptor.root.must_be_writable()
-    times = new_times(process, os.fstat(descriptor.handle), atim, mtim, flags)
+    times = new_times(process, descriptor.files.fstat(descriptor.handle), atim, mtim, flags)
     try:
-        os.utime(descriptor.handle, ns=times)
+        descriptor.files.utime(descriptor.handle, times)
     except OverflowError:
         raise WasiError(INVAL) from None
     return 0
@@ -165,26 +166,10 @@ def fd_prestat_dir_name(process: Process, guest: Guest, fd: int, path: int, path
 
 def _listing(descriptor: Descriptor) -> list[bytes]:
     """Names in an order that does not depend on the host, so that positions can be carried."""
-    by_handle = os.listdir in os.supports_fd
-    names = os.listdir(descriptor.handle) if by_handle else _listing_by_path(descriptor)
-    return [b".", b"..", *sorted(os.fsencode(name) for name in names)]
-
-
-def _listing_by_path(descriptor: Descriptor) -> list[bytes]:
-    """Names, on hosts that list no descriptors, as WASI. ENOTSUP where what is at the path is not
-    what the descriptor is of, before as after."""
     root = descriptor.root
     assert root is not None
-    path = os.path.join(root.host_path, descriptor.path)
-    here = os.fstat(descriptor.handle)
-    names: list[bytes] = []
-    for listed in (False, True):
-        found = os.stat(path, follow_symlinks=False) if descriptor.path else os.stat(path)
-        if (found.st_dev, found.st_ino) != (here.st_dev, here.st_ino):
-            raise WasiError(NOTSUP)
-        if not listed:
-            names = os.listdir(path)
-    return names
+    names = descriptor.files.names(descriptor.handle, root.host_path, descriptor.path)
+    return [b".", b"..", *sorted(names)]
 
 
 def _entry(process: Process, descriptor: Descriptor, name: bytes) -> tuple[int, int] | None:
@@ -192,7 +177,7 @@ def _entry(process: Process, descriptor: Descriptor, name: bytes) -> tuple[int, 
     # The directory above may be none of the guest's business: it is shown the directory itself.
     dots = name in (b".", b"..")
     try:
-        found = os.stat(b"." if dots else name, dir_fd=descriptor.handle, follow_symlinks=False)
+        found = descriptor.files.stat(b"." if dots else name, descriptor.handle)
     except OSError:
         return None
     path = joined(process.guest_path(descriptor), b"" if dots else name)

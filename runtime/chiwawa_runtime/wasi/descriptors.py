@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from chiwawa_runtime.wasi.abi import (
     UNKNOWN,
     WasiError,
 )
+from chiwawa_runtime.wasi.file_system import FileSystem
+from chiwawa_runtime.wasi.host_files import HOST
 from chiwawa_runtime.wasi.paths import Root
 from chiwawa_runtime.wasi.streams import Stream
 
@@ -34,12 +35,13 @@ LISTENER = "listener"
 class Descriptor:
     """What a number stands for.
 
-    ``handle`` is the host descriptor, except of streams, which have ``stream`` and its ``index``
-    (0, 1 or 2). Files and directories have been opened below ``root`` at ``path``, which has no
-    links or dots in it and is empty for the root itself; ``preopen`` marks one that the guest was
-    given. ``readable`` and ``writable`` say how it was opened, whatever rights were given up since.
-    ``names`` is the listing that directory cookies count in, once there is one. A socket that was
-    inherited has its ``index`` among those; an accepted one has -1.
+    ``handle`` is one of ``files``, a host descriptor mostly, except of streams, which have
+    ``stream`` and its ``index`` (0, 1 or 2). Files and directories have been opened below ``root``
+    at ``path``, which has no links or dots in it and is empty for the root itself; ``preopen``
+    marks one that the guest was given. ``readable`` and ``writable`` say how it was opened,
+    whatever rights were given up since. ``names`` is the listing that directory cookies count in,
+    once there is one. A socket that was inherited has its ``index`` among those; an accepted one
+    has -1.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Descriptor:
     inheriting: int
     handle: int = -1
     flags: int = 0
+    files: FileSystem = HOST
     readable: bool = False
     writable: bool = False
     stream: Stream | None = None
@@ -75,11 +78,11 @@ class Descriptor:
         return self.kind == OPEN_FILE and self.filetype == REGULAR_FILE
 
     def close(self) -> None:
-        """Give the host descriptor back, which is gone then even where OSError says that what was
+        """Give the handle back, which is gone then even where OSError says that what was
         written may be lost. Streams and a root's own handle are not ours to close."""
         handle, self.handle = self.handle, -1
         if handle >= 0 and not self.preopen:
-            os.close(handle)
+            self.files.close(handle)
 
 
 class Table:

@@ -25,7 +25,6 @@ from chiwawa_runtime.wasi.abi import (
     INVAL,
     NONBLOCK,
     NOSPC,
-    NOTSUP,
     REGULAR_FILE,
     SPIPE,
     SYNC,
@@ -41,7 +40,6 @@ from chiwawa_runtime.wasi.descriptors import (
 )
 from chiwawa_runtime.wasi.guest import Guest
 from chiwawa_runtime.wasi.process import Process
-from chiwawa_runtime.wasi.streams import write_all
 from chiwawa_runtime.wasi.waiting import ready, wait
 
 _MAX_OFFSET = (1 << 63) - 1
@@ -76,7 +74,7 @@ def _receive(descriptor: Descriptor, n: int, pending: list[str]) -> bytes:
         if nonblocking and not ready([descriptor.handle], [], 0):
             raise WasiError(AGAIN)
         wait(descriptor.handle, pending)
-    return os.read(descriptor.handle, n)
+    return descriptor.files.read(descriptor.handle, n)
 
 
 def _fill(
@@ -135,7 +133,9 @@ def fd_pread(
     done = _fill(
         guest,
         vectors,
-        lambda n, done: os.pread(descriptor.handle, n, min(offset + done, _MAX_OFFSET)),
+        lambda n, done: descriptor.files.pread(
+            descriptor.handle, n, min(offset + done, _MAX_OFFSET)
+        ),
         True,
     )
     guest.put_u32(nread, done)
@@ -145,13 +145,9 @@ def fd_pread(
 def _synchronize(descriptor: Descriptor) -> None:
     """The flags that say that a write is durable when it returns."""
     if descriptor.flags & SYNC:
-        os.fsync(descriptor.handle)
+        descriptor.files.sync(descriptor.handle)
     elif descriptor.flags & DSYNC:
-        _datasync(descriptor.handle)
-
-
-def _datasync(handle: int) -> None:
-    getattr(os, "fdatasync", os.fsync)(handle)
+        descriptor.files.datasync(descriptor.handle)
 
 
 def _send(descriptor: Descriptor, content: bytes, pending: list[str]) -> int:
@@ -161,7 +157,7 @@ def _send(descriptor: Descriptor, content: bytes, pending: list[str]) -> int:
     if descriptor.stream is not None:
         return descriptor.stream.write(content, pending, nonblocking)
     if descriptor.filetype == REGULAR_FILE:
-        return write_all(descriptor.handle, content)
+        return descriptor.files.write(descriptor.handle, content)
     if nonblocking and not ready([], [descriptor.handle], 0):
         raise WasiError(AGAIN)
     wait(descriptor.handle, pending, writing=True)
@@ -224,33 +220,20 @@ def fd_pwrite(
         raise WasiError(INVAL)
     # Linux appends whatever the offset, where the file is open for appending.
     if descriptor.flags & APPEND:
-        _set_append(descriptor.handle, False)
+        descriptor.files.set_append(descriptor.handle, False)
     try:
         done = _drain(
             process,
             guest,
             vectors,
-            lambda content, done: write_all(descriptor.handle, content, offset + done),
+            lambda content, done: descriptor.files.write(descriptor.handle, content, offset + done),
         )
     finally:
         if descriptor.flags & APPEND:
-            _set_append(descriptor.handle, True)
+            descriptor.files.set_append(descriptor.handle, True)
     _synchronize(descriptor)
     guest.put_u32(nwritten, done)
     return 0
-
-
-def _set_append(handle: int, append: bool) -> None:
-    """ENOTSUP where the host cannot change that of an open file: WASI says so, Pyodide does not."""
-    try:
-        import fcntl
-    except ImportError:
-        raise WasiError(NOTSUP) from None
-    flags = fcntl.fcntl(handle, fcntl.F_GETFL)
-    flags = flags | os.O_APPEND if append else flags & ~os.O_APPEND
-    fcntl.fcntl(handle, fcntl.F_SETFL, flags)
-    if bool(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_APPEND) != append:
-        raise WasiError(NOTSUP)
 
 
 def fd_seek(
@@ -265,7 +248,7 @@ def fd_seek(
     descriptor.need(FD_TELL if word == "current" and not offset else FD_SEEK)
     guest.check(newoffset, 8)
     host = {"start": os.SEEK_SET, "current": os.SEEK_CUR, "end": os.SEEK_END}[word]
-    guest.put_u64(newoffset, os.lseek(descriptor.handle, offset, host))
+    guest.put_u64(newoffset, descriptor.files.seek(descriptor.handle, offset, host))
     return 0
 
 
@@ -273,7 +256,7 @@ def fd_tell(process: Process, guest: Guest, fd: int, offset: int) -> int:
     descriptor = _positioned(process, fd)
     descriptor.need(FD_TELL)
     guest.check(offset, 8)
-    guest.put_u64(offset, os.lseek(descriptor.handle, 0, os.SEEK_CUR))
+    guest.put_u64(offset, descriptor.files.seek(descriptor.handle, 0, os.SEEK_CUR))
     return 0
 
 
@@ -285,8 +268,8 @@ def fd_advise(
     if advice >= len(_ADVICE) or offset > _MAX_OFFSET or length > _MAX_OFFSET:
         raise WasiError(INVAL)
     # Advice may be ignored, as it is by hosts that cannot be advised.
-    if hasattr(os, "posix_fadvise") and descriptor.filetype == REGULAR_FILE:
-        os.posix_fadvise(descriptor.handle, offset, length, getattr(os, _ADVICE[advice]))
+    if descriptor.filetype == REGULAR_FILE:
+        descriptor.files.advise(descriptor.handle, offset, length, _ADVICE[advice])
     return 0
 
 
@@ -297,11 +280,9 @@ def fd_allocate(process: Process, guest: Guest, fd: int, offset: int, length: in
     descriptor.need(FD_ALLOCATE)
     if not length or offset + length > _MAX_OFFSET:
         raise WasiError(INVAL)
-    if not hasattr(os, "posix_fallocate"):
-        raise WasiError(NOTSUP)
     if process.output_left is not None and length > process.output_left:
         raise WasiError(NOSPC)
-    os.posix_fallocate(descriptor.handle, offset, length)
+    descriptor.files.allocate(descriptor.handle, offset, length)
     process.written(length)
     return 0
 
@@ -315,21 +296,21 @@ def fd_filestat_set_size(process: Process, guest: Guest, fd: int, size: int) -> 
     descriptor.need(FD_FILESTAT_SET_SIZE)
     if size > _MAX_OFFSET:
         raise WasiError(INVAL)
-    os.ftruncate(descriptor.handle, size)
+    descriptor.files.truncate(descriptor.handle, size)
     return 0
 
 
 def fd_sync(process: Process, guest: Guest, fd: int) -> int:
     descriptor = process.table.kind(fd, OPEN_FILE)
     descriptor.need(FD_SYNC)
-    os.fsync(descriptor.handle)
+    descriptor.files.sync(descriptor.handle)
     return 0
 
 
 def fd_datasync(process: Process, guest: Guest, fd: int) -> int:
     descriptor = process.table.kind(fd, OPEN_FILE)
     descriptor.need(FD_DATASYNC)
-    _datasync(descriptor.handle)
+    descriptor.files.datasync(descriptor.handle)
     return 0
 
 
@@ -339,6 +320,6 @@ def fd_fdstat_set_flags(process: Process, guest: Guest, fd: int, flags: int) -> 
     if flags & ~ALL_FDFLAGS:
         raise WasiError(INVAL)
     if descriptor.kind == OPEN_FILE and (flags ^ descriptor.flags) & APPEND:
-        _set_append(descriptor.handle, bool(flags & APPEND))
+        descriptor.files.set_append(descriptor.handle, bool(flags & APPEND))
     descriptor.flags = flags
     return 0

@@ -31,7 +31,6 @@ from chiwawa_runtime.wasi.abi import (
     NONBLOCK,
     NOTCAPABLE,
     NOTDIR,
-    NOTSUP,
     OPEN_DIRECTORY,
     PATH_CREATE_DIRECTORY,
     PATH_CREATE_FILE,
@@ -50,6 +49,7 @@ from chiwawa_runtime.wasi.abi import (
     PERM,
     SYMLINK_FOLLOW,
     TRUNC,
+    XDEV,
     WasiError,
 )
 from chiwawa_runtime.wasi.descriptor_calls import filestat, new_times
@@ -62,6 +62,7 @@ from chiwawa_runtime.wasi.descriptors import (
     filetype_of,
     joined,
 )
+from chiwawa_runtime.wasi.file_system import O_DIRECTORY, FileSystem
 from chiwawa_runtime.wasi.guest import Guest
 from chiwawa_runtime.wasi.paths import Place, Root, resolve
 from chiwawa_runtime.wasi.process import Process
@@ -70,10 +71,6 @@ from chiwawa_runtime.wasi.waiting import SLICE
 #: Bytes in the path of what is open, from the directory that was given. A guest that opens
 #: directories one below the other comes deeper than a host's path can say.
 _LONGEST = 1 << 16
-# Without O_NONBLOCK the opening of a FIFO would wait where no request can interrupt it.
-_ALWAYS = 0
-for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"):
-    _ALWAYS |= getattr(os, _name, 0)
 
 
 def _directory(process: Process, fd: int, rights: int) -> tuple[Descriptor, Root]:
@@ -92,10 +89,10 @@ def _follows(flags: int) -> bool:
 
 
 def open_here(place: Place, flags: int, pending: list[str], nonblocking: bool = False) -> int:
-    """A host descriptor for what ``place`` names. A FIFO without a reader is waited for, unless
+    """A handle for what ``place`` names. A FIFO without a reader is waited for, unless
     ``nonblocking``; raises Interrupted when a request comes meanwhile, and otherwise OSError or
     WasiError."""
-    if sys.platform == "wasi" and flags & os.O_WRONLY and not flags & (os.O_CREAT | os.O_DIRECTORY):
+    if sys.platform == "wasi" and flags & os.O_WRONLY and not flags & (os.O_CREAT | O_DIRECTORY):
         # wasmtime has a file below a directory that is open to be read be written only where it
         # might be created, and says so at the first write.
         if stat.S_ISDIR(place.stat().st_mode):
@@ -103,7 +100,7 @@ def open_here(place: Place, flags: int, pending: list[str], nonblocking: bool = 
         flags |= os.O_CREAT
     while True:
         try:
-            return os.open(place.name, flags | _ALWAYS, 0o666, dir_fd=place.handle)
+            return place.files.open(place.name, flags, place.handle)
         except OSError as error:
             if error.errno == errno.ENOTDIR and place.link(place.name) is not None:
                 raise WasiError(LOOP) from None
@@ -120,19 +117,27 @@ def host_flags(readable: bool, writable: bool, append: bool) -> int:
 
 
 def describe(
-    handle: int, rights: int, inheriting: int, flags: int, readable: bool, writable: bool
+    files: FileSystem,
+    handle: int,
+    rights: int,
+    inheriting: int,
+    flags: int,
+    readable: bool,
+    writable: bool,
 ) -> Descriptor:
     """A descriptor for what has just been opened, with the rights that apply to it."""
-    found = os.fstat(handle)
+    found = files.fstat(handle)
     filetype = filetype_of(found.st_mode)
     if stat.S_ISDIR(found.st_mode):
         return Descriptor(
-            DIRECTORY_KIND, filetype, rights & DIRECTORY_RIGHTS, inheriting, handle, flags
+            DIRECTORY_KIND, filetype, rights & DIRECTORY_RIGHTS, inheriting, handle, flags, files
         )
     if not stat.S_ISREG(found.st_mode):
         os.set_blocking(handle, True)
     rights &= FILE_RIGHTS
-    return Descriptor(OPEN_FILE, filetype, rights, inheriting, handle, flags, readable, writable)
+    return Descriptor(
+        OPEN_FILE, filetype, rights, inheriting, handle, flags, files, readable, writable
+    )
 
 
 def path_open(
@@ -173,21 +178,21 @@ def path_open(
             flags |= os.O_EXCL
             follow = False
     flags |= os.O_TRUNC if oflags & TRUNC else 0
-    flags |= os.O_DIRECTORY if oflags & OPEN_DIRECTORY else 0
+    flags |= O_DIRECTORY if oflags & OPEN_DIRECTORY else 0
     if oflags & CREAT and name.endswith(b"/"):
         # No file can be created there, wherever it leads.
         follow = False
-    with resolve(base.handle, name, follow, slash_follows=not oflags & CREAT) as place:
+    with resolve(base.files, base.handle, name, follow, slash_follows=not oflags & CREAT) as place:
         if creating or writable:
             root.must_be_writable()
         if place.directory and oflags & CREAT:
             raise WasiError(ISDIR)
-        flags |= os.O_DIRECTORY if place.directory else 0
+        flags |= O_DIRECTORY if place.directory else 0
         below = joined(base.path, place.path)
         if len(below) > _LONGEST:
             raise WasiError(NAMETOOLONG)
         handle = open_here(place, flags, guest.pending, bool(fdflags & NONBLOCK))
-        descriptor = describe(handle, rights, inheriting, fdflags, readable, writable)
+        descriptor = describe(place.files, handle, rights, inheriting, fdflags, readable, writable)
         descriptor.root = root
         descriptor.path = below
     if descriptor.rights & ~base.inheriting:
@@ -202,7 +207,7 @@ def path_filestat_get(
 ) -> int:
     base, root = _directory(process, fd, PATH_FILESTAT_GET)
     name = guest.path(path, path_len)
-    with resolve(base.handle, name, _follows(flags)) as place:
+    with resolve(base.files, base.handle, name, _follows(flags)) as place:
         found = place.stat()
         guest_path = joined(root.guest_path, joined(base.path, place.path))
     guest.write(result, guest.layout.filestat(filestat(process, found, guest_path)))
@@ -222,11 +227,11 @@ def path_filestat_set_times(
 ) -> int:
     base, root = _directory(process, fd, PATH_FILESTAT_SET_TIMES)
     name = guest.path(path, path_len)
-    with resolve(base.handle, name, _follows(flags)) as place:
+    with resolve(base.files, base.handle, name, _follows(flags)) as place:
         root.must_be_writable()
         times = new_times(process, place.stat(), atim, mtim, fstflags)
         try:
-            os.utime(place.name, ns=times, dir_fd=place.handle, follow_symlinks=False)
+            place.files.utime_of(place.name, place.handle, times)
         except OverflowError:
             raise WasiError(INVAL) from None
     return 0
@@ -235,32 +240,32 @@ def path_filestat_set_times(
 def path_create_directory(process: Process, guest: Guest, fd: int, path: int, path_len: int) -> int:
     base, root = _directory(process, fd, PATH_CREATE_DIRECTORY)
     name = guest.path(path, path_len)
-    with resolve(base.handle, name, False, slash_follows=False) as place:
+    with resolve(base.files, base.handle, name, False, slash_follows=False) as place:
         root.must_be_writable()
-        os.mkdir(place.name, 0o777, dir_fd=place.handle)
+        place.files.mkdir(place.name, place.handle)
     return 0
 
 
 def path_remove_directory(process: Process, guest: Guest, fd: int, path: int, path_len: int) -> int:
     base, root = _directory(process, fd, PATH_REMOVE_DIRECTORY)
     name = guest.path(path, path_len)
-    with resolve(base.handle, name, False, slash_follows=False) as place:
+    with resolve(base.files, base.handle, name, False, slash_follows=False) as place:
         root.must_be_writable()
         if place.name == b".":
             raise WasiError(INVAL)
-        os.rmdir(place.name, dir_fd=place.handle)
+        place.files.rmdir(place.name, place.handle)
     return 0
 
 
 def path_unlink_file(process: Process, guest: Guest, fd: int, path: int, path_len: int) -> int:
     base, root = _directory(process, fd, PATH_UNLINK_FILE)
     name = guest.path(path, path_len)
-    with resolve(base.handle, name, False, slash_follows=False) as place:
+    with resolve(base.files, base.handle, name, False, slash_follows=False) as place:
         root.must_be_writable()
         # Hosts differ in what they say of a directory.
         if stat.S_ISDIR(place.stat().st_mode):
             raise WasiError(ISDIR)
-        os.unlink(place.name, dir_fd=place.handle)
+        place.files.unlink(place.name, place.handle)
     return 0
 
 
@@ -278,11 +283,11 @@ def path_readlink(
     name = guest.path(path, path_len)
     guest.check(buffer, size)
     guest.check(used, 4)
-    with resolve(base.handle, name, False) as place:
+    with resolve(base.files, base.handle, name, False) as place:
         if place.directory:
             place.stat()
             raise WasiError(INVAL)
-        target = os.readlink(place.name, dir_fd=place.handle)
+        target = place.files.readlink(place.name, place.handle)
     if target.startswith(b"/"):
         # It would tell of the host's directories, and can lead nowhere.
         raise WasiError(PERM)
@@ -312,36 +317,17 @@ def path_symlink(
     name = guest.path(new_path, new_path_len)
     if target.startswith(b"/"):
         raise WasiError(PERM)
-    with resolve(base.handle, name, False, slash_follows=False) as place:
+    with resolve(base.files, base.handle, name, False, slash_follows=False) as place:
         root.must_be_writable()
         _nothing_with_a_slash(place)
-        os.symlink(target, place.name, dir_fd=place.handle)
+        place.files.symlink(target, place.name, place.handle)
     return 0
 
 
-def _hard_link(old: Place, new: Place) -> None:
-    """A second name for what ``old`` names, were it a symbolic link."""
-    if not hasattr(os, "link"):
-        raise WasiError(NOTSUP)
-    before = old.stat()
-    try:
-        os.link(
-            old.name,
-            new.name,
-            src_dir_fd=old.handle,
-            dst_dir_fd=new.handle,
-            follow_symlinks=False,
-        )
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # PyPy asks the host for a flag that it does not know; told to follow, it does not. Whether
-        # that is still so is seen by what has been linked.
-        os.link(old.name, new.name, src_dir_fd=old.handle, dst_dir_fd=new.handle)
-        after = os.stat(new.name, dir_fd=new.handle, follow_symlinks=False)
-        if (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino):
-            os.unlink(new.name, dir_fd=new.handle)
-            raise WasiError(PERM) from None
+def _must_be_together(old: Place, new: Place) -> None:
+    """EXDEV between the host and memory, as between two disks."""
+    if old.files is not new.files:
+        raise WasiError(XDEV)
 
 
 def path_link(
@@ -360,8 +346,8 @@ def path_link(
     old_name = guest.path(old_path, old_path_len)
     new_name = guest.path(new_path, new_path_len)
     with (
-        resolve(old_base.handle, old_name, _follows(old_flags)) as old,
-        resolve(new_base.handle, new_name, False, slash_follows=False) as new,
+        resolve(old_base.files, old_base.handle, old_name, _follows(old_flags)) as old,
+        resolve(new_base.files, new_base.handle, new_name, False, slash_follows=False) as new,
     ):
         # A second name in a directory that may be written would be a way to write the file.
         old_root.must_be_writable()
@@ -369,7 +355,8 @@ def path_link(
         if stat.S_ISDIR(old.stat().st_mode):
             raise WasiError(PERM)
         _nothing_with_a_slash(new)
-        _hard_link(old, new)
+        _must_be_together(old, new)
+        old.files.link(old.name, old.handle, new.name, new.handle)
     return 0
 
 
@@ -388,8 +375,8 @@ def path_rename(
     old_name = guest.path(old_path, old_path_len)
     new_name = guest.path(new_path, new_path_len)
     with (
-        resolve(old_base.handle, old_name, False, slash_follows=False) as old,
-        resolve(new_base.handle, new_name, False, slash_follows=False) as new,
+        resolve(old_base.files, old_base.handle, old_name, False, slash_follows=False) as old,
+        resolve(new_base.files, new_base.handle, new_name, False, slash_follows=False) as new,
     ):
         old_root.must_be_writable()
         new_root.must_be_writable()
@@ -403,6 +390,7 @@ def path_rename(
         after = joined(new_base.path, new.path)
         if process.table.longest(old_root, before, len(after)) > _LONGEST:
             raise WasiError(NAMETOOLONG)
-        os.rename(old.name, new.name, src_dir_fd=old.handle, dst_dir_fd=new.handle)
+        _must_be_together(old, new)
+        old.files.rename(old.name, old.handle, new.name, new.handle)
         process.table.moved(old_root, before, new_root, after)
     return 0

@@ -11,13 +11,13 @@ of descriptors' rights or of the guest.
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from dataclasses import dataclass
 from types import TracebackType
 
-from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.wasi.abi import LOOP, NOTDIR, PERM, WasiError, errno_of
+from chiwawa_runtime.wasi.file_system import FileStatus, FileSystem
+from chiwawa_runtime.wasi.host_files import HOST
 
 #: As many links as Linux follows in one path.
 MAX_LINKS = 40
@@ -26,27 +26,19 @@ MAX_LINKED = 4096
 #: Directories on the way that are held open for the ``..`` that may follow.
 _HELD = 64
 
-_SUPPORTED = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-# O_PATH needs no permission to read a directory that is only passed through.
-_STEP = (
-    getattr(os, "O_PATH", os.O_RDONLY)
-    | getattr(os, "O_DIRECTORY", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
-_OPEN_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-
 
 @dataclass(slots=True)
 class Root:
-    """A directory that the guest was given. ``index`` is its place among those, ``handle`` a host
-    descriptor that lives as long as the guest, ``host_path`` what that was opened by."""
+    """A directory that the guest was given. ``index`` is its place among those, ``files`` what it
+    is in, ``handle`` a handle of that which lives as long as the guest, and ``host_path`` what a
+    host's was opened by."""
 
     index: int
     guest_path: bytes
     handle: int
     read_only: bool
     host_path: bytes = b"."
+    files: FileSystem = HOST
 
     def must_be_writable(self) -> None:
         """EPERM where the guest may change nothing."""
@@ -54,25 +46,18 @@ class Root:
             raise WasiError(PERM)
 
 
-def open_root(host_path: str | os.PathLike[str]) -> int:
-    """A host descriptor for a directory that a guest is given. Raises OSError."""
-    if not _SUPPORTED:
-        raise UnsupportedError(
-            "directories for a guest need openat and O_NOFOLLOW, which this host lacks"
-        )
-    return os.open(host_path, _OPEN_DIRECTORY)
-
-
 class Place:
-    """Where a path leads: ``name``, one component, in the directory ``handle``. ``path`` is the
-    way from the directory where resolution began, without links or dots; ``directory`` says that
-    only a directory will do, because of a slash at the end. Use it in a ``with`` statement."""
+    """Where a path leads: ``name``, one component, in the directory ``handle`` of ``files``.
+    ``path`` is the way from the directory where resolution began, without links or dots;
+    ``directory`` says that only a directory will do, because of a slash at the end. Use it in a
+    ``with`` statement."""
 
-    __slots__ = ("directory", "held", "name", "names", "start")
+    __slots__ = ("directory", "files", "held", "name", "names", "start")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, files: FileSystem, start: int) -> None:
+        self.files = files
         self.start = start
-        #: Host descriptors of the last of ``names``; of the last one at least.
+        #: Handles of the last of ``names``; of the last one at least.
         self.held: list[int] = []
         self.names: list[bytes] = []
         self.name = b"."
@@ -99,17 +84,17 @@ class Place:
 
     def _leave(self, keep: int = 0) -> None:
         while len(self.held) > keep:
-            os.close(self.held.pop(0))
+            self.files.close(self.held.pop(0))
 
     def down(self, name: bytes) -> None:
         """Into the directory ``name``. Raises OSError, ENOTDIR where it is a link."""
         try:
-            handle = os.open(name, _STEP, dir_fd=self.handle)
+            handle = self.files.step(name, self.handle)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE) or len(self.held) < 2:
                 raise
             self._leave(1)
-            handle = os.open(name, _STEP, dir_fd=self.handle)
+            handle = self.files.step(name, self.handle)
         self.held.append(handle)
         self.names.append(name)
         self._leave(_HELD)
@@ -120,7 +105,7 @@ class Place:
         if not self.names:
             raise WasiError(PERM)
         self.names.pop()
-        os.close(self.held.pop())
+        self.files.close(self.held.pop())
         if self.names and not self.held:
             names, self.names = self.names, []
             for name in names:
@@ -129,13 +114,13 @@ class Place:
     def link(self, name: bytes) -> bytes | None:
         """The target of the link ``name``, or None where it is something else or missing."""
         try:
-            return os.readlink(name, dir_fd=self.handle)
+            return self.files.readlink(name, self.handle)
         except OSError:
             return None
 
-    def stat(self) -> os.stat_result:
+    def stat(self) -> FileStatus:
         """Of what is there; of a link itself. ENOTDIR where it had to be a directory."""
-        result = os.stat(self.name, dir_fd=self.handle, follow_symlinks=False)
+        result = self.files.stat(self.name, self.handle)
         if self.directory and not stat.S_ISDIR(result.st_mode):
             raise WasiError(NOTDIR)
         return result
@@ -158,14 +143,16 @@ def components(path: bytes) -> list[bytes]:
     return [first, *(c for c in rest[:-1] if c), *rest[-1:]]
 
 
-def resolve(start: int, path: bytes, follow: bool, slash_follows: bool = True) -> Place:
-    """Where ``path`` leads from the directory ``start``; what it names need not exist.
+def resolve(
+    files: FileSystem, start: int, path: bytes, follow: bool, slash_follows: bool = True
+) -> Place:
+    """Where ``path`` leads from the directory ``start`` of ``files``; what it names need not exist.
 
     A link at the end is followed with ``follow``, and with ``slash_follows`` also where a slash
     comes after it. Raises WasiError (EPERM out of the sandbox, ELOOP where links lead about for too
     long, or what the host says).
     """
-    place = Place(start)
+    place = Place(files, start)
     try:
         _walk(place, components(path)[::-1], follow, slash_follows)
     except OSError as error:

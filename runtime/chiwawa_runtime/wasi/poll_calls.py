@@ -157,8 +157,9 @@ def _event(process: Process, subscription: _Subscription, masks: dict[int, int])
     assert descriptor is not None
     if handle is None:
         if subscription.tag == EVENT_FD_READ and descriptor.handle >= 0:
-            size = os.fstat(descriptor.handle).st_size
-            return subscription.event(max(0, size - os.lseek(descriptor.handle, 0, os.SEEK_CUR)))
+            files = descriptor.files
+            size = files.fstat(descriptor.handle).st_size
+            return subscription.event(max(0, size - files.seek(descriptor.handle, 0, os.SEEK_CUR)))
         return subscription.event(1)
     mask = masks.get(handle, 0)
     wanted = READABLE if subscription.tag == EVENT_FD_READ else WRITABLE

@@ -23,12 +23,17 @@ from chiwawa_runtime.wasi.abi import (
 from chiwawa_runtime.wasi.clocks import Clock, HostClock, VirtualClock
 from chiwawa_runtime.wasi.descriptors import OPEN_DIRECTORY, STREAM, Descriptor, Table, joined
 from chiwawa_runtime.wasi.entropy import Entropy
-from chiwawa_runtime.wasi.paths import Root, open_root
+from chiwawa_runtime.wasi.host_files import open_root
+from chiwawa_runtime.wasi.memory_files import MemoryFiles
+from chiwawa_runtime.wasi.paths import Root
 from chiwawa_runtime.wasi.sockets import describe_socket
 from chiwawa_runtime.wasi.streams import Stream
 
-#: A directory for the guest: where it is, what the guest calls it, whether it is only to be read.
-Dir = tuple[str | os.PathLike[str], str | bytes, bool]
+#: A directory for the guest: where it is, on the host or in memory, what the guest calls it, and
+#: whether it is only to be read.
+Dir = tuple[str | os.PathLike[str] | MemoryFiles, str | bytes, bool]
+#: Devices of the host have no number as high.
+_FIRST_DEVICE = 1 << 63
 Source = int | BinaryIO | Any
 
 
@@ -77,8 +82,16 @@ class Process:
             index=index,
         )
 
-    def give(self, host_path: str | os.PathLike[str], guest_path: str | bytes, ro: bool) -> Root:
+    def give(
+        self, host_path: str | os.PathLike[str] | MemoryFiles, guest_path: str | bytes, ro: bool
+    ) -> Root:
         """Another directory below which the guest may open files. Raises BadInput."""
+        if isinstance(host_path, MemoryFiles):
+            root = Root(len(self.roots), _string(guest_path, "directory"), -1, ro, files=host_path)
+            root.handle = host_path.open_root()
+            self.roots.append(root)
+            self.number_devices()
+            return root
         try:
             handle = open_root(host_path)
             place = os.path.abspath(os.fsencode(host_path))
@@ -89,6 +102,12 @@ class Process:
         self.roots.append(root)
         return root
 
+    def number_devices(self) -> None:
+        """What is in memory has the number of the first root that it is."""
+        for root in reversed(self.roots):
+            if isinstance(root.files, MemoryFiles):
+                root.files.device = _FIRST_DEVICE + root.index
+
     def preopen(self, root: Root) -> Descriptor:
         """The descriptor that tells the guest of ``root``."""
         return Descriptor(
@@ -97,6 +116,7 @@ class Process:
             DIRECTORY_RIGHTS,
             INHERITED_RIGHTS,
             root.handle,
+            files=root.files,
             root=root,
             preopen=True,
         )
@@ -141,13 +161,13 @@ class Process:
         return int.from_bytes(hashlib.sha256(guest_path).digest()[:8], "little")
 
     def close(self) -> None:
-        """Give every host descriptor back. The guest can do nothing any more."""
+        """Give every handle back. The guest can do nothing any more."""
         for descriptor in self.table.entries.values():
             descriptor.close()
         self.table.entries.clear()
         for root in self.roots:
             if root.handle >= 0:
-                os.close(root.handle)
+                root.files.close(root.handle)
         self.roots.clear()
 
 

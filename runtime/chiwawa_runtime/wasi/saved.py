@@ -7,8 +7,9 @@ brought about, in its only form: ``encode(decode(data)) == data``. Nothing is op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
@@ -32,11 +33,21 @@ from chiwawa_runtime.wasi.abi import (
 )
 from chiwawa_runtime.wasi.clocks import LAST
 from chiwawa_runtime.wasi.descriptors import LISTENER, OPEN_DIRECTORY, OPEN_FILE, SOCKET, STREAM
+from chiwawa_runtime.wasi.memory_files import (
+    LONGEST_NAME,
+    LONGEST_TARGET,
+    ROOT,
+    SavedNode,
+    SavedTree,
+)
 from chiwawa_runtime.wasi.paths import is_component
 
-VERSION = 1
+#: Of a state without files in memory, and of one with some.
+VERSION, VERSION_WITH_MEMORY = 1, 2
 #: The kinds of descriptor, by their numbers.
 KINDS = (STREAM, OPEN_FILE, OPEN_DIRECTORY, SOCKET, LISTENER)
+#: What there is in memory, by its numbers.
+NODE_KINDS = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 #: What is opened as a file. A directory is not, and links and sockets cannot be opened.
 FILE_TYPES = (UNKNOWN, BLOCK_DEVICE, CHARACTER_DEVICE, REGULAR_FILE)
 LAST_OFFSET = (1 << 63) - 1
@@ -110,7 +121,8 @@ class SavedDescriptor:
 class SavedState:
     """``seen`` are the last values shown of the clocks but the wall clock, ``waited`` is how long
     an interrupted sleep has lasted, in nanoseconds; ``entropy`` is the position in the repeatable
-    random stream, 0 where there is none; ``roots`` are guest paths."""
+    random stream, 0 where there is none; ``roots`` are guest paths. ``memory`` says of each root
+    in memory by its index which of ``trees`` it is, and whether it is only to be read."""
 
     deterministic: bool
     args: tuple[bytes, ...]
@@ -120,6 +132,8 @@ class SavedState:
     entropy: int
     roots: tuple[bytes, ...]
     descriptors: tuple[SavedDescriptor, ...]
+    memory: Mapping[int, tuple[int, bool]] = field(default_factory=dict)
+    trees: tuple[SavedTree, ...] = ()
 
 
 def _str(content: bytes) -> bytes:
@@ -134,16 +148,45 @@ def encode(state: SavedState) -> bytes:
     """The canonical bytes."""
     return b"".join(
         (
-            bytes((VERSION, state.deterministic)),
+            bytes((VERSION_WITH_MEMORY if state.trees else VERSION, state.deterministic)),
             _vec([_str(a) for a in state.args]),
             _vec([_str(e) for e in state.env]),
             *map(encode_u, state.seen),
             encode_u(state.waited),
             encode_u(state.entropy),
             _vec([_str(r) for r in state.roots]),
+            _encode_memory(state),
             _vec([_encode_descriptor(d) for d in state.descriptors]),
         )
     )
+
+
+def _encode_memory(state: SavedState) -> bytes:
+    """Which roots are in memory, and what is in them; nothing where none is."""
+    if not state.trees:
+        return b""
+    return b"".join(
+        (
+            encode_u(len(state.memory)),
+            *(
+                encode_u(root) + encode_u(tree) + bytes((read_only,))
+                for root, (tree, read_only) in sorted(state.memory.items())
+            ),
+            *map(_encode_tree, state.trees),
+        )
+    )
+
+
+def _encode_tree(tree: SavedTree) -> bytes:
+    return encode_u(tree.next) + _vec([_encode_node(node) for node in tree.nodes])
+
+
+def _encode_node(node: SavedNode) -> bytes:
+    head = b"".join(map(encode_u, (node.number, node.atime, node.mtime)))
+    kind = bytes((NODE_KINDS.index(node.kind),))
+    if node.kind != stat.S_IFDIR:
+        return head + kind + _str(node.content)
+    return head + kind + _vec([_str(name) + encode_u(number) for name, number in node.entries])
 
 
 def _encode_descriptor(descriptor: SavedDescriptor) -> bytes:
@@ -211,7 +254,8 @@ class _Reader:
 def _state(reader: _Reader) -> SavedState:
     cursor = reader.cursor
     version = cursor.byte()
-    reader.must(version == VERSION, f"version {version}, not {VERSION}")
+    known = version in (VERSION, VERSION_WITH_MEMORY)
+    reader.must(known, f"version {version}, not {VERSION} or {VERSION_WITH_MEMORY}")
     deterministic = cursor.flag()
     reader.what = "arguments"
     args = reader.items(reader.string)
@@ -226,6 +270,11 @@ def _state(reader: _Reader) -> SavedState:
     entropy = reader.number("a position", (1 << 64) - 1 if deterministic else 0)
     reader.what = "directories"
     roots = reader.items(reader.string)
+    memory: dict[int, tuple[int, bool]] = {}
+    trees: tuple[SavedTree, ...] = ()
+    if version == VERSION_WITH_MEMORY:
+        reader.what = "files in memory"
+        memory, trees = _memory(reader, len(roots))
     reader.what = "descriptors"
     descriptors: list[SavedDescriptor] = []
     once: set[tuple[str, int]] = set()
@@ -247,7 +296,75 @@ def _state(reader: _Reader) -> SavedState:
         entropy,
         roots,
         tuple(descriptors),
+        memory,
+        trees,
     )
+
+
+def _memory(
+    reader: _Reader, roots: int
+) -> tuple[dict[int, tuple[int, bool]], tuple[SavedTree, ...]]:
+    memory: dict[int, tuple[int, bool]] = {}
+    trees = last = 0
+    count = reader.cursor.count()
+    reader.must(count > 0, "there are none")
+    for place in range(count):
+        root = _root(reader, roots)
+        reader.must(not place or root > last, "directories are not in order")
+        tree = reader.number("a tree", trees)
+        memory[root] = tree, reader.cursor.flag()
+        trees, last = max(trees, tree + 1), root
+    return memory, tuple([_tree(reader) for _ in range(trees)])
+
+
+def _tree(reader: _Reader) -> SavedTree:
+    """A tree: each node but its own directory has a name, directories one alone, and all names lead
+    there from that."""
+    following = reader.number("a number")
+    nodes: dict[int, SavedNode] = {}
+    last = 0
+    for _ in range(reader.cursor.count()):
+        node = _node(reader)
+        reader.must(last < node.number < following, "numbers of files are not in order")
+        nodes[node.number] = node
+        last = node.number
+    reader.must(ROOT in nodes and nodes[ROOT].kind == stat.S_IFDIR, "there is no directory")
+    names = dict.fromkeys(nodes, 0)
+    names[ROOT] = 1
+    reached = [nodes[ROOT]]
+    for node in reached:
+        for _, number in node.entries:
+            reader.must(number in nodes, f"there is no file {number}")
+            names[number] += 1
+            directory = nodes[number].kind == stat.S_IFDIR
+            reader.must(names[number] == 1 or not directory, f"directory {number} has two names")
+            if directory:
+                reached.append(nodes[number])
+    reader.must(all(names.values()), "a file has no name")
+    return SavedTree(following, tuple(nodes.values()))
+
+
+def _node(reader: _Reader) -> SavedNode:
+    number, atime, mtime = (reader.number("a number") for _ in range(3))
+    kind = reader.cursor.byte()
+    reader.must(kind < len(NODE_KINDS), f"no kind of file has number {kind}")
+    if NODE_KINDS[kind] == stat.S_IFDIR:
+        entries = reader.items(lambda: (reader.string(), reader.number("a number")))
+        for name, _ in entries:
+            proper = is_component(name) and len(name) <= LONGEST_NAME
+            reader.must(proper, "a directory has a name that is none")
+        in_order = all(a < b for (a, _), (b, _) in pairwise(entries))
+        reader.must(in_order, "names in a directory are not in order")
+        return SavedNode(number, atime, mtime, NODE_KINDS[kind], entries=entries)
+    if NODE_KINDS[kind] == stat.S_IFLNK:
+        target = reader.string()
+        reader.must(
+            0 < len(target) <= LONGEST_TARGET, f"a link has a target of {len(target)} bytes"
+        )
+        reader.must(not target.startswith(b"/"), "a link has an absolute target")
+        return SavedNode(number, atime, mtime, NODE_KINDS[kind], target)
+    content = reader.cursor.take(reader.number("a length"))
+    return SavedNode(number, atime, mtime, NODE_KINDS[kind], content)
 
 
 def _only_once(reader: _Reader, body: Body, once: set[tuple[str, int]]) -> None:

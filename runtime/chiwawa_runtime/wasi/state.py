@@ -7,7 +7,7 @@ cutting short anything, and where something is not as it must be, gives everythi
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chiwawa_runtime.errors import BadInput, CheckpointError, Interrupted
@@ -31,6 +31,8 @@ from chiwawa_runtime.wasi.descriptors import (
     filetype_of,
 )
 from chiwawa_runtime.wasi.entropy import Entropy
+from chiwawa_runtime.wasi.file_system import O_DIRECTORY
+from chiwawa_runtime.wasi.memory_files import MOST, MemoryFiles
 from chiwawa_runtime.wasi.path_calls import describe, host_flags, open_here
 from chiwawa_runtime.wasi.paths import Root, resolve
 from chiwawa_runtime.wasi.process import Process
@@ -59,6 +61,12 @@ _TYPES = {
 
 def save(process: Process) -> bytes:
     """Raises CheckpointError where a descriptor cannot be carried."""
+    trees: dict[int, MemoryFiles] = {}
+    memory: dict[int, tuple[int, bool]] = {}
+    for root in process.roots:
+        if isinstance(root.files, MemoryFiles):
+            trees.setdefault(id(root.files), root.files)
+            memory[root.index] = list(trees).index(id(root.files)), root.read_only
     return encode(
         SavedState(
             process.deterministic,
@@ -78,6 +86,8 @@ def save(process: Process) -> bytes:
                 )
                 for fd, descriptor in sorted(process.table.entries.items())
             ),
+            memory,
+            tuple(tree.saved() for tree in trees.values()),
         )
     )
 
@@ -100,9 +110,9 @@ def _save_body(process: Process, fd: int, descriptor: Descriptor) -> Body:
         return SavedDirectory(root.index, path, descriptor.preopen, names)
     offset = least = 0
     if descriptor.filetype == REGULAR_FILE:
-        offset = os.lseek(descriptor.handle, 0, os.SEEK_CUR)
+        offset = descriptor.files.seek(descriptor.handle, 0, os.SEEK_CUR)
         # A reader may stand beyond the end: it never read there.
-        least = min(offset, os.fstat(descriptor.handle).st_size)
+        least = min(offset, descriptor.files.fstat(descriptor.handle).st_size)
     return SavedFile(
         root.index,
         path,
@@ -121,9 +131,10 @@ def _show(path: bytes) -> str:
 def _still_there(process: Process, fd: int, descriptor: Descriptor) -> None:
     """Raises CheckpointError unless the path still leads to what is open."""
     assert descriptor.root is not None
-    here = os.fstat(descriptor.handle)
+    files, root = descriptor.files, descriptor.root
+    here = files.fstat(descriptor.handle)
     try:
-        with resolve(descriptor.root.handle, descriptor.path or b".", False) as place:
+        with resolve(files, root.handle, descriptor.path or b".", False) as place:
             there = place.stat()
         same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
     except (OSError, WasiError):
@@ -136,11 +147,16 @@ def _still_there(process: Process, fd: int, descriptor: Descriptor) -> None:
 
 
 def load(
-    process: Process, data: bytes, dirs: Sequence[Any], sockets: Sequence[int], lenient: bool
+    process: Process,
+    data: bytes,
+    dirs: Sequence[Any],
+    sockets: Sequence[int],
+    lenient: bool,
+    most: int = MOST,
 ) -> None:
     """Fill ``process``, which has only its streams. Raises CheckpointError; what was opened until
     then is in ``process``, for the caller to close. All of ``data`` is judged before anything is
-    opened."""
+    opened. Each tree of files in memory may take ``most`` bytes."""
     saved = decode(data)
     process.table.entries.clear()
     process.deterministic = saved.deterministic
@@ -148,7 +164,12 @@ def load(
     process.clock = VirtualClock(saved.seen[0]) if saved.deterministic else HostClock(saved.seen)
     process.waited = saved.waited
     process.entropy = Entropy(saved.entropy if saved.deterministic else None)
-    roots = _Roots(process, saved.roots, dirs)
+    try:
+        trees = [MemoryFiles.of(tree, most) for tree in saved.trees]
+    except BadInput as error:
+        raise CheckpointError(error.message) from None
+    memory = {index: (trees[tree], ro) for index, (tree, ro) in saved.memory.items()}
+    roots = _Roots(process, saved.roots, dirs, memory)
     for entry in saved.descriptors:
         try:
             descriptor = _revive(process, entry, roots, sockets, lenient)
@@ -165,7 +186,13 @@ def load(
 class _Roots:
     """The directories of the saved program, each opened when something below it is needed."""
 
-    def __init__(self, process: Process, guest_paths: Sequence[bytes], dirs: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        process: Process,
+        guest_paths: Sequence[bytes],
+        dirs: Sequence[Any],
+        memory: Mapping[int, tuple[MemoryFiles, bool]],
+    ) -> None:
         self.process = process
         self.guest_paths = guest_paths
         self.open: dict[int, Root] = {}
@@ -175,8 +202,15 @@ class _Roots:
         left: dict[bytes, list[Any]] = {}
         for directory in reversed(dirs):
             left.setdefault(os.fsencode(directory[1]), []).append(directory)
-        for path in guest_paths:
-            self.given.append(left[path].pop() if left.get(path) else None)
+        for index, path in enumerate(guest_paths):
+            if index in memory:
+                # It has come along, whatever is given.
+                files, read_only = memory[index]
+                self.given.append((files, path, read_only))
+            else:
+                self.given.append(left[path].pop() if left.get(path) else None)
+        for index in memory:
+            self.get(index)
 
     def get(self, index: int) -> Root:
         """Raises CheckpointError where it is not given now."""
@@ -201,6 +235,7 @@ class _Roots:
             root = self.open.get(index) or Root(index, path, -1, True)
             root.index = index
             self.process.roots.append(root)
+        self.process.number_devices()
 
 
 def _revive(
@@ -245,12 +280,12 @@ def _revive_file(roots: _Roots, saved: SavedFile, flags: int, lenient: bool) -> 
     descriptor.readable, descriptor.writable = saved.readable, saved.writable
     try:
         if saved.filetype == REGULAR_FILE:
-            size = os.fstat(descriptor.handle).st_size
+            size = root.files.fstat(descriptor.handle).st_size
             if size < saved.least and not lenient:
                 raise CheckpointError(
                     f"{name} has {size} bytes, but had been used up to {saved.least}"
                 )
-            os.lseek(descriptor.handle, saved.offset, os.SEEK_SET)
+            root.files.seek(descriptor.handle, saved.offset, os.SEEK_SET)
     except OSError as error:
         descriptor.close()
         raise CheckpointError(f"{name} has no offset {saved.offset}: {error.strerror}") from None
@@ -265,7 +300,7 @@ def _revive_directory(process: Process, roots: _Roots, saved: SavedDirectory) ->
     if saved.preopen:
         descriptor = process.preopen(root)
     else:
-        descriptor = _reopen(root, saved.path, DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = _reopen(root, saved.path, DIRECTORY, os.O_RDONLY | O_DIRECTORY)
     descriptor.names = None if saved.names is None else list(saved.names)
     return descriptor
 
@@ -294,12 +329,12 @@ def _reopen(root: Root, path: bytes, filetype: int, flags: int) -> Descriptor:
     name = _show(_name(root, path))
     handle = -1
     try:
-        with resolve(root.handle, path or b".", False) as place:
+        with resolve(root.files, root.handle, path or b".", False) as place:
             found = filetype_of(place.stat().st_mode)
             if found == filetype:
                 # As if a request were pending: nothing is waited for here.
                 handle = open_here(place, flags, ["restore"])
-                found = filetype_of(os.fstat(handle).st_mode)
+                found = filetype_of(root.files.fstat(handle).st_mode)
     except Interrupted:
         raise CheckpointError(f"{name} is open for writing, but nobody reads it now") from None
     except FileNotFoundError:
@@ -311,13 +346,13 @@ def _reopen(root: Root, path: bytes, filetype: int, flags: int) -> Descriptor:
         raise CheckpointError(f"{name} is open, but {why}") from None
     if found != filetype:
         if handle >= 0:
-            os.close(handle)
+            root.files.close(handle)
         now, before = _TYPES.get(found, "something else"), _TYPES.get(filetype, "something else")
         raise CheckpointError(f"{name} is {now} now, but was {before}")
     try:
-        descriptor = describe(handle, 0, 0, 0, False, False)
+        descriptor = describe(root.files, handle, 0, 0, 0, False, False)
     except OSError as error:
-        os.close(handle)
+        root.files.close(handle)
         raise CheckpointError(f"{name} is open, but cannot be opened: {error.strerror}") from None
     descriptor.root, descriptor.path = root, path
     return descriptor

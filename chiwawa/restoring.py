@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -104,13 +105,17 @@ def taken_up(
     instruments: Instruments | None,
 ) -> Run:
     """The run that ``snapshot`` is of, on a path that can enter it where it stands."""
-    prepared = prepare(source, setup, instruments)
-    linked = [
-        prepare(other, replace(setup, canonical_nans=image.canonical_nans))
-        for other, image in zip(others, snapshot.others, strict=True)
-    ]
-    parts = [(other.program, each.engine) for other, each in zip(others, linked, strict=True)]
-    run = starting.restore(source.program, prepared.engine, snapshot, setup, instruments, parts)
+    assert setup.path is not None
+    # Two that have nothing of each other may both have state of a third.
+    linking = paths.path(setup.path).together() if others else contextlib.nullcontext()
+    with linking:
+        prepared = prepare(source, setup, instruments)
+        linked = [
+            prepare(other, replace(setup, canonical_nans=image.canonical_nans))
+            for other, image in zip(others, snapshot.others, strict=True)
+        ]
+        parts = [(other.program, each.engine) for other, each in zip(others, linked, strict=True)]
+        run = starting.restore(source.program, prepared.engine, snapshot, setup, instruments, parts)
     make_probeable(run.instance, source, prepared)
     for instance, other, each in zip(run.beside, others, linked, strict=True):
         make_probeable(instance, other, each)

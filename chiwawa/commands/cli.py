@@ -13,6 +13,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -222,6 +223,14 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         help="with --restore: the module of an instance that is linked with the program's in the "
         "checkpoint",
     )
+    made["run"].add_argument(
+        "--preload",
+        metavar="NAME=MODULE",
+        action="append",
+        default=[],
+        help="another module, whose exports the program imports as those of NAME; with --restore: "
+        "as --linked",
+    )
     for name in ("run", "compile", "debug"):
         made[name].add_argument(
             "--no-cache",
@@ -284,22 +293,35 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     options = options_of(parsed, rest)
     if parsed.linked and options.restore is None:
         raise UsageError("--linked takes --restore: there is nothing else that it is linked by")
+    named = [name_and_file(text) for text in parsed.preload]
     source = load_source(parsed.file, cached=not parsed.no_cache)
     linked = [load_source(file, cached=not parsed.no_cache) for file in parsed.linked]
+    preloads = [(name, load_source(file, cached=not parsed.no_cache)) for name, file in named]
+    made = partial(Toolchain, source, linked=linked, preloads=preloads)
     try:
         if not options.instruments.asks():
-            return execute(Toolchain(source, linked=linked), options)
+            return execute(made(), options)
         from chiwawa.instrument.from_options import instruments_for
 
         with instruments_for(
             source.module, options.instruments, os.path.basename(shown(parsed.file))
         ) as instruments:
-            return execute(Toolchain(source, lambda: instruments, linked=linked), options)
+            return execute(made(lambda: instruments), options)
     except Abrupt as trap:
         from chiwawa.instrument.source_lines import with_sources
 
         trap.backtrace = with_sources(source.module, trap.backtrace)
         raise
+
+
+def name_and_file(text: str) -> tuple[str, str]:
+    """``--preload``. Raises UsageError."""
+    from chiwawa_runtime.command.options import UsageError
+
+    name, equals, file = text.partition("=")
+    if not equals or not file:
+        raise UsageError(f"--preload: NAME=MODULE expected, not {text!r}")
+    return name, file
 
 
 def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,9 +11,10 @@ from chiwawa import paths
 from chiwawa.execution import Settings, Source
 from chiwawa.instrument.probes import BY_STOP
 from chiwawa.lower.lowered import Spaces, lower
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import starting, uptake
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -48,6 +50,15 @@ class Swift:
     @property
     def program(self) -> Program:
         return self.source.program
+
+    @property
+    def others(self) -> Sequence[Program]:
+        return ()
+
+    def preload(
+        self, setup: Setup, making: contextlib.ExitStack
+    ) -> tuple[Imports, Sequence[Instance]]:
+        return setup.imports, ()
 
     def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run:
         engine = self.path.prepare(self.source, _SETTINGS).engine

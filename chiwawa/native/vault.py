@@ -310,7 +310,11 @@ _together: ContextVar[list[Vault] | None] = ContextVar("together", default=None)
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Have the instances that are made meanwhile share a store."""
+    """Have the instances that are made meanwhile share a store: that of those around, if this is
+    within another."""
+    if _together.get() is not None:
+        yield
+        return
     token = _together.set([])
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime import checkpoint
@@ -52,8 +53,9 @@ def started(
     elif name not in exported:
         raise BadInput(f'no exported function "{name}"; {listed(exported)}')
     args = [] if name is None else arguments(program, name, exported[name], options)
+    programs = [program, *runner.others]
     wasi = None
-    if any(spec.module in MODULES for spec in program.imports):
+    if any(spec.module in MODULES for each in programs for spec in each.imports):
         from chiwawa_runtime.wasi import Wasi
 
         wasi = Wasi(
@@ -65,15 +67,18 @@ def started(
         )
         stack.callback(wasi.close)
     setup = Setup(
-        imports=complete(program, hosts(wasi, options, [program], stack)),
+        imports=hosts(wasi, options, programs, stack),
         wasi=wasi,
         path=path,
         granularity=options.granularity,
         canonical_nans=True if options.deterministic else None,
-        count=options.at,
         limits=options.limits,
     )
-    run = runner.start(name, args, setup)
+    with contextlib.ExitStack() as making:
+        given, beside = runner.preload(setup, making)
+        setup = replace(setup, imports=complete(program, given), count=options.at)
+        run = runner.start(name, args, setup)
+    run.beside.extend(beside)
     if "_initialize" in exported and name not in ("_start", "_initialize"):
         # A WASI reactor wants this before any other of its exports.
         first = len(run.plan) - (name is not None)
@@ -124,7 +129,7 @@ def restored_from(
         stack.callback(wasi.close)
     elif any(spec.module in MODULES for spec in program.imports):
         raise CheckpointError("the checkpoint has no WASI state, which the program needs")
-    given = hosts(wasi, options, [program], stack)
+    given = hosts(wasi, options, [program, *runner.others], stack)
     setup = Setup(
         # Linked instances import from each other, too.
         imports=given if snapshot.others else complete(program, given),
@@ -175,17 +180,17 @@ def hosts(
     for program in programs:
         for module, functions in stubbed(program, options.stubs).items():
             given.setdefault(module, {}).update(functions)
-    sources: list[Imports] = []
     if bench.asks(programs):
         timed = bench.Bench()
         stack.callback(timed.report)
-        sources.append(timed.imports())
-    if wasi is not None:
-        sources.append(wasi.imports())
-    for source in sources:
-        for module, things in source.items():
-            given.setdefault(module, {}).update(things)
-    return given
+        given = merged(given, timed.imports())
+    return given if wasi is None else merged(given, wasi.imports())
+
+
+def merged(given: Imports, more: Imports) -> dict[str, dict[str, Importable]]:
+    """What both have; where they have the same, that of ``more``."""
+    modules = dict.fromkeys([*given, *more])
+    return {module: {**given.get(module, {}), **more.get(module, {})} for module in modules}
 
 
 def complete(program: Program, given: Imports) -> Imports:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,12 +12,14 @@ from chiwawa_runtime.command.execution import execute
 from chiwawa_runtime.command.options import Parser, UsageError, add_options, options_of, split
 from chiwawa_runtime.command.reporting import reported
 from chiwawa_runtime.engine.generated import GeneratedEngine
+from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run import starting, uptake
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.standard_streams import occupy
+from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 
 
@@ -36,6 +39,15 @@ class FileRunner:
                 f"this file was compiled with --granularity {compiled}: "
                 f"another takes chiwawa run FILE"
             )
+
+    @property
+    def others(self) -> Sequence[Program]:
+        return ()
+
+    def preload(
+        self, setup: Setup, making: contextlib.ExitStack
+    ) -> tuple[Imports, Sequence[Instance]]:
+        return setup.imports, ()
 
     def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run:
         self.check(setup.granularity)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -19,6 +21,17 @@ class Runner(Protocol):
     def program(self) -> Program: ...
     @property
     def paths(self) -> Sequence[str]: ...
+
+    @property
+    def others(self) -> Sequence[Program]:
+        """What else has instances: before the program's, or linked with it in a checkpoint."""
+
+    def preload(
+        self, setup: Setup, making: contextlib.ExitStack
+    ) -> tuple[Imports, Sequence[Instance]]:
+        """New instances of what is to be there before the program, each of which may import of
+        those before it; the imports of ``setup``, with what they export; and they. ``making`` is
+        given what is to hold until the program's own instance has been made."""
 
     def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run: ...
 

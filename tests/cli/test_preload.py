@@ -1,0 +1,116 @@
+"""Programs that import of other modules, which ``run --preload`` makes instances of before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chiwawa.source import load
+from tests.cli.cli_helpers import Cli, one_line
+from tests.path_helpers import PATHS, each_path, next_path
+
+#: Counts in a global; is set up by _initialize, and says a line at each call where WASI does so.
+LIBRARY = r"""(module $library
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "env" "unused" (func $unused))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\01\00\00\00" "12345678")
+  (table (export "table") 2 funcref)
+  (global $n (export "n") (mut i32) (i32.const 0))
+  (func (export "_initialize") (global.set $n (i32.const 10)))
+  (func (export "next") (result i32) (local $i i32)
+    (global.set $n (i32.add (global.get $n) (i32.const 1)))
+    (i32.store8 (i32.const 16) (i32.add (i32.const 87) (global.get $n)))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (loop $on
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $on (i32.lt_u (local.get $i) (i32.const 5))))
+    (global.get $n)))"""
+#: Has nothing but state, and what it makes of the library's.
+STATE = """(module $state
+  (import "library" "n" (global $n (mut i32)))
+  (import "library" "next" (func $next (result i32)))
+  (memory (export "own") 1)
+  (func (export "both") (result i32)
+    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (call $next)))
+    (i32.add (i32.load (i32.const 0)) (global.get $n))))"""
+ALONE = '(module $alone (memory (export "memory") 1) (data (i32.const 0) "\\07"))'
+PROGRAM = """(module $program
+  (import "library" "next" (func $next (result i32)))
+  (import "state" "both" (func $both (result i32)))
+  (import "alone" "memory" (memory 1))
+  (import "library" "table" (table 2 funcref))
+  (elem (table 0) (i32.const 1) func $next)
+  (func (export "main") (result i32)
+    (i32.store (i32.const 4) (call $next))
+    (i32.store (i32.const 8) (call $both))
+    (i32.store (i32.const 12) (call_indirect (result i32) (i32.const 1)))
+    (i32.add (i32.load (i32.const 0))
+      (i32.add (i32.load (i32.const 4))
+        (i32.add (i32.load (i32.const 8)) (i32.load (i32.const 12)))))))"""
+#: 7, 11, 12 + 12, and 13.
+RESULT = "bcdI32(55)\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    texts = {"library": LIBRARY, "state": STATE, "alone": ALONE, "program": PROGRAM}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.wasm").write_bytes(load(text).binary)
+    return tmp_path
+
+
+def preloads(folder: Path, *names: str) -> list[str]:
+    return [word for name in names for word in ("--preload", f"{name}={folder / name}.wasm")]
+
+
+NAMES = ("library", "state", "alone")
+MAIN = ("--invoke", "main", "--stub", "env.unused")
+
+
+@each_path
+def test_a_program_imports_of_what_was_there_before(files: Path, cli: Cli, path: str) -> None:
+    given = ("run", files / "program.wasm", "--path", path, *MAIN)
+    outcome = cli(*given, *preloads(files, *NAMES))
+    assert (outcome.status, outcome.out, outcome.err) == (0, RESULT, "")
+
+
+@each_path
+def test_preloaded_instances_move_with_the_program(files: Path, cli: Cli, path: str) -> None:
+    """Each path stops in the library and in the program with the same bytes."""
+    given = preloads(files, *NAMES)
+    for count in range(1, 5):
+        checkpoints, said = set(), ""
+        for each in PATHS:
+            stop = ("--cr-at", str(count), "--cr-file", files / "checkpoint.bin")
+            run = ("run", files / "program.wasm", "--path", each, *MAIN, *stop)
+            outcome = cli(*run, *given)
+            assert outcome.status == 0, outcome
+            assert "checkpoint written" in outcome.err
+            said = outcome.out
+            checkpoints.add((files / "checkpoint.bin").read_bytes())
+        assert len(checkpoints) == 1
+        restore = ("--restore", files / "checkpoint.bin", "--stub", "*")
+        outcome = cli("run", files / "program.wasm", "--path", next_path(path), *restore, *given)
+        assert (outcome.status, said + outcome.out, outcome.err) == (0, RESULT, ""), count
+
+
+def test_auto_takes_a_path_that_all_can_take(files: Path, cli: Cli) -> None:
+    given = preloads(files, *NAMES)
+    outcome = cli("run", files / "program.wasm", "--path", "auto", *MAIN, *given)
+    assert (outcome.status, outcome.out) == (0, RESULT)
+    assert f"running on the path {PATHS[-1]}" in outcome.err
+
+
+def test_what_does_not_fit_is_said_in_a_line(files: Path, cli: Cli) -> None:
+    run = ("run", files / "program.wasm", *MAIN)
+    said = one_line(cli(*run, *preloads(files, "state")))
+    assert said == '--preload state: unknown imports "library" "n", "library" "next"'
+    assert '"state" "both"' in one_line(cli(*run, *preloads(files, "library")))
+    assert "NAME=MODULE expected, not 'x'" in one_line(cli(*run, "--preload", "x"))
+    (files / "alone.wasm").write_bytes(load('(module $alone (func (export "memory")))').binary)
+    said = one_line(cli(*run, *preloads(files, *NAMES)))
+    assert said.startswith('incompatible import type for "alone" "memory": wanted ')
+    restore = ("run", files / "program.wasm", "--restore", files / "no.bin")
+    assert "no.bin" in one_line(cli(*restore, *preloads(files, "library")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import chiwawa
 from chiwawa import Limits, Trap
 from chiwawa_runtime import checkpoint
+from chiwawa_runtime.engine import budget
+from chiwawa_runtime.engine.alarms import Alarms
 from tests.path_helpers import (
     PATHS,
     each_path,
@@ -216,10 +219,15 @@ def test_what_waits_is_interrupted_when_time_is_over(path: str) -> None:
 def test_no_thread_is_needed_to_notice_that_time_is_over(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: object) -> None:
-        raise RuntimeError("can't start new thread")
+    start = threading.Thread.start
 
-    monkeypatch.setattr(threading.Timer, "start", refuse)
+    def refuse(self: threading.Thread) -> None:
+        if self.name == "chiwawa alarms":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(budget, "alarms", Alarms())
     run = started("forever", path=path, limits=Limits(time=0.001))
     for _ in range(2):
         assert not run.go()
@@ -234,3 +242,51 @@ def test_a_limit_changes_nothing_of_a_checkpoint_but_that_safepoints_are_counted
     assert not counted.go()
     assert not limited.go()
     assert checkpoint.encode(counted.snapshot()) == checkpoint.encode(limited.snapshot())
+
+
+@each_path
+def test_many_instances_have_their_times_at_once(path: str) -> None:
+    long = [started("forever", path=path, limits=Limits(time=1000)) for _ in range(3)]
+    for run in long:
+        run.requests.ask()
+        assert not run.go()
+        assert run.requests.take() == ["api"]
+    short = [started("forever", path=path, limits=Limits(time=0.01)) for _ in range(3)]
+    for run in short:
+        assert not run.go()
+        assert run.requests.take() == ["timeout"]
+    for run in short:
+        run.allow(time=0.01)
+        assert not run.go()
+        assert run.requests.take() == ["timeout"]
+
+
+@each_path
+def test_time_is_that_of_all_runs_together(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(budget.time, "monotonic", lambda: clock[0])
+    imports: Any = {"host": {"back": lambda: clock.__setitem__(0, clock[0] + 3)}}
+    instance = chiwawa.instantiate(FOREVER, imports, path=path, limits=Limits(time=10))
+    for left in (7, 4, 1, 0):
+        instance.invoke("through")
+        assert instance.budget.seconds == left
+        # Nothing runs meanwhile.
+        clock[0] += 100
+    with pytest.raises(Trap, match="out of time"):
+        instance.invoke("through")
+
+
+@each_path
+def test_a_call_in_an_event_loop_traps_without_fuel(path: str) -> None:
+    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(fuel=1000))
+    with pytest.raises(Trap, match="out of fuel"):
+        asyncio.run(instance.call_async("forever"))
+
+
+@each_path
+def test_a_run_in_an_event_loop_is_suspended_without_fuel(path: str) -> None:
+    run = started("forever", path=path, limits=Limits(fuel=1000))
+    for total in (1000, 2000):
+        assert not asyncio.run(run.go_async())
+        assert (run.requests.take(), run.requests.passed) == (["fuel"], total)
+        run.allow(fuel=1000)

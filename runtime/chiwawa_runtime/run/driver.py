@@ -100,7 +100,7 @@ class Instance(ModuleInstance):
         >>> asyncio.run(main())
         [0, 2, 4]
         """
-        run = Run(self, [self.prepared(name, args)])
+        run = Run(self, [self.prepared(name, args)], suspends=False)
         if not await run.go_async():
             reasons = ", ".join(run.requests.take()) or "a host function"
             raise RunError(f"the call of {name} was asked to stop ({reasons}), and cannot go on")

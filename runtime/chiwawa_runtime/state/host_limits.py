@@ -18,9 +18,10 @@ class Limits:
     restores a program sets its limits anew.
 
     ``memory`` is how many bytes memories may take together, ``table`` how many elements tables may
-    have together, those included that are imported. Beyond it ``memory.grow`` and ``table.grow``
-    give -1, a new instance is a ``ResourceError``, and a checkpoint is refused; without ``memory``
-    it is also where its memories take 1 GiB more than the module declares.
+    have together, those included that are imported; structures and arrays do not count. Beyond it
+    ``memory.grow`` and ``table.grow`` give -1, a new instance is a ``ResourceError``, and a
+    checkpoint is refused; without ``memory`` it is also where its memories take 1 GiB more than the
+    module declares.
 
     ``depth`` is how deep calls may be on top of each other, at most 131,072 as without it: the
     frame of a recursive function counts 1, and more where it has many locals. ``files`` is how many

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import Interrupted as Interrupted
     from chiwawa_runtime.errors import InvalidError as InvalidError
     from chiwawa_runtime.errors import MalformedError as MalformedError
+    from chiwawa_runtime.errors import ReplayError as ReplayError
     from chiwawa_runtime.errors import RunError as RunError
     from chiwawa_runtime.errors import Trap as Trap
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from chiwawa_runtime.run.driver import Instance as Instance
     from chiwawa_runtime.run.driver import Run as Run
     from chiwawa_runtime.run.driver import Stopped as Stopped
+    from chiwawa_runtime.run.host_calls import record_calls as record_calls
+    from chiwawa_runtime.run.host_calls import replay_calls as replay_calls
     from chiwawa_runtime.run.standing import Frame as Frame
     from chiwawa_runtime.state.exceptions import ExceptionInstance as ExceptionInstance
     from chiwawa_runtime.state.exceptions import Tag as Tag
@@ -153,6 +156,7 @@ _HOME = {
     "Memory": "chiwawa_runtime.state.memory",
     "MemoryFiles": "chiwawa_runtime.wasi.memory_files",
     "Module": "chiwawa.module",
+    "ReplayError": "chiwawa_runtime.errors",
     "Run": "chiwawa_runtime.run.driver",
     "RunError": "chiwawa_runtime.errors",
     "Table": "chiwawa_runtime.state.table",
@@ -170,6 +174,8 @@ _HOME = {
     "load": "chiwawa.source",
     "load_generated": "chiwawa.api",
     "load_native": "chiwawa.api",
+    "record_calls": "chiwawa_runtime.run.host_calls",
+    "replay_calls": "chiwawa_runtime.run.host_calls",
     "restore": "chiwawa.api",
     "run_wasi": "chiwawa.wasi_run",
     "start": "chiwawa.api",
@@ -223,6 +229,7 @@ __all__ = [
     "NumType",
     "Probe",
     "RefType",
+    "ReplayError",
     "Run",
     "RunError",
     "Stopped",
@@ -248,6 +255,8 @@ __all__ = [
     "load",
     "load_generated",
     "load_native",
+    "record_calls",
+    "replay_calls",
     "restore",
     "run_wasi",
     "start",

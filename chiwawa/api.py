@@ -24,6 +24,7 @@ from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.stubs import stubbed
@@ -181,6 +182,7 @@ def start(
     carry: Mapping[str, object] | None = None,
     count: int | None = None,
     limits: Limits = UNLIMITED,
+    calls: HostCalls | None = None,
     instruments: Instruments | None = None,
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
@@ -189,7 +191,8 @@ def start(
     ``imports``, and its state travels too, also where only its functions are given. With
     ``canonical_nans`` every NaN that its arithmetic makes is the canonical one, also when it has
     been restored; None: as a generated file was compiled. ``limits`` are what it may take.
-    ``instruments`` trace and count what it does.
+    ``calls`` keeps the calls of host functions (``chiwawa.record_calls``) or gives them back
+    (``chiwawa.replay_calls``). ``instruments`` trace and count what it does.
 
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
 
@@ -207,6 +210,7 @@ def start(
         canonical_nans=canonical_nans,
         count=count,
         limits=limits,
+        calls=calls,
     )
     return running.start(Source(source), name, args, setup, instruments)
 
@@ -223,6 +227,7 @@ def restore(
     trust_host_state: bool = False,
     modules: Sequence[Runnable] = (),
     limits: Limits = UNLIMITED,
+    calls: HostCalls | None = None,
     instruments: Instruments | None = None,
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on any path whichever wrote it.
@@ -234,7 +239,8 @@ def restore(
     memories may take together; None: 1 GiB more than the module declares. ``modules`` are those of
     the instances that are linked with the run's, in any order: all are made anew (``Run.beside``),
     and linked with each other as they were. ``limits`` are what each of them may take, whatever it
-    was allowed before.
+    was allowed before. ``calls`` is as in ``start``: what ``chiwawa.replay_calls`` makes goes on
+    from any checkpoint that was written while its record was made, and needs no ``wasi``.
 
     Raises CheckpointError where the file is damaged, or is of another module, or where WASI state
     would be lost, and UnlinkableError.
@@ -255,6 +261,7 @@ def restore(
         canonical_nans=canonical_nans,
         trust_host_state=trust_host_state,
         limits=limits,
+        calls=calls,
     )
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     linked = [Source(each) for each in modules]

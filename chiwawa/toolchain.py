@@ -18,6 +18,7 @@ from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import UnlinkableError
 from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -113,6 +114,19 @@ class Toolchain:
         sources = [self.source, *(each for _, each in self.preloads)]
         found = [running.path_of(each, setup, granularity, instruments) for each in sources]
         return min(found, key=paths.names().index)
+
+    def before_end(
+        self,
+        snapshot: Snapshot,
+        calls: HostCalls,
+        setup: Setup,
+        more: int,
+        at_safepoint: bool,
+    ) -> Snapshot:
+        """See ``crashes.before_end``."""
+        from chiwawa.crashes import before_end
+
+        return before_end(self.source, snapshot, calls, setup, more, at_safepoint=at_safepoint)
 
     def on_path(
         self, setup: Setup, granularity: str | None, instruments: Instruments | None

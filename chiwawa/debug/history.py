@@ -13,12 +13,14 @@ MOST_BYTES = 256 << 20
 class Moment:
     """A checkpoint. ``count`` is the boundary that it stands at, ``written`` how many bytes the
     program had written to standard output and error. ``entered``: it stands at a safepoint, from
-    which every path can go on."""
+    which every path can go on. ``position`` is where it is among the calls of the host, where they
+    are kept."""
 
     count: int
     data: bytes
     written: tuple[int, int]
     entered: bool = False
+    position: int = 0
 
 
 class History:

@@ -19,7 +19,7 @@ from chiwawa.debug.streams import Input, Output
 from chiwawa.debug.swift import Swift
 from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.command.beginning import restored_from, started
+from chiwawa_runtime.command.beginning import calls_of, restored_from, started
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.contract import RawFrame
@@ -32,6 +32,7 @@ from chiwawa_runtime.errors import (
     WasiExit,
 )
 from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
 from chiwawa_runtime.state.host_limits import ANY_SIZE
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -103,6 +104,10 @@ class Machine:
         self.outputs = outputs
         self.history = History()
         self.closing = contextlib.ExitStack()
+        #: The program's calls of the host, where they are kept, or given back; and what is to be
+        #: closed after them.
+        self.calls: HostCalls | None = None
+        self.keeping = contextlib.ExitStack()
         self.run: Run
         self.end: End | None = None
         #: Whether ``count`` is from the program's start, not just from a checkpoint.
@@ -149,9 +154,20 @@ class Machine:
         """Where the youngest frame is."""
         return None if self.end is not None else place_of(self.run)
 
-    def writes_files(self) -> bool:
-        """Whether the program can do what going back does not undo."""
-        return any(not directory.read_only for directory in self.options.dirs)
+    def begin_calls(self, keeping: contextlib.ExitStack) -> HostCalls | None:
+        """What the calls of the host go through: where there is a record of them, or where the
+        program can do what cannot be undone, and is not to be done again."""
+        streams = (self.input, *self.outputs)
+        if self.options.replay is not None:
+            return calls_of(self.options, keeping, streams)
+        if all(directory.read_only for directory in self.options.dirs):
+            return None
+        calls = HostCalls(live=True, show=self.show)
+        calls.keeps_state = True
+        return calls
+
+    def show(self, stream: int, data: bytes) -> None:
+        self.outputs[stream - 1].write(data)
 
     # A beginning.
 
@@ -161,11 +177,18 @@ class Machine:
         if self.options.restore is not None:
             self.load(checkpoint.decode(checkpoint.read_file(self.options.restore)))
             return
-        closing = contextlib.ExitStack()
-        with self.quiet_failure(closing):
+        closing, keeping = contextlib.ExitStack(), contextlib.ExitStack()
+        with self.quiet_failure(closing), self.quiet_failure(keeping):
+            calls = self.begin_calls(keeping)
             run = started(
-                self.runner, self.options, self.path, closing, (self.input, *self.outputs)
+                self.runner,
+                self.options,
+                self.path,
+                closing if calls is None else keeping,
+                (self.input, *self.outputs),
+                calls,
             )
+        self.keep_calls(calls, keeping)
         self.input.seek(0)
         self.counted = True
         self.made_virtual = False
@@ -176,10 +199,12 @@ class Machine:
     def load(self, snapshot: Snapshot) -> None:
         """Another beginning: this checkpoint. Raises CheckpointError and UnlinkableError, and
         changes nothing then but what can be read only once."""
-        closing = contextlib.ExitStack()
-        with self.quiet_failure(closing):
+        closing, keeping = contextlib.ExitStack(), contextlib.ExitStack()
+        with self.quiet_failure(closing), self.quiet_failure(keeping):
             self.input.forget()
-            run = self.restored(snapshot, closing)
+            calls = self.begin_calls(keeping)
+            run = self.restored(snapshot, closing if calls is None else keeping, calls)
+        self.keep_calls(calls, keeping)
         self.made_virtual = self.virtual(run)
         count = run.requests.passed
         self.counted = count is not None
@@ -198,9 +223,14 @@ class Machine:
             closing.close()
             raise
 
+    def keep_calls(self, calls: HostCalls | None, keeping: contextlib.ExitStack) -> None:
+        """Let go of those of before."""
+        self.keeping.close()
+        self.calls, self.keeping = calls, keeping
+
     def virtual(self, run: Run) -> bool:
         """Have the clocks and randomness of a checkpoint that has the host's be virtual."""
-        wasi = run.wasi
+        wasi = run.wasi if self.calls is None else self.calls.state
         if not isinstance(wasi, Wasi) or wasi.process.deterministic:
             return False
         process = wasi.process
@@ -219,11 +249,15 @@ class Machine:
         self.keep()
 
     def restored(
-        self, snapshot: Snapshot, closing: contextlib.ExitStack, options: Options | None = None
+        self,
+        snapshot: Snapshot,
+        closing: contextlib.ExitStack,
+        calls: HostCalls | None,
+        options: Options | None = None,
     ) -> Run:
         streams = (self.input, *self.outputs)
         return restored_from(
-            self.runner, snapshot, options or self.options, self.path, closing, streams
+            self.runner, snapshot, options or self.options, self.path, closing, streams, calls
         )
 
     def replace(self, run: Run, closing: contextlib.ExitStack, count: int) -> None:
@@ -238,6 +272,7 @@ class Machine:
 
     def close(self) -> None:
         self.closing.close()
+        self.keeping.close()
 
     # Forwards.
 
@@ -302,7 +337,7 @@ class Machine:
         """Whether there is a way that is swifter, and stops at ``places``, and what it does can be
         done again."""
         swift = self.swift
-        if swift is None or self.monitored or self.writes_files():
+        if swift is None or self.monitored:
             return False
         return all(swift.stops_at(*place) for place in places)
 
@@ -375,10 +410,17 @@ class Machine:
         self.swift.armed = frozenset(function for function, _ in places)
         streams = (self.input, *self.outputs)
         self.written(moment)
+        self.call_again(moment)
         snapshot = checkpoint.decode(moment.data)
         with contextlib.ExitStack() as closing, Signals() as signals:
             run = restored_from(
-                self.swift, snapshot, self.large(), self.swift.name, closing, streams
+                self.swift,
+                snapshot,
+                self.large(),
+                self.swift.name,
+                closing,
+                streams,
+                self.calls,
             )
             self.input.pending = run.requests.pending
             run.requests.count_from(moment.count, None)
@@ -418,7 +460,7 @@ class Machine:
     def keep(self) -> None:
         """Keep a checkpoint of where the program stands, if there is a use for it, and say when
         there is to be the next."""
-        if self.end is not None or self.writes_files():
+        if self.end is not None:
             self.next_moment = 0
             return
         before = time.monotonic()
@@ -439,13 +481,17 @@ class Machine:
 
     def moment_of(self, run: Run, count: int, entered: bool) -> Moment:
         stdout, stderr = self.outputs
-        return Moment(count, run.checkpoint(), (stdout.place, stderr.place), entered)
+        position = 0 if self.calls is None else self.calls.position
+        data = checkpoint.encode(run.snapshot())
+        return Moment(count, data, (stdout.place, stderr.place), entered, position)
 
     def restore(self, moment: Moment) -> None:
         """Stand at ``moment``, with nothing armed."""
         closing = contextlib.ExitStack()
         with self.quiet_failure(closing):
-            run = self.restored(checkpoint.decode(moment.data), closing, self.large())
+            self.call_again(moment)
+            snapshot = checkpoint.decode(moment.data)
+            run = self.restored(snapshot, closing, self.calls, self.large())
         self.replace(run, closing, moment.count)
         self.written(moment)
         self.kept_at = time.monotonic()
@@ -458,6 +504,11 @@ class Machine:
             limits = dataclasses.replace(limits, memory=ANY_SIZE)
         return dataclasses.replace(self.options, limits=limits)
 
+    def call_again(self, moment: Moment) -> None:
+        """The program makes the calls of the host again that it has made since ``moment``."""
+        if self.calls is not None:
+            self.calls.position = moment.position
+
     def written(self, moment: Moment) -> None:
         """The program has written what it had at ``moment``."""
         for output, place in zip(self.outputs, moment.written, strict=True):
@@ -465,11 +516,6 @@ class Machine:
 
     def check_back(self) -> None:
         """Raises BadInput where there is no going back."""
-        if self.writes_files():
-            raise BadInput(
-                "there is no going back, as the program would write to its directories again: "
-                "give them with :ro"
-            )
         if not self.history.moments:
             raise BadInput("there is no going back: no checkpoint could be kept")
 
@@ -499,7 +545,7 @@ class Machine:
     def torn(self, count: int) -> None:
         """Something was raised in the middle of an instruction: stand at the boundary ``count``
         again, or be at the end where there is no going back."""
-        if self.writes_files() or not self.history.moments:
+        if not self.history.moments:
             self.end = End(HostError("it was interrupted in the middle of an instruction"))
             return
         self.rewind(count)
@@ -519,6 +565,13 @@ class Machine:
     def checkpoint(self) -> bytes:
         """The bytes of a checkpoint where the program stands. Raises CheckpointError."""
         snapshot = self.run.snapshot()
+        if self.calls is not None and self.calls.state is not None:
+            if self.calls.next_call() is not None:
+                raise CheckpointError(
+                    "the program's files are those of later on: a checkpoint can be written only "
+                    "where it has not been farther"
+                )
+            snapshot = dataclasses.replace(snapshot, wasi=self.calls.state.save())
         if not self.counted:
             snapshot = dataclasses.replace(snapshot, safepoints=None)
         return checkpoint.encode(snapshot)

@@ -27,6 +27,8 @@ from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.reporting import single_line
 from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.names import printable
+from chiwawa_runtime.run.call_record import read_beginning
+from chiwawa_runtime.run.host_calls import replay_calls
 from chiwawa_runtime.state.types import StorageType, ValType
 
 _SHORT = {
@@ -72,12 +74,15 @@ def debug(source: Source, options: Options, stdin: str | None) -> int:
         handle = 0
     try:
         outputs = (Output(1), Output(2))
-        options = dataclasses.replace(options, deterministic=True, granularity="instruction")
+        # Run again, it must compute the same.
+        canonical = True
+        if options.replay is not None:
+            canonical = read_beginning(replay_calls(options.replay).entries[0]).canonical_nans
+        options = dataclasses.replace(options, deterministic=canonical, granularity="instruction")
         chosen = options.path or "interp"
         path = stepping_path(chosen)
-        # Run again, it must compute the same.
-        runner = Toolchain(source, partial(Instruments, module), canonical_nans=True)
-        swift = None if chosen == path else Swift(source, chosen)
+        runner = Toolchain(source, partial(Instruments, module), canonical_nans=canonical)
+        swift = None if chosen == path or not canonical else Swift(source, chosen)
         machine = Machine(
             runner, FunctionListing(module), options, path, Input(handle), outputs, swift
         )
@@ -107,6 +112,10 @@ def check(options: Options) -> None:
     for option, there in given.items():
         if there:
             raise UsageError(f"{option} cannot be given to debug: its prompt says when to stop")
+    for option in ("record_calls", "coredump"):
+        if getattr(options, option) is not None:
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} cannot be given to debug: it is run's")
     if options.instruments.asks():
         raise UsageError("traces and monitors cannot be asked for in debug: they are run's")
 
@@ -129,13 +138,7 @@ class Prompt(cmd.Cmd):
         self.stdout.flush()
 
     def begin(self) -> None:
-        machine = self.machine
         self.show(self.session.begin())
-        if machine.writes_files():
-            self.say(
-                "there will be no going back, as the program may write to its directories: "
-                "give them with :ro to have it"
-            )
         self.tell_virtual()
 
     def tell_virtual(self) -> None:

@@ -262,7 +262,7 @@ class Session:
         machine = self.machine
         end = machine.end
         assert end is not None
-        if end.error is None or not machine.history.moments or machine.writes_files():
+        if end.error is None or not machine.history.moments:
             return Stop(end=end)
         machine.rewind(machine.count)
         self.see()

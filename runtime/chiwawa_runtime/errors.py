@@ -15,6 +15,7 @@
     │   │   └── Exhaustion      the call stack is exhausted
     │   └── Thrown              it threw an exception that it does not catch (``state.throwing``)
     ├── HostError               a host function raised; ``__cause__`` is what it raised
+    │   └── ReplayError         a program that is replayed does something else than it did
     ├── RunError                a run or an instance cannot do now what it was asked to do
     │   └── Stopped             a call from Python was stopped, and can go on (``run.driver``)
     ├── WasiExit                the program asked to end, with a status
@@ -238,6 +239,11 @@ class HostError(ChiwawaError):
     Only what is meant for the program is not wrapped: a ``Trap`` (the program traps there) and a
     ``WasiExit`` that it raises, the ``HostError`` of a call back, ``Interrupted``, and what is no
     ``Exception``, such as ``KeyboardInterrupt``."""
+
+
+class ReplayError(HostError):
+    """A program whose host calls are given back makes another call than it made when they were
+    recorded, or the record is of no use where it is; the message says which."""
 
 
 class RunError(ChiwawaError):

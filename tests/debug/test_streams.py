@@ -100,24 +100,6 @@ def test_clocks_and_randomness_of_a_checkpoint_are_made_virtual(debug: Debug, ca
     assert len(letters) == 1
 
 
-def test_a_program_that_may_write_files_cannot_go_back(debug: Debug, demo: Path) -> None:
-    arguments = (demo, "--invoke", "divide", "--dir")
-    outcome = debug("s\nback\nrc\ngoto 5\ngoto 1\nc\n", *arguments, ".")
-    assert "no going back" in outcome.lines[1]
-    assert [line.startswith("error: there is no going back") for line in outcome.lines[3:7]] == [
-        True,
-        True,
-        False,
-        True,
-    ]
-    assert outcome.lines[7:] == [
-        "trap: integer divide by zero",
-        "  at $divide (function 7, code offset 0x10)",
-    ]
-    outcome = debug("s\nback\n", *arguments, ".:ro")
-    assert [line.split(":")[0] for line in outcome.lines] == ["1", "2", "1"]
-
-
 def test_input_is_kept_with_how_much_each_reading_got() -> None:
     source, target = os.pipe()
     given = Input(source)

@@ -14,7 +14,9 @@ from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.instance import Importable, Imports
 from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, UnsupportedError
 from chiwawa_runtime.run import uptake
+from chiwawa_runtime.run.call_record import RecordFile
 from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.host_calls import HostCalls, record_calls, replay_calls
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.stubs import stubbed
 from chiwawa_runtime.state.heap import External
@@ -40,9 +42,11 @@ def started(
     path: str,
     stack: contextlib.ExitStack,
     streams: Sequence[Any] = STREAMS,
+    calls: HostCalls | None = None,
 ) -> Run:
     """A new run, as ``options`` say. ``stack`` is given what is to be closed after it; ``streams``
-    are the guest's standard input, output and error."""
+    are the guest's standard input, output and error. Its host calls go through ``calls``; None:
+    through what ``options`` say."""
     program = runner.program
     exported = {name: index for name, kind, index in program.exports if kind == "func"}
     name = options.invoke
@@ -53,9 +57,11 @@ def started(
     elif name not in exported:
         raise BadInput(f'no exported function "{name}"; {listed(exported)}')
     args = [] if name is None else arguments(program, name, exported[name], options)
+    calls = calls or calls_of(options, stack, streams)
     programs = [program, *runner.others]
     wasi = None
-    if any(spec.module in MODULES for each in programs for spec in each.imports):
+    needed = any(spec.module in MODULES for each in programs for spec in each.imports)
+    if needed and not replays(calls):
         from chiwawa_runtime.wasi import Wasi
 
         wasi = Wasi(
@@ -67,16 +73,19 @@ def started(
         )
         stack.callback(wasi.close)
     setup = Setup(
-        imports=hosts(wasi, options, programs, stack),
+        imports={} if replays(calls) else hosts(wasi, options, programs, stack),
+        calls=calls,
         wasi=wasi,
         path=path,
         granularity=options.granularity,
         canonical_nans=True if options.deterministic else None,
         limits=options.limits,
+        watched=options.coredump is not None,
     )
     with contextlib.ExitStack() as making:
         given, beside = runner.preload(setup, making)
-        setup = replace(setup, imports=complete(program, given), count=options.at)
+        imports = given if replays(calls) else complete(program, given)
+        setup = replace(setup, imports=imports, count=options.at)
         run = runner.start(name, args, setup)
     run.beside.extend(beside)
     if "_initialize" in exported and name not in ("_start", "_initialize"):
@@ -113,15 +122,20 @@ def restored_from(
     path: str,
     stack: contextlib.ExitStack,
     streams: Sequence[Any] = STREAMS,
+    calls: HostCalls | None = None,
 ) -> Run:
     """The run that ``snapshot`` is of, over what ``options`` give it; the rest is as in
-    ``started``."""
+    ``started``. Where ``calls`` have the state of WASI already, it is not the checkpoint's."""
     program = runner.program
     runner.check_modules(snapshot)
     if not snapshot.others:
         uptake.check_sizes([program], snapshot, options.limits)
-    wasi = None
-    if snapshot.wasi is not None:
+    calls = calls or calls_of(options, stack, streams)
+    wasi = None if calls is None else calls.state
+    if replays(calls) or wasi is not None:
+        # It needs nothing of that, and goes on from checkpoints that have none.
+        pass
+    elif snapshot.wasi is not None:
         from chiwawa_runtime.wasi import Wasi
 
         dirs = [(d.host, d.guest, d.read_only) for d in options.dirs]
@@ -129,17 +143,46 @@ def restored_from(
         stack.callback(wasi.close)
     elif any(spec.module in MODULES for spec in program.imports):
         raise CheckpointError("the checkpoint has no WASI state, which the program needs")
-    given = hosts(wasi, options, [program, *runner.others], stack)
+    programs = [program, *runner.others]
+    given = {} if replays(calls) else hosts(wasi, options, programs, stack)
     setup = Setup(
         # Linked instances import from each other, too.
-        imports=given if snapshot.others else complete(program, given),
+        imports=given if snapshot.others or replays(calls) else complete(program, given),
+        calls=calls,
         wasi=wasi,
         path=path,
         granularity=options.granularity,
         trust_host_state=options.trust_host_state,
         limits=options.limits,
+        watched=options.coredump is not None,
     )
     return runner.restore(snapshot, setup)
+
+
+def calls_of(
+    options: Options, stack: contextlib.ExitStack, streams: Sequence[Any]
+) -> HostCalls | None:
+    """What keeps the program's calls of the host, or gives them back, where ``options`` say so."""
+    if options.replay is not None:
+        from chiwawa_runtime.wasi.streams import Stream
+
+        outputs = {number: Stream(streams[number]) for number in (1, 2)}
+
+        def show(number: int, data: bytes) -> None:
+            outputs[number].write(data, [], False)
+
+        return replay_calls(options.replay, show)
+    if options.coredump is not None:
+        file = None if options.record_calls is None else RecordFile(options.record_calls)
+        return stack.enter_context(HostCalls(live=True, file=file))
+    if options.record_calls is not None:
+        return stack.enter_context(record_calls(options.record_calls))
+    return None
+
+
+def replays(calls: HostCalls | None) -> bool:
+    """Whether host functions are not called."""
+    return calls is not None and not calls.live
 
 
 def arguments(program: Program, name: str, index: int, options: Options) -> list[Any]:

@@ -22,11 +22,15 @@ SPENT: dict[str, Callable[[Run, Options], str]] = {
 }
 
 
-def follow(run: Run, options: Options, watcher: Watcher) -> int:
-    """Run on, meeting requests as they come. Raises Terminated where a signal was one."""
+def follow(
+    run: Run, options: Options, watcher: Watcher, go: Callable[[], bool] | None = None
+) -> int:
+    """Run on by ``go`` (None: by the run's own), meeting requests as they come. Raises Terminated
+    where a signal was one."""
     written = False
+    go = go or run.go
     try:
-        while not run.go():
+        while not go():
             reasons = run.requests.take()
             ending = next((ENDINGS[reason] for reason in reasons if reason in ENDINGS), None)
             if BY_INTERRUPT in reasons and ending is None:
@@ -57,7 +61,10 @@ def follow(run: Run, options: Options, watcher: Watcher) -> int:
 def write_checkpoint(run: Run, options: Options, goes_on: bool) -> bool:
     """Write one, and say it; whether that was possible."""
     try:
-        checkpoint.save(options.file, run.snapshot())
+        if run.calls is None:
+            checkpoint.save(options.file, run.snapshot())
+        else:
+            checkpoint.write_file(options.file, run.checkpoint())
     except CheckpointError as error:
         # Rather a program that goes on than one that is lost.
         say(f"no checkpoint written{', the program goes on' if goes_on else ''}: {error}")

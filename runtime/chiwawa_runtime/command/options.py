@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run import stubs
+from chiwawa_runtime.run.flight import EVERY
 from chiwawa_runtime.state.host_limits import Limits
 from chiwawa_runtime.state.snapshot import Value
 from chiwawa_runtime.state.types import ValType
@@ -25,6 +26,8 @@ from chiwawa_runtime.state.values import parse_values
 DASHED = ("--app-args", "--params", "--env", "--invoke", "--argv0")
 #: Where a checkpoint goes by itself.
 CHECKPOINT = "checkpoint.bin"
+#: Where a core dump goes, where nobody says it.
+DUMP = "core.bin"
 #: Options that take several words, up to the next option or a program's file.
 SEVERAL = ("--trace-events", "--trace-resource", "--trace-func", "--monitor")
 PROGRAMS = (".wasm", ".wat", ".py")
@@ -112,6 +115,10 @@ class Options:
     path: str | None
     deterministic: bool
     stubs: Sequence[str]
+    record_calls: str | None
+    replay: str | None
+    coredump: str | None
+    record: tuple[int, int] | None
     instruments: InstrumentOptions
 
     def saves(self) -> bool:
@@ -287,6 +294,34 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         "instructions), the same on every path; then the same",
     )
 
+    calls = parser.add_argument_group(
+        "record and replay", "What the program's host functions did, given back without them."
+    )
+    calls.add_argument(
+        "--record-calls", metavar="FILE", help="keep its calls of host functions, with results"
+    )
+    calls.add_argument(
+        "--replay",
+        metavar="FILE",
+        help="give it the calls of this record, from its start or the checkpoint of --restore: "
+        "it needs no files, input or clock",
+    )
+    crash = parser.add_argument_group(
+        "where it traps", "They take chiwawa run. Safepoints are counted, which takes time."
+    )
+    crash.add_argument(
+        "--coredump",
+        metavar="FILE",
+        help="write the state before the instruction that traps, throws or calls a host function "
+        "that fails: a checkpoint, which inspect and debug open",
+    )
+    crash.add_argument(
+        "--record",
+        metavar="K[:N]",
+        type=_record,
+        help="keep the last K checkpoints in memory, one each N safepoints (default: 10000000), "
+        f"and write the oldest beside the core dump (default: {DUMP}), with the calls since",
+    )
     look = parser.add_argument_group(
         "instruments", "They take chiwawa run; several names, with commas or as words."
     )
@@ -344,6 +379,11 @@ def whole(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on expected, not {text!r}")
     return number
+
+
+def _record(text: str) -> tuple[int, int]:
+    most, colon, every = text.partition(":")
+    return whole(most), whole(every) if colon else EVERY
 
 
 def _size(text: str) -> int:
@@ -405,6 +445,18 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         for option, there in given.items():
             if there:
                 raise UsageError(f"{option} cannot be given with --restore: the checkpoint says it")
+    if parsed.replay is not None:
+        given = {
+            "--app-args": bool(app_args or rest),
+            "--argv0": parsed.argv0 is not None,
+            "--env": bool(parsed.env),
+            "--dir": bool(parsed.dir),
+        }
+        for option, there in given.items():
+            if there:
+                raise UsageError(f"{option} cannot be given with --replay: the record says it")
+        if parsed.record_calls is not None:
+            raise UsageError("--record-calls cannot be given with --replay, which calls nobody")
     params = None
     if parsed.params is not None:
         try:
@@ -439,6 +491,10 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         path=parsed.path,
         deterministic=parsed.deterministic,
         stubs=[_stub(text) for text in parsed.stub],
+        record_calls=parsed.record_calls,
+        replay=parsed.replay,
+        coredump=parsed.coredump or (DUMP if parsed.record else None),
+        record=parsed.record,
         instruments=_instruments(parsed),
     )
 

@@ -32,6 +32,7 @@ from chiwawa_runtime.errors import (
     UnsupportedError,
 )
 from chiwawa_runtime.run import capture, hoststate
+from chiwawa_runtime.run.host_calls import HostCalls, digest_of
 from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.run.standing import Frame, frames_of
 from chiwawa_runtime.state.exceptions import Tag
@@ -62,6 +63,9 @@ class Instance(ModuleInstance):
     >>> instance.exports.at(16), instance.func("at")(17), instance.call("at", 16)
     (97, 0, 97)
     """
+
+    #: What keeps the calls of its host functions, or gives them back.
+    calls: HostCalls | None = None
 
     def __repr__(self) -> str:
         name = f" {self.program.name}" if self.program.name else ""
@@ -231,6 +235,8 @@ class Run:
         self.function: Function | None = None
         #: Whether it has ended: all calls have returned, or there is nothing to go on from.
         self.finished = False
+        #: What keeps the calls of host functions, or gives them back.
+        self.calls: HostCalls | None = None
         self._results: list[Any] = []
         #: Why ``resume`` has stopped, if it has.
         self.reasons: list[str] = []
@@ -245,6 +251,11 @@ class Run:
     @property
     def requests(self) -> Requests:
         return self.instance.requests
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended otherwise than by returning."""
+        return self._failure is not None
 
     @property
     def results(self) -> list[Any]:
@@ -354,6 +365,8 @@ class Run:
                     # No safepoint came any more.
                     self.apply_changes(instance.observer)
         self.finished = done
+        if done and self.calls is not None:
+            self.calls.finish()
         return bool(done)
 
     def interrupt(self) -> None:
@@ -368,6 +381,8 @@ class Run:
             self._failure = f"an {error.message}"
         else:
             self._failure = f"{type(error).__name__}: {error}".removesuffix(": ")
+        if self.calls is not None and self.calls.live:
+            self.calls.finish()
         if self.instance.observer is not None and self.activation is not None:
             if isinstance(error, Trap):
                 self.instance.observer.trapped(error)
@@ -513,7 +528,10 @@ class Run:
     def checkpoint(self) -> bytes:
         """The checkpoint file's bytes, where the run is stopped. Raises CheckpointError."""
         with self.still():
-            return checkpoint.encode(self.captured())
+            data = checkpoint.encode(self.captured())
+        if self.calls is not None:
+            self.calls.mark(digest_of(data))
+        return data
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
@@ -555,6 +573,8 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """Call to the end, whatever is asked for meanwhile, but that it be stopped (``Stopped``). What
     a host function calls back cannot be stopped in the middle: such a request stops what has called
     the host function, when that has returned."""
+    if instance.calls is not None and instance.calls.calling:
+        raise HostError("a host function called the program, which a record of calls cannot hold")
     turns.begin(instance.turns)
     generation = instance.engine.generation
     taken: list[tuple[ModuleInstance, str]] = []

@@ -8,7 +8,7 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from chiwawa_runtime.engine.instance import Importable, Imports
@@ -28,6 +28,7 @@ class Wasi(Protocol):
     def save(self) -> bytes: ...
     def imports(self) -> Imports: ...
     def limit(self, files: int | None, output: int | None) -> None: ...
+    def on_output(self, wrote: Callable[[int, bytes], object]) -> None: ...
 
 
 def complete(

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chiwawa_runtime import checkpoint
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.observer import Observer, uncounted
+from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import hoststate, uptake
 from chiwawa_runtime.run.driver import Instance, Run, call
+from chiwawa_runtime.run.host_calls import HostCalls, digest_of
 from chiwawa_runtime.run.imports import Wasi, check_state, complete, state_of, the_only
 from chiwawa_runtime.run.linking import Linking, Part
 from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
@@ -31,6 +34,7 @@ class Setup:
     carries, which runs code that the file names, and ``max_memory`` how many bytes its memories may
     take together (see ``uptake.check_sizes``). Where it is ``watched``, safepoints are going to be
     counted or looked at, and an engine may prepare for it. ``limits`` are what it may take.
+    ``calls`` keeps the calls of its host functions, or gives them back.
     """
 
     imports: Imports = field(default_factory=dict)
@@ -43,6 +47,7 @@ class Setup:
     trust_host_state: bool = False
     watched: bool = False
     limits: Limits = UNLIMITED
+    calls: HostCalls | None = None
 
     def carried(self, snapshot: Snapshot) -> Mapping[str, object]:
         """The Python state that a run has which is restored: what the snapshot carries, if that is
@@ -64,6 +69,9 @@ def start(
     start function alone), in a new instance. Raises UnlinkableError, Trap, and what
     ``Instance.prepared`` raises."""
     imports, wasi = complete(program, setup.imports, setup.wasi, setup.limits)
+    if setup.calls is not None:
+        setup.calls.begin(program.hash, engine.canonical_nans, lambda: None)
+        imports, wasi = through(setup.calls, program, imports, wasi)
     instance = Instance(program, imports, engine, setup.limits)
     if observer is not None:
         instance.observe(observer)
@@ -77,7 +85,20 @@ def start(
         instance.requests.count_from(0, setup.count)
     instance.initialise()
     linked = [state_of(each) for other in instance.linked[1:] for each in other.functions]
-    return Run(instance, plan, wasi=the_only([wasi, *linked]), carry=setup.carry)
+    run = Run(instance, plan, wasi=the_only([wasi, *linked]), carry=setup.carry)
+    run.calls = instance.calls = setup.calls
+    return run
+
+
+def through(
+    calls: HostCalls, program: Program, imports: Imports, wasi: Wasi | None
+) -> tuple[Imports, Wasi | None]:
+    """``imports`` such that the calls of functions go through ``calls``, and the Wasi whose state
+    the run's checkpoints have then: none, where functions are not called."""
+    if wasi is not None and calls.live:
+        calls.state = wasi
+        wasi.on_output(calls.wrote)
+    return calls.imports(program, imports), None if calls.keeps_state else wasi
 
 
 def restore(
@@ -97,7 +118,16 @@ def restore(
     uptake.check_sizes(programs, snapshot, setup.limits)
     completed = [complete(each, setup.imports, setup.wasi, setup.limits) for each in programs]
     wasi = the_only(each for _, each in completed)
-    check_state(snapshot, wasi)
+    if setup.calls is None or not setup.calls.keeps_state:
+        check_state(snapshot, wasi)
+    if setup.calls is not None:
+        if snapshot.others:
+            raise UnsupportedError("calls are not recorded of several linked instances")
+        setup.calls.begin(
+            program.hash, engine.canonical_nans, lambda: digest_of(checkpoint.encode(snapshot))
+        )
+        imports, wasi = through(setup.calls, program, completed[0][0], wasi)
+        completed = [(imports, wasi)]
     carry = setup.carried(snapshot)
     parts = [
         Part(*part, imports, setup.limits)
@@ -127,6 +157,7 @@ def restore(
         run.function = oldest.instance.functions[oldest.function]
         with uncollected():
             run.activation = engine.restore(frames, instance.most)
+    run.calls = instance.calls = setup.calls
     return run
 
 

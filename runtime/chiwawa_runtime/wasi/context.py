@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from chiwawa_runtime import checkpoint
@@ -155,6 +156,12 @@ class Wasi:
             for root in self.process.roots
             if isinstance(root.files, MemoryFiles)
         }
+
+    def on_output(self, wrote: Callable[[int, bytes], object]) -> None:
+        """Have ``wrote`` called with what the guest has written to standard output (1) and error
+        (2), when it has."""
+        for index in (1, 2):
+            self.process.streams[index].wrote = partial(wrote, index)
 
     def close(self) -> None:
         """Give every host descriptor back. The guest can do nothing any more."""

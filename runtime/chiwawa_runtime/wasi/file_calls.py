@@ -155,7 +155,10 @@ def _send(descriptor: Descriptor, content: bytes, pending: list[str]) -> int:
     some, or where a pipe takes no more."""
     nonblocking = bool(descriptor.flags & NONBLOCK)
     if descriptor.stream is not None:
-        return descriptor.stream.write(content, pending, nonblocking)
+        taken = descriptor.stream.write(content, pending, nonblocking)
+        if descriptor.stream.wrote is not None:
+            descriptor.stream.wrote(content[:taken])
+        return taken
     if descriptor.filetype == REGULAR_FILE:
         return descriptor.files.write(descriptor.handle, content)
     if nonblocking and not ready([], [descriptor.handle], 0):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from chiwawa_runtime.errors import Interrupted, WasiExit
@@ -26,7 +27,7 @@ BROKEN_PIPE = 128 + 13
 class Stream:
     """One of the three. ``file`` is used where there is no host descriptor (``handle`` None)."""
 
-    __slots__ = ("_ahead", "file", "handle", "regular", "terminal")
+    __slots__ = ("_ahead", "file", "handle", "regular", "terminal", "wrote")
 
     def __init__(self, source: int | BinaryIO | Any) -> None:
         self.file: Any = None
@@ -43,6 +44,8 @@ class Stream:
                 self.handle = None
                 self.file = source
         self.regular = self.terminal = False
+        #: Called with what has been written, where somebody wants to know.
+        self.wrote: Callable[[bytes], object] | None = None
         #: Where a reader is to go on, until it reads.
         self._ahead: int | None = None
         if self.handle is not None:

@@ -1,0 +1,157 @@
+"""``run --coredump`` and ``run --record``: the state at a trap, the same on every path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chiwawa_runtime import checkpoint
+from tests.cli.cli_helpers import Cli, one_line
+from tests.path_helpers import PATHS, each_path
+
+CRASHES = {
+    "divide": (
+        """(module (memory 1)
+        (func $deep (param i32) (result i32) (local i64)
+          (local.set 1 (i64.const 5))
+          (i32.store (local.get 0) (i32.const 77))
+          (if (result i32) (i32.eqz (local.get 0))
+            (then (i32.const 9) (i32.const 8) (i32.div_u (i32.const 7) (local.get 0))
+              drop drop)
+            (else (i32.add (i32.const 1) (call $deep (i32.sub (local.get 0) (i32.const 1)))))))
+        (func (export "_start") (drop (call $deep (i32.const 40)))))""",
+        42,
+    ),
+    "unreachable": (
+        '(module (func $f (param i32) unreachable) (func (export "_start") (local i32)\n'
+        "(loop (local.set 0 (i32.add (local.get 0) (i32.const 1)))\n"
+        "(br_if 0 (i32.lt_u (local.get 0) (i32.const 50)))) (call $f (local.get 0))))",
+        2,
+    ),
+    "leaf": (
+        """(module (memory 1) (func $leaf (param i32) (result i32) (i32.load (local.get 0)))
+        (func (export "_start") (drop (call $leaf (i32.const 70000)))))""",
+        2,
+    ),
+    "indirect": (
+        """(module (table 1 funcref) (type $t (func))
+        (func (export "_start") (call_indirect (type $t) (i32.const 0))))""",
+        1,
+    ),
+    "wasi": (
+        """(module (import "wasi_snapshot_preview1" "clock_time_get"
+          (func $clock (param i32 i64 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (local i32)
+          (loop $on
+            (drop (call $clock (i32.const 0) (i64.const 0) (i32.const 8)))
+            (br_if $on (i32.lt_u
+              (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100))))
+          (i64.store (i32.const 65530) (i64.load (i32.const 8)))))""",
+        1,
+    ),
+    "exhausted": (
+        '(module (func $f (export "_start") (param) (local i64 i64) (call $f)))',
+        2000,
+    ),
+    "throw": (
+        '(module (tag $e (param i32)) (func (export "_start") (throw $e (i32.const 5))))',
+        1,
+    ),
+    "segment": (
+        """(module (memory 1) (data $d "abc") (func (export "_start")
+          (data.drop $d) (memory.init $d (i32.const 0) (i32.const 0) (i32.const 2))))""",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_a_dump_has_all_frames_before_the_instruction_and_is_the_same_on_each_path(
+    name: str, tmp_path: Path, cli: Cli
+) -> None:
+    text, frames = CRASHES[name]
+    (tmp_path / "crash.wat").write_text(text)
+    dumps = {}
+    for path in PATHS:
+        # The host's clocks are not the same twice.
+        outcome = cli(
+            *("run", "crash.wat", "--deterministic", "--path", path, "--coredump", "core.bin"),
+            *("--max-depth", "2000"),
+        )
+        assert outcome.status == 134, outcome.err
+        assert outcome.err.splitlines()[0] == "chiwawa: core dump written to core.bin"
+        data = (tmp_path / "core.bin").read_bytes()
+        snapshot = checkpoint.decode(data)
+        assert len(snapshot.frames) == frames
+        dumps[path] = data
+    assert len(set(dumps.values())) == 1
+
+
+@each_path
+@pytest.mark.parametrize("name", CRASHES)
+def test_whoever_goes_on_from_a_dump_comes_to_the_trap_at_once(
+    name: str, path: str, tmp_path: Path, cli: Cli
+) -> None:
+    text, _ = CRASHES[name]
+    (tmp_path / "crash.wat").write_text(text)
+    on_path = ("run", "crash.wat", "--path", path, "--max-depth", "2000")
+    first = cli(*on_path, "--coredump", "core.bin")
+    again = cli(*on_path, "--restore", "core.bin")
+    assert again.status == 134
+    assert again.err.splitlines()[0] == first.err.splitlines()[1]
+    assert again.err.splitlines()[1:] == first.err.splitlines()[2:]
+
+
+@each_path
+def test_the_flight_recorder_writes_a_checkpoint_before_the_trap_and_the_calls_since(
+    path: str, tmp_path: Path, cli: Cli
+) -> None:
+    text = CRASHES["wasi"][0].replace("(i32.const 100)", "(i32.const 1000)")
+    (tmp_path / "crash.wat").write_text(text)
+    outcome = cli("run", "crash.wat", "--path", path, "--record", "3:100")
+    assert outcome.status == 134
+    assert outcome.err.splitlines()[0] == (
+        "chiwawa: core dump written to core.bin; --restore core.before.bin --replay core.calls "
+        "comes there"
+    )
+    before = checkpoint.decode((tmp_path / "core.before.bin").read_bytes())
+    assert before.safepoints == 1800
+    for other in PATHS:
+        again = cli(
+            *("run", "crash.wat", "--path", other, "--restore", "core.before.bin"),
+            *("--replay", "core.calls", "--coredump", "again.bin"),
+        )
+        assert again.status == 134
+        # But for the state of WASI, which a replay has not got.
+        dump, found = (
+            checkpoint.encode(replace(checkpoint.decode((tmp_path / name).read_bytes()), wasi=None))
+            for name in ("core.bin", "again.bin")
+        )
+        assert found == dump
+
+
+@each_path
+def test_a_host_function_that_fails_leaves_the_state_before_its_call(
+    path: str, tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "crash.wat").write_text(
+        """(module
+        (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+        (func (export "_start") (drop (call $close (i32.const 3)))))"""
+    )
+    outcome = cli("run", "crash.wat", "--path", path, "--coredump", "core.bin")
+    assert outcome.status == 134
+    assert len(checkpoint.decode((tmp_path / "core.bin").read_bytes()).frames) == 1
+
+
+def test_what_does_not_trap_leaves_no_dump_and_bad_places_are_a_line(
+    tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "fine.wat").write_text('(module (func (export "_start")))')
+    assert cli("run", "fine.wat", "--coredump", "core.bin").status == 0
+    assert not (tmp_path / "core.bin").exists()
+    assert "there is no directory" in one_line(cli("run", "fine.wat", "--coredump", "no/core.bin"))
+    assert "--record" in one_line(cli("run", "fine.wat", "--record", "none"))

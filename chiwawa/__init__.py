@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chiwawa.api import load_generated as load_generated
     from chiwawa.api import load_native as load_native
     from chiwawa.api import restore as restore
+    from chiwawa.api import restore_instance as restore_instance
     from chiwawa.api import start as start
     from chiwawa.api import stubs as stubs
     from chiwawa.instrument import At as At
@@ -177,6 +178,7 @@ _HOME = {
     "record_calls": "chiwawa_runtime.run.host_calls",
     "replay_calls": "chiwawa_runtime.run.host_calls",
     "restore": "chiwawa.api",
+    "restore_instance": "chiwawa.api",
     "run_wasi": "chiwawa.wasi_run",
     "start": "chiwawa.api",
     "stubs": "chiwawa.api",
@@ -258,6 +260,7 @@ __all__ = [
     "record_calls",
     "replay_calls",
     "restore",
+    "restore_instance",
     "run_wasi",
     "start",
     "stubs",

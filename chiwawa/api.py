@@ -22,7 +22,7 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.deferred import run_source
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
-from chiwawa_runtime.errors import BadInput
+from chiwawa_runtime.errors import BadInput, CheckpointError
 from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.imports import Wasi
@@ -139,6 +139,7 @@ def instantiate(
     granularity: str = "safepoint",
     canonical_nans: bool | None = None,
     wasi: Wasi | None = None,
+    carry: Mapping[str, object] | None = None,
     limits: Limits = UNLIMITED,
     instruments: Instruments | None = None,
 ) -> Instance:
@@ -148,8 +149,8 @@ def instantiate(
     ``Memory``, ``Table`` or ``Global``; for what is not among them, ``wasi`` gives its functions.
     Raises UnlinkableError where they do not fit, and Trap.
     With ``canonical_nans`` every NaN that its arithmetic makes is the canonical one; None: as a
-    generated file was compiled. ``limits`` are what it may take. ``instruments`` trace and count
-    what it does.
+    generated file was compiled. ``carry`` is Python state that travels in its checkpoints.
+    ``limits`` are what it may take. ``instruments`` trace and count what it does.
 
     >>> module = chiwawa.load('''(module
     ...   (import "host" "twice" (func $twice (param i32) (result i32)))
@@ -161,6 +162,7 @@ def instantiate(
     setup = Setup(
         imports=imports or {},
         wasi=wasi,
+        carry=carry or {},
         path=path,
         granularity=granularity,
         canonical_nans=canonical_nans,
@@ -230,7 +232,9 @@ def restore(
     calls: HostCalls | None = None,
     instruments: Instruments | None = None,
 ) -> Run:
-    """The run that a checkpoint is of, not yet going on, on any path whichever wrote it.
+    """The run that a checkpoint is of, not yet going on, on any path whichever wrote it. One that
+    an instance wrote between calls has nothing to go on with: what it holds is ``run.instance``,
+    which ``restore_instance`` gives at once.
 
     ``granularity`` and ``canonical_nans`` None keep the checkpoint's. ``wasi`` is what
     ``Wasi.load`` made of the checkpoint, where it has such state; it gives its functions as in
@@ -279,3 +283,53 @@ def stubs(source: Runnable, *patterns: str) -> Imports:
     [1]
     """
     return stubbed(Source(source).program, patterns)
+
+
+def restore_instance(
+    source: Runnable,
+    data: bytes | Snapshot,
+    imports: Imports | None = None,
+    *,
+    path: str = "aot",
+    granularity: str | None = None,
+    canonical_nans: bool | None = None,
+    wasi: Wasi | None = None,
+    trust_host_state: bool = False,
+    modules: Sequence[Runnable] = (),
+    limits: Limits = UNLIMITED,
+    instruments: Instruments | None = None,
+) -> Instance:
+    """The instance that wrote a checkpoint between calls (``Instance.checkpoint``), as it was, on
+    any path whichever wrote it; everything is as in ``restore``. Its start function does not run
+    again. It can be made as often as one likes. Raises CheckpointError also where the checkpoint is
+    of a run, which ``restore`` gives.
+
+    >>> module = chiwawa.load('''(module (memory (export "memory") 1)
+    ...   (func (export "at") (param i32) (result i32) (i32.load8_u (local.get 0))))''')
+    >>> instance = chiwawa.instantiate(module)
+    >>> instance.exports["memory"].write(16, b"a")
+    >>> data = instance.checkpoint()
+    >>> children = [chiwawa.restore_instance(module, data, path="interp") for _ in range(2)]
+    >>> [child.invoke("at", [16]) for child in children]
+    [[97], [97]]
+    """
+    snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
+    if not snapshot.idle:
+        raise CheckpointError(
+            "this checkpoint is of a run, whose calls have not all returned: "
+            "chiwawa.restore gives that"
+        )
+    run = restore(
+        source,
+        snapshot,
+        imports,
+        path=path,
+        granularity=granularity,
+        canonical_nans=canonical_nans,
+        wasi=wasi,
+        trust_host_state=trust_host_state,
+        modules=modules,
+        limits=limits,
+        instruments=instruments,
+    )
+    return run.instance

@@ -60,7 +60,9 @@ def restore(
         instruments.load(snapshot.monitors)
     assert setup.path is not None
     stopped = {each.granularity for each in snapshot.instances}
-    if stopped == {setup.granularity} or paths.path(setup.path).enters_anywhere:
+    # Without frames it stands nowhere that a path could not enter.
+    at_once = not snapshot.frames or stopped == {setup.granularity}
+    if at_once or paths.path(setup.path).enters_anywhere:
         return taken_up(source, others, snapshot, setup, instruments)
     # It may stand where the path cannot enter: another takes it on to the next safepoint.
     # What it passes there has no part in what it may spend.
@@ -74,7 +76,7 @@ def restore(
     # Probes may have wanted it to stop as well.
     asked = [reason for reason in between.requests.take() if reason != HAND_OVER]
     # Without instruments, it is only below that the program goes on uncounted.
-    between.wasi = None
+    between.instance.wasi_states = []
     arrived = replace(between.snapshot(), monitors=snapshot.monitors, wasi=snapshot.wasi)
     if setup.limits.memory is None:
         # It has been looked at.

@@ -145,7 +145,7 @@ class Torture:
             run.requests.take()
             self.stops += 1
             self.note_move(self.path, self.among[self.places()[0]])
-            run.beside = list(beside)
+            run.instance.beside = list(beside)
             data = run.checkpoint()
             again = self.restore(source, checkpoint.decode(data), given, run.carry)
             # In a checkpoint, these come first, in this order.

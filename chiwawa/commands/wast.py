@@ -247,7 +247,8 @@ class _Run:
         """What ``Instance.invoke`` gives."""
         if self.torture is None:
             return instance.invoke(name, args)
-        run = Run(instance, [instance.prepared(name, args)], carry=self.carry())
+        instance.carry = self.carry()
+        run = Run(instance, [instance.prepared(name, args)])
         return self.go(run).results
 
     def carry(self) -> dict[str, object]:

@@ -224,7 +224,6 @@ def test_endless_recursion_is_a_trap_with_a_short_backtrace(
         (["--app-args", "'"], "--app-args: No closing quotation"),
         (["--restore", "none.bin"], "cannot read none.bin: No such file or directory"),
         (["--restore", "."], "cannot read .: "),
-        (["--restore", "x", "--invoke", "sum"], "--invoke cannot be given with --restore"),
         (["--restore", "x", "--", "a"], "--app-args cannot be given with --restore"),
         (["--trace-events="], "--trace-events names nothing"),
         (["--json"], "--json, --csv and --monitor-output need --monitor"),

@@ -123,7 +123,7 @@ def stopped(path: str) -> tuple[Run, Instance]:
         imports=imports_of(holder, lambda n: run.requests.ask()),
         path=path,
     )
-    run.beside = [holder]
+    run.instance.beside = [holder]
     assert not run.go()
     run.requests.take()
     return run, own

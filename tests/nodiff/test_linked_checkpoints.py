@@ -145,7 +145,7 @@ def test_what_was_one_thing_is_one_thing_again(path: str, to: str) -> None:
         (i32.add (call_indirect (result i32) (i32.const 4)) (call $size))))""")
     a, b = (api.instantiate(holder, path=path) for _ in range(2))
     run = api.start(user, "main", (), {"a": a.exports, "b": b.exports}, path=path, count=4)
-    run.beside = [b, a]
+    run.instance.beside = [b, a]
     assert not run.go()
     run.requests.take()
     data = run.checkpoint()
@@ -224,7 +224,7 @@ def test_a_table_without_nulls_that_was_empty_at_first_has_its_elements_again(
         a = api.instantiate(holder, imports, path=path)
         run = api.start(user, "main", (), {"a": a.exports, **imports}, path=path)
     runs.append(run)
-    run.beside = [a, *beside]
+    run.instance.beside = [a, *beside]
     assert not run.go()
     run.requests.take()
     data = run.checkpoint()

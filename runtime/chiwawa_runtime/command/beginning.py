@@ -48,15 +48,13 @@ def started(
     are the guest's standard input, output and error. Its host calls go through ``calls``; None:
     through what ``options`` say."""
     program = runner.program
-    exported = {name: index for name, kind, index in program.exports if kind == "func"}
+    exported = exported_functions(program)
     name = options.invoke
     if name is None:
         name = "_start" if "_start" in exported else None
         if name is None and "_initialize" not in exported and program.start is None:
             raise BadInput(f"there is no function _start to run: give --invoke; {listed(exported)}")
-    elif name not in exported:
-        raise BadInput(f'no exported function "{name}"; {listed(exported)}')
-    args = [] if name is None else arguments(program, name, exported[name], options)
+    args = [] if name is None else called_with(program, name, options)
     calls = calls or calls_of(options, stack, streams)
     programs = [program, *runner.others]
     wasi = None
@@ -102,6 +100,15 @@ def restored(runner: Runner, options: Options, path: str, stack: contextlib.Exit
         snapshot = checkpoint.decode(data)
     except CheckpointError as error:
         raise CheckpointError(f"{options.restore}: {error}") from error
+    if options.invoke is not None and not snapshot.idle:
+        raise UsageError(
+            "--invoke: a call is in progress in this checkpoint, and goes on without another"
+        )
+    if options.invoke is None and snapshot.idle:
+        exported = exported_functions(runner.program)
+        raise BadInput(
+            f"{options.restore}: no call is in progress in it: give --invoke; {listed(exported)}"
+        )
     run = restored_from(runner, snapshot, options, path, stack)
     if options.at is not None:
         passed = run.requests.passed
@@ -156,6 +163,11 @@ def restored_from(
         limits=options.limits,
         watched=options.coredump is not None,
     )
+    if snapshot.idle and options.invoke is not None:
+        call = called_with(program, options.invoke, options)
+        run = runner.restore(snapshot, setup)
+        run.plan.append(run.instance.prepared(options.invoke, call))
+        return run
     return runner.restore(snapshot, setup)
 
 
@@ -183,6 +195,20 @@ def calls_of(
 def replays(calls: HostCalls | None) -> bool:
     """Whether host functions are not called."""
     return calls is not None and not calls.live
+
+
+def exported_functions(program: Program) -> dict[str, int]:
+    """Their indices, by name."""
+    return {name: index for name, kind, index in program.exports if kind == "func"}
+
+
+def called_with(program: Program, name: str, options: Options) -> list[Any]:
+    """The arguments with which ``options`` call the export ``name``. Raises BadInput where there is
+    none, and unless they are of its types."""
+    exported = exported_functions(program)
+    if name not in exported:
+        raise BadInput(f'no exported function "{name}"; {listed(exported)}')
+    return arguments(program, name, exported[name], options)
 
 
 def arguments(program: Program, name: str, index: int, options: Options) -> list[Any]:

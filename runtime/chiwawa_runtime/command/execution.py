@@ -37,6 +37,9 @@ def execute(runner: Runner, options: Options, before_end: BeforeEnd | None = Non
     if options.saves():
         check_place("--cr-file", options.file)
         checkpoint.check_file(options.file)
+    if options.save is not None:
+        check_place("--save", options.save)
+        checkpoint.check_file(options.save)
     with contextlib.ExitStack() as stack:
         # Before anything that takes time: a signal that comes too early would end this process.
         signals = stack.enter_context(Signals(saving=options.trigger or options.every is not None))

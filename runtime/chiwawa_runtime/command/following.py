@@ -46,15 +46,22 @@ def follow(
             if write_checkpoint(run, options, ending is None):
                 written = True
                 if ending is None and not options.keep_running and set(reasons) != {BY_TIMER}:
+                    say_unsaved(options, "the call has not returned")
                     return 0
                 watcher.restart_clock()
             if ending is not None:
                 raise Terminated(ending)
-    except (Abrupt, WasiExit):
+    except (Abrupt, WasiExit) as error:
         say_unmet(run, options, written)
+        say_unsaved(
+            options,
+            "the program has exited" if isinstance(error, WasiExit) else "the call has failed",
+        )
         raise
     show_results(run)
     say_unmet(run, options, written)
+    if options.save is not None:
+        checkpoint.save(options.save, run.instance.snapshot())
     return 0
 
 
@@ -80,6 +87,12 @@ def say_unmet(run: Run, options: Options, written: bool) -> None:
     passed = run.requests.passed
     after = "" if options.at is None or passed is None else f" after {passed} safepoints"
     say(f"the program has ended{after}: no checkpoint was made")
+
+
+def say_unsaved(options: Options, why: str) -> None:
+    """Say that there is no state that a call has left, where it was to be saved."""
+    if options.save is not None:
+        say(f"nothing saved to {options.save}: {why}")
 
 
 def show_results(run: Run) -> None:

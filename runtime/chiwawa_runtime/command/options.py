@@ -109,6 +109,7 @@ class Options:
     keep_running: bool
     granularity: str | None
     restore: str | None
+    save: str | None
     trust_host_state: bool
     limits: Limits
     lenient_files: bool
@@ -235,7 +236,16 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
     stop.add_argument(
         "--cr-keep-running", action="store_true", help="go on after each checkpoint, never stop"
     )
-    stop.add_argument("--restore", metavar="FILE", help="go on from a checkpoint")
+    stop.add_argument(
+        "--restore",
+        metavar="FILE",
+        help="go on from a checkpoint, or, with --invoke, call into what --save has written",
+    )
+    stop.add_argument(
+        "--save",
+        metavar="FILE",
+        help="once the call has returned, write the state that it leaves, for more calls",
+    )
     stop.add_argument(
         "--restore-files",
         choices=("strict", "lenient"),
@@ -436,7 +446,6 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         raise UsageError("--params needs --invoke")
     if parsed.restore is not None:
         given = {
-            "--invoke": parsed.invoke is not None,
             "--app-args": bool(app_args or rest),
             "--argv0": parsed.argv0 is not None,
             "--env": bool(parsed.env),
@@ -477,6 +486,7 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         keep_running=parsed.cr_keep_running,
         granularity=parsed.granularity,
         restore=parsed.restore,
+        save=parsed.save,
         trust_host_state=parsed.trust_host_state,
         limits=Limits(
             memory=parsed.max_memory,

@@ -7,7 +7,7 @@ stopped as often as it is asked to, and can be written to a checkpoint whenever 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from chiwawa_runtime import checkpoint
@@ -15,9 +15,9 @@ from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine import turns
 from chiwawa_runtime.engine.awaiting import Waiting, current
 from chiwawa_runtime.engine.budget import MESSAGES
-from chiwawa_runtime.engine.contract import Activation
+from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
-from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.instance import Imports, ModuleInstance
 from chiwawa_runtime.engine.observer import CHANGE, Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import (
@@ -33,10 +33,12 @@ from chiwawa_runtime.errors import (
 )
 from chiwawa_runtime.run import capture, hoststate
 from chiwawa_runtime.run.host_calls import HostCalls, digest_of
-from chiwawa_runtime.run.imports import Wasi
+from chiwawa_runtime.run.imports import Wasi, the_only
 from chiwawa_runtime.run.standing import Frame, frames_of
 from chiwawa_runtime.state.exceptions import Tag
+from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.interface import AnyGlobal, AnyTable
+from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import Function, plain, together
 
@@ -62,10 +64,92 @@ class Instance(ModuleInstance):
     >>> instance.memory("memory").write(16, b"a")
     >>> instance.exports.at(16), instance.func("at")(17), instance.call("at", 16)
     (97, 0, 97)
+
+    ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
+    with a checkpoint and was not trusted: it travels on unread, and so does ``monitors``, what was
+    counted earlier, if nothing counts now. ``beside`` are instances that its checkpoints
+    hold, too, though it may not lead to them.
     """
 
     #: What keeps the calls of its host functions, or gives them back.
     calls: HostCalls | None = None
+
+    def __init__(
+        self,
+        program: Program,
+        imports: Imports,
+        engine: Engine,
+        limits: Limits = UNLIMITED,
+    ) -> None:
+        super().__init__(program, imports, engine, limits)
+        #: Of all WASI whose functions it and those have that it is linked with.
+        self.wasi_states: list[Wasi] = []
+        self.carry: dict[str, object] = {}
+        self.host: bytes | None = None
+        self.monitors: bytes | None = None
+        self.beside: list[Instance] = []
+
+    @property
+    def wasi(self) -> Wasi | None:
+        """The state of WASI whose functions it has, or those that it is linked with. Raises
+        UnlinkableError where there are several."""
+        return the_only(self.wasi_states)
+
+    def snapshot(self) -> Snapshot:
+        """The state between calls, as ``checkpoint`` writes it. Encode it before the next call.
+        Raises CheckpointError."""
+        with self.still():
+            return self.captured((), ())
+
+    def checkpoint(self) -> bytes:
+        """The bytes of a checkpoint file that holds the instance as it is between calls: its
+        memories, globals, tables and segments, WASI and Python state, and no frames. Those of a
+        run that is suspended are in ``Run.checkpoint`` alone. Raises CheckpointError while the
+        program runs, and where there is something that a checkpoint cannot hold.
+
+        >>> module = chiwawa.load('''(module (global $n (mut i32) (i32.const 0))
+        ...   (func (export "next") (result i32)
+        ...     (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))''')
+        >>> instance = chiwawa.instantiate(module, path="aot")
+        >>> instance.invoke("next"), instance.invoke("next")
+        ([1], [2])
+        >>> again = chiwawa.restore_instance(module, instance.checkpoint(), path="interp")
+        >>> again.invoke("next")
+        [3]
+        """
+        with self.still():
+            return checkpoint.encode(self.captured((), ()))
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """A context in which the program stands still. Raises CheckpointError where it does not."""
+        try:
+            turns.begin(self.turns, brief=True)
+        except RunError:
+            raise CheckpointError(f"the program is running in another thread: {ASK}") from None
+        try:
+            if self.running:
+                raise CheckpointError(f"the program is running, and waits for this call: {ASK}")
+            yield
+        finally:
+            turns.end(self.turns)
+
+    def captured(self, frames: Sequence[RawFrame], plan: Sequence[capture.RawCall]) -> Snapshot:
+        """The state with an activation stopped in ``frames``, where the program stands still."""
+        wasi = self.wasi
+        counted = None if self.observer is None else self.observer.save()
+        # A deep program has a hundred thousand frames.
+        with uncollected():
+            return capture.capture(
+                self,
+                frames,
+                plan,
+                beside=self.beside,
+                carried=self.carry,
+                wasi=None if wasi is None else wasi.save(),
+                host=hoststate.dump(self.carry) if self.carry else self.host,
+                monitors=self.monitors if counted is None else counted,
+            )
 
     def __repr__(self) -> str:
         name = f" {self.program.name}" if self.program.name else ""
@@ -188,10 +272,8 @@ class Run:
     it to a checkpoint when it does not; the others are refused. What the program calls may call it
     back by ``Instance.invoke``, and ask it to stop.
 
-    ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
-    with a checkpoint and was not trusted: it travels on unread, and so does ``monitors``, what was
-    counted earlier, if nothing counts now. ``depth`` is that of the call stack beneath it.
-    Unless it ``suspends``, it traps where fuel or time is spent.
+    ``depth`` is that of the call stack beneath it. Unless it ``suspends``, it traps
+    where fuel or time is spent.
 
     >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
     ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
@@ -209,24 +291,13 @@ class Run:
         instance: Instance,
         plan: Sequence[capture.RawCall],
         *,
-        wasi: Wasi | None = None,
-        carry: Mapping[str, object] | None = None,
-        host: bytes | None = None,
-        monitors: bytes | None = None,
         depth: int = 0,
-        beside: Sequence[Instance] = (),
         suspends: bool = True,
     ) -> None:
         self.instance = instance
         self.suspends = suspends
-        #: Instances that its checkpoints hold, too, though the program may not lead to them.
-        self.beside = list(beside)
         self.depth = depth
         self.plan = list(plan)
-        self.wasi = wasi
-        self.carry: dict[str, object] = dict(carry or {})
-        self.host = host
-        self.monitors = monitors
         self.generation = instance.engine.generation
         self.context: object = None
         self.paused: object = None
@@ -256,6 +327,21 @@ class Run:
     def failed(self) -> bool:
         """Whether it has ended otherwise than by returning."""
         return self._failure is not None
+
+    @property
+    def wasi(self) -> Wasi | None:
+        """Its instance's state of WASI."""
+        return self.instance.wasi
+
+    @property
+    def carry(self) -> dict[str, object]:
+        """The Python state that travels in its instance's checkpoints, by name."""
+        return self.instance.carry
+
+    @property
+    def beside(self) -> list[Instance]:
+        """Instances that its checkpoints hold, too, though the program may not lead to them."""
+        return self.instance.beside
 
     @property
     def results(self) -> list[Any]:
@@ -536,37 +622,21 @@ class Run:
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
         """A context in which the program stands still. Raises CheckpointError where it does not."""
-        instance = self.instance
-        try:
-            turns.begin(instance.turns, brief=True)
-        except RunError:
-            raise CheckpointError(f"the program is running in another thread: {ASK}") from None
-        try:
-            if instance.running:
-                raise CheckpointError(f"the program is running, and waits for this call: {ASK}")
+        with self.instance.still():
             self._going = True
-            yield
-        finally:
-            self._going = False
-            turns.end(instance.turns)
+            try:
+                yield
+            finally:
+                self._going = False
 
     def captured(self) -> Snapshot:
         if self.finished:
-            raise CheckpointError("the program has ended: there is nothing to write")
-        observer = self.instance.observer
-        counted = None if observer is None else observer.save()
-        # A deep program has a hundred thousand frames.
-        with uncollected():
-            return capture.capture(
-                self.instance,
-                [] if self.activation is None else self.activation.frames(),
-                self.plan,
-                beside=self.beside,
-                carried=self.carry,
-                wasi=None if self.wasi is None else self.wasi.save(),
-                host=hoststate.dump(self.carry) if self.carry else self.host,
-                monitors=self.monitors if counted is None else counted,
+            raise CheckpointError(
+                "the program has ended: what is left is its instance (run.instance.checkpoint())"
             )
+        with uncollected():
+            frames = [] if self.activation is None else self.activation.frames()
+        return self.instance.captured(frames, self.plan)
 
 
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:

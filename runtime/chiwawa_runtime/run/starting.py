@@ -84,8 +84,9 @@ def start(
     if setup.count is not None:
         instance.requests.count_from(0, setup.count)
     instance.initialise()
-    linked = [state_of(each) for other in instance.linked[1:] for each in other.functions]
-    run = Run(instance, plan, wasi=the_only([wasi, *linked]), carry=setup.carry)
+    note_state(instance, wasi, setup)
+    the_only(instance.wasi_states)
+    run = Run(instance, plan)
     run.calls = instance.calls = setup.calls
     return run
 
@@ -139,15 +140,12 @@ def restore(
     # A deep program has a hundred thousand frames.
     with uncollected():
         frames, plan = uptake.apply(linking, instances, snapshot, carry)
-    run = Run(
-        instance,
-        plan,
-        wasi=wasi,
-        carry=carry,
-        host=None if carry else snapshot.host,
-        monitors=uncounted(snapshot.monitors),
-        beside=instances[1:],
-    )
+    instance.wasi_states = [] if wasi is None else [wasi]
+    instance.carry = dict(carry)
+    instance.host = None if carry else snapshot.host
+    instance.monitors = uncounted(snapshot.monitors)
+    instance.beside = instances[1:]
+    run = Run(instance, plan)
     if observer is not None:
         instance.observe(observer)
         run.context = observer.mark()
@@ -161,16 +159,24 @@ def restore(
     return run
 
 
+def note_state(instance: Instance, wasi: Wasi | None, setup: Setup) -> None:
+    """Have a new instance know the state that travels with it, which is no instance's own."""
+    linked = [state_of(each) for other in instance.linked[1:] for each in other.functions]
+    instance.wasi_states = [each for each in (wasi, *linked) if each is not None]
+    instance.carry = dict(setup.carry)
+
+
 def instantiate(
     program: Program, engine: Engine, setup: Setup, observer: Observer | None = None
 ) -> Instance:
     """An instance whose segments have been placed and whose start function has run. Raises
     UnlinkableError and Trap."""
-    imports, _ = complete(program, setup.imports, setup.wasi, setup.limits)
+    imports, wasi = complete(program, setup.imports, setup.wasi, setup.limits)
     instance = Instance(program, imports, engine, setup.limits)
     if observer is not None:
         instance.observe(observer)
     instance.initialise()
+    note_state(instance, wasi, setup)
     if program.start is not None:
         call(instance, program.start, ())
     return instance

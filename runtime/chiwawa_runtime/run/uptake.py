@@ -126,8 +126,6 @@ def apply(
         where = f"the planned call of function {call.function}"
         args = typed_values(program.functions[call.function].params, call.args, refs, where)
         plan.append((call.function, args))
-    if not frames and not plan:
-        raise CheckpointError("it has neither a frame nor a call to go on with")
     # Everything holds: from here on nothing can fail but memory.
     memories = linking.memories()
     for address in linking.of_the_host(MemoryType):

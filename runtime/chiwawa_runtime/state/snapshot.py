@@ -202,6 +202,11 @@ class Snapshot:
     segments: tuple[SegmentImage, ...] = ()
 
     @property
+    def idle(self) -> bool:
+        """Whether it is of an instance between calls: nothing is left that it would go on with."""
+        return not self.frames and not self.plan
+
+    @property
     def instances(self) -> tuple[InstanceImage, ...]:
         """All, by number."""
         spaces = self.spaces

@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chiwawa.api import bake as bake
     from chiwawa.api import compile_file as compile_file
     from chiwawa.api import compile_native as compile_native
     from chiwawa.api import instantiate as instantiate
@@ -169,6 +170,7 @@ _HOME = {
     "Wasi": "chiwawa_runtime.wasi",
     "WasiExit": "chiwawa_runtime.errors",
     "WasiResult": "chiwawa.wasi_run",
+    "bake": "chiwawa.api",
     "compile_file": "chiwawa.api",
     "compile_native": "chiwawa.api",
     "instantiate": "chiwawa.api",
@@ -251,6 +253,7 @@ __all__ = [
     "WasiExit",
     "WasiResult",
     "__version__",
+    "bake",
     "compile_file",
     "compile_native",
     "instantiate",

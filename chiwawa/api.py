@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from chiwawa import restoring, running
+from chiwawa import baking, restoring, running
 from chiwawa.execution import Runnable, Source
 from chiwawa.files import replacing, write_bytes
 from chiwawa.kinds import is_native
@@ -270,6 +270,27 @@ def restore(
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     linked = [Source(each) for each in modules]
     return restoring.restore(Source(source), snapshot, setup, instruments, linked)
+
+
+def bake(source: Runnable, data: bytes | Snapshot) -> bytes:
+    """The binary of an ordinary module whose initial state is that of a checkpoint which an
+    instance of ``source`` wrote between calls: its memories, globals, tables and segments. Any
+    engine runs it. It has no start function and no export ``_initialize``, which have run. Raises
+    CheckpointError where the checkpoint is of another module or of a run, and UnsupportedError for
+    what no module holds: state that is imported, open files, values of the host, objects.
+
+    >>> module = chiwawa.load('''(module (global $n (mut i32) (i32.const 0))
+    ...   (func (export "next") (result i32)
+    ...     (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))''')
+    >>> instance = chiwawa.instantiate(module)
+    >>> instance.invoke("next")
+    [1]
+    >>> baked = chiwawa.load(chiwawa.bake(module, instance.checkpoint()))
+    >>> chiwawa.instantiate(baked).invoke("next")
+    [2]
+    """
+    snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
+    return baking.bake(Source(source).module, snapshot)
 
 
 def stubs(source: Runnable, *patterns: str) -> Imports:

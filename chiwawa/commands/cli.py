@@ -28,6 +28,7 @@ COMMANDS = {
     "wat2wasm": "a module in the text format to the binary format",
     "wasm2wat": "a module in the binary format to the text format",
     "wast": "run scripts of the specification's test suite",
+    "bake": "a module whose initial state is that of a checkpoint between calls, for any engine",
     "inspect": "show what a checkpoint holds",
     "report": "one page of HTML from what a run's monitors counted",
     "debug": "run a module at a prompt: stop, look, step, and go back",
@@ -89,6 +90,7 @@ def command(argv: list[str]) -> int:
         "wat2wasm": wat2wasm,
         "wasm2wat": wasm2wat,
         "wast": wast,
+        "bake": bake,
         "inspect": inspect,
         "report": report,
         "debug": debug,
@@ -202,6 +204,15 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         metavar="B:PATH",
         type=boundary_and_path,
         help="the same at the B-th boundary alone, and go on on PATH",
+    )
+    made["bake"].add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="what run --save, or instance.checkpoint(), has written",
+    )
+    made["bake"].add_argument("module", metavar="MODULE", help="its program")
+    made["bake"].add_argument(
+        "-o", "--output", metavar="OUT.wasm", help="default: MODULE_baked.wasm, here; - for stdout"
     )
     made["inspect"].add_argument("checkpoint", metavar="CHECKPOINT", help=FILE_OR_STDIN)
     made["inspect"].add_argument(
@@ -482,6 +493,27 @@ def wast_reports(file: str, chosen: Sequence[str], parsed: argparse.Namespace) -
             yield run_script(file, path, at(boundary), onto, limits)
         else:
             yield run_script(file, path, limits=limits)
+
+
+def bake(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
+    from chiwawa.baking import bake
+    from chiwawa.commands.inputs import (
+        default_output,
+        load_checkpoint,
+        load_either,
+        naming,
+        write_binary,
+    )
+
+    once([parsed.checkpoint, parsed.module])
+    out = parsed.output or default_output(parsed.module, "_baked.wasm")
+    module = load_either(parsed.module)
+    snapshot = load_checkpoint(parsed.checkpoint)
+    with naming(parsed.checkpoint):
+        binary = bake(module, snapshot)
+    write_binary(out, binary)
+    say_where(parsed.output, out)
+    return 0
 
 
 def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

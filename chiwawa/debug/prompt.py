@@ -102,7 +102,7 @@ def check(options: Options) -> None:
     """Raises UsageError for options that mean nothing here."""
     given = {
         "--cr": options.trigger,
-        "--cr-at": options.at is not None,
+        "--cr-at": options.stops(),
         "--cr-every": options.every is not None,
         "--cr-keep-running": options.keep_running,
         "--timeout": options.limits.time is not None,

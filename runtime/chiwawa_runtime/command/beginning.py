@@ -11,6 +11,7 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command import bench
 from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.runner import Runner
+from chiwawa_runtime.command.stopping import stopping
 from chiwawa_runtime.engine.instance import Importable, Imports
 from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, UnsupportedError
 from chiwawa_runtime.run import uptake
@@ -71,7 +72,7 @@ def started(
         )
         stack.callback(wasi.close)
     setup = Setup(
-        imports={} if replays(calls) else hosts(wasi, options, programs, stack),
+        imports=imported(program, wasi, options, programs, stack, calls),
         calls=calls,
         wasi=wasi,
         path=path,
@@ -151,7 +152,7 @@ def restored_from(
     elif any(spec.module in MODULES for spec in program.imports):
         raise CheckpointError("the checkpoint has no WASI state, which the program needs")
     programs = [program, *runner.others]
-    given = {} if replays(calls) else hosts(wasi, options, programs, stack)
+    given = imported(program, wasi, options, programs, stack, calls)
     setup = Setup(
         # Linked instances import from each other, too.
         imports=given if snapshot.others or replays(calls) else complete(program, given),
@@ -238,6 +239,23 @@ def listed(exported: dict[str, int]) -> str:
     shown = ", ".join(names[:FIRST])
     more = f" and {len(names) - FIRST} more" if len(names) > FIRST else ""
     return f"the module exports {shown}{more}"
+
+
+def imported(
+    program: Program,
+    wasi: Wasi | None,
+    options: Options,
+    programs: Sequence[Program],
+    stack: contextlib.ExitStack,
+    calls: HostCalls | None,
+) -> Imports:
+    """What there is here for ``programs`` to import, which stops the run where ``options`` say so;
+    nothing, where calls are replayed."""
+    if not replays(calls):
+        return stopping(program, hosts(wasi, options, programs, stack), options.before)
+    if options.before is not None:
+        raise UsageError(f"--cr-at {options.before}: with --replay, no function is called")
+    return {}
 
 
 def hosts(

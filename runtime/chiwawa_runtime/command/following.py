@@ -82,7 +82,7 @@ def write_checkpoint(run: Run, options: Options, goes_on: bool) -> bool:
 
 def say_unmet(run: Run, options: Options, written: bool) -> None:
     """Say that the program has ended first, where a checkpoint was to stop it."""
-    if written or not (options.trigger or options.at is not None):
+    if written or not (options.trigger or options.stops()):
         return
     passed = run.requests.passed
     after = "" if options.at is None or passed is None else f" after {passed} safepoints"

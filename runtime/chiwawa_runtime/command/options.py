@@ -105,6 +105,7 @@ class Options:
     trigger: bool
     file: str
     at: int | None
+    before: str | None
     every: float | None
     keep_running: bool
     granularity: str | None
@@ -122,9 +123,13 @@ class Options:
     record: tuple[int, int] | None
     instruments: InstrumentOptions
 
+    def stops(self) -> bool:
+        """Whether it is said where the run is to stop."""
+        return self.at is not None or self.before is not None
+
     def saves(self) -> bool:
         """Whether a checkpoint is asked for, and where it goes is to be looked at before."""
-        asked = self.trigger or self.at is not None or self.every is not None
+        asked = self.trigger or self.stops() or self.every is not None
         return asked or self.file != CHECKPOINT
 
 
@@ -223,9 +228,10 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
     )
     stop.add_argument(
         "--cr-at",
-        metavar="N",
-        type=whole,
-        help="stop at the N-th safepoint since the program's start",
+        metavar="N|stdin|call:MODULE.NAME",
+        type=_stop,
+        help="stop at the N-th safepoint since the program's start; or before the first read of "
+        "standard input, or call of an import: many can then start from there",
     )
     stop.add_argument(
         "--cr-every",
@@ -396,6 +402,12 @@ def _record(text: str) -> tuple[int, int]:
     return whole(most), whole(every) if colon else EVERY
 
 
+def _stop(text: str) -> int | str:
+    if text == "stdin" or re.fullmatch(r"call:[^.]+\..+", text):
+        return text
+    return whole(text)
+
+
 def _size(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,18})([KMGT]?)(iB|B)?", text, re.IGNORECASE)
     if match is None:
@@ -481,7 +493,8 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         dirs=[_directory(text) for text in parsed.dir],
         trigger=parsed.cr,
         file=parsed.cr_file,
-        at=parsed.cr_at,
+        at=parsed.cr_at if isinstance(parsed.cr_at, int) else None,
+        before=parsed.cr_at if isinstance(parsed.cr_at, str) else None,
         every=parsed.cr_every,
         keep_running=parsed.cr_keep_running,
         granularity=parsed.granularity,

@@ -19,7 +19,7 @@ from chiwawa.native.guest import Guest
 from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.errors import Interrupted
-from chiwawa_runtime.state.store import Function, holds
+from chiwawa_runtime.state.store import Function, holds, plain
 from chiwawa_runtime.state.throwing import Thrown
 from chiwawa_runtime.state.types import I32, I64, RefType
 
@@ -34,10 +34,14 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     call = function.call_exactly if function.instance is None else None
     #: Numbers that need no more than a mask, as most do.
     masks = [_MASKS.get(t) for t in params]
-    plain = None not in masks
-    slots = [(2 * i, mask) for i, mask in enumerate(masks)]
-    only = masks[0] if plain and len(masks) == 1 else None
-    two = masks if plain and len(masks) == 2 else None
+    integers = None not in masks
+    # What is beyond the greatest signed integer is for the host a negative one.
+    signed = function.host is not None and not function.host.unsigned
+    halves = [mask + 1 >> 1 if signed and mask else 0 for mask in masks]
+    slots = [(2 * i, mask, half) for i, (mask, half) in enumerate(zip(masks, halves, strict=True))]
+    only = masks[0] if integers and len(masks) == 1 else None
+    two = masks if integers and len(masks) == 2 else None
+    first, second = (*halves, 0, 0)[:2]
     typed = list(enumerate(params))
     single = results[0] if len(results) == 1 else None
     # What a host function returns is in range; of another instance's, it may be a bool.
@@ -53,13 +57,18 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
         try:
             # Most have few arguments, and a comprehension takes longer than all else here.
             if only is not None:
-                args = (values[0] & only,)
+                args = ((values[0] & only ^ first) - first,)
             elif two is not None:
-                args = (values[0] & two[0], values[2] & two[1])
-            elif plain:
-                args = [values[slot] & each for slot, each in slots]
+                args = (
+                    (values[0] & two[0] ^ first) - first,
+                    (values[2] & two[1] ^ second) - second,
+                )
+            elif integers:
+                args = [(values[slot] & mask ^ half) - half for slot, mask, half in slots]
             else:
                 args = [vault.take(values, i, t) for i, t in typed]
+                if signed:
+                    args = list(map(plain, args, params))
             depth = activation.called_at.value
             if call is None:
                 make = activation.call_instance

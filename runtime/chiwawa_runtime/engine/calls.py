@@ -17,9 +17,6 @@ from chiwawa_runtime.errors import HostError, Interrupted
 from chiwawa_runtime.state.store import PASSING, Function, HostFunction, coerce_results, plain
 from chiwawa_runtime.state.types import I32, I64
 
-#: Up to this an integer, as a program holds it, is the same signed, whatever its width.
-LEAST = (1 << 31) - 1
-
 
 class Caller(Protocol):
     """An instance, as far as calls of the host are concerned."""
@@ -67,20 +64,14 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
     caller: Caller = Nobody() if instance is None else instance
     integers = [t is I32 or t is I64 for t in params]
     only_integers = all(integers)
-    some = [] if host.unsigned else [i for i, integer in enumerate(integers) if integer]
-    all_signed = only_integers and len(some) > 0
+    # Of integers of one width, what the greatest signed one is less than.
+    halves = {1 << t.bits - 1 for t in params if t is I32 or t is I64}
+    half = halves.pop() if only_integers and len(halves) == 1 else 0
 
     def call_exactly(depth: int, args: Sequence[Any]) -> Any:
         # One function and no more: it is most of what a call from machine code costs.
         # What the host calls back goes on from there.
         caller.depth = depth
-        if all_signed:
-            for each in args:
-                if each > LEAST:
-                    args = tuple(map(plain, args, params))
-                    break
-        elif some:
-            args = tuple(map(plain, args, params))
         try:
             value = call(*args)
             if type(value) is int and 0 <= value <= most:
@@ -96,6 +87,10 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
 
     def call_at(depth: int, args: Sequence[Any]) -> Any:
         # A comparison's result may still be a bool here.
+        if not host.unsigned:
+            if half:
+                return call_exactly(depth, [(each ^ half) - half for each in args])
+            return call_exactly(depth, list(map(plain, args, params)))
         if only_integers:
             return call_exactly(depth, tuple(map(int, args)))
         exact = [int(a) if i else a for a, i in zip(args, integers, strict=True)]

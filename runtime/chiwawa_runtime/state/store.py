@@ -71,10 +71,11 @@ class Function:
     ``Instance.invoke`` does.
 
     ``call_at`` calls one of the host, from a depth in the call stack, and ``call_exactly`` does so
-    where no integer is a bool; one of an instance is called by its engine (``Engine.start``). The
-    other two are for generated code alone, which finds them in the functions that a table holds:
-    ``direct``, a Python callable, where a call cannot be suspended, and else ``enter``, a generator
-    function that is delegated to, whose last argument is the depth in its segment.
+    with arguments as the host is to have them; one of an instance is called by its engine
+    (``Engine.start``). The other two are for generated code alone, which finds them in the
+    functions that a table holds: ``direct``, a Python callable, where a call cannot be suspended,
+    and else ``enter``, a generator function that is delegated to, whose last argument is the depth
+    in its segment.
 
     No ``__getattr__`` here: Python reads all attributes of such a class more slowly.
 
@@ -133,8 +134,8 @@ class Function:
         values = self.taken(args, self.name or f"function {self.index}")
         if self.instance is not None:
             return together(self.instance.returned(self.index, values))
-        assert self.call_exactly is not None
-        value = self.call_exactly(0, values)
+        assert self.call_at is not None
+        value = self.call_at(0, values)
         results = self.type.results
         if len(results) == 1:
             return plain(value, results[0])

@@ -634,7 +634,7 @@ def naming(op: Op, wrong: int) -> Module:
         tables=[TableType(Limits(1), FUNCREF)],
         mems=[MemoryType(Limits(1))],
         globals=[Global(GlobalType(I32, True), zero)],
-        exports=[Export("f", "func", 0)],
+        export_section=[Export("f", "func", 0)],
         elems=[Elem(FUNCREF, [], "passive")],
         datas=[Data(b"", "passive")],
         data_count=1,

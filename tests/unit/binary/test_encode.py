@@ -130,7 +130,7 @@ def test_every_part_is_written_and_read_back() -> None:
     zero = expr(("i32.const", 0))
     module = Module(
         types=[FuncType((I32,), ()), FuncType((), (I64, EXTERNREF))],
-        imports=[
+        import_section=[
             Import("é", "f", TypeUse(1)),
             Import("m", "t", TableType(Limits(1, 2), EXTERNREF)),
             Import("m", "m", MemoryType(Limits(3))),
@@ -140,7 +140,7 @@ def test_every_part_is_written_and_read_back() -> None:
         tables=[TableType(Limits(5), FUNCREF)],
         mems=[MemoryType(Limits(0, 65536))],
         globals=[Global(GlobalType(I32, False), zero)],
-        exports=[
+        export_section=[
             Export("", kind, i) for i, kind in enumerate(("func", "table", "memory", "global"))
         ],
         start=200,

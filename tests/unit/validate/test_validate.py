@@ -70,7 +70,7 @@ def module(
             FuncType((I32,), (I64,)),
             FuncType((I64, I64), (I64, I64)),
         ],
-        imports=[Import("m", "g", GlobalType(I32, False)), Import("m", "f", TypeUse(1))],
+        import_section=[Import("m", "g", GlobalType(I32, False)), Import("m", "f", TypeUse(1))],
         funcs=[Func(0, (I64,), expr(*instructions))],
         tables=[TableType(Limits(1), FUNCREF), TableType(Limits(1), EXTERNREF)],
         mems=[MemoryType(Limits(1))],
@@ -222,13 +222,16 @@ def test_invalid_code_is_refused_where_it_is(
         ({"mems": [MemoryType(Limits(2, 1))]}, "size minimum must not be greater than maximum"),
         ({"tables": [TableType(Limits(2**32), FUNCREF)]}, "table size"),
         ({"tables": [TableType(Limits(2, 1), FUNCREF)]}, "size minimum must not be greater"),
-        ({"exports": [Export("a", "func", 2)]}, "unknown function"),
-        ({"exports": [Export("a", "memory", 1)]}, "unknown memory"),
-        ({"exports": [Export("a", "table", 2)]}, "unknown table"),
-        ({"exports": [Export("a", "global", 2)]}, "unknown global"),
-        ({"exports": [Export("a", "func", 0), Export("a", "memory", 0)]}, "duplicate export name"),
+        ({"export_section": [Export("a", "func", 2)]}, "unknown function"),
+        ({"export_section": [Export("a", "memory", 1)]}, "unknown memory"),
+        ({"export_section": [Export("a", "table", 2)]}, "unknown table"),
+        ({"export_section": [Export("a", "global", 2)]}, "unknown global"),
+        (
+            {"export_section": [Export("a", "func", 0), Export("a", "memory", 0)]},
+            "duplicate export name",
+        ),
         ({"start": 2}, "unknown function 2"),
-        ({"start": 0, "imports": [Import("m", "f", TypeUse(2))]}, "start function"),
+        ({"start": 0, "import_section": [Import("m", "f", TypeUse(2))]}, "start function"),
         ({"globals": [Global(GlobalType(I32, False), expr(("i64.const", 0)))]}, "type mismatch"),
         ({"globals": [Global(GlobalType(I32, False), expr())]}, "type mismatch"),
         (
@@ -258,7 +261,7 @@ def test_a_constant_expression_reads_immutable_globals_only() -> None:
     validate(module(globals=read))
     mutable = [Import("m", "g", GlobalType(I32, True))]
     with pytest.raises(InvalidError, match="constant expression required"):
-        validate(module(globals=read, imports=mutable, exports=[], elems=[]))
+        validate(module(globals=read, import_section=mutable, export_section=[], elems=[]))
 
 
 def test_hostile_code_cannot_pile_up_operands() -> None:

@@ -113,7 +113,7 @@ modules = st.builds(
         min_size=2,
         max_size=4,
     ),
-    imports=st.lists(
+    import_section=st.lists(
         st.builds(
             Import,
             st.text(max_size=5),
@@ -134,7 +134,7 @@ modules = st.builds(
     globals=st.lists(
         st.builds(Global, st.builds(GlobalType, valtypes, st.booleans()), constants), max_size=2
     ),
-    exports=st.lists(
+    export_section=st.lists(
         st.builds(
             Export,
             st.text(max_size=5),

@@ -103,7 +103,10 @@ def check_wasi(data: bytes) -> None:
     """An engine gives the standard streams and directories anew, and nothing else."""
     from chiwawa_runtime.wasi.saved import SavedDirectory, SavedStream, decode
 
-    for each in decode(data).descriptors:
+    state = decode(data)
+    if state.trees:
+        raise UnsupportedError("bake: the program has files in memory, which are its host's")
+    for each in state.descriptors:
         body = each.body
         if isinstance(body, SavedStream) or (isinstance(body, SavedDirectory) and body.preopen):
             continue

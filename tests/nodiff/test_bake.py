@@ -262,6 +262,20 @@ def test_a_value_of_the_host_is_refused_and_so_is_a_run() -> None:
         chiwawa.bake(module, run.checkpoint())
 
 
+def test_what_wasi_gives_anew_is_no_obstacle_and_files_are() -> None:
+    module = chiwawa.load(
+        """(module (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32)))
+          (memory (export "memory") 1))"""
+    )
+    data = chiwawa.instantiate(module, wasi=chiwawa.Wasi(["program"])).checkpoint()
+    assert chiwawa.load(chiwawa.bake(module, data)).import_section == module.import_section
+    files = chiwawa.MemoryFiles({"a": b"1"})
+    wasi = chiwawa.Wasi(dirs=[(files, "/", False)])
+    data = chiwawa.instantiate(module, wasi=wasi).checkpoint()
+    with pytest.raises(chiwawa.UnsupportedError, match="files in memory"):
+        chiwawa.bake(module, data)
+
+
 def test_the_command_bakes(tmp_path: Path) -> None:
     (tmp_path / "p.wat").write_text(
         '(module (global $n (mut i32) (i32.const 0)) (func (export "next") (result i32)'

@@ -411,7 +411,7 @@ def test_carried_state_is_there_with_consent(cli: Cli, program: Programs, tmp_pa
     assert not run.go()
     data = run.checkpoint()
     unread = chiwawa.restore(module, data, path="interp")
-    assert (unread.carry, unread.host) == ({}, checkpoint.decode(data).host)
+    assert (unread.carry, unread.instance.host) == ({}, checkpoint.decode(data).host)
     trusted = chiwawa.restore(module, data, path="interp", trust_host_state=True)
     assert trusted.carry == {"notes": [1, {"two": 3}]}
     assert hashlib.sha256(trusted.checkpoint()).digest() == hashlib.sha256(data).digest()

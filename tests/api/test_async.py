@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa import HostError, Run, RunError, instantiate, load, restore, start
+from chiwawa import HostError, Run, Stopped, instantiate, load, restore, start
 from chiwawa_runtime.run.asynchronous import FIRST, LEAST, MOST, SLICE, Slices
 from tests.path_helpers import IN_PYTHON, PATHS, each_path
 
@@ -96,8 +96,11 @@ def test_an_instance_is_called_in_a_loop(path: str) -> None:
 
         instance = instantiate(ASKING, {"h": {"f": f}}, path=path)
         assert await instance.call_async("rounds", 3) == -3
-        with pytest.raises(RunError, match=r"^the call of rounds was asked to stop \(api\)"):
+        with pytest.raises(Stopped) as stopped:
             await instance.call_async("rounds", 9)
+        assert stopped.value.reasons == ["api"]
+        assert await stopped.value.run.go_async()
+        assert stopped.value.run.result == -36
         assert await instance.call_async("rounds", 2) == -1
 
     in_a_loop(main())

@@ -176,7 +176,7 @@ class Instance(ModuleInstance):
 
     async def call_async(self, name: str, *args: Any) -> Any:
         """``call`` in an event loop, which goes on meanwhile (see ``Run.go_async``). Raises
-        RunError where it is asked to stop: a run that ``start`` makes can go on then.
+        ``Stopped`` where it is asked to stop, for whatever reason.
 
         >>> import asyncio
         >>> module = chiwawa.load('''(module (func (export "double") (param i32) (result i32)
@@ -190,8 +190,8 @@ class Instance(ModuleInstance):
         """
         run = Run(self, [self.prepared(name, args)], suspends=False)
         if not await run.go_async():
-            reasons = ", ".join(run.requests.take()) or "a host function"
-            raise RunError(f"the call of {name} was asked to stop ({reasons}), and cannot go on")
+            run.suspends = True
+            raise Stopped(run, run.requests.take())
         return together(run.results)
 
     def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:

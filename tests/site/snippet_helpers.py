@@ -16,7 +16,8 @@ from tests.cli.cli_helpers import ROOT
 DOCS = ROOT / "docs"
 #: The pages all of whose blocks can be run, in the order in which they stand.
 PAGES = sorted(
-    str(page.relative_to(DOCS)) for page in [*DOCS.glob("guides/*.md"), DOCS / "start.md"]
+    str(page.relative_to(DOCS))
+    for page in [*DOCS.glob("guides/*.md"), DOCS / "start.md", DOCS / "anatomy.md"]
 )
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>not run|output): (?P<reason>[^\n]+) -->\n)?"

@@ -137,8 +137,11 @@ class NativeEngine:
         self.vault: Vault | None = None
         self._machine: Machine | None = None
         self.records: Records
-        self.lowered: dict[int, Lowered] = {}
-        self.known_points: dict[int, SuspensionPoints] = {}
+        # Of the module, so that who restores it often works them out once.
+        self.lowered: dict[int, Lowered] = spaces.module.once("lowered natively", dict)
+        self.known_points: dict[int, SuspensionPoints] = spaces.module.once(
+            "suspension points natively", dict
+        )
         #: The activations that are going on, on top of each other.
         self.going: list[NativeActivation] = []
         countable = layout.BOUNDARIES if sparse else layout.SAFEPOINTS

@@ -12,6 +12,7 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.contract import LOOK_EVERY, Activation, Engine, RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import CheckpointError, Trap
 from chiwawa_runtime.run.driver import Instance
 from chiwawa_runtime.state.interface import StateOwner
@@ -88,6 +89,7 @@ class Third:
     """Its functions do nothing but be suspended; it has no generators, and makes no ``enter``."""
 
     sets_enter = False
+    parallel = False
     granularity = "safepoint"
     canonical_nans = False
     generation = 0
@@ -107,13 +109,15 @@ class Third:
     def boundary(self, function: int, offset: int) -> tuple[ValType, ...] | None:
         raise NotImplementedError
 
-    def start(self, function: int, args: Sequence[Any], depth: int) -> Activation:
+    def start(
+        self, function: int, args: Sequence[Any], depth: int, most: int = MAX_DEPTH
+    ) -> Activation:
         self.depths.append(depth)
         (steps,) = args
         results: list[list[Any]] = [[], [7], [7, 8], []]
         return Steps(self, results[function], steps, function == 3)
 
-    def restore(self, frames: Sequence[RawFrame]) -> Activation:
+    def restore(self, frames: Sequence[RawFrame], most: int = MAX_DEPTH) -> Activation:
         raise NotImplementedError
 
 

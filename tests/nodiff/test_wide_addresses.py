@@ -96,8 +96,7 @@ def test_what_cannot_grow_says_so_by_a_64_bit_minus_one(path: str) -> None:
         (func (export "f") (result i64 i64 i64)
           (memory.grow (i64.const 3)) (table.grow (ref.null func) (i64.const 0x1_0000_0000))
           (memory.grow (i64.const -1)))"""
-    minus_one = 0xFFFF_FFFF_FFFF_FFFF
-    assert api.instantiate(load(source), path=path).invoke("f", []) == [minus_one] * 3
+    assert api.instantiate(load(source), path=path).invoke("f", []) == [-1] * 3
 
 
 @each_path

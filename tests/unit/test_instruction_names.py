@@ -52,6 +52,7 @@ ALLOWED: dict[str, tuple[frozenset[str], str]] = {
     "chiwawa/native": (ANY, "what the rewriter adds to functions; and a trap's message"),
     "chiwawa/interp/machine.py": (frozenset(("unreachable",)), "a trap's message"),
     "chiwawa/debug/machine.py": (frozenset(("end",)), "why the debugger's machine stopped"),
+    "runtime/chiwawa_runtime/command/stopping.py": (frozenset(("call",)), "a word of --cr-at"),
     "runtime": (
         frozenset(("unreachable", "throw", "throw_ref", "end")),
         "functions of generated code, and members of enumerations: it knows no instructions",

@@ -7,7 +7,8 @@ function's ``enter``; here is one for both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -51,6 +52,27 @@ class StartedFunction(Function):
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
 
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """What a call of a host function does, for who has no time for a Python function more:
+    ``call`` is called with arguments as the host is to have them, while ``caller`` says how deep
+    that is. An int of 0 to ``most`` is a result as it stands; all else is coerced, and what is
+    raised instead is a ``failure``."""
+
+    call: Callable[..., Any]
+    caller: Caller
+    most: int
+
+
+def failure(name: str, error: BaseException) -> BaseException:
+    """What is raised where a host function called ``name`` has raised ``error``."""
+    if isinstance(error, (*PASSING, Interrupted)) or not isinstance(error, Exception):
+        return error
+    failed = HostError(f"host function {name}: {type(error).__name__}: {error}")
+    failed.__cause__ = error
+    return failed
+
+
 def host_function(host: HostFunction, instance: Caller | None, index: int) -> Function:
     """``host`` as a function instance that ``instance`` imports (None: nobody's), its function
     ``index``."""
@@ -69,7 +91,6 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
     half = halves.pop() if only_integers and len(halves) == 1 else 0
 
     def call_exactly(depth: int, args: Sequence[Any]) -> Any:
-        # One function and no more: it is most of what a call from machine code costs.
         # What the host calls back goes on from there.
         caller.depth = depth
         try:
@@ -80,8 +101,7 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
         except (*PASSING, Interrupted):
             raise
         except Exception as error:
-            kind = type(error).__name__
-            raise HostError(f"host function {host.name}: {kind}: {error}") from error
+            raise failure(host.name, error) from error
         finally:
             caller.depth = 0
 
@@ -101,4 +121,5 @@ def host_function(host: HostFunction, instance: Caller | None, index: int) -> Fu
         yield
 
     function.call_exactly, function.call_at, function.enter = call_exactly, call_at, enter
+    function.host_call = HostCall(call, caller, most)
     return function

@@ -71,11 +71,11 @@ class Function:
     ``Instance.invoke`` does.
 
     ``call_at`` calls one of the host, from a depth in the call stack, and ``call_exactly`` does so
-    with arguments as the host is to have them; one of an instance is called by its engine
-    (``Engine.start``). The other two are for generated code alone, which finds them in the
-    functions that a table holds: ``direct``, a Python callable, where a call cannot be suspended,
-    and else ``enter``, a generator function that is delegated to, whose last argument is the depth
-    in its segment.
+    with arguments as the host is to have them (``host_call`` is what that does); one of an instance
+    is called by its engine (``Engine.start``). The other two are for generated code alone, which
+    finds them in the functions that a table holds: ``direct``, a Python callable, where a call
+    cannot be suspended, and else ``enter``, a generator function that is delegated to, whose last
+    argument is the depth in its segment.
 
     No ``__getattr__`` here: Python reads all attributes of such a class more slowly.
 
@@ -95,6 +95,7 @@ class Function:
         "direct",
         "enter",
         "host",
+        "host_call",
         "importer",
         "index",
         "instance",
@@ -126,6 +127,7 @@ class Function:
         self.direct: Callable[..., Any] | None = None
         self.call_at: Callable[[int, Sequence[Any]], Any] | None = None
         self.call_exactly: Callable[[int, Sequence[Any]], Any] | None = None
+        self.host_call: Any = None
 
     def __repr__(self) -> str:
         return f"<function {self.name or self.index} {self.type}>"

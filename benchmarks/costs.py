@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MEBIBYTE = 1 << 20
 #: How often the functions of the sample stand in the large module.
 COPIES = 5
+#: The same, where several processors share it.
+MANY_COPIES = 100
 #: A trace has at least about so many lines.
 LINES = 50_000
 
@@ -64,12 +66,12 @@ def median_time(job: Callable[[], object], runs: int) -> float:
     return statistics.median(times)
 
 
-def large_module() -> bytes:
+def large_module(copies: int = COPIES) -> bytes:
     from chiwawa.binary import encode
     from chiwawa.source import load
 
     module = load(SAMPLES / "wc.wasm")
-    module.funcs = module.funcs * COPIES
+    module.funcs = module.funcs * copies
     module.customs.clear()
     return encode(module)
 

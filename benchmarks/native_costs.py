@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.costs import large_module, median_time
+from benchmarks.costs import MANY_COPIES, large_module, median_time
 from benchmarks.samples import SAMPLES
 
 #: WASI programs in C, whose growth is measured: those with C's library in them.
 PROGRAMS = ("primes", "wc", "spheres")
+#: How often the large module is rewritten whose functions are shared among processors.
+LARGE_RUNS = 3
 #: How often a run is stopped from another thread.
 STOPS = 200
 #: How often a host function is called.
@@ -44,12 +46,18 @@ class Figure:
 
 def rewriting(runs: int) -> Iterator[Figure]:
     from chiwawa.native.module import rewrite
+    from chiwawa.native.shares import processors
     from chiwawa.source import load, load_bytes
 
     module = load_bytes(large_module())
     count = sum(len(func.body) for func in module.funcs)
     seconds = median_time(lambda: rewrite(module, counting=False), runs)
     yield Figure(f"rewrite {count:,} instructions", count / seconds, "instructions/s")
+    module = load_bytes(large_module(MANY_COPIES))
+    count = sum(func.summary.length for func in module.funcs)
+    seconds = median_time(lambda: rewrite(module, counting=False), LARGE_RUNS)
+    what = f"rewrite {count:,} instructions, {processors()} processors"
+    yield Figure(what, count / seconds, "instructions/s")
     for name in PROGRAMS:
         given = load(SAMPLES / f"{name}.wasm")
         custom = sum(len(each.name) + len(each.data) for each in given.customs)

@@ -29,7 +29,7 @@ from benchmarks.native_costs import Figure
 from benchmarks.samples import SAMPLES
 
 if TYPE_CHECKING:
-    from chiwawa_runtime.run.driver import Run
+    from chiwawa_runtime.run.instance import Run
 
 PATHS = ("native", "aot", "interp")
 #: Frames of ``depth``: as deep as the call stack can be.

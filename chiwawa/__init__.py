@@ -60,11 +60,11 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
     from chiwawa_runtime.errors import WasiExit as WasiExit
-    from chiwawa_runtime.run.driver import Instance as Instance
-    from chiwawa_runtime.run.driver import Run as Run
-    from chiwawa_runtime.run.driver import Stopped as Stopped
     from chiwawa_runtime.run.host_calls import record_calls as record_calls
     from chiwawa_runtime.run.host_calls import replay_calls as replay_calls
+    from chiwawa_runtime.run.instance import Instance as Instance
+    from chiwawa_runtime.run.instance import Run as Run
+    from chiwawa_runtime.run.instance import Stopped as Stopped
     from chiwawa_runtime.run.standing import Frame as Frame
     from chiwawa_runtime.state.exceptions import ExceptionInstance as ExceptionInstance
     from chiwawa_runtime.state.exceptions import Tag as Tag
@@ -107,7 +107,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Frame": "chiwawa_runtime.run.standing",
     "Linker": "chiwawa.linker",
-    "Stopped": "chiwawa_runtime.run.driver",
+    "Stopped": "chiwawa_runtime.run.instance",
     "I32": "chiwawa_runtime.state.types",
     "I64": "chiwawa_runtime.state.types",
     "F32": "chiwawa_runtime.state.types",
@@ -150,7 +150,7 @@ _HOME = {
     "Global": "chiwawa_runtime.state.globals",
     "HostError": "chiwawa_runtime.errors",
     "HostFunction": "chiwawa_runtime.state.store",
-    "Instance": "chiwawa_runtime.run.driver",
+    "Instance": "chiwawa_runtime.run.instance",
     "Interrupted": "chiwawa_runtime.errors",
     "InvalidError": "chiwawa_runtime.errors",
     "Limits": "chiwawa_runtime.state.host_limits",
@@ -159,7 +159,7 @@ _HOME = {
     "MemoryFiles": "chiwawa_runtime.wasi.memory_files",
     "Module": "chiwawa.module",
     "ReplayError": "chiwawa_runtime.errors",
-    "Run": "chiwawa_runtime.run.driver",
+    "Run": "chiwawa_runtime.run.instance",
     "RunError": "chiwawa_runtime.errors",
     "Table": "chiwawa_runtime.state.table",
     "Tag": "chiwawa_runtime.state.exceptions",

@@ -23,9 +23,9 @@ from chiwawa_runtime.engine.deferred import run_source
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import BadInput, CheckpointError
-from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.imports import Wasi
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.stubs import stubbed
 from chiwawa_runtime.state.host_limits import UNLIMITED, Limits

@@ -13,8 +13,8 @@ from dataclasses import replace
 from chiwawa import paths, restoring
 from chiwawa.execution import Source
 from chiwawa_runtime.errors import Abrupt, CheckpointError, HostError
-from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.host_calls import HostCalls
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.snapshot import Snapshot
 

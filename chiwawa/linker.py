@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chiwawa_runtime.engine.instance import Importable
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 
 
 class Linker(Mapping[str, Mapping[str, Any]]):

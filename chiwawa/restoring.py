@@ -12,7 +12,7 @@ from chiwawa.execution import Source
 from chiwawa.running import make_probeable, path_of, prepare
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import starting
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.uptake import not_given
 from chiwawa_runtime.state.host_limits import ANY_SIZE

@@ -9,7 +9,7 @@ from chiwawa import paths
 from chiwawa.execution import Prepared, Settings, Source
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.run import starting
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import UnlinkableError
 from chiwawa_runtime.run import uptake
-from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.host_calls import HostCalls
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot

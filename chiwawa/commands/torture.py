@@ -17,7 +17,7 @@ from chiwawa.module import Module
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.instance import Imports, ModuleInstance
 from chiwawa_runtime.errors import Abrupt, ChiwawaError, UnsupportedError
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.numbering import Numbering
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.host_limits import Limits

@@ -49,7 +49,7 @@ from chiwawa_runtime.errors import (
     Trap,
     UnlinkableError,
 )
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.state.heap import Internal
 from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.interface import AnyGlobal

@@ -31,8 +31,8 @@ from chiwawa_runtime.errors import (
     HostError,
     WasiExit,
 )
-from chiwawa_runtime.run.driver import Instance, Run
 from chiwawa_runtime.run.host_calls import HostCalls
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
 from chiwawa_runtime.state.host_limits import ANY_SIZE
 from chiwawa_runtime.state.snapshot import Snapshot

@@ -8,7 +8,7 @@ from typing import Any
 
 from chiwawa.debug.listing import Place
 from chiwawa_runtime.engine.contract import RawFrame
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.types import F32, F64, ValType

@@ -14,7 +14,7 @@ from chiwawa.lower.lowered import Spaces, lower
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import starting, uptake
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot

@@ -17,7 +17,7 @@
     ├── HostError               a host function raised; ``__cause__`` is what it raised
     │   └── ReplayError         a program that is replayed does something else than it did
     ├── RunError                a run or an instance cannot do now what it was asked to do
-    │   └── Stopped             a call from Python was stopped, and can go on (``run.driver``)
+    │   └── Stopped             a call from Python was stopped, and can go on (``run.instance``)
     ├── WasiExit                the program asked to end, with a status
     └── Terminated              a signal has ended the program; the command line ends by it too
 

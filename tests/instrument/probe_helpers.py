@@ -10,7 +10,7 @@ import pytest
 from chiwawa import At, HostError, Instruments, Match, Module, Probe, Trap, api
 from chiwawa.execution import GRANULARITIES
 from chiwawa_runtime.engine.instance import Imports
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.store import Function
 from chiwawa_runtime.state.types import F32, F64, ValType

@@ -17,7 +17,7 @@ from chiwawa.module import Instr, TypeUse
 from chiwawa.opcodes import groups_of
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import HostError, Trap
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.types import F32, F64, I32, I64, ValType

@@ -9,7 +9,7 @@ import pytest
 
 from chiwawa import At, Match, Module, Probe, instantiate
 from chiwawa.source import load
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, FuncType
 from tests.instrument.probe_helpers import (

@@ -21,7 +21,7 @@ from chiwawa import (
     restore,
 )
 from chiwawa.source import load
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from tests.instrument.probe_helpers import (
     TEXT,
     both_granularities,

@@ -14,7 +14,7 @@ from chiwawa.module import Module, TypeUse
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import Interrupted, Trap
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, I64, FuncType
 from tests.instrument.watching_helpers import EVERYTHING, Watched, same_text, started, watched

@@ -20,7 +20,7 @@ from chiwawa.instrument.monitors.document import document
 from chiwawa.instrument.tracing.tracer import RESOURCES, Tracer, Tracing
 from chiwawa.module import Module
 from chiwawa_runtime.errors import HostError, Trap
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from tests.nodiff.harness_helpers import Call, Log
 
 EVERYTHING = Tracing(resources=frozenset(RESOURCES))

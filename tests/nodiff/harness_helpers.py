@@ -27,7 +27,7 @@ from chiwawa_runtime.errors import (
     Trap,
     WasiExit,
 )
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.state.throwing import Thrown
 from chiwawa_runtime.state.types import ValType
 from tests.nodiff.value_graph_helpers import ValueGraph

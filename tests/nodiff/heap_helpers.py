@@ -11,7 +11,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.snapshot import (
     Snapshot,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from chiwawa import WasiExit, api, load
 from chiwawa_runtime.errors import Exhaustion
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from tests.nodiff.harness_helpers import Call, Log, again, begin, both, compare_bytes, ended
 from tests.path_helpers import PATHS, each_path
 

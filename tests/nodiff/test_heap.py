@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import chiwawa
 from chiwawa import paths
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.heap import External
 from chiwawa_runtime.state.snapshot import (
     I31,

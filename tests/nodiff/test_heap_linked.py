@@ -8,7 +8,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.state.snapshot import (
     ExceptionImage,
     FuncIdx,

@@ -15,7 +15,7 @@ from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import HostError, Interrupted, Trap
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import I32, FuncType
 from tests.nodiff.harness_helpers import (

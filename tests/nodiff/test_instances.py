@@ -11,7 +11,7 @@ from chiwawa import Instruments, api
 from chiwawa.module import Module
 from chiwawa.source import load
 from chiwawa_runtime.errors import Interrupted, Trap
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from tests.nodiff.harness_helpers import bits, state_of
 from tests.nodiff.linked_helpers import ABOVE, BELOW
 from tests.path_helpers import PATHS, SHARING, WATCHED

@@ -15,7 +15,7 @@ import chiwawa
 from chiwawa import api, paths
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import CheckpointError, UnlinkableError, UnsupportedError
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, ObjIdx, Snapshot
 from chiwawa_runtime.state.types import EXTERNREF, I32
 from tests.path_helpers import IN_PYTHON, PATHS, each_path

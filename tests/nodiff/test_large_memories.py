@@ -17,7 +17,7 @@ from chiwawa.inspect import describe
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import BadInput, CheckpointError, ResourceError, Trap
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.state import reserve
 from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.types import PAGE, Limits, MemoryType
@@ -256,7 +256,7 @@ def test_four_gigabytes_of_zeros_in_a_small_file_are_refused_before_they_are_bui
     def unwanted(*_args: object, **_kwargs: object) -> Any:
         raise AssertionError("something was built")
 
-    monkeypatch.setattr("chiwawa_runtime.run.driver.Instance", unwanted)
+    monkeypatch.setattr("chiwawa_runtime.run.instance.Instance", unwanted)
     with pytest.raises(CheckpointError, match="its memories take 4294967296 bytes"):
         api.restore(module, data, path=path)
     described = describe(checkpoint.decode(data), module, data)
@@ -274,7 +274,7 @@ def test_a_memory_that_the_module_cannot_have_is_refused_before_it_is_built(
     wider = MemoryType(Limits(1, 65536))
     other = type(image)(wider, image.size, image.source, image.runs)
     object.__setattr__(snapshot, "memories", (other,))
-    monkeypatch.setattr("chiwawa_runtime.run.driver.Instance", None)
+    monkeypatch.setattr("chiwawa_runtime.run.instance.Instance", None)
     with pytest.raises(CheckpointError, match="its memories are not those of the module"):
         api.restore(growing(10), snapshot)
 

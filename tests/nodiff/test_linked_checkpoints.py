@@ -17,7 +17,7 @@ from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.errors import CheckpointError, Trap, UnlinkableError
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.state.snapshot import FuncIdx, Snapshot
 from chiwawa_runtime.state.types import I32
 from tests.nodiff.linked_helpers import ABOVE, BELOW

@@ -17,7 +17,7 @@ from chiwawa.module import Module
 from chiwawa.native import capi, homes, layout
 from chiwawa.source import load
 from chiwawa_runtime.errors import Trap
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import PAGE, FuncType
 from tests.nodiff.generator_helpers import Generator, seeded

@@ -16,7 +16,7 @@ from chiwawa.instrument.monitors.monitors import MONITORS
 from chiwawa.instrument.tracing.tracer import RESOURCES
 from chiwawa.source import load
 from chiwawa_runtime.errors import Trap, UnsupportedError
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.table import Room
 from chiwawa_runtime.state.types import (

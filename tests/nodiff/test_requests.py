@@ -19,7 +19,7 @@ import pytest
 from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.engine.polling import Polling
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from tests.nodiff.harness_helpers import Call, Session, again, begin, both, ended
 from tests.path_helpers import IN_PYTHON, PATHS, each_path, next_path
 

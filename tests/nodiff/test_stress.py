@@ -16,7 +16,7 @@ import pytest
 
 from chiwawa import Module, api, load
 from chiwawa_runtime.checkpoint import read_file
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.interface import AnyMemory
 from tests.cli.cli_helpers import HANGS, ended, spawn
 from tests.nodiff.harness_helpers import Call, Ending, Session, again, begin, both

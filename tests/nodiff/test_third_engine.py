@@ -14,7 +14,7 @@ from chiwawa_runtime.engine.contract import LOOK_EVERY, Activation, Engine, RawF
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import CheckpointError, Trap
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.state.interface import StateOwner
 from chiwawa_runtime.state.program import Program, SuspensionPoints
 from chiwawa_runtime.state.python_state import PythonState

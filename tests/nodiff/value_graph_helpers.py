@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chiwawa_runtime.run.driver import Instance
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.heap import External, Internal
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits

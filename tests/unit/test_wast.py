@@ -10,7 +10,7 @@ from chiwawa.commands.moving import run_spread
 from chiwawa.commands.torture import NOWHERE, Move, Stops, Torture, at, every, tour
 from chiwawa.commands.wast import Culprit, Report, format_report, run_commands, run_script
 from chiwawa.wat import parse_script
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from tests.path_helpers import IN_PYTHON, PATHS, each_path
 
 MODULE = r"""

@@ -15,7 +15,7 @@ from chiwawa import api
 from chiwawa.module import Module
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import WasiExit
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.wasi import Wasi
 from tests.need_helpers import need
 from tests.wasi.host_time_helpers import HostTime

@@ -20,9 +20,9 @@ from chiwawa_runtime.errors import (
     Location,
 )
 from chiwawa_runtime.run.call_record import record_bytes
-from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.flight import EVERY, Flight
 from chiwawa_runtime.run.host_calls import HostCalls
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.triggers import Watcher
 from chiwawa_runtime.state.host_limits import ANY_SIZE

@@ -9,7 +9,7 @@ from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.reporting import OUT_OF_LIMITS, say
 from chiwawa_runtime.engine.requests import BY_FUEL, BY_TIME
 from chiwawa_runtime.errors import Abrupt, CheckpointError, Terminated, WasiExit
-from chiwawa_runtime.run.driver import Run
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_TIMER, ENDINGS, Watcher
 from chiwawa_runtime.state.snapshot import FuncIdx
 from chiwawa_runtime.state.store import Function

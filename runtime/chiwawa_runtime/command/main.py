@@ -16,7 +16,7 @@ from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run import starting, uptake
-from chiwawa_runtime.run.driver import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.standard_streams import occupy
 from chiwawa_runtime.state.program import Program

@@ -27,7 +27,7 @@ FIRST, LEAST, MOST = 100, 20, 1_000_000
 
 
 class Run(Protocol):
-    """What is needed here of ``driver.Run``."""
+    """What is needed here of ``instance.Run``."""
 
     waiting: Waiting
     awaits: bool

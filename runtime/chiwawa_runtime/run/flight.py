@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run.call_record import Beginning, beginning_bytes, checkpoint_bytes
-from chiwawa_runtime.run.driver import Run
 from chiwawa_runtime.run.host_calls import HostCalls, digest_of
+from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.snapshot import Snapshot
 
 #: The reason with which a run stops where a checkpoint is to be kept.

@@ -13,9 +13,9 @@ from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.observer import Observer, uncounted
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import hoststate, uptake
-from chiwawa_runtime.run.driver import Instance, Run, call
 from chiwawa_runtime.run.host_calls import HostCalls, digest_of
 from chiwawa_runtime.run.imports import Wasi, check_state, complete, state_of, the_only
+from chiwawa_runtime.run.instance import Instance, Run, call
 from chiwawa_runtime.run.linking import Linking, Part
 from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.program import Program

@@ -1,56 +1,39 @@
-"""Running: calls made in turn, stopped where somebody has asked for it, explained where they fail.
+"""What embedders have of a program: its ``Instance``, and each ``Run`` of that.
 
-A ``Run`` is one program's execution, on whichever engine its instance has. It goes on from where it
-stopped as often as it is asked to, and can be written to a checkpoint whenever it is stopped.
+An instance starts runs, and a run is of an instance, so they are here together, and only what is
+asked of them: how calls go on is in ``calls_in_turn``, what checkpoints hold in ``savable``.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine import turns
-from chiwawa_runtime.engine.awaiting import Waiting, current
-from chiwawa_runtime.engine.budget import MESSAGES
-from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
-from chiwawa_runtime.engine.deep import call_with_room
+from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Imports, ModuleInstance
-from chiwawa_runtime.engine.observer import CHANGE, Observer
-from chiwawa_runtime.engine.requests import Requests
-from chiwawa_runtime.errors import (
-    Abrupt,
-    CheckpointError,
-    Exhaustion,
-    HostError,
-    Interrupted,
-    Location,
-    RunError,
-    Trap,
-    UnsupportedError,
-)
-from chiwawa_runtime.run import capture, hoststate
-from chiwawa_runtime.run.host_calls import HostCalls, digest_of
-from chiwawa_runtime.run.imports import Wasi, the_only
+from chiwawa_runtime.engine.observer import CHANGE
+from chiwawa_runtime.errors import Exhaustion, HostError, RunError, UnsupportedError
+from chiwawa_runtime.run.calls_in_turn import CallsInTurn
+from chiwawa_runtime.run.host_calls import digest_of
+from chiwawa_runtime.run.imports import Wasi
+from chiwawa_runtime.run.savable import SavableInstance
 from chiwawa_runtime.run.standing import Frame, frames_of
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.interface import AnyGlobal, AnyTable
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.state.store import Function, plain, together
+from chiwawa_runtime.state.store import Function, together
 
-#: How to get a checkpoint of a program that is running.
-ASK = "run.requests.ask() has it stop, and once go() has returned False it can be written"
 #: The reason with which embedders stop a run or a call.
 BY_CALLER = "stopped"
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
 
 
-class Instance(ModuleInstance):
+class Instance(SavableInstance):
     """An instance of a module, as an embedder has it: its exports can be used, and it can be
     probed. Raises what ``ModuleInstance`` raises.
 
@@ -65,14 +48,8 @@ class Instance(ModuleInstance):
     >>> instance.exports.at(16), instance.func("at")(17), instance.call("at", 16)
     (97, 0, 97)
 
-    ``carry`` is Python state that travels in checkpoints, by name; ``host`` such state that came
-    with a checkpoint and was not trusted: it travels on unread, and so does ``monitors``, what was
-    counted earlier, if nothing counts now. ``beside`` are instances that its checkpoints
-    hold, too, though it may not lead to them.
+    ``carry`` is Python state that travels in checkpoints, by name.
     """
-
-    #: What keeps the calls of its host functions, or gives them back.
-    calls: HostCalls | None = None
 
     def __init__(
         self,
@@ -82,18 +59,8 @@ class Instance(ModuleInstance):
         limits: Limits = UNLIMITED,
     ) -> None:
         super().__init__(program, imports, engine, limits)
-        #: Of all WASI whose functions it and those have that it is linked with.
-        self.wasi_states: list[Wasi] = []
-        self.carry: dict[str, object] = {}
-        self.host: bytes | None = None
-        self.monitors: bytes | None = None
+        #: Instances that its checkpoints hold, too.
         self.beside: list[Instance] = []
-
-    @property
-    def wasi(self) -> Wasi | None:
-        """The state of WASI whose functions it has, or those that it is linked with. Raises
-        UnlinkableError where there are several."""
-        return the_only(self.wasi_states)
 
     def snapshot(self) -> Snapshot:
         """The state between calls, as ``checkpoint`` writes it. Encode it before the next call.
@@ -119,37 +86,6 @@ class Instance(ModuleInstance):
         """
         with self.still():
             return checkpoint.encode(self.captured((), ()))
-
-    @contextlib.contextmanager
-    def still(self) -> Iterator[None]:
-        """A context in which the program stands still. Raises CheckpointError where it does not."""
-        try:
-            turns.begin(self.turns, brief=True)
-        except RunError:
-            raise CheckpointError(f"the program is running in another thread: {ASK}") from None
-        try:
-            if self.running:
-                raise CheckpointError(f"the program is running, and waits for this call: {ASK}")
-            yield
-        finally:
-            turns.end(self.turns)
-
-    def captured(self, frames: Sequence[RawFrame], plan: Sequence[capture.RawCall]) -> Snapshot:
-        """The state with an activation stopped in ``frames``, where the program stands still."""
-        wasi = self.wasi
-        counted = None if self.observer is None else self.observer.save()
-        # A deep program has a hundred thousand frames.
-        with uncollected():
-            return capture.capture(
-                self,
-                frames,
-                plan,
-                beside=self.beside,
-                carried=self.carry,
-                wasi=None if wasi is None else wasi.save(),
-                host=hoststate.dump(self.carry) if self.carry else self.host,
-                monitors=self.monitors if counted is None else counted,
-            )
 
     def __repr__(self) -> str:
         name = f" {self.program.name}" if self.program.name else ""
@@ -266,7 +202,7 @@ class Stopped(RunError):
         self.reasons = list(reasons)
 
 
-class Run:
+class Run(CallsInTurn["Instance"]):
     """The calls in ``plan``, one after the other. ``results`` are the last one's, once ``go`` has
     returned True. One thread at a time can have it go on, and write
     it to a checkpoint when it does not; the others are refused. What the program calls may call it
@@ -285,43 +221,6 @@ class Run:
     >>> run.go(), run.results
     (True, [0])
     """
-
-    def __init__(
-        self,
-        instance: Instance,
-        plan: Sequence[capture.RawCall],
-        *,
-        depth: int = 0,
-        suspends: bool = True,
-    ) -> None:
-        self.instance = instance
-        self.suspends = suspends
-        self.depth = depth
-        self.plan = list(plan)
-        self.generation = instance.engine.generation
-        self.context: object = None
-        self.paused: object = None
-        self.activation: Activation | None = None
-        #: The function that the results are of, or one that tail calls have led to from there.
-        self.function: Function | None = None
-        #: Whether it has ended: all calls have returned, or there is nothing to go on from.
-        self.finished = False
-        #: What keeps the calls of host functions, or gives them back.
-        self.calls: HostCalls | None = None
-        self._results: list[Any] = []
-        #: Why ``resume`` has stopped, if it has.
-        self.reasons: list[str] = []
-        #: Whether it is going on right now, in whichever thread.
-        self._going = False
-        #: What ended it, if it was no return.
-        self._failure: str | None = None
-        #: What its host functions await, and whether that is awaited: it is run in an event loop.
-        self.waiting = Waiting(instance.requests)
-        self.awaits = False
-
-    @property
-    def requests(self) -> Requests:
-        return self.instance.requests
 
     @property
     def failed(self) -> bool:
@@ -414,196 +313,6 @@ class Run:
         is left stays. They are the instance's, which all its runs take from."""
         self.instance.budget.give(fuel, time)
 
-    def proceed(self) -> bool:
-        """``go``, for a thread whose turn it is."""
-        if self._going:
-            raise RunError("the run is going on already, and waits for this call")
-        if self._failure is not None:
-            raise RunError(f"the run has ended with {self._failure}")
-        if self.finished:
-            return True
-        instance = self.instance
-        spent = instance.budget.spent()
-        if spent is not None and not self.is_to_trap():
-            if spent not in self.requests.pending:
-                self.requests.ask(spent)
-            return False
-        depth = instance.depth
-        if instance.observer is not None:
-            instance.observer.resume(self.paused)
-        if not instance.running:
-            instance.budget.begin()
-        instance.running += 1
-        self._going = True
-        outer = current.set(self.waiting if self.awaits else None)
-        try:
-            done = call_with_room(self.advance, self.interrupt)
-        finally:
-            current.reset(outer)
-            self._going = False
-            instance.running -= 1
-            if not instance.running:
-                instance.budget.end()
-            instance.depth = depth
-            if instance.observer is not None:
-                self.paused = instance.observer.pause()
-                if not instance.running:
-                    # No safepoint came any more.
-                    self.apply_changes(instance.observer)
-        self.finished = done
-        if done and self.calls is not None:
-            self.calls.finish()
-        return bool(done)
-
-    def interrupt(self) -> None:
-        self.requests.ask("interrupt")
-
-    def fail(self, error: BaseException) -> None:
-        """What was in the middle of something has no state to go on from."""
-        self.finished = True
-        if isinstance(error, Trap):
-            self._failure = f"a trap: {error.message}"
-        elif isinstance(error, Abrupt):
-            self._failure = f"an {error.message}"
-        else:
-            self._failure = f"{type(error).__name__}: {error}".removesuffix(": ")
-        if self.calls is not None and self.calls.live:
-            self.calls.finish()
-        if self.instance.observer is not None and self.activation is not None:
-            if isinstance(error, Trap):
-                self.instance.observer.trapped(error)
-            self.instance.observer.leave(self.context)
-
-    def unstoppable(self) -> HostError:
-        """The end of a call that a host function has stopped, and nobody can go on with."""
-        error = HostError(
-            "a host function raised Interrupted, though nothing was asked for: that stops a run "
-            "(chiwawa.start), but no call from Python"
-        )
-        error.__cause__ = Interrupted()
-        self.fail(error)
-        return error
-
-    def advance(self) -> bool:
-        """``proceed``, where there is room for it on Python's stack: make the calls in turn until
-        all have returned (True), or the run is to stop (False). What is raised ends the run."""
-        while self.activation is not None or self.plan:
-            try:
-                self.check_budget()
-                returned = self.advance_call()
-                stopped = not returned and self.is_to_stop()
-                if stopped:
-                    self.check_budget()
-            except BaseException as error:
-                explained = error if self.activation is None else self.activation.explain(error)
-                self.fail(explained)
-                if explained is error:
-                    raise
-                raise explained from None
-            if returned:
-                self.end_call()
-            elif stopped:
-                return False
-        return True
-
-    def is_to_trap(self) -> bool:
-        """Whether it traps where fuel or time is spent."""
-        return self.instance.budget.traps or not self.suspends
-
-    def check_budget(self) -> None:
-        """Raises Trap where fuel or time is spent, and that is one."""
-        if not self.instance.budget.limited or not self.is_to_trap():
-            return
-        budget, requests = self.instance.budget, self.requests
-        reason = next((r for r in MESSAGES if r in requests.pending), None) or budget.spent()
-        if reason is None:
-            return
-        for each in MESSAGES:
-            requests.withdraw(each)
-        trap = Trap(MESSAGES[reason])
-        frames = []
-        # Where some cannot be read, it has no backtrace.
-        with contextlib.suppress(CheckpointError):
-            frames = [] if self.activation is None else self.activation.frames()
-        trap.backtrace = tuple(
-            Location(f.function, f.offset, f.instance.program.function_names.get(f.function))
-            for f in frames
-        )
-        trap.origin = frames[0].instance if frames else None
-        raise trap
-
-    def advance_call(self) -> bool:
-        """Go on with the call in progress, or begin the next: whether it has returned. It is
-        suspended else, or not begun: where the host function that it is of was interrupted."""
-        begun: list[capture.RawCall] = []
-        try:
-            if self.activation is None:
-                begun = [self.plan.pop(0)]
-                self.activation = self.begin_call(*begun[0])
-            elif self.generation != self.instance.engine.generation:
-                self.restore_activation()
-            return self.activation.advance()
-        except Interrupted:
-            # No frame has called that host function, and its call has had no effect.
-            self.plan = begun + self.plan
-            self.activation = None
-            return False
-
-    def begin_call(self, function: int, args: Sequence[Any]) -> Activation:
-        instance = self.instance
-        self.function = instance.functions[function]
-        if instance.observer is not None:
-            self.context = instance.observer.mark()
-        activation = instance.engine.start(function, args, self.depth, instance.most)
-        self.generation = instance.engine.generation
-        return activation
-
-    def end_call(self) -> None:
-        """Keep what the call in progress has returned."""
-        assert self.activation is not None
-        assert self.function is not None
-        types = self.function.type.results
-        self._results = list(map(plain, self.activation.results, types))
-        self.activation = None
-
-    def is_to_stop(self) -> bool:
-        """Whether the run, which is suspended, is to stop there. If not, it has done what it was
-        suspended for, and nothing is pending any more."""
-        interrupted = self.activation is None or self.activation.interrupted
-        # Where nobody has asked, the host function that was interrupted wants it.
-        wanted = interrupted and not self.requests.pending
-        if self.instance.observer is not None:
-            self.take_back(self.instance.observer)
-            self.apply_changes(self.instance.observer)
-        if self.requests.pending or wanted:
-            return True
-        # What instruments wanted is done; or another instance was asked.
-        self.requests.take()
-        return False
-
-    def restore_activation(self) -> None:
-        """Go on with functions as they are prepared now."""
-        assert self.activation is not None
-        engine = self.instance.engine
-        try:
-            self.activation = engine.restore(self.activation.frames(), self.instance.most)
-        except CheckpointError:
-            # Another path's are among them. At the next safepoint they may be gone.
-            self.requests.ask(CHANGE)
-            return
-        self.generation = engine.generation
-
-    def take_back(self, observer: Observer) -> None:
-        """Have instruments take back the call of a host function that was interrupted."""
-        frame = None if self.activation is None else self.activation.interrupted_frame()
-        if frame is not None:
-            observer.take_back(frame)
-
-    def apply_changes(self, observer: Observer) -> None:
-        """Have instruments changed if they have asked for it."""
-        if self.requests.withdraw(CHANGE):
-            observer.apply_changes()
-
     def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises
         CheckpointError where it is not stopped, and where there is something that a checkpoint
@@ -618,25 +327,6 @@ class Run:
         if self.calls is not None:
             self.calls.mark(digest_of(data))
         return data
-
-    @contextlib.contextmanager
-    def still(self) -> Iterator[None]:
-        """A context in which the program stands still. Raises CheckpointError where it does not."""
-        with self.instance.still():
-            self._going = True
-            try:
-                yield
-            finally:
-                self._going = False
-
-    def captured(self) -> Snapshot:
-        if self.finished:
-            raise CheckpointError(
-                "the program has ended: what is left is its instance (run.instance.checkpoint())"
-            )
-        with uncollected():
-            frames = [] if self.activation is None else self.activation.frames()
-        return self.instance.captured(frames, self.plan)
 
 
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:

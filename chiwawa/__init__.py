@@ -60,11 +60,11 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
     from chiwawa_runtime.errors import WasiExit as WasiExit
-    from chiwawa_runtime.run.host_calls import record_calls as record_calls
-    from chiwawa_runtime.run.host_calls import replay_calls as replay_calls
     from chiwawa_runtime.run.instance import Instance as Instance
     from chiwawa_runtime.run.instance import Run as Run
     from chiwawa_runtime.run.instance import Stopped as Stopped
+    from chiwawa_runtime.run.recordings import record_calls as record_calls
+    from chiwawa_runtime.run.recordings import replay_calls as replay_calls
     from chiwawa_runtime.run.standing import Frame as Frame
     from chiwawa_runtime.state.exceptions import ExceptionInstance as ExceptionInstance
     from chiwawa_runtime.state.exceptions import Tag as Tag
@@ -177,8 +177,8 @@ _HOME = {
     "load": "chiwawa.source",
     "load_generated": "chiwawa.api",
     "load_native": "chiwawa.api",
-    "record_calls": "chiwawa_runtime.run.host_calls",
-    "replay_calls": "chiwawa_runtime.run.host_calls",
+    "record_calls": "chiwawa_runtime.run.recordings",
+    "replay_calls": "chiwawa_runtime.run.recordings",
     "restore": "chiwawa.api",
     "restore_instance": "chiwawa.api",
     "run_wasi": "chiwawa.wasi_run",

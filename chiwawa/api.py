@@ -141,6 +141,7 @@ def instantiate(
     wasi: Wasi | None = None,
     carry: Mapping[str, object] | None = None,
     limits: Limits = UNLIMITED,
+    calls: HostCalls | None = None,
     instruments: Instruments | None = None,
 ) -> Instance:
     """An instance of ``source`` whose start function has run.
@@ -150,7 +151,11 @@ def instantiate(
     Raises UnlinkableError where they do not fit, and Trap.
     With ``canonical_nans`` every NaN that its arithmetic makes is the canonical one; None: as a
     generated file was compiled. ``carry`` is Python state that travels in its checkpoints.
-    ``limits`` are what it may take. ``instruments`` trace and count what it does.
+    ``limits`` are what it may take. ``calls`` keeps the calls of host functions
+    (``chiwawa.record_calls``) or gives them back (``chiwawa.replay_calls``): those that the program
+    makes in all calls of its exports, which are to be made again as they were. Instances that are
+    linked take the same ``calls``, and are made again in the same order. ``instruments`` trace and
+    count what it does.
 
     >>> module = chiwawa.load('''(module
     ...   (import "host" "twice" (func $twice (param i32) (result i32)))
@@ -167,6 +172,7 @@ def instantiate(
         granularity=granularity,
         canonical_nans=canonical_nans,
         limits=limits,
+        calls=calls,
     )
     return running.instantiate(Source(source), setup, instruments)
 
@@ -318,6 +324,7 @@ def restore_instance(
     trust_host_state: bool = False,
     modules: Sequence[Runnable] = (),
     limits: Limits = UNLIMITED,
+    calls: HostCalls | None = None,
     instruments: Instruments | None = None,
 ) -> Instance:
     """The instance that wrote a checkpoint between calls (``Instance.checkpoint``), as it was, on
@@ -351,6 +358,7 @@ def restore_instance(
         trust_host_state=trust_host_state,
         modules=modules,
         limits=limits,
+        calls=calls,
         instruments=instruments,
     )
     return run.instance

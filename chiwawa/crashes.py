@@ -13,7 +13,7 @@ from dataclasses import replace
 from chiwawa import paths, restoring
 from chiwawa.execution import Source
 from chiwawa_runtime.errors import Abrupt, CheckpointError, HostError
-from chiwawa_runtime.run.host_calls import HostCalls
+from chiwawa_runtime.run.host_calls import HostCalls, Standing
 from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -44,7 +44,7 @@ def before_end(
     if at_safepoint:
         return snapshot
     stepping = replace(setup, path=paths.entering_anywhere(), granularity="instruction")
-    position = calls.position
+    standing = Standing(calls.position, calls.order)
     run = restoring.restore(source, snapshot, replace(stepping, calls=calls))
     run.requests.count_from(0, MOST)
     if not ended(run) or not failed(run):
@@ -52,7 +52,7 @@ def before_end(
     passed = run.requests.passed
     if not passed:
         return snapshot
-    run = restoring.restore(source, snapshot, replace(stepping, calls=calls.again(position)))
+    run = restoring.restore(source, snapshot, replace(stepping, calls=calls.again(standing)))
     run.requests.count_from(0, passed)
     if ended(run):
         raise CheckpointError("run again, the program did something else")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chiwawa import paths, restoring, running
 from chiwawa.execution import Source
-from chiwawa_runtime.command.beginning import complete, merged
+from chiwawa_runtime.command.beginning import complete, merged, replays
 from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import UnlinkableError
@@ -81,7 +81,7 @@ class Toolchain:
         making.enter_context(paths.path(setup.path).together())
         for name, source in self.preloads:
             try:
-                imports = complete(source.program, given)
+                imports = given if replays(setup.calls) else complete(source.program, given)
                 instance = running.instantiate(source, replace(setup, imports=imports))
             except UnlinkableError as error:
                 raise UnlinkableError(f"--preload {name}: {error.message}") from error

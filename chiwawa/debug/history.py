@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chiwawa_runtime.run.host_calls import Standing
+
+#: Where there are no calls, or none has been made.
+START = Standing()
 #: So many checkpoints are kept at most, and so many bytes of them but for the first and the last.
 MOST = 64
 MOST_BYTES = 256 << 20
@@ -13,14 +17,14 @@ MOST_BYTES = 256 << 20
 class Moment:
     """A checkpoint. ``count`` is the boundary that it stands at, ``written`` how many bytes the
     program had written to standard output and error. ``entered``: it stands at a safepoint, from
-    which every path can go on. ``position`` is where it is among the calls of the host, where they
+    which every path can go on. ``standing`` is where it is among the calls of the host, where they
     are kept."""
 
     count: int
     data: bytes
     written: tuple[int, int]
     entered: bool = False
-    position: int = 0
+    standing: Standing = START
 
 
 class History:

@@ -31,7 +31,7 @@ from chiwawa_runtime.errors import (
     HostError,
     WasiExit,
 )
-from chiwawa_runtime.run.host_calls import HostCalls
+from chiwawa_runtime.run.host_calls import HostCalls, Standing
 from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
 from chiwawa_runtime.state.host_limits import ANY_SIZE
@@ -481,9 +481,9 @@ class Machine:
 
     def moment_of(self, run: Run, count: int, entered: bool) -> Moment:
         stdout, stderr = self.outputs
-        position = 0 if self.calls is None else self.calls.position
+        standing = Standing() if self.calls is None else self.calls.standing(run.instances())
         data = checkpoint.encode(run.snapshot())
-        return Moment(count, data, (stdout.place, stderr.place), entered, position)
+        return Moment(count, data, (stdout.place, stderr.place), entered, standing)
 
     def restore(self, moment: Moment) -> None:
         """Stand at ``moment``, with nothing armed."""
@@ -507,7 +507,7 @@ class Machine:
     def call_again(self, moment: Moment) -> None:
         """The program makes the calls of the host again that it has made since ``moment``."""
         if self.calls is not None:
-            self.calls.position = moment.position
+            self.calls.stand(moment.standing)
 
     def written(self, moment: Moment) -> None:
         """The program has written what it had at ``moment``."""

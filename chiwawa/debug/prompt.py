@@ -28,7 +28,7 @@ from chiwawa_runtime.command.reporting import single_line
 from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.run.call_record import read_beginning
-from chiwawa_runtime.run.host_calls import replay_calls
+from chiwawa_runtime.run.recordings import replay_calls
 from chiwawa_runtime.state.types import StorageType, ValType
 
 _SHORT = {
@@ -77,7 +77,7 @@ def debug(source: Source, options: Options, stdin: str | None) -> int:
         # Run again, it must compute the same.
         canonical = True
         if options.replay is not None:
-            canonical = read_beginning(replay_calls(options.replay).entries[0]).canonical_nans
+            canonical = read_beginning(replay_calls(options.replay).entries[0])[0].canonical_nans
         options = dataclasses.replace(options, deterministic=canonical, granularity="instruction")
         chosen = options.path or "interp"
         path = stepping_path(chosen)

@@ -16,8 +16,9 @@ from chiwawa_runtime.engine.instance import Importable, Imports
 from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, UnsupportedError
 from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.call_record import RecordFile
-from chiwawa_runtime.run.host_calls import HostCalls, record_calls, replay_calls
+from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.instance import Run
+from chiwawa_runtime.run.recordings import record_calls, replay_calls
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.stubs import stubbed
 from chiwawa_runtime.state.heap import External

@@ -104,7 +104,7 @@ class Dump:
             replace(dump, wasi=wasi, safepoints=number, monitors=None, host=snapshot.host),
         )
         if self.records:
-            data, entries = flight.record(run.instance.engine.canonical_nans)
+            data, entries = flight.record()
             checkpoint.write_file(self.before, data)
             checkpoint.write_file(self.calls, record_bytes(entries))
             note += f"; --restore {self.before} --replay {self.calls} comes there"

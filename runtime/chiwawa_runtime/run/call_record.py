@@ -1,7 +1,8 @@
 """The record of a program's calls of the host: what is in it, and its file (docs/call-record.md).
 
-It is a sequence of entries: a beginning, calls with their results and what they changed, and the
-checkpoints that were written between them. Nothing here knows how calls are made.
+It is a sequence of entries: the instances that were made, calls with their results and what they
+changed, calls back that were made meanwhile, and the checkpoints that were written between them.
+Nothing here knows how calls are made.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import contextlib
 import os
 import stat
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import TypeVar
 
 from chiwawa_runtime.checkpoint.cursor import Cursor
 from chiwawa_runtime.checkpoint.leb import encode_s, encode_u
@@ -25,12 +27,17 @@ MAGIC = b"\0chiwawa calls\1\n"
 #: What an entry begins with: its size, and the checksum of all contents up to its own.
 FRAME = Struct("<II")
 #: What an entry's first byte says that it is.
-BEGINNING, CHECKPOINT, CALL, END = range(4)
-#: How a call ended: it returned, it ended the program with a status, it trapped, it failed.
-RETURNED, EXITED, TRAPPED, EXHAUSTED, FAILED = range(5)
+BEGINNING, CHECKPOINT, CALL, END, INSTANCE, BACK = range(6)
+#: How a call ended: it returned, it ended the program with a status, it trapped, it exhausted the
+#: call stack, it failed, it threw an exception.
+RETURNED, EXITED, TRAPPED, EXHAUSTED, FAILED, THREW = range(6)
+Read = TypeVar("Read")
 _CODES = {valtype: bytes((code,)) for code, valtype in VALTYPE_BY_CODE.items()}
-#: A reference: null, a function of the instance's, something else, which only an argument may be.
-NULL, FUNCTION, OTHER = range(3)
+#: A reference: null, a function of an instance's, something else, which only an argument may be, an
+#: i31.
+NULL, FUNCTION, OTHER, I31 = range(4)
+#: What an instance has, as a record names it: the number of the instance, and the index.
+Place = tuple[int, int]
 
 
 class RecordError(BadInput):
@@ -39,89 +46,134 @@ class RecordError(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference that is not null: to a function of the instance's, by its index, or (None) to
+    """A reference that is neither null nor an i31: to a function of an instance's, or (None) to
     something else."""
 
-    function: int | None
+    function: Place | None
 
 
-#: A value of a call, as the program holds it, references apart.
+#: A value of a call, as the program holds it, references apart. An i31 is an int.
 Value = int | float | bytes | None | Reference
 Typed = tuple[ValType, Value]
 
 
 @dataclass(slots=True)
 class Effects:
-    """What a call changed: sizes of memories in pages, bytes of memories by address, globals, all
-    by index; and what it wrote to standard output (1) and error (2)."""
+    """What a call changed: sizes of memories in pages, bytes of memories by address, globals, sizes
+    of tables, and elements of theirs by index; and what it wrote to standard output (1) and error
+    (2)."""
 
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    writes: list[tuple[int, int, bytes]] = field(default_factory=list)
-    globals: list[tuple[int, Typed]] = field(default_factory=list)
+    sizes: list[tuple[Place, int]] = field(default_factory=list)
+    writes: list[tuple[Place, int, bytes]] = field(default_factory=list)
+    globals: list[tuple[Place, Typed]] = field(default_factory=list)
+    lengths: list[tuple[Place, int]] = field(default_factory=list)
+    elements: list[tuple[Place, int, Typed]] = field(default_factory=list)
     outputs: list[tuple[int, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call of the imported function ``function``. ``ended`` is RETURNED, with ``results``;
-    EXITED, with ``status``; or one of the others, with ``text``."""
+    EXITED, with ``status``; THREW, with ``tag`` and what the exception holds for ``results``; or
+    one of the others, with ``text``."""
 
-    function: int
+    function: Place
     args: Sequence[Typed]
     ended: int
     effects: Effects
     results: Sequence[Typed] = ()
     status: int = 0
     text: str = ""
+    tag: Place = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
-    """Of which module the calls are, by its SHA-256; whether all NaNs of its arithmetic are
-    canonical; whether the record begins with the program (or else at a checkpoint)."""
+class Back:
+    """A call back: the imported function ``function``, called with ``args``, has called the
+    function ``target`` with ``given``, and changed ``effects`` before."""
+
+    function: Place
+    args: Sequence[Typed]
+    effects: Effects
+    target: Place
+    given: Sequence[Typed]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An instance: of which module it is, by its SHA-256; whether all NaNs of its arithmetic are
+    canonical."""
 
     hash: bytes
     canonical_nans: bool
-    whole: bool
 
 
 # Writing.
 
 
-def beginning_bytes(beginning: Beginning) -> bytes:
-    flags = beginning.canonical_nans | beginning.whole << 1
-    return bytes((BEGINNING, flags)) + beginning.hash
+def beginning_bytes(made: Made, whole: bool) -> bytes:
+    """The first entry: an instance. ``whole``: the record begins with the program, and else at a
+    checkpoint."""
+    return bytes((BEGINNING, made.canonical_nans | whole << 1)) + made.hash
 
 
-def checkpoint_bytes(digest: bytes) -> bytes:
-    return bytes((CHECKPOINT,)) + digest
+def instance_bytes(made: Made) -> bytes:
+    """The entry of an instance that is not the first."""
+    return bytes((INSTANCE, made.canonical_nans)) + made.hash
 
 
-def call_head(function: int, args: Sequence[Typed]) -> bytes:
-    """What an entry of a call begins with, and of another call does not."""
-    return b"".join((bytes((CALL,)), encode_u(function), _values(args)))
+def checkpoint_bytes(digest: bytes, order: Sequence[int]) -> bytes:
+    """The entry of a checkpoint, whose instances have the numbers ``order`` in the record."""
+    numbers = b"".join(map(encode_u, order))
+    return b"".join((bytes((CHECKPOINT,)), digest, encode_u(len(order)), numbers))
+
+
+def call_head(function: Place, args: Sequence[Typed]) -> bytes:
+    """What an entry of a call begins with, and of another call does not; but for its first byte,
+    an entry of a call back that is made meanwhile does, too."""
+    return b"".join((bytes((CALL,)), _place(function), _values(args)))
 
 
 def call_bytes(head: bytes, call: Call) -> bytes:
     """The entry of a call whose ``call_head`` is ``head``."""
-    effects = call.effects
     parts = [head, bytes((call.ended,))]
     if call.ended == RETURNED:
         parts.append(_values(call.results))
     elif call.ended == EXITED:
         parts.append(encode_u(call.status))
+    elif call.ended == THREW:
+        parts += (_place(call.tag), _values(call.results))
     else:
         parts.append(_bytes(call.text.encode("utf-8", "replace")))
-    parts.append(encode_u(len(effects.sizes)))
-    parts += [encode_u(memory) + encode_u(pages) for memory, pages in effects.sizes]
+    parts.append(_effects(call.effects))
+    return b"".join(parts)
+
+
+def back_bytes(head: bytes, effects: Effects, target: Place, given: Sequence[Typed]) -> bytes:
+    """The entry of a call back from the call whose ``call_head`` is ``head``."""
+    parts = bytes((BACK,)), head[1:], _effects(effects), _place(target), _values(given)
+    return b"".join(parts)
+
+
+def _effects(effects: Effects) -> bytes:
+    parts = [encode_u(len(effects.sizes))]
+    parts += [_place(memory) + encode_u(pages) for memory, pages in effects.sizes]
     parts.append(encode_u(len(effects.writes)))
     for memory, address, data in effects.writes:
-        parts += (encode_u(memory), encode_u(address), _bytes(data))
+        parts += (_place(memory), encode_u(address), _bytes(data))
     parts.append(encode_u(len(effects.globals)))
-    parts += [encode_u(index) + _value(*typed) for index, typed in effects.globals]
+    parts += [_place(place) + _value(*typed) for place, typed in effects.globals]
+    parts.append(encode_u(len(effects.lengths)))
+    parts += [_place(table) + encode_u(length) for table, length in effects.lengths]
+    parts.append(encode_u(len(effects.elements)))
+    parts += [_place(t) + encode_u(at) + _value(*typed) for t, at, typed in effects.elements]
     parts.append(encode_u(len(effects.outputs)))
     parts += [encode_u(stream) + _bytes(data) for stream, data in effects.outputs]
     return b"".join(parts)
+
+
+def _place(place: Place) -> bytes:
+    return encode_u(place[0]) + encode_u(place[1])
 
 
 def _bytes(data: bytes) -> bytes:
@@ -137,10 +189,12 @@ def _value(valtype: ValType, value: Value) -> bytes:
     if isinstance(valtype, RefType):
         if value is None:
             return code + bytes((NULL,))
+        if isinstance(value, int):
+            return code + bytes((I31,)) + encode_u(value)
         assert isinstance(value, Reference)
         if value.function is None:
             return code + bytes((OTHER,))
-        return code + bytes((FUNCTION,)) + encode_u(value.function)
+        return code + bytes((FUNCTION,)) + _place(value.function)
     if valtype is V128:
         assert isinstance(value, bytes)
         return code + value
@@ -158,48 +212,99 @@ def _value(valtype: ValType, value: Value) -> bytes:
 # Reading.
 
 
-def read_beginning(content: bytes) -> Beginning:
-    """Raises RecordError."""
+def read_beginning(content: bytes) -> tuple[Made, bool]:
+    """The first instance, and whether the record begins with the program. Raises RecordError."""
     if len(content) != 34 or content[0] != BEGINNING or content[1] > 3:
         raise RecordError("the record is damaged: it has no beginning")
-    return Beginning(content[2:], bool(content[1] & 1), bool(content[1] & 2))
+    return Made(content[2:], bool(content[1] & 1)), bool(content[1] & 2)
+
+
+def read_instance(content: bytes) -> Made:
+    """The instance that an entry is of. Raises RecordError."""
+    if len(content) != 34 or content[1] > 1:
+        raise RecordError("the record is damaged: an instance is not what it was")
+    return Made(content[2:], bool(content[1]))
+
+
+def read_order(content: bytes) -> tuple[int, ...]:
+    """The numbers of the instances that the checkpoint is of which an entry is of. Raises
+    RecordError."""
+    cursor = Cursor(content, 1, len(content))
+
+    def order() -> tuple[int, ...]:
+        cursor.take(32)
+        return tuple([cursor.u(32) for _ in range(cursor.count())])
+
+    return _read(cursor, order)
 
 
 def read_call(content: bytes) -> Call:
     """The call that an entry is of. Raises RecordError."""
     cursor = Cursor(content, 1, len(content))
+    return _read(cursor, lambda: _call(cursor))
+
+
+def read_back(content: bytes) -> Back:
+    """The call back that an entry is of. Raises RecordError."""
+    cursor = Cursor(content, 1, len(content))
+    return _read(
+        cursor,
+        lambda: Back(
+            _read_place(cursor),
+            _read_values(cursor),
+            _read_effects(cursor),
+            _read_place(cursor),
+            _read_values(cursor),
+        ),
+    )
+
+
+def _read(cursor: Cursor, what: Callable[[], Read]) -> Read:
     try:
-        call = _call(cursor)
+        found = what()
         cursor.finish()
     except CheckpointError as error:
         said = error.message.removeprefix("malformed checkpoint: ")
         raise RecordError(f"the record is damaged: in an entry, {said}") from None
-    return call
+    return found
 
 
 def _call(cursor: Cursor) -> Call:
-    function = cursor.u(32)
+    function = _read_place(cursor)
     args = _read_values(cursor)
     ended = cursor.byte()
     results: Sequence[Typed] = ()
-    status, text = 0, ""
+    status, text, tag = 0, "", (0, 0)
     if ended == RETURNED:
         results = _read_values(cursor)
     elif ended == EXITED:
         status = cursor.u(32)
+    elif ended == THREW:
+        tag, results = _read_place(cursor), _read_values(cursor)
     elif ended in (TRAPPED, EXHAUSTED, FAILED):
         text = cursor.name()
     else:
         raise cursor.error("an end that there is not")
+    return Call(function, args, ended, _read_effects(cursor), results, status, text, tag)
+
+
+def _read_effects(cursor: Cursor) -> Effects:
+    place, u, count, value = _read_place, cursor.u, cursor.count, _read_value
     effects = Effects(
-        [(cursor.u(32), cursor.u(64)) for _ in range(cursor.count())],
-        [(cursor.u(32), cursor.u(64), cursor.take(cursor.u(32))) for _ in range(cursor.count())],
-        [(cursor.u(32), _read_value(cursor)) for _ in range(cursor.count())],
-        [(cursor.u(32), cursor.take(cursor.u(32))) for _ in range(cursor.count())],
+        [(place(cursor), u(64)) for _ in range(count())],
+        [(place(cursor), u(64), cursor.take(u(32))) for _ in range(count())],
+        [(place(cursor), value(cursor)) for _ in range(count())],
+        [(place(cursor), u(64)) for _ in range(count())],
+        [(place(cursor), u(64), value(cursor)) for _ in range(count())],
+        [(u(32), cursor.take(u(32))) for _ in range(count())],
     )
     if any(stream not in (1, 2) for stream, _ in effects.outputs):
         raise cursor.error("an output that there is not")
-    return Call(function, args, ended, effects, results, status, text)
+    return effects
+
+
+def _read_place(cursor: Cursor) -> Place:
+    return cursor.u(32), cursor.u(32)
 
 
 def _read_values(cursor: Cursor) -> list[Typed]:
@@ -215,9 +320,32 @@ def _read_value(cursor: Cursor) -> Typed:
     kind = cursor.byte()
     if kind == NULL:
         return valtype, None
+    if kind == I31:
+        return valtype, cursor.u(31)
     if kind not in (FUNCTION, OTHER):
         raise cursor.error("malformed reference")
-    return valtype, Reference(cursor.u(32) if kind == FUNCTION else None)
+    return valtype, Reference(_read_place(cursor) if kind == FUNCTION else None)
+
+
+def check_same(recorded: Made, made: Made) -> None:
+    """Raises RecordError unless it is the same that was recorded, and is run so."""
+    if recorded.hash != made.hash:
+        raise RecordError(
+            f"this record is of another module: its sha256 is {recorded.hash.hex()}, the given "
+            f"module's {made.hash.hex()}"
+        )
+    if recorded.canonical_nans != made.canonical_nans:
+        was, is_ = ("with", "without") if recorded.canonical_nans else ("without", "with")
+        raise RecordError(f"the program was recorded {was} canonical NaNs, and is run {is_} them")
+
+
+def made_in(entries: Iterable[bytes]) -> list[Made]:
+    """The instances that entries are of, the first one's beginning among them."""
+    return [
+        read_beginning(content)[0] if content[0] == BEGINNING else read_instance(content)
+        for content in entries
+        if content[0] in (BEGINNING, INSTANCE)
+    ]
 
 
 def entries_of(data: bytes) -> tuple[list[bytes], int, int]:
@@ -264,11 +392,12 @@ class RecordFile:
         self.handle = -1
         self.total = 0
 
-    def begin(self, contents: Sequence[bytes]) -> None:
+    def begin(self, contents: Sequence[bytes]) -> Sequence[bytes]:
         """Start with these entries, unless that is how an earlier record ends which begins at
-        another place: then go on with it. What else is there is replaced."""
+        another place: then go on with it. What else is there is replaced. The entries that are
+        there then."""
         try:
-            end = self.end_of_earlier(contents)
+            earlier, end = self.earlier(contents)
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
             self.handle = os.open(self.path, flags, 0o600)
             if not stat.S_ISREG(os.fstat(self.handle).st_mode):
@@ -279,24 +408,25 @@ class RecordFile:
                 self.write(MAGIC)
         except OSError as error:
             raise self.failure(error) from error
-        if not end:
-            for content in contents:
-                self.append(content)
+        if end:
+            return earlier
+        for content in contents:
+            self.append(content)
+        return contents
 
-    def end_of_earlier(self, contents: Sequence[bytes]) -> int:
-        """Where an earlier record ends that stops at the checkpoint at which this one begins; 0:
-        there is none."""
-        if len(contents) < 2:
-            return 0
-        with contextlib.suppress(OSError, RecordError):
-            if not stat.S_ISREG(os.stat(self.path).st_mode):
-                return 0
-            with open(self.path, "rb") as file:
-                earlier, total, end = entries_of(file.read())
-            if earlier[-1] == contents[-1] and earlier[0][2:] == contents[0][2:]:
-                self.total = total
-                return end
-        return 0
+    def earlier(self, contents: Sequence[bytes]) -> tuple[Sequence[bytes], int]:
+        """The entries of an earlier record that stops at the checkpoint at which this one begins,
+        and where it ends; 0: there is none."""
+        if contents[-1][0] == CHECKPOINT:
+            with contextlib.suppress(OSError, RecordError):
+                if not stat.S_ISREG(os.stat(self.path).st_mode):
+                    return (), 0
+                with open(self.path, "rb") as file:
+                    earlier, total, end = entries_of(file.read())
+                if earlier[-1][:33] == contents[-1][:33]:
+                    self.total = total
+                    return earlier, end
+        return (), 0
 
     def append(self, content: bytes) -> None:
         if self.handle < 0:

@@ -15,6 +15,7 @@ from chiwawa_runtime.engine.awaiting import Waiting, current
 from chiwawa_runtime.engine.budget import MESSAGES
 from chiwawa_runtime.engine.contract import Activation
 from chiwawa_runtime.engine.deep import call_with_room
+from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.observer import CHANGE, Observer
 from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import (
@@ -275,6 +276,11 @@ class CallsInTurn(Generic[Owner]):
                 yield
             finally:
                 self._going = False
+
+    def instances(self) -> Sequence[ModuleInstance]:
+        """Those that its checkpoints hold, in their order, where it is stopped."""
+        frames = [] if self.activation is None else self.activation.frames()
+        return self.instance.checkpointed(frames, self.plan)
 
     def captured(self) -> Snapshot:
         if self.finished:

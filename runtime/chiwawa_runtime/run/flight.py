@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.errors import CheckpointError
-from chiwawa_runtime.run.call_record import Beginning, beginning_bytes, checkpoint_bytes
-from chiwawa_runtime.run.host_calls import HostCalls, digest_of
+from chiwawa_runtime.errors import CheckpointError, UnsupportedError
+from chiwawa_runtime.run.call_record import beginning_bytes, checkpoint_bytes, instance_bytes
+from chiwawa_runtime.run.host_calls import HostCalls, Standing, digest_of
 from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.state.snapshot import Snapshot
 
@@ -26,20 +26,23 @@ EVERY = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A checkpoint, when ``passed`` safepoints were passed and the entry ``position`` of the calls
-    was next."""
+    """A checkpoint, when ``passed`` safepoints were passed, and where the program stood among the
+    calls."""
 
     data: bytes
     passed: int
-    position: int
+    standing: Standing
 
 
 class Flight:
     """Keeps the last ``most`` checkpoints of ``run``, whose calls go through ``calls``: one where
     it stands now, which is where a ``new`` program begins, and one at each ``every``-th safepoint
-    from there. Raises CheckpointError where there can be none now."""
+    from there. Raises CheckpointError where there can be none now, and UnsupportedError for linked
+    instances."""
 
     def __init__(self, run: Run, calls: HostCalls, most: int, every: int, *, new: bool) -> None:
+        if len(run.instances()) > 1:
+            raise UnsupportedError("core dumps are of one instance, not of several linked ones")
         self.run = run
         self.calls = calls
         self.every = every
@@ -57,8 +60,9 @@ class Flight:
             snapshot = replace(snapshot, safepoints=None)
         passed = self.run.requests.passed
         assert passed is not None
-        self.kept.append(Kept(checkpoint.encode(snapshot), passed, self.calls.position))
-        self.calls.drop_before(self.kept[0].position)
+        standing = self.calls.standing(self.run.instances())
+        self.kept.append(Kept(checkpoint.encode(snapshot), passed, standing))
+        self.calls.drop_before(self.kept[0].standing.position)
 
     def go(self) -> bool:
         """As ``Run.go``: where it stops for nothing else, a checkpoint is kept, and it goes on."""
@@ -77,12 +81,16 @@ class Flight:
     def last(self) -> tuple[Snapshot, HostCalls]:
         """The last checkpoint, and what gives its run the calls back that came then."""
         kept = self.kept[-1]
-        return checkpoint.decode(kept.data), self.calls.again(kept.position)
+        return checkpoint.decode(kept.data), self.calls.again(kept.standing)
 
-    def record(self, canonical_nans: bool) -> tuple[bytes, list[bytes]]:
+    def record(self) -> tuple[bytes, list[bytes]]:
         """The oldest checkpoint that is kept, and the entries of a record that begins there."""
         kept = self.kept[0]
-        beginning = Beginning(checkpoint.decode(kept.data).module_hash, canonical_nans, False)
-        entries = self.calls.entries[kept.position - self.calls.dropped :]
-        start = [beginning_bytes(beginning), checkpoint_bytes(digest_of(kept.data))]
+        first, *others = self.calls.made
+        entries = self.calls.entries[kept.standing.position - self.calls.dropped :]
+        start = [
+            beginning_bytes(first, False),
+            *map(instance_bytes, others),
+            checkpoint_bytes(digest_of(kept.data), kept.standing.order),
+        ]
         return kept.data, start + entries

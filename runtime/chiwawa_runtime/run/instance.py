@@ -14,7 +14,7 @@ from chiwawa_runtime.engine import turns
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Imports, ModuleInstance
 from chiwawa_runtime.engine.observer import CHANGE
-from chiwawa_runtime.errors import Exhaustion, HostError, RunError, UnsupportedError
+from chiwawa_runtime.errors import Exhaustion, RunError, UnsupportedError
 from chiwawa_runtime.run.calls_in_turn import CallsInTurn
 from chiwawa_runtime.run.host_calls import digest_of
 from chiwawa_runtime.run.imports import Wasi
@@ -85,7 +85,10 @@ class Instance(SavableInstance):
         [3]
         """
         with self.still():
-            return checkpoint.encode(self.captured((), ()))
+            data = checkpoint.encode(self.captured((), ()))
+            if self.calls is not None:
+                self.calls.mark(digest_of(data), self.checkpointed((), ()))
+        return data
 
     def __repr__(self) -> str:
         name = f" {self.program.name}" if self.program.name else ""
@@ -324,8 +327,8 @@ class Run(CallsInTurn["Instance"]):
         """The checkpoint file's bytes, where the run is stopped. Raises CheckpointError."""
         with self.still():
             data = checkpoint.encode(self.captured())
-        if self.calls is not None:
-            self.calls.mark(digest_of(data))
+            if self.instance.calls is not None:
+                self.instance.calls.mark(digest_of(data), self.instances())
         return data
 
 
@@ -333,9 +336,19 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """Call to the end, whatever is asked for meanwhile, but that it be stopped (``Stopped``). What
     a host function calls back cannot be stopped in the middle: such a request stops what has called
     the host function, when that has returned."""
-    if instance.calls is not None and instance.calls.calling:
-        raise HostError("a host function called the program, which a record of calls cannot hold")
     turns.begin(instance.turns)
+    try:
+        calls = instance.calls
+        if calls is None or not calls.is_reached():
+            return called(instance, function, args)
+        with calls.called_back(instance, function, args):
+            return called(instance, function, args)
+    finally:
+        turns.end(instance.turns)
+
+
+def called(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
+    """``call``, for a thread whose turn it is."""
     generation = instance.engine.generation
     taken: list[tuple[ModuleInstance, str]] = []
     instance.nesting += 1
@@ -362,4 +375,3 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
         if instance.running and instance.engine.generation != generation:
             # It still runs what was prepared before.
             instance.requests.ask(CHANGE)
-        turns.end(instance.turns)

@@ -17,6 +17,7 @@ from chiwawa_runtime.errors import CheckpointError, RunError
 from chiwawa_runtime.run import capture, hoststate
 from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.imports import Wasi, the_only
+from chiwawa_runtime.run.numbering import Numbering
 from chiwawa_runtime.state.host_limits import UNLIMITED, Limits
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
@@ -86,3 +87,9 @@ class SavableInstance(ModuleInstance):
                 host=hoststate.dump(self.carry) if self.carry else self.host,
                 monitors=self.monitors if counted is None else counted,
             )
+
+    def checkpointed(
+        self, frames: Sequence[RawFrame], plan: Sequence[capture.RawCall]
+    ) -> Sequence[ModuleInstance]:
+        """The instances that are in a checkpoint, in its order."""
+        return Numbering(self, self.beside, frames, (args for _, args in plan)).instances

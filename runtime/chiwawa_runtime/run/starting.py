@@ -11,8 +11,8 @@ from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.observer import Observer, uncounted
-from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import hoststate, uptake
+from chiwawa_runtime.run.call_record import Made
 from chiwawa_runtime.run.host_calls import HostCalls, digest_of
 from chiwawa_runtime.run.imports import Wasi, check_state, complete, state_of, the_only
 from chiwawa_runtime.run.instance import Instance, Run, call
@@ -68,11 +68,7 @@ def start(
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
     start function alone), in a new instance. Raises UnlinkableError, Trap, and what
     ``Instance.prepared`` raises."""
-    imports, wasi = complete(program, setup.imports, setup.wasi, setup.limits)
-    if setup.calls is not None:
-        setup.calls.begin(program.hash, engine.canonical_nans, lambda: None)
-        imports, wasi = through(setup.calls, program, imports, wasi)
-    instance = Instance(program, imports, engine, setup.limits)
+    instance, wasi = made(program, engine, setup)
     if observer is not None:
         instance.observe(observer)
     plan: list[tuple[int, Sequence[Any]]] = []
@@ -87,8 +83,22 @@ def start(
     note_state(instance, wasi, setup)
     the_only(instance.wasi_states)
     run = Run(instance, plan)
-    run.calls = instance.calls = setup.calls
+    run.calls = setup.calls
     return run
+
+
+def made(program: Program, engine: Engine, setup: Setup) -> tuple[Instance, Wasi | None]:
+    """A new instance, before its segments are placed, and the Wasi whose state its checkpoints
+    have. Raises UnlinkableError."""
+    imports, wasi = complete(program, setup.imports, setup.wasi, setup.limits)
+    calls = setup.calls
+    if calls is None:
+        return Instance(program, imports, engine, setup.limits), wasi
+    calls.begin(Made(program.hash, engine.canonical_nans))
+    imports, wasi = through(calls, program, imports, wasi)
+    instance = Instance(program, imports, engine, setup.limits)
+    calls.added(instance)
+    return instance, wasi
 
 
 def through(
@@ -122,13 +132,15 @@ def restore(
     if setup.calls is None or not setup.calls.keeps_state:
         check_state(snapshot, wasi)
     if setup.calls is not None:
-        if snapshot.others:
-            raise UnsupportedError("calls are not recorded of several linked instances")
-        setup.calls.begin(
-            program.hash, engine.canonical_nans, lambda: digest_of(checkpoint.encode(snapshot))
+        setup.calls.begin_at(
+            [Made(each.hash, engine.canonical_nans) for each, engine in given],
+            lambda: digest_of(checkpoint.encode(snapshot)),
         )
-        imports, wasi = through(setup.calls, program, completed[0][0], wasi)
-        completed = [(imports, wasi)]
+        completed = [
+            through(setup.calls, each, imports, wasi)
+            for each, (imports, _) in zip(programs, completed, strict=True)
+        ]
+        wasi = None if setup.calls.keeps_state else wasi
     carry = setup.carried(snapshot)
     parts = [
         Part(*part, imports, setup.limits)
@@ -137,6 +149,8 @@ def restore(
     linking = Linking(snapshot, parts, Instance)
     instances = linking.instances()
     instance = instances[0]
+    if setup.calls is not None:
+        setup.calls.restored(instances)
     # A deep program has a hundred thousand frames.
     with uncollected():
         frames, plan = uptake.apply(linking, instances, snapshot, carry)
@@ -155,7 +169,7 @@ def restore(
         run.function = oldest.instance.functions[oldest.function]
         with uncollected():
             run.activation = engine.restore(frames, instance.most)
-    run.calls = instance.calls = setup.calls
+    run.calls = setup.calls
     return run
 
 
@@ -171,8 +185,7 @@ def instantiate(
 ) -> Instance:
     """An instance whose segments have been placed and whose start function has run. Raises
     UnlinkableError and Trap."""
-    imports, wasi = complete(program, setup.imports, setup.wasi, setup.limits)
-    instance = Instance(program, imports, engine, setup.limits)
+    instance, wasi = made(program, engine, setup)
     if observer is not None:
         instance.observe(observer)
     instance.initialise()

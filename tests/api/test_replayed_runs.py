@@ -182,6 +182,7 @@ def test_what_a_record_cannot_hold_is_named(path: str) -> None:
     assert "a reference" in run_with(lambda instance: "text")
     assert "a reference" in run_with(lambda instance: instance.exports["table"].set(0, "text"))
     assert "whose tag the program has not" in run_with(throw_to)
+    assert "a run of the program" in run_with(lambda instance: instance.start("one").go())
     linked = chiwawa.instantiate(chiwawa.load('(module (func (export "f")))'))
     importing = chiwawa.load('(module (import "a" "f" (func)))')
     with pytest.raises(UnsupportedError, match="an instance whose calls are not recorded"):

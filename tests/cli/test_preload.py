@@ -96,6 +96,24 @@ def test_preloaded_instances_move_with_the_program(files: Path, cli: Cli, path: 
         assert (outcome.status, said + outcome.out, outcome.err) == (0, RESULT, ""), count
 
 
+@each_path
+def test_programs_of_several_modules_are_recorded_and_replayed(
+    files: Path, cli: Cli, path: str
+) -> None:
+    given = preloads(files, *NAMES)
+    run = ("run", files / "program.wasm", "--path", path, *MAIN, *given)
+    stop = ("--cr-at", "3", "--cr-keep-running", "--cr-file", files / "checkpoint.bin")
+    assert cli(*run, *stop, "--record-calls", files / "calls.rec").out == RESULT
+    for other in PATHS:
+        again = ("run", files / "program.wasm", "--path", other, "--replay", files / "calls.rec")
+        outcome = cli(*again, "--invoke", "main", *given)
+        assert (outcome.status, outcome.out, outcome.err) == (0, RESULT, "")
+        rest = cli(*again, "--restore", files / "checkpoint.bin", *given)
+        assert rest.status == 0, rest.err
+        assert RESULT.endswith(rest.out)
+        assert rest.out != RESULT
+
+
 def test_auto_takes_a_path_that_all_can_take(files: Path, cli: Cli) -> None:
     given = preloads(files, *NAMES)
     outcome = cli("run", files / "program.wasm", "--path", "auto", *MAIN, *given)

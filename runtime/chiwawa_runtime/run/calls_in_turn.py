@@ -86,6 +86,8 @@ class CallsInTurn(Generic[Owner]):
         if self.finished:
             return True
         instance = self.instance
+        if instance.calls is not None:
+            instance.calls.check_going()
         spent = instance.budget.spent()
         if spent is not None and not self.is_to_trap():
             if spent not in self.requests.pending:

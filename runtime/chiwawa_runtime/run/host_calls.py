@@ -391,11 +391,6 @@ class HostCalls:
         self, host: HostFunction, place: Place, args: Sequence[Typed], given: Any, values: Any
     ) -> Any:
         """Call ``host`` and keep what it did. ``given`` is the instance that it is to see."""
-        if self.calling:
-            raise HostError(
-                f"host function {host.name}: another host function has had the program go on, "
-                "which a record of calls cannot hold"
-            )
         before = given if isinstance(given, Tracked) else self.awaiting.pop(place, None)
         making = Making(host.name, call_head(place, args), before or Before(self.instances))
         results: Any = None
@@ -429,6 +424,14 @@ class HostCalls:
         if failure is not None:
             raise failure
         return results
+
+    def check_going(self) -> None:
+        """Raises HostError where a host function has a run go on: where that began, nobody knows."""
+        if self.calling:
+            raise HostError(
+                f"host function {self.making[-1].name}: it has a run of the program go on, which a "
+                "record of calls cannot hold"
+            )
 
     def is_reached(self) -> bool:
         """Whether it is a host function that calls the program. Raises HostError where that awaits

@@ -426,7 +426,7 @@ class HostCalls:
         return results
 
     def check_going(self) -> None:
-        """Raises HostError where a host function has a run go on: where that began, nobody knows."""
+        """Raises HostError where a host function has a run go on: nobody knows where it began."""
         if self.calling:
             raise HostError(
                 f"host function {self.making[-1].name}: it has a run of the program go on, which a "

@@ -16,10 +16,10 @@ from chiwawa.native.activation import ForeignActivation, HostActivation, NativeA
 from chiwawa.native.compiled import compiled
 from chiwawa.native.engine_types import constant_type
 from chiwawa.native.hosts import host_function
-from chiwawa.native.internals import same as same_reference
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
+from chiwawa.native.segments import NativeDatas, NativeElem
 from chiwawa.native.state import Bound, NativeGlobal, NativeMemory, NativeTable
 from chiwawa.native.vault import Vault, common_vault
 from chiwawa_runtime.engine.contract import Activation, Engine, RawFrame
@@ -27,12 +27,12 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.allowance import Allowance
+from chiwawa_runtime.state.data_segments import DataSegments
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, StateOwner
-from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function
-from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
+from chiwawa_runtime.state.table import HOST_LIMIT
 from chiwawa_runtime.state.types import (
     DefType,
     GlobalType,
@@ -75,6 +75,9 @@ class NativeState:
         return [
             NativeTable(t, self.finder(f"{layout.TABLE}{i}")) for i, t in enumerate(types, first)
         ]
+
+    def new_datas(self, contents: Sequence[bytes]) -> DataSegments:
+        return NativeDatas(self.engine, contents)
 
     def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
         index = self.engine.next_global
@@ -175,17 +178,15 @@ class NativeEngine:
             instance.turns += (self.vault.turn,)
         for tag in instance.tags[instance.program.imported(TagType) :]:
             tag.maker = self
-        flags = layout.DROPPED
-        datas = [NativeData(self, i, d.data) for i, d in enumerate(instance.datas, flags)]
-        flags += len(datas)
+        flags = layout.DROPPED + len(instance.datas)
         instance.elems = [NativeElem(self, i, e) for i, e in enumerate(instance.elems, flags)]
-        instance.datas = [*datas]
         if self.common == []:
             self.common.append(self.machine.vault)
 
-    def drop(self, flag: int) -> None:
-        """Have a segment dropped before anything runs."""
-        self.machine.set_byte(flag, 1)
+    def drop(self, flag: int, which: bytes = b"\1") -> None:
+        """Have a segment dropped before anything runs, or those of several in a row that ``which``
+        has a 1 for."""
+        self.machine.drop(flag, which)
         self.dropping = True
 
     @property
@@ -285,6 +286,9 @@ class NativeEngine:
         if not func.store:
             return None
         return self.machine.vault.address_of_func(func)
+
+    def find(self, function: Function, val: capi.Val) -> bool:
+        return function.instance is self.instance and self.machine.find(function.index, val)
 
     # The contract.
 
@@ -405,70 +409,6 @@ class NativeEngine:
         activation = NativeActivation(self, own[-1].function, (), 0, most)
         activation.restored(own, other)
         return activation
-
-
-class NativeElem(ElemSegment):
-    """Its flag in the shadow memory says whether it has been dropped."""
-
-    __slots__ = ("content", "engine", "flag")
-
-    def __init__(self, engine: NativeEngine, flag: int, given: ElemSegment) -> None:
-        self.engine = engine
-        self.flag = flag
-        super().__init__(given.elements)
-
-    def takes(self, elements: Sequence[object]) -> bool:
-        """The engine has made them, and nobody else can put anything there."""
-        return all(map(same_reference, elements, self.content))
-
-    def drop(self) -> None:
-        self.engine.drop(self.flag)
-
-    @property
-    def elements(self) -> list[Any]:
-        return [] if self.dropped else self.content
-
-    @elements.setter
-    def elements(self, elements: list[Any]) -> None:
-        self.content = elements
-
-    @property
-    def dropped(self) -> bool:
-        return bool(self.engine.machine.byte(self.flag))
-
-    @dropped.setter
-    def dropped(self, value: bool) -> None:
-        """None is when it is made."""
-
-
-class NativeData(DataSegment):
-    """Its flag in the shadow memory says whether it has been dropped."""
-
-    __slots__ = ("content", "engine", "flag")
-
-    def __init__(self, engine: NativeEngine, flag: int, data: bytes) -> None:
-        self.engine = engine
-        self.flag = flag
-        super().__init__(data)
-
-    def drop(self) -> None:
-        self.engine.drop(self.flag)
-
-    @property
-    def data(self) -> bytes:
-        return b"" if self.dropped else self.content
-
-    @data.setter
-    def data(self, data: bytes) -> None:
-        self.content = data
-
-    @property
-    def dropped(self) -> bool:
-        return bool(self.engine.machine.byte(self.flag))
-
-    @dropped.setter
-    def dropped(self, value: bool) -> None:
-        """None is when it is made."""
 
 
 def as_bytes(structure: ctypes.Structure, wanted: Any) -> Any:

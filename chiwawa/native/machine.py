@@ -179,6 +179,13 @@ class Machine:
         """Of all segments, whether they have been dropped."""
         return ctypes.string_at(self.base + layout.DROPPED, self.tables.segments)
 
+    def drop(self, flag: int, which: bytes) -> None:
+        """Mark segments from the one with ``flag`` on, where ``which`` has a 1."""
+        place = self.base + flag
+        before = ctypes.string_at(place, len(which))
+        both = int.from_bytes(before, "little") | int.from_bytes(which, "little")
+        ctypes.memmove(place, both.to_bytes(len(which), "little"), len(which))
+
     def set_flags(self, flags: bytes) -> None:
         ctypes.memmove(self.base + layout.DROPPED, flags, len(flags))
 
@@ -193,6 +200,11 @@ class Machine:
             capi.table_get(self.context, at, index, ctypes.byref(val))
             found = self.known[index] = capi.Func(val.of.func.store, val.of.func.private)
         return found
+
+    def find(self, index: int, val: capi.Val) -> bool:
+        """Have ``val`` be a reference to a function of the module's, where there can be one."""
+        capi.table_get(self.context, ctypes.byref(self.functions), index, ctypes.byref(val))
+        return bool(val.of.func.store)
 
     def call(self, function: Any, values: Any, count: int) -> int:
         """Call it, with ``count`` arguments or results in ``values``: the trap that it ended in, or

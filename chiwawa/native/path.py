@@ -42,8 +42,8 @@ class Native:
         if source.module.tag_typeidxs() and not capi.has_exceptions():
             return "the native path has no exceptions with this version of wasmtime"
         try:
-            check_names(source.module)
-            check_types(source.module)
+            source.module.once("native names", lambda: check_names(source.module))
+            source.module.once("native types", lambda: check_types(source.module))
         except UnsupportedError as error:
             return f"{error} (interp and aot can run it)"
         return None

@@ -15,9 +15,10 @@ from chiwawa.native.internals import same as same_reference
 from chiwawa.native.vault import Vault, bits_of
 from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.allowance import Allowances
+from chiwawa_runtime.state.data_segments import DataSegment
 from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refused
-from chiwawa_runtime.state.memory import DataSegment, most_pages, out_of_bounds, too_large
+from chiwawa_runtime.state.memory import most_pages, out_of_bounds, too_large
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.store import Function, coerce, plain
@@ -201,10 +202,17 @@ class NativeTable(AnyTable):
     def put(self, index: int, refs: Sequence[object]) -> None:
         bound = self.find()
         vault, at = bound.vault, bound.at
+        context, find = vault.context, vault.find
+        known = capi.Val()
+        known_at = ctypes.byref(known)
         for place, ref in enumerate(refs, index):
-            val = vault.val(self.type.element, ref)
-            error = capi.table_set(vault.context, at, place, ctypes.byref(val))
-            vault.release(val)
+            # A large program has thousands, nearly all of them its own functions.
+            if isinstance(ref, Function) and find(ref, known):
+                error = capi.table_set(context, at, place, known_at)
+            else:
+                val = vault.val(self.type.element, ref)
+                error = capi.table_set(context, at, place, ctypes.byref(val))
+                vault.release(val)
             if error:
                 capi.discard(error)
                 raise table_out_of_bounds()

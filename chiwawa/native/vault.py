@@ -55,6 +55,9 @@ class Owner(Protocol):
     def native_function(self, function: Function) -> int | None:
         """The address by which the store knows ``function``, where it is one of these."""
 
+    def find(self, function: Function, val: capi.Val) -> bool:
+        """Have ``val`` be a reference to ``function``, where it is one of these."""
+
 
 class Vault:
     """``store`` and what is in it. ``make_host`` makes a host function in it of any ``Function``,
@@ -131,6 +134,10 @@ class Vault:
             self.functions.setdefault(found, function)
             self.kept.append(function)
         return found
+
+    def find(self, function: Function, val: capi.Val) -> bool:
+        """Have ``val`` be a reference to ``function``, where an owner has it as its own."""
+        return any(owner.find(function, val) for owner in self.owners)
 
     def _address_of(self, function: Function) -> int:
         for owner in self.owners:

@@ -19,9 +19,10 @@ import pytest
 
 from chiwawa_runtime.engine.traps import GENERATED, HANDLERS
 from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.state.data_segments import DataSegment, DataSegments, HeldSegments
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.interface import REFUSED, AnyGlobal, AnyMemory, AnyTable
-from chiwawa_runtime.state.memory import DataSegment, Holder, out_of_bounds
+from chiwawa_runtime.state.memory import Holder, out_of_bounds
 from chiwawa_runtime.state.memory_data import MemoryData
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.python_state import PythonState
@@ -244,6 +245,9 @@ class MovingState:
     def new_tables(self, types: Sequence[TableType]) -> Sequence[AnyTable]:
         room = Room()
         return [CountingTable(t, room) for t in types]
+
+    def new_datas(self, contents: Sequence[bytes]) -> DataSegments:
+        return HeldSegments(contents)
 
     def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
         return CountingGlobal(type, value)

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.state.data_segments import DataSegment
 from chiwawa_runtime.state.interface import REFUSED
-from chiwawa_runtime.state.memory import DataSegment, Memory
+from chiwawa_runtime.state.memory import Memory
 from chiwawa_runtime.state.types import PAGE, Limits, MemoryType
 
 

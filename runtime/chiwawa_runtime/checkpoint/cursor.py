@@ -135,6 +135,15 @@ class Cursor:
             raise self.error("a flag is neither 0 nor 1")
         return value == 1
 
+    def flags(self) -> tuple[bool, ...]:
+        """A vector of them, looked at all at once: of segments there are tens of thousands."""
+        flags = self.take(self.count())
+        other = flags.translate(None, b"\0\1")
+        if other:
+            self.pos -= len(flags) - flags.index(other[0])
+            raise self.error("a flag is neither 0 nor 1")
+        return tuple(map(bool, flags))
+
     def name(self) -> str:
         try:
             return self.take(self.u(32)).decode()

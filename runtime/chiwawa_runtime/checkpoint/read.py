@@ -193,7 +193,7 @@ def _snapshot(data: bytes, where: dict[str, tuple[int, int]]) -> Snapshot:
     objects: tuple[ObjectImage, ...] = ()
     held: tuple[SegmentImage, ...] = ()
     if version == ALONE:
-        told = [(modes[0], (), tuple(range(len(tables))), (), _flags(cursor), _flags(cursor))]
+        told = [(modes[0], (), tuple(range(len(tables))), (), cursor.flags(), cursor.flags())]
     else:
         held = tuple([_segment(cursor) for _ in range(cursor.count())])
         objects = tuple([_object(cursor) for _ in range(cursor.count())])
@@ -267,10 +267,6 @@ def _mode(cursor: Cursor) -> tuple[str, bool]:
     return GRANULARITIES[mode & FINE], bool(mode & CANONICAL_NANS)
 
 
-def _flags(cursor: Cursor) -> tuple[bool, ...]:
-    return tuple([cursor.flag() for _ in range(cursor.count())])
-
-
 #: Granularity, whether NaNs are canonical, and how many safepoints have been passed.
 _Mode = tuple[str, bool, int | None]
 _Links = tuple[tuple[int, FuncIdx], ...]
@@ -284,7 +280,7 @@ def _instance(
     segments are dropped."""
     mode = (*_mode(cursor), cursor.u(64) if cursor.flag() else None)
     links = tuple([(cursor.u(32), cursor.function()) for _ in range(cursor.count())])
-    return mode, links, cursor.indices(), cursor.indices(), _flags(cursor), _flags(cursor)
+    return mode, links, cursor.indices(), cursor.indices(), cursor.flags(), cursor.flags()
 
 
 def _segment(cursor: Cursor) -> SegmentImage:

@@ -24,7 +24,6 @@ from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
-from chiwawa_runtime.state.memory import DataSegment
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction
 from chiwawa_runtime.state.subtyping import global_matches
@@ -119,7 +118,7 @@ class ModuleInstance:
         for globaltype, init in zip(defined, program.globals_init, strict=True):
             self.globals.append(engine.state.new_global(globaltype, init(self)))
         self.elems = [ElemSegment(self.references(spec)) for spec in program.elems]
-        self.datas = [DataSegment(spec.content) for spec in program.datas]
+        self.datas = engine.state.new_datas([spec.content for spec in program.datas])
         self.exports = Exports(
             {name: self.space(kind)[index] for name, kind, index in program.exports}
         )
@@ -205,11 +204,15 @@ class ModuleInstance:
                 self.tables[spec.tableidx].place(offset, elem.elements)
             if spec.mode != "passive":
                 elem.drop()
-        for data_spec, data in zip(self.program.datas, self.datas, strict=True):
-            if data_spec.offset is not None:
-                offset = data_spec.offset(self)
-                self.memories[data_spec.memidx].write(offset, data.data)
-                data.drop()
+        placed = [False] * len(self.datas)
+        try:
+            for index, data_spec in enumerate(self.program.datas):
+                if data_spec.offset is not None:
+                    offset = data_spec.offset(self)
+                    self.memories[data_spec.memidx].write(offset, data_spec.content)
+                    placed[index] = True
+        finally:
+            self.datas.drop(placed)
 
     def space(self, kind: str) -> Sequence[Extern]:
         """The index space of an export's kind."""

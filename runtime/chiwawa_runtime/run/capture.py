@@ -171,7 +171,7 @@ def image_of(instance: ModuleInstance, spaces: IndexSpaces, between: bool) -> In
         granularity="instruction" if between else engine.granularity,
         safepoints=instance.requests.passed,
         dropped_elems=tuple(e.dropped for e in instance.elems),
-        dropped_datas=tuple(d.dropped for d in instance.datas),
+        dropped_datas=tuple(instance.datas.dropped()),
         canonical_nans=engine.canonical_nans,
         spaces=spaces,
     )

@@ -140,9 +140,7 @@ def apply(
         for elem, dropped in zip(instance.elems, image_.dropped_elems, strict=True):
             if dropped:
                 elem.drop()
-        for data, dropped in zip(instance.datas, image_.dropped_datas, strict=True):
-            if dropped:
-                data.drop()
+        instance.datas.drop(image_.dropped_datas)
     return frames, plan
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime.state.allowance import Allowance, Allowances
+from chiwawa_runtime.state.data_segments import DataSegments
 from chiwawa_runtime.state.memory_data import MemoryData
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.types import GlobalType, Limits, MemoryType, TableType
@@ -221,6 +222,9 @@ class StateOwner(Protocol):
 
     def new_tables(self, types: Sequence[TableType]) -> Sequence[AnyTable]:
         """Tables of their minimal sizes, full of null. Raises UnsupportedError."""
+
+    def new_datas(self, contents: Sequence[bytes]) -> DataSegments:
+        """Data segments with these bytes, none of them dropped."""
 
     def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
         """A global with ``value``, as a program holds it."""

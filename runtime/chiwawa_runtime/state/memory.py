@@ -1,4 +1,4 @@
-"""A linear memory whose bytes Python holds, and the data segments that fill it (spec 4.2.8, 4.4.7).
+"""A linear memory whose bytes Python holds (spec 4.2.8, 4.4.7).
 
 How its bytes are held is ``reserve``'s business. This module knows nothing of instances or of how
 code is run: an engine that holds on to ``raw`` is told when it has a successor.
@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from chiwawa_runtime.errors import CheckpointError, ResourceError, Trap
 from chiwawa_runtime.state.allowance import Allowances
+from chiwawa_runtime.state.data_segments import DataSegment
 from chiwawa_runtime.state.interface import AnyMemory, refused
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
@@ -35,20 +36,6 @@ def most_pages(type: MemoryType) -> int:
 def too_large(type: MemoryType, size: int) -> ResourceError:
     pages = size // type.page
     return ResourceError(f"not enough memory: a memory of {pages} pages takes {size} bytes")
-
-
-class DataSegment:
-    """A data instance (spec 4.2.11). Dropping it leaves it empty."""
-
-    __slots__ = ("data", "dropped")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.dropped = False
-
-    def drop(self) -> None:
-        self.data = b""
-        self.dropped = True
 
 
 class Holder(Protocol):

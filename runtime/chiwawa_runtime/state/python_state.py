@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chiwawa_runtime.state.allowance import Allowance
+from chiwawa_runtime.state.data_segments import DataSegments, HeldSegments
 from chiwawa_runtime.state.globals import Global
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.memory import Memory, new_memories
@@ -22,6 +23,9 @@ class PythonState:
     def new_tables(self, types: Sequence[TableType]) -> Sequence[AnyTable]:
         room = Room()
         return [unfilled(t, room) for t in types]
+
+    def new_datas(self, contents: Sequence[bytes]) -> DataSegments:
+        return HeldSegments(contents)
 
     def new_global(self, type: GlobalType, value: object) -> AnyGlobal:
         return Global(type, value)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import tempfile
 import time
@@ -132,11 +131,10 @@ def show(cache: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "chiwawa-hosts")
     parser.add_argument(
         "--hosts",
         type=Path,
-        default=default,
+        default=hosts.default_cache(),
         metavar="DIR",
         help="where what npm fetches is kept (default: %(default)s)",
     )

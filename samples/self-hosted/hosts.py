@@ -75,15 +75,23 @@ class Host:
 
 def import_path(modules: Sequence[str] = _MODULES) -> list[Path]:
     """The folders that ``modules`` are in here."""
+    return list(dict.fromkeys(folder.parent for folder in package_folders(modules)))
+
+
+def package_folders(modules: Sequence[str] = _MODULES) -> list[Path]:
+    """The folder of each of ``modules`` here."""
     folders: list[Path] = []
     for name in modules:
         spec = importlib.util.find_spec(name)
         if spec is None or not spec.submodule_search_locations:
             raise Missing(f"the package {name} (pip install . brings it)")
-        folder = Path(next(iter(spec.submodule_search_locations))).resolve().parent
-        if folder not in folders:
-            folders.append(folder)
+        folders.append(Path(next(iter(spec.submodule_search_locations))).resolve())
     return folders
+
+
+def default_cache() -> Path:
+    """Where what npm fetches is kept, if nobody says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "chiwawa-hosts")
 
 
 def node() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 # The package loads the translator when it is first asked for: a generated file runs without it.
 from chiwawa import aot
+from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.execution import GRANULARITIES, Path, Prepared, Settings, Source
 from chiwawa.lower.sites import SitesOf
 from chiwawa.module import Module
@@ -41,7 +42,7 @@ class Translated:
         elif source.translated is not None and source.compiled == settings:
             bundle = source.translated
         else:
-            bundle = translation(source.module, settings)
+            bundle = translation(source.module, settings, cache=source.cache)
         engine = GeneratedEngine(bundle)
 
         def fit(sites_of: SitesOf, names: Mapping[str, Any]) -> Callable[[], None]:
@@ -62,10 +63,12 @@ def fresh(source: Source, settings: Settings, sites_of: SitesOf) -> Bundle:
     )
 
 
-def translation(module: Module, settings: Settings, polls: bool = True) -> Bundle:
+def translation(
+    module: Module, settings: Settings, polls: bool = True, cache: Cache = NO_CACHE
+) -> Bundle:
     """The translation of ``module``, in memory, made function by function as they are called. It
     is kept as long as the module is. ``polls`` False leaves the safepoints out: only to measure
-    what they cost."""
+    what they cost. ``cache`` may have some of it."""
     return module.once(
         ("translation", settings, polls),
         lambda: aot.translate_on_demand(
@@ -74,6 +77,7 @@ def translation(module: Module, settings: Settings, polls: bool = True) -> Bundl
             granularity=settings.granularity,
             canonical_nans=settings.canonical_nans,
             polls=polls,
+            cache=cache,
         ),
     )
 

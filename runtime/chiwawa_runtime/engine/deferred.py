@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from chiwawa_runtime.errors import BadInput
@@ -37,12 +37,16 @@ class Deferred:
         self.text = text
         self._made: FunctionType | None = None
 
+    def compiled(self) -> CodeType:
+        """What defines the function, and nothing else, when it is run. Raises SyntaxError."""
+        return compile(self.text(), self.filename, "exec", dont_inherit=True)
+
     def made(self) -> FunctionType:
         """The function. Raises BadInput where it cannot be compiled."""
         if self._made is None:
             names: dict[str, Any] = {}
             try:
-                exec(compile(self.text(), self.filename, "exec", dont_inherit=True), names)
+                exec(self.compiled(), names)
             except SyntaxError as error:
                 line = self.first_line + (error.lineno or 1) - 1
                 raise BadInput(f"a generated file was edited: line {line}: {error.msg}") from error

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
     from chiwawa_runtime.errors import UnsupportedError as UnsupportedError
     from chiwawa_runtime.errors import WasiExit as WasiExit
+    from chiwawa_runtime.run.flight import FlightRecorder as FlightRecorder
     from chiwawa_runtime.run.instance import Instance as Instance
     from chiwawa_runtime.run.instance import Run as Run
     from chiwawa_runtime.run.instance import Stopped as Stopped
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "FlightRecorder": "chiwawa_runtime.run.flight",
     "Frame": "chiwawa_runtime.run.standing",
     "Linker": "chiwawa.linker",
     "Stopped": "chiwawa_runtime.run.instance",
@@ -208,6 +210,7 @@ __all__ = [
     "Exhaustion",
     "ExportType",
     "Exports",
+    "FlightRecorder",
     "Frame",
     "FuncType",
     "Function",

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from chiwawa import baking, restoring, running
+from chiwawa import baking, crashes, restoring, running
 from chiwawa.execution import Runnable, Source
 from chiwawa.files import replacing, write_bytes
 from chiwawa.kinds import is_native
@@ -23,6 +24,7 @@ from chiwawa_runtime.engine.deferred import run_source
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import BadInput, CheckpointError
+from chiwawa_runtime.run.flight import FlightRecorder
 from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.imports import Wasi
 from chiwawa_runtime.run.instance import Instance, Run
@@ -191,6 +193,7 @@ def start(
     count: int | None = None,
     limits: Limits = UNLIMITED,
     calls: HostCalls | None = None,
+    recorder: FlightRecorder | None = None,
     instruments: Instruments | None = None,
 ) -> Run:
     """A run, not begun, of the start function and then the exported function ``name`` (None: of the
@@ -200,7 +203,8 @@ def start(
     ``canonical_nans`` every NaN that its arithmetic makes is the canonical one, also when it has
     been restored; None: as a generated file was compiled. ``limits`` are what it may take.
     ``calls`` keeps the calls of host functions (``chiwawa.record_calls``) or gives them back
-    (``chiwawa.replay_calls``). ``instruments`` trace and count what it does.
+    (``chiwawa.replay_calls``). ``recorder`` keeps checkpoints on the way, for the state before a
+    trap. ``instruments`` trace and count what it does.
 
     Raises KeyError, TypeError and ValueError as ``Instance.invoke`` does.
 
@@ -218,9 +222,14 @@ def start(
         canonical_nans=canonical_nans,
         count=count,
         limits=limits,
-        calls=calls,
+        calls=calls if recorder is None else recorder.through(calls),
+        watched=recorder is not None,
     )
-    return running.start(Source(source), name, args, setup, instruments)
+    given = Source(source)
+    run = running.start(given, name, args, setup, instruments)
+    if recorder is not None:
+        recorder.attend(run, setup, partial(crashes.before_end, given), new=True)
+    return run
 
 
 def restore(
@@ -236,6 +245,7 @@ def restore(
     modules: Sequence[Runnable] = (),
     limits: Limits = UNLIMITED,
     calls: HostCalls | None = None,
+    recorder: FlightRecorder | None = None,
     instruments: Instruments | None = None,
 ) -> Run:
     """The run that a checkpoint is of, not yet going on, on any path whichever wrote it. One that
@@ -250,7 +260,8 @@ def restore(
     the instances that are linked with the run's, in any order: all are made anew (``Run.beside``),
     and linked with each other as they were. ``limits`` are what each of them may take, whatever it
     was allowed before. ``calls`` is as in ``start``: what ``chiwawa.replay_calls`` makes goes on
-    from any checkpoint that was written while its record was made, and needs no ``wasi``.
+    from any checkpoint that was written while its record was made, and needs no ``wasi``; and so is
+    ``recorder``.
 
     Raises CheckpointError where the file is damaged, or is of another module, or where WASI state
     would be lost, and UnlinkableError.
@@ -271,11 +282,16 @@ def restore(
         canonical_nans=canonical_nans,
         trust_host_state=trust_host_state,
         limits=limits,
-        calls=calls,
+        calls=calls if recorder is None else recorder.through(calls),
+        watched=recorder is not None,
     )
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     linked = [Source(each) for each in modules]
-    return restoring.restore(Source(source), snapshot, setup, instruments, linked)
+    given = Source(source)
+    run = restoring.restore(given, snapshot, setup, instruments, linked)
+    if recorder is not None:
+        recorder.attend(run, setup, partial(crashes.before_end, given), new=False)
+    return run
 
 
 def bake(source: Runnable, data: bytes | Snapshot) -> bytes:

@@ -9,12 +9,13 @@ which every path has the same.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from chiwawa import paths, restoring
 from chiwawa.execution import Source
-from chiwawa_runtime.errors import Abrupt, CheckpointError, HostError
+from chiwawa_runtime.errors import CheckpointError
+from chiwawa_runtime.run.flight import BeforeEnd, at_last_safepoint, ended
 from chiwawa_runtime.run.host_calls import HostCalls, Standing
-from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.snapshot import Snapshot
 
@@ -28,44 +29,25 @@ def before_end(
     calls: HostCalls,
     setup: Setup,
     more: int,
-    *,
-    at_safepoint: bool = False,
-) -> Snapshot:
-    """The state before the instruction at which the run of ``snapshot`` ended, after it had passed
-    ``more`` safepoints; or (``at_safepoint``) at the last one. ``calls`` gives it back what
-    the host did, ``setup`` says how it ran. Raises CheckpointError where it does not come there
-    again."""
-    if more:
-        run = restoring.restore(source, snapshot, replace(setup, calls=calls))
-        run.requests.count_from(0, more)
-        if ended(run) or run.requests.passed != more:
-            raise CheckpointError("run again, the program did something else")
-        snapshot = replace(run.snapshot(), wasi=snapshot.wasi)
+    at_safepoint: bool,
+) -> BeforeEnd:
+    """See ``flight.Returning``."""
+    restore = partial(restoring.restore, source)
+    snapshot = at_last_safepoint(restore, snapshot, calls, setup, more)
     if at_safepoint:
-        return snapshot
+        return BeforeEnd(snapshot, calls.position)
     stepping = replace(setup, path=paths.entering_anywhere(), granularity="instruction")
     standing = Standing(calls.position, calls.order)
-    run = restoring.restore(source, snapshot, replace(stepping, calls=calls))
+    run = restore(snapshot, replace(stepping, calls=calls))
     run.requests.count_from(0, MOST)
-    if not ended(run) or not failed(run):
+    if not ended(run) or not run.failed:
         raise CheckpointError("run again, the program did not end there")
     passed = run.requests.passed
     if not passed:
-        return snapshot
-    run = restoring.restore(source, snapshot, replace(stepping, calls=calls.again(standing)))
+        return BeforeEnd(snapshot, standing.position)
+    again = calls.again(standing)
+    run = restore(snapshot, replace(stepping, calls=again))
     run.requests.count_from(0, passed)
     if ended(run):
         raise CheckpointError("run again, the program did something else")
-    return run.snapshot()
-
-
-def ended(run: Run) -> bool:
-    """Go on; whether it has ended, however that was."""
-    try:
-        return run.go()
-    except (Abrupt, HostError):
-        return True
-
-
-def failed(run: Run) -> bool:
-    return run.finished and run.failed
+    return BeforeEnd(run.snapshot(), standing.position + again.position)

@@ -17,6 +17,7 @@ from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.errors import UnlinkableError
 from chiwawa_runtime.run import uptake
+from chiwawa_runtime.run.flight import BeforeEnd
 from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
@@ -122,11 +123,11 @@ class Toolchain:
         setup: Setup,
         more: int,
         at_safepoint: bool,
-    ) -> Snapshot:
-        """See ``crashes.before_end``."""
+    ) -> BeforeEnd:
+        """See ``flight.Returning``."""
         from chiwawa.crashes import before_end
 
-        return before_end(self.source, snapshot, calls, setup, more, at_safepoint=at_safepoint)
+        return before_end(self.source, snapshot, calls, setup, more, at_safepoint)
 
     def on_path(
         self, setup: Setup, granularity: str | None, instruments: Instruments | None

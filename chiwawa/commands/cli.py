@@ -311,15 +311,13 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     made = partial(Toolchain, source, linked=linked, preloads=preloads)
     try:
         if not options.instruments.asks():
-            toolchain = made()
-            return execute(toolchain, options, toolchain.before_end)
+            return execute(made(), options)
         from chiwawa.instrument.from_options import instruments_for
 
         with instruments_for(
             source.module, options.instruments, os.path.basename(shown(parsed.file))
         ) as instruments:
-            toolchain = made(lambda: instruments)
-            return execute(toolchain, options, toolchain.before_end)
+            return execute(made(lambda: instruments), options)
     except Abrupt as trap:
         from chiwawa.instrument.source_lines import with_sources
 

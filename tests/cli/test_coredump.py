@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chiwawa_runtime import checkpoint
-from tests.cli.cli_helpers import Cli, one_line
+from tests.cli.cli_helpers import Cli, one_line, python
 from tests.path_helpers import PATHS, each_path
 
 CRASHES = {
@@ -131,6 +131,49 @@ def test_the_flight_recorder_writes_a_checkpoint_before_the_trap_and_the_calls_s
             for name in ("core.bin", "again.bin")
         )
         assert found == dump
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_a_generated_file_by_itself_writes_where_its_last_safepoint_was(
+    name: str, tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "crash.wat").write_text(CRASHES[name][0])
+    depth = ("--max-depth", "2000")
+    run = ("run", "crash.wat", *depth, "--coredump", "exact.bin")
+    for granularity in ("safepoint", "instruction"):
+        cli("compile", "crash.wat", "--deterministic", "--granularity", granularity)
+        mine = ("crash_aot.py", "--deterministic", *depth, "--record", "2:50")
+        outcome = python(tmp_path, *mine, "--coredump", "core.bin")
+        assert outcome.status == 134
+        first, *rest = outcome.err.splitlines()
+        assert ("of the last safepoint before that" in first) == (granularity == "safepoint")
+        # But for the state of WASI, which a replay has not got.
+        again = cli(
+            *("run", "crash.wat", *depth, "--restore", "core.bin", "--replay", "core.calls"),
+            *("--coredump", "again.bin"),
+        )
+        assert again.status == 134
+        assert again.err.splitlines()[1] == rest[0]
+        cli(*run, "--deterministic", "--granularity", granularity)
+        exact, found = (
+            replace(checkpoint.decode((tmp_path / file).read_bytes()), wasi=None, safepoints=None)
+            for file in ("exact.bin", "again.bin")
+        )
+        assert checkpoint.encode(found) == checkpoint.encode(exact)
+        if granularity == "instruction":
+            assert (tmp_path / "core.bin").read_bytes() == (tmp_path / "exact.bin").read_bytes()
+
+
+@each_path
+def test_the_dump_itself_is_gone_on_from_with_the_calls_since(
+    path: str, tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "crash.wat").write_text(CRASHES["wasi"][0])
+    first = cli("run", "crash.wat", "--path", path, "--record", "3:50")
+    restore = ("--restore", "core.bin", "--replay", "core.calls")
+    for other in PATHS:
+        again = cli("run", "crash.wat", "--path", other, *restore)
+        assert again.err.splitlines() == first.err.splitlines()[1:]
 
 
 @each_path

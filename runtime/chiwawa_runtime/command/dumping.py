@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.following import follow
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.reporting import say
-from chiwawa_runtime.engine.budget import MESSAGES
-from chiwawa_runtime.errors import (
-    Abrupt,
-    BadInput,
-    CheckpointError,
-    HostError,
-    Interrupted,
-    Location,
-)
+from chiwawa_runtime.errors import Abrupt, BadInput, HostError, Interrupted, Location
 from chiwawa_runtime.run.call_record import record_bytes
-from chiwawa_runtime.run.flight import EVERY, Flight
-from chiwawa_runtime.run.host_calls import HostCalls
+from chiwawa_runtime.run.flight import EVERY, FlightRecorder, Returning
 from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.triggers import Watcher
-from chiwawa_runtime.state.host_limits import ANY_SIZE
-from chiwawa_runtime.state.snapshot import Snapshot
-
-#: Gives the state before the end of the run that a checkpoint is of: of the checkpoint, the calls
-#: since, how it ran, the safepoints passed since, and whether it ended at the last of them.
-BeforeEnd = Callable[[Snapshot, HostCalls, Setup, int, bool], Snapshot]
 
 
-class Dump:
+class Dumping:
     """What ``options`` ask for where the program, which runs on ``path``, traps."""
 
-    def __init__(self, options: Options, path: str, before_end: BeforeEnd) -> None:
+    def __init__(self, options: Options, path: str, returning: Returning) -> None:
         assert options.coredump is not None
         self.file = options.coredump
-        self.most, self.every = options.record or (1, EVERY)
+        self.recorder = FlightRecorder(*(options.record or (1, EVERY)))
         self.records = options.record is not None
         root, end = os.path.splitext(self.file)
         #: The checkpoint before the end, and the calls since.
         self.before = f"{root}.before{end}"
         self.calls = f"{root}.calls"
         self.path = path
-        self.before_end = before_end
+        self.returning = returning
 
     def files(self) -> Iterator[str]:
         yield self.file
@@ -56,56 +40,39 @@ class Dump:
 
     def attend(self, run: Run, options: Options, watcher: Watcher) -> int:
         """Run on, as ``following.follow``."""
-        assert run.calls is not None
-        flight = Flight(run, run.calls, self.most, self.every, new=options.restore is None)
+        self.recorder.through(run.calls)
+        self.recorder.drops = True
+        setup = Setup(path=self.path, limits=options.limits)
+        self.recorder.attend(run, setup, self.returning, new=options.restore is None)
         try:
-            return follow(run, options, watcher, flight.go)
+            return follow(run, options, watcher)
         except (Abrupt, HostError) as error:
             if isinstance(error.__cause__, Interrupted) or not run.failed:
                 raise
             try:
-                self.write(run, options, flight, error)
+                self.write(run, error)
             except BadInput as failure:
                 say(f"no core dump written: {failure}")
             raise
 
-    def write(self, run: Run, options: Options, flight: Flight, error: BaseException) -> None:
-        passed = run.requests.passed
-        assert passed is not None
-        limits = replace(options.limits, fuel=None, time=None)
-        if limits.memory is None:
-            limits = replace(limits, memory=ANY_SIZE)
-        setup = Setup(
-            path=self.path,
-            granularity=run.instance.engine.granularity,
-            canonical_nans=run.instance.engine.canonical_nans,
-            limits=limits,
-        )
-        snapshot, calls = flight.last()
-        spent = isinstance(error, Abrupt) and error.message in MESSAGES.values()
-        more = passed - flight.kept[-1].passed
-        dump = self.before_end(snapshot, calls, setup, more, spent)
+    def write(self, run: Run, error: Abrupt | HostError) -> None:
+        dump = self.recorder.dump()
         if isinstance(error, Abrupt) and error.cut:
             names = run.instance.program.function_names
+            frames = dump.before.snapshot.frames
             error.backtrace = tuple(
-                Location(f.function, f.offset, names.get(f.function)) for f in dump.frames
+                Location(f.function, f.offset, names.get(f.function)) for f in frames
             )
             error.cut = False
         note = ""
-        wasi = None
-        try:
-            wasi = None if run.wasi is None else run.wasi.save()
-        except CheckpointError as failure:
-            note = f", without the state of WASI: {failure}"
-        counted = snapshot.safepoints is not None and dump.granularity == snapshot.granularity
-        number = passed if counted else None
-        checkpoint.save(
-            self.file,
-            replace(dump, wasi=wasi, safepoints=number, monitors=None, host=snapshot.host),
-        )
+        if not dump.before.exact:
+            note += ", of the last safepoint before that (chiwawa run FILE writes the instruction)"
+        if dump.lacks is not None:
+            note += f", without the state of WASI: {dump.lacks}"
+        checkpoint.write_file(self.file, dump.data)
         if self.records:
-            data, entries = flight.record()
-            checkpoint.write_file(self.before, data)
-            checkpoint.write_file(self.calls, record_bytes(entries))
+            before, calls = self.recorder.record(dump)
+            checkpoint.write_file(self.before, before)
+            checkpoint.write_file(self.calls, record_bytes(calls.entries))
             note += f"; --restore {self.before} --replay {self.calls} comes there"
         say(f"core dump written to {self.file}{note}")

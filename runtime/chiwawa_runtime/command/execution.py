@@ -12,26 +12,24 @@ import os
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.beginning import restored, started
-from chiwawa_runtime.command.dumping import BeforeEnd, Dump
+from chiwawa_runtime.command.dumping import Dumping
 from chiwawa_runtime.command.following import follow
 from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.reporting import say
-from chiwawa_runtime.command.runner import Runner
+from chiwawa_runtime.command.runner import CommandRunner
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.run.triggers import TRIGGER, Signals, Watcher
 
 
-def execute(runner: Runner, options: Options, before_end: BeforeEnd | None = None) -> int:
-    """Run, until the end or a checkpoint that stops it: the exit status. ``before_end`` is for core
-    dumps. Raises what the program raises, and BadInput."""
+def execute(runner: CommandRunner, options: Options) -> int:
+    """Run, until the end or a checkpoint that stops it: the exit status. Raises what the program
+    raises, and BadInput."""
     path = options.path or runner.paths[0]
     if path not in runner.paths:
         raise UsageError(f"--path {path} takes chiwawa run FILE")
     dump = None
     if options.coredump is not None:
-        if before_end is None:
-            raise UsageError("core dumps take chiwawa run FILE")
-        dump = Dump(options, path, before_end)
+        dump = Dumping(options, path, runner.before_end)
         for file in dump.files():
             check_place("--coredump", file)
     if options.saves():

@@ -22,15 +22,11 @@ SPENT: dict[str, Callable[[Run, Options], str]] = {
 }
 
 
-def follow(
-    run: Run, options: Options, watcher: Watcher, go: Callable[[], bool] | None = None
-) -> int:
-    """Run on by ``go`` (None: by the run's own), meeting requests as they come. Raises Terminated
-    where a signal was one."""
+def follow(run: Run, options: Options, watcher: Watcher) -> int:
+    """Run on, meeting requests as they come. Raises Terminated where a signal was one."""
     written = False
-    go = go or run.go
     try:
-        while not go():
+        while not run.go():
             reasons = run.requests.take()
             ending = next((ENDINGS[reason] for reason in reasons if reason in ENDINGS), None)
             if BY_INTERRUPT in reasons and ending is None:

@@ -16,6 +16,8 @@ from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.engine.translation import Bundle
 from chiwawa_runtime.errors import CheckpointError
 from chiwawa_runtime.run import starting, uptake
+from chiwawa_runtime.run.flight import BeforeEnd, at_last_safepoint
+from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.standard_streams import occupy
@@ -81,6 +83,14 @@ class FileRunner:
                     "chiwawa run FILE --restore can take it on from there"
                 )
         return starting.restore(self.program, engine, snapshot, setup)
+
+    def before_end(
+        self, snapshot: Snapshot, calls: HostCalls, setup: Setup, more: int, at_safepoint: bool
+    ) -> BeforeEnd:
+        """See ``flight.Returning``. What it stands at are its safepoints alone."""
+        exact = at_safepoint or self.bundle.granularity == "instruction"
+        found = at_last_safepoint(self.restore, snapshot, calls, setup, more)
+        return BeforeEnd(found, calls.position, exact)
 
 
 def main(bundle: Bundle, argv: Sequence[str]) -> int:

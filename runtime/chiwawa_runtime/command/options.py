@@ -323,7 +323,7 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         "it needs no files, input or clock",
     )
     crash = parser.add_argument_group(
-        "where it traps", "They take chiwawa run. Safepoints are counted, which takes time."
+        "where it traps", "Safepoints are counted, which takes time."
     )
     crash.add_argument(
         "--coredump",

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.run.flight import BeforeEnd
+from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.state.program import Program
@@ -40,3 +42,12 @@ class Runner(Protocol):
         of."""
 
     def restore(self, snapshot: Snapshot, setup: Setup) -> Run: ...
+
+
+class CommandRunner(Runner, Protocol):
+    """What the command runs: it can stand before the end of a run once more, too."""
+
+    def before_end(
+        self, snapshot: Snapshot, calls: HostCalls, setup: Setup, more: int, at_safepoint: bool
+    ) -> BeforeEnd:
+        """See ``flight.Returning``."""

@@ -7,7 +7,7 @@ How they go on is here, on whichever engine their instance has; what embedders a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from chiwawa_runtime.collector import uncollected
@@ -62,13 +62,16 @@ class CallsInTurn(Generic[Owner]):
         self.finished = False
         #: What keeps the calls of host functions, or gives them back.
         self.calls: HostCalls | None = None
+        #: What may keep a checkpoint where it is suspended.
+        self.keep: Callable[[], None] | None = None
         self._results: list[Any] = []
         #: Why ``resume`` has stopped, if it has.
         self.reasons: list[str] = []
         #: Whether it is going on right now, in whichever thread.
         self._going = False
-        #: What ended it, if it was no return.
+        #: What ended it, if it was no return, in words and as it was raised.
         self._failure: str | None = None
+        self.error: BaseException | None = None
         #: What its host functions await, and whether that is awaited: it is run in an event loop.
         self.waiting = Waiting(instance.requests)
         self.awaits = False
@@ -126,6 +129,7 @@ class CallsInTurn(Generic[Owner]):
     def fail(self, error: BaseException) -> None:
         """What was in the middle of something has no state to go on from."""
         self.finished = True
+        self.error = error
         if isinstance(error, Trap):
             self._failure = f"a trap: {error.message}"
         elif isinstance(error, Abrupt):
@@ -240,6 +244,8 @@ class CallsInTurn(Generic[Owner]):
         if self.instance.observer is not None:
             self.take_back(self.instance.observer)
             self.apply_changes(self.instance.observer)
+        if self.keep is not None:
+            self.keep()
         if self.requests.pending or wanted:
             return True
         # What instruments wanted is done; or another instance was asked.

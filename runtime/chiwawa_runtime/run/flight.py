@@ -1,20 +1,25 @@
 """The flight recorder: the last checkpoints of a run, in memory, and the calls of the host since.
 
 What it keeps is enough to run the last stretch again, as often as anybody likes, and so to stand
-before the instruction at which the run has ended.
+before the instruction at which the run has ended: a core dump.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.errors import CheckpointError, UnsupportedError
+from chiwawa_runtime.engine.budget import MESSAGES
+from chiwawa_runtime.errors import Abrupt, BadInput, CheckpointError, HostError, UnsupportedError
 from chiwawa_runtime.run.call_record import beginning_bytes, checkpoint_bytes, instance_bytes
 from chiwawa_runtime.run.host_calls import HostCalls, Standing, digest_of
 from chiwawa_runtime.run.instance import Run
+from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.state.host_limits import ANY_SIZE
 from chiwawa_runtime.state.snapshot import Snapshot
 
 #: The reason with which a run stops where a checkpoint is to be kept.
@@ -34,63 +39,217 @@ class Kept:
     standing: Standing
 
 
-class Flight:
-    """Keeps the last ``most`` checkpoints of ``run``, whose calls go through ``calls``: one where
-    it stands now, which is where a ``new`` program begins, and one at each ``every``-th safepoint
-    from there. Raises CheckpointError where there can be none now, and UnsupportedError for linked
-    instances."""
+@dataclass(frozen=True, slots=True)
+class BeforeEnd:
+    """The state before the end of a run, and how many entries of the calls it has behind it.
+    ``exact``: the run ended with the next instruction, and not only before the next safepoint."""
 
-    def __init__(self, run: Run, calls: HostCalls, most: int, every: int, *, new: bool) -> None:
+    snapshot: Snapshot
+    position: int
+    exact: bool = True
+
+
+class Returning(Protocol):
+    """Gives the state before the end of the run that ``snapshot`` is of, which ran as ``setup``
+    says, after it had passed ``more`` safepoints, and ended at the last of them or
+    (``at_safepoint`` False) behind it. ``calls`` gives it back what the host did. Raises
+    CheckpointError."""
+
+    def __call__(
+        self, snapshot: Snapshot, calls: HostCalls, setup: Setup, more: int, at_safepoint: bool
+    ) -> BeforeEnd: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A core dump, and how it came to be: ``lacks`` says why the state of WASI is not in it, if it
+    is not."""
+
+    data: bytes
+    before: BeforeEnd
+    lacks: str | None
+
+
+class FlightRecorder:
+    """Keeps the last ``keep`` checkpoints of one run in memory, one where it begins and one at each
+    ``every``-th safepoint from there, and the calls of host functions since. Where the run fails,
+    by a trap, an exception, or a host function, ``core_dump`` is the state before the instruction
+    at which it did. Give it to ``chiwawa.start`` or ``chiwawa.restore``, as ``recorder``.
+
+    >>> module = chiwawa.load('''(module (func $divide (param i32) (result i32)
+    ...   (i32.div_s (i32.const 100) (local.get 0)))
+    ...   (func (export "count") (param i32) (loop $on
+    ...     (drop (call $divide (local.get 0)))
+    ...     (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br $on))))''')
+    >>> recorder = chiwawa.FlightRecorder(keep=2, every=1000)
+    >>> run = chiwawa.start(module, "count", [2500], recorder=recorder)
+    >>> try:
+    ...     run.go()
+    ... except chiwawa.Trap as trap:
+    ...     print(trap.message)
+    integer divide by zero
+    >>> chiwawa.restore(module, recorder.core_dump()).frames[0]
+    <frame divide at 0x6: locals (0,), operands (100, 0)>
+    >>> before, calls = recorder.record()
+    >>> again = chiwawa.restore(module, before, path="interp", calls=calls)
+    >>> again.frames[0].locals
+    (1501,)
+    """
+
+    def __init__(self, keep: int = 1, every: int = EVERY) -> None:
+        if keep < 1 or every < 1:
+            raise ValueError("a flight recorder keeps at least one checkpoint, each safepoint")
+        self.every = every
+        self.kept: deque[Kept] = deque(maxlen=keep)
+        self.run: Run | None = None
+        self.calls = HostCalls(live=True)
+        #: Whether nobody else has a use for the calls before the oldest checkpoint.
+        self.drops = True
+        #: Whether safepoints have been counted from the program's start.
+        self.counted = True
+        self.setup = Setup()
+        self.returning: Returning
+
+    def through(self, calls: HostCalls | None) -> HostCalls:
+        """What the calls of the run are to go through, where the embedder gives ``calls``."""
+        if calls is not None:
+            self.calls = calls
+            self.drops = calls.file is not None or not calls.live
+            # What is in its file, or in the record, is needed here as well.
+            calls.forgets = False
+        return self.calls
+
+    def attend(self, run: Run, setup: Setup, returning: Returning, *, new: bool) -> None:
+        """Record ``run``, which stands before its beginning, or (not ``new``) at a checkpoint; it
+        is run as ``setup`` says. Raises CheckpointError where there can be none now, and
+        UnsupportedError for linked instances."""
+        if self.run is not None:
+            raise BadInput("a flight recorder is of one run")
         if len(run.instances()) > 1:
             raise UnsupportedError("core dumps are of one instance, not of several linked ones")
         self.run = run
-        self.calls = calls
-        self.every = every
-        self.kept: deque[Kept] = deque(maxlen=most)
-        #: Whether safepoints have been counted from the program's start.
+        limits = replace(setup.limits, fuel=None, time=None)
+        if limits.memory is None:
+            # It has been as large.
+            limits = replace(limits, memory=ANY_SIZE)
+        engine = run.instance.engine
+        self.setup = Setup(
+            path=setup.path,
+            granularity=engine.granularity,
+            canonical_nans=engine.canonical_nans,
+            limits=limits,
+        )
+        self.returning = returning
         self.counted = new or run.requests.passed is not None
         if run.requests.passed is None:
             run.requests.count_from(0, None)
-        self.keep()
-        run.requests.stop_after(every, BY_FLIGHT)
+        self.add(run)
+        run.keep = self.keep
+        run.requests.stop_after(self.every, BY_FLIGHT)
 
     def keep(self) -> None:
-        snapshot = self.run.snapshot()
-        if not self.counted:
-            snapshot = replace(snapshot, safepoints=None)
-        passed = self.run.requests.passed
-        assert passed is not None
-        standing = self.calls.standing(self.run.instances())
-        self.kept.append(Kept(checkpoint.encode(snapshot), passed, standing))
-        self.calls.drop_before(self.kept[0].standing.position)
-
-    def go(self) -> bool:
-        """As ``Run.go``: where it stops for nothing else, a checkpoint is kept, and it goes on."""
+        """The run is suspended: if that is for the next checkpoint, keep one."""
         run = self.run
-        while not run.go():
-            if not run.requests.withdraw(BY_FLIGHT):
-                return False
+        assert run is not None
+        if run.requests.withdraw(BY_FLIGHT):
             # Where something cannot be written now, an earlier one has to do.
             with contextlib.suppress(CheckpointError):
-                self.keep()
+                self.add(run)
             run.requests.stop_after(self.every, BY_FLIGHT)
-            if run.requests.pending:
-                return False
-        return True
 
-    def last(self) -> tuple[Snapshot, HostCalls]:
-        """The last checkpoint, and what gives its run the calls back that came then."""
-        kept = self.kept[-1]
-        return checkpoint.decode(kept.data), self.calls.again(kept.standing)
+    def add(self, run: Run) -> None:
+        snapshot = run.captured()
+        if not self.counted:
+            snapshot = replace(snapshot, safepoints=None)
+        passed = run.requests.passed
+        assert passed is not None
+        standing = self.calls.standing(run.instances())
+        self.kept.append(Kept(checkpoint.encode(snapshot), passed, standing))
+        if self.drops:
+            self.calls.drop_before(self.kept[0].standing.position)
 
-    def record(self) -> tuple[bytes, list[bytes]]:
-        """The oldest checkpoint that is kept, and the entries of a record that begins there."""
+    def dump(self) -> Dump:
+        """See ``core_dump``."""
+        run = self.run
+        if run is None or not run.failed:
+            raise CheckpointError("there is no core dump: the run has not failed")
+        passed, kept, error = run.requests.passed, self.kept[-1], run.error
+        assert passed is not None
+        known = self.calls.again(kept.standing)
+        spent = isinstance(error, Abrupt) and error.message in MESSAGES.values()
+        last = checkpoint.decode(kept.data)
+        before = self.returning(last, known, self.setup, passed - kept.passed, spent)
+        snapshot = before.snapshot
+        counted = last.safepoints is not None and snapshot.granularity == last.granularity
+        wasi = lacks = None
+        if run.wasi is not None:
+            known.position = before.position
+            if not before.exact and known.next_call() is not None:
+                lacks = "the program has called the host since"
+            else:
+                try:
+                    wasi = run.wasi.save()
+                except CheckpointError as failure:
+                    lacks = str(failure)
+        snapshot = replace(
+            snapshot,
+            wasi=wasi,
+            safepoints=passed if counted else None,
+            monitors=None,
+            host=last.host,
+        )
+        before = replace(before, position=kept.standing.position + before.position)
+        return Dump(checkpoint.encode(snapshot), replace(before, snapshot=snapshot), lacks)
+
+    def core_dump(self) -> bytes:
+        """The state before the instruction at which the run has failed, with all frames: the bytes
+        of a checkpoint, the same on every path. It is made by running the last stretch again. It
+        has nothing of monitors and, where that cannot be saved, nothing of WASI. Raises
+        CheckpointError where the run has not failed, or does not come there again."""
+        return self.dump().data
+
+    def record(self, dump: Dump | None = None) -> tuple[bytes, HostCalls]:
+        """The oldest checkpoint that is kept, and what gives the calls back that came then: with
+        both, ``chiwawa.restore`` comes to the end again. So it does with ``dump``. Raises
+        CheckpointError where nothing is kept."""
+        if not self.kept:
+            raise CheckpointError("there is no checkpoint: no run has been recorded")
         kept = self.kept[0]
         first, *others = self.calls.made
-        entries = self.calls.entries[kept.standing.position - self.calls.dropped :]
+        dropped, order = self.calls.dropped, kept.standing.order
+        entries = self.calls.entries[kept.standing.position - dropped :]
+        if dump is not None:
+            at = dump.before.position - kept.standing.position
+            entries.insert(at, checkpoint_bytes(digest_of(dump.data), order))
         start = [
             beginning_bytes(first, False),
             *map(instance_bytes, others),
-            checkpoint_bytes(digest_of(kept.data), kept.standing.order),
+            checkpoint_bytes(digest_of(kept.data), order),
         ]
-        return kept.data, start + entries
+        return kept.data, HostCalls(start + entries, live=False)
+
+
+def at_last_safepoint(
+    restore: Callable[[Snapshot, Setup], Run],
+    snapshot: Snapshot,
+    calls: HostCalls,
+    setup: Setup,
+    more: int,
+) -> Snapshot:
+    """The state at the last safepoint before the end of a run (see ``Returning``), where
+    ``restore`` makes runs of snapshots. Raises CheckpointError."""
+    if not more:
+        return snapshot
+    run = restore(snapshot, replace(setup, calls=calls))
+    run.requests.count_from(0, more)
+    if ended(run) or run.requests.passed != more:
+        raise CheckpointError("run again, the program did something else")
+    return run.snapshot()
+
+
+def ended(run: Run) -> bool:
+    """Go on; whether it has ended, however that was."""
+    try:
+        return run.go()
+    except (Abrupt, HostError):
+        return True

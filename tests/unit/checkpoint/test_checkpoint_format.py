@@ -245,6 +245,7 @@ def test_a_type_that_is_not_built_yet_is_named() -> None:
     [
         ["wasm-validate", "--enable-all", "FILE"],
         ["wasm-objdump", "-x", "FILE"],
+        ["wasm-tools", "dump", "FILE"],
         ["node", "-e", "new WebAssembly.Module(require('fs').readFileSync('FILE'))"],
     ],
     ids=lambda command: command[0],
@@ -267,3 +268,6 @@ def test_other_tools_open_it(command: list[str], what: str, tmp_path: Path) -> N
     if command[0] == "wasm-objdump":
         assert '"corestack"' in done.stdout
         assert "Data[" in done.stdout
+    if command[0] == "wasm-tools":
+        assert done.stdout.count("CoreDumpStackFrame {") == len(snapshot.frames)
+        assert done.stdout.count("CoreDumpInstance {") == len(snapshot.instances)

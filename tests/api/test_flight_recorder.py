@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import chiwawa
 from chiwawa_runtime import checkpoint
+from tests.cli.cli_helpers import ROOT
 from tests.path_helpers import PATHS, each_path
 
 #: Adds what the host gives it up, and divides by zero once that is over 5000.
@@ -153,3 +155,26 @@ def test_where_there_is_nothing_it_says_so(path: str) -> None:
         chiwawa.start(module, "f", path=path, recorder=recorder)
     with pytest.raises(ValueError, match="at least one"):
         chiwawa.FlightRecorder(0)
+
+
+@pytest.mark.parametrize("page", ["debugger.md", "call-record.md"])
+def test_what_the_pages_show_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    taking = CRASHING.replace('(export "work") (local $sum', '(export "work") (param $sum')
+    if page == "call-record.md":
+        taking = taking.replace(
+            "(br $on)", "(br_if $on (i32.lt_u (local.get $sum) (i32.const 99)))"
+        )
+    names: dict[str, Any] = {
+        "chiwawa": chiwawa,
+        "module": chiwawa.load(taking),
+        "imports": Numbers().imports(),
+    }
+    exec(snippet.replace('"native"', repr(PATHS[-1])), names)
+    again = names["again"]
+    assert isinstance(again, chiwawa.Run)
+    assert again.finished == (page == "call-record.md")

@@ -322,9 +322,7 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         help="give it the calls of this record, from its start or the checkpoint of --restore: "
         "it needs no files, input or clock",
     )
-    crash = parser.add_argument_group(
-        "where it traps", "Safepoints are counted, which takes time."
-    )
+    crash = parser.add_argument_group("where it traps", "Safepoints are counted, which takes time.")
     crash.add_argument(
         "--coredump",
         metavar="FILE",

@@ -17,7 +17,10 @@ DOCS = ROOT / "docs"
 #: The pages all of whose blocks can be run, in the order in which they stand.
 PAGES = sorted(
     str(page.relative_to(DOCS))
-    for page in [*DOCS.glob("guides/*.md"), DOCS / "start.md", DOCS / "anatomy.md"]
+    for page in [
+        *DOCS.glob("guides/*.md"),
+        *(DOCS / f"{name}.md" for name in ("anatomy", "instruments", "start", "wasi")),
+    ]
 )
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>not run|output): (?P<reason>[^\n]+) -->\n)?"

@@ -9,20 +9,39 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.cli_helpers import HANGS, environment
+from tests.cli.cli_helpers import HANGS, ROOT, environment
 from tests.site.snippet_helpers import PAGES, Block, blocks, folder_of
+
+sys.path.insert(0, str(ROOT / "samples" / "self-hosted"))
+
+import hosts
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the pages' lines are for a POSIX shell")
 
 
-@pytest.mark.parametrize("page", PAGES)
+#: What it takes to follow a page, beside chiwawa.
+MARKS = {
+    "guides/native.md": [pytest.mark.needs("wasmtime")],
+    # PyPy compiles what it runs, and begins slowly.
+    "guides/pypy.md": [pytest.mark.needs("pypy"), pytest.mark.slow],
+}
+
+
+#: The pages that show what the checkout's samples do.
+OF_SAMPLES = ("instruments.md",)
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=MARKS.get(page, ())) for page in PAGES])
 def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
-    command = programs / "chiwawa"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m chiwawa "$@"\n')
-    command.chmod(0o755)
+    make_program(programs / "chiwawa", f'exec "{sys.executable}" -m chiwawa "$@"')
+    if pypy := os.environ.get("CHIWAWA_PYPY"):
+        imports = os.pathsep.join(map(str, hosts.import_path()))
+        make_program(programs / "pypy3.11", f'PYTHONPATH="{imports}" exec "{pypy}" "$@"')
     folder = folder_of(tmp_path)
+    if page in OF_SAMPLES:
+        (folder / "samples").symlink_to(ROOT / "samples")
     ran = 0
     for block in blocks(page):
         if block.mark == "not run":
@@ -37,6 +56,11 @@ def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
             follow(block, folder, programs)
             ran += 1
     assert ran, "nothing was run"
+
+
+def make_program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
 
 
 def follow(block: Block, folder: Path, programs: Path) -> None:

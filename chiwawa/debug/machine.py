@@ -17,12 +17,13 @@ from chiwawa.debug.history import History, Moment
 from chiwawa.debug.listing import FunctionListing, Place
 from chiwawa.debug.streams import Input, Output
 from chiwawa.debug.swift import Swift
-from chiwawa.instrument.probes import BY_STOP, At, Match, Probe
+from chiwawa.instrument.probes import At, Match, Probe
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.beginning import calls_of, restored_from, started
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.contract import RawFrame
+from chiwawa_runtime.engine.requests import BY_STOP
 from chiwawa_runtime.errors import (
     Abrupt,
     BadInput,

@@ -9,9 +9,9 @@ from typing import Any
 
 from chiwawa import paths
 from chiwawa.execution import Settings, Source
-from chiwawa.instrument.probes import BY_STOP
 from chiwawa.lower.lowered import Spaces, lower
 from chiwawa_runtime.engine.instance import Imports
+from chiwawa_runtime.engine.requests import BY_STOP
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.run import starting, uptake
 from chiwawa_runtime.run.instance import Instance, Run

@@ -19,15 +19,12 @@ from chiwawa.lower.sites import Site
 from chiwawa.module import Func, Instr, Module
 from chiwawa.opcodes import BY_NAME, GROUPS, groups_of
 from chiwawa_runtime.engine.instance import ModuleInstance
+from chiwawa_runtime.engine.requests import BY_PROBE, BY_STOP
 from chiwawa_runtime.errors import BadInput, HostError, Interrupted, Trap
 from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.memory_data import octets
 from chiwawa_runtime.state.store import PASSING, coerce, plain
 from chiwawa_runtime.state.types import ValType
-
-#: The reasons that a run is given.
-BY_STOP, BY_PROBE = "stop", "probe"
-#: They only delimit: no boundary lies before them.
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +224,9 @@ class At:
         self.instance.globals[index].value = value
 
     def stop(self) -> None:
-        """Have the run stop with the reason "stop": here, before the instruction, where this is a
-        safepoint (with instruction granularity it always is), else at the next one; at the next
-        one too where functions of other instances may be in progress."""
+        """Have the run, or the call, stop with the reason "stop": here, before the instruction,
+        where this is a safepoint (with instruction granularity it always is), else at the next one;
+        at the next one too where functions of other instances may be in progress."""
         self.reasons.append(BY_STOP)
 
     def checkpoint(self) -> None:

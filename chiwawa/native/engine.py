@@ -367,10 +367,15 @@ class NativeEngine:
         if self._machine is None:
             return
         assert self.vault is not None
+        if self.going:
+            raise UnsupportedError(
+                "the native path cannot begin to count safepoints in an instance that is running: "
+                "have them counted before (by any limit of fuel)"
+            )
         if any(owner is not self for owner in self.vault.owners):
             raise UnsupportedError(
                 "the native path cannot begin to count safepoints in an instance that shares "
-                "state with others"
+                "state with others: have them counted from its start (by any limit of fuel)"
             )
         before = self._machine
         memories = [bytes(m.view()) for m in self.instance.memories]

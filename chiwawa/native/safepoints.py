@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from chiwawa.native.layout import BOUNDARIES, NO_LIMIT, NOTHING
+from chiwawa.native.layout import NO_LIMIT, NOTHING
 from chiwawa.native.machine import Machine
 from chiwawa_runtime.engine.contract import LOOK_EVERY
+from chiwawa_runtime.errors import UnsupportedError
 
 
 class NativeSafepoints:
@@ -87,6 +88,7 @@ class NativeSafepoints:
             machine.request(shown)
 
     def count_from(self, passed: int, stop_at: int | None, reached: Callable[[], None]) -> None:
+        self.begin_counting()
         self.counting = True
         self.started_at = passed
         self.stop_at = stop_at
@@ -111,10 +113,18 @@ class NativeSafepoints:
             for function in functions:
                 self.machine.arm(function)
 
-    def want_count(self, passed: int) -> None:
+    def begin_counting(self) -> None:
+        """Have functions count. Raises UnsupportedError."""
         if not self.counts:
             self.counts = self.countable
-            self.change_machine()
+            try:
+                self.change_machine()
+            except UnsupportedError:
+                self.counts = NOTHING
+                raise
+
+    def want_count(self, passed: int) -> None:
+        self.begin_counting()
         if self.machine is None:
             self.first = passed
         else:
@@ -127,19 +137,18 @@ class NativeSafepoints:
             return
         count = machine.read_count()
         limits = [NO_LIMIT]
-        if self.enabled and self.stop_at is not None and self.stop_at > count:
-            limits.append(self.stop_at)
+        stop_at = self.stop_at
+        if self.enabled and stop_at is not None and self.started_at < stop_at != self.reached_at:
+            # While it was not enabled, it may have been passed.
+            limits.append(max(stop_at, count + 1))
         if self.enabled and self.look is not None:
             limits.append(self.look_at)
         machine.set_limit(min(limits))
 
     def is_reached(self, count: int) -> bool:
-        """Whether it is to be stopped where the count is this. A boundary that is no safepoint may
-        be passed."""
-        stop_at = self.stop_at
-        if stop_at is None or self.counts != BOUNDARIES:
-            return count == stop_at
-        return self.started_at < stop_at <= count
+        """Whether it is to be stopped where the count is this. It may have been passed: at a
+        boundary that is no safepoint, or while nothing could stop."""
+        return self.stop_at is not None and self.started_at < self.stop_at <= count
 
     def arrive(self) -> bool:
         """What runs is suspended at a safepoint: whether it is to stay there."""

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 import chiwawa
-from chiwawa import Limits, Trap
+from chiwawa import Limits, Stopped, Trap
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine import budget
 from chiwawa_runtime.engine.alarms import Alarms
 from tests.path_helpers import (
+    IN_PYTHON,
     PATHS,
     each_path,
     each_path_and_granularity,
@@ -33,6 +34,7 @@ FOREVER = chiwawa.load("""(module
       (global.set $rounds (i64.add (global.get $rounds) (i64.const 1)))
       (br $on)))
   (func (export "through") (call $back))
+  (func $back_forever (export "back_forever") (call $back) (call $forever))
   (func (export "twice") (call $one) (call $one))
   (func $one (export "one") (local i32)
     (loop $on
@@ -149,15 +151,69 @@ def test_fuel_can_be_given_to_a_run_that_had_no_limit(path: str) -> None:
 
 @each_path
 def test_calls_from_python_spend_the_fuel_of_their_instance(path: str) -> None:
-    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(fuel=100))
+    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(fuel=95))
     for _ in range(9):
         instance.invoke("one")
-    with pytest.raises(Trap, match="out of fuel"):
-        instance.invoke("one")
-    with pytest.raises(Trap, match="out of fuel"):
-        instance.invoke("one")
-    instance.budget.give(22, None)
+    assert instance.fuel == 5
+    begun = []
+    for _ in range(2):
+        with pytest.raises(Stopped, match=r"stopped \(fuel\)") as caught:
+            instance.invoke("one")
+        assert caught.value.reasons == ["fuel"]
+        assert not caught.value.run.resume()
+        assert caught.value.run.reasons == ["fuel"]
+        begun.append(caught.value.run)
+    assert instance.fuel == 0
+    instance.allow(fuel=26)
     instance.invoke("one")
+    assert begun[0].resume()
+    assert begun[1].resume()
+    # The first had passed five of its ten, the second none.
+    assert instance.fuel == 26 - 10 - 5 - 10
+
+
+@each_path
+def test_a_call_without_fuel_goes_on_as_a_run(path: str) -> None:
+    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(fuel=14))
+    instance.invoke("one")
+    with pytest.raises(Stopped) as caught:
+        instance.call("one")
+    run = caught.value.run
+    assert [frame.name for frame in run.frames] == ["one"]
+    data = run.checkpoint()
+    for other in PATHS:
+        again = chiwawa.restore(FOREVER, data, IMPORTS, path=other, limits=Limits(fuel=7))
+        assert again.go()
+        assert again.instance.fuel == 1
+    assert not run.resume(fuel=1)
+    assert run.resume(fuel=10)
+    assert run.instance.fuel == 5
+
+
+@each_path
+def test_a_call_traps_without_fuel_where_that_is_wanted(path: str) -> None:
+    limits = Limits(fuel=5, trap=True)
+    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=limits)
+    for _ in range(2):
+        with pytest.raises(Trap, match="out of fuel"):
+            instance.invoke("one")
+    instance.allow(fuel=11)
+    instance.invoke("one")
+
+
+@each_path
+def test_a_start_function_without_fuel_goes_on(path: str) -> None:
+    module = chiwawa.load("""(module (global $n (export "n") (mut i32) (i32.const 0))
+      (func $begin (local i32)
+        (loop $on (global.set $n (i32.add (global.get $n) (i32.const 1)))
+          (br_if $on (i32.lt_u (global.get $n) (i32.const 10)))))
+      (start $begin))""")
+    with pytest.raises(Stopped) as caught:
+        chiwawa.instantiate(module, path=path, limits=Limits(fuel=4))
+    run = caught.value.run
+    assert run.instance.global_("n").value == 3
+    assert run.resume(fuel=100)
+    assert run.instance.global_("n").value == 10
 
 
 @each_path
@@ -168,6 +224,91 @@ def test_what_a_host_function_calls_back_traps_without_fuel(path: str) -> None:
         run.go()
     with pytest.raises(chiwawa.RunError):
         run.go()
+
+
+@pytest.mark.parametrize(("what", "reason"), [("fuel", "fuel"), ("time", "timeout")])
+@each_path
+def test_a_host_function_that_hears_of_the_trap_is_the_last_thing_that_runs(
+    path: str, what: str, reason: str
+) -> None:
+    said: list[str] = []
+
+    def back() -> None:
+        run.allow(**({"fuel": 100} if what == "fuel" else {"fuel": 10**12, "time": 0.001}))
+        for _ in range(2):
+            try:
+                run.instance.invoke("forever")
+            except Trap as trap:
+                said.append(trap.message)
+
+    imports: Any = {"host": {"back": back}}
+    limits = Limits(fuel=100, time=1000)
+    run = chiwawa.start(FOREVER, "back_forever", (), imports, path=path, limits=limits)
+    assert not run.go()
+    assert set(run.requests.take()) == {reason}
+    assert said == [f"out of {what}"] * 2
+    passed = run.requests.passed
+    assert not run.go()
+    assert run.requests.passed == passed
+
+
+@each_path
+def test_a_run_that_a_host_function_has_go_on_spends_what_is_there(path: str) -> None:
+    inner: list[chiwawa.Run] = []
+
+    def back() -> None:
+        run = instance.start("forever")
+        assert not run.resume()
+        inner.append(run)
+
+    instance = chiwawa.instantiate(
+        FOREVER, {"host": {"back": back}}, path=path, limits=Limits(fuel=50)
+    )
+    with pytest.raises(Stopped) as caught:
+        instance.invoke("back_forever")
+    assert inner[0].reasons == caught.value.reasons == ["fuel"]
+    instance.allow(fuel=7)
+    assert not inner[0].resume()
+    assert instance.fuel == 0
+
+
+@each_path
+def test_fuel_given_by_a_host_function_counts_from_there(path: str) -> None:
+    def back() -> None:
+        instance.allow(fuel=30)
+
+    instance = chiwawa.instantiate(
+        FOREVER, {"host": {"back": back}}, path=path, limits=Limits(fuel=50)
+    )
+    with pytest.raises(Stopped) as caught:
+        instance.invoke("back_forever")
+    assert instance.global_("rounds").value == 29
+    assert caught.value.reasons == ["fuel"]
+
+
+@pytest.mark.parametrize("path", IN_PYTHON)
+def test_an_instance_without_limits_can_be_given_some_while_it_runs(path: str) -> None:
+    def back() -> None:
+        instance.allow(fuel=30)
+
+    instance = chiwawa.instantiate(FOREVER, {"host": {"back": back}}, path=path)
+    with pytest.raises(Stopped):
+        instance.invoke("back_forever")
+    assert instance.global_("rounds").value == 29
+
+
+@pytest.mark.needs("wasmtime")
+def test_the_native_path_begins_to_count_only_where_nothing_runs() -> None:
+    def back() -> None:
+        instance.allow(fuel=30)
+
+    instance = chiwawa.instantiate(FOREVER, {"host": {"back": back}}, path="native")
+    with pytest.raises(chiwawa.HostError, match="cannot begin to count safepoints in an instance"):
+        instance.invoke("through")
+    assert instance.fuel is None
+    instance.allow(fuel=30)
+    with pytest.raises(Stopped):
+        instance.invoke("forever")
 
 
 @each_path
@@ -190,10 +331,19 @@ def test_a_run_is_suspended_when_its_time_is_over(path: str) -> None:
 
 
 @each_path
-def test_time_that_is_over_is_a_trap_where_nobody_could_go_on(path: str) -> None:
+def test_a_call_whose_time_is_over_goes_on_as_a_run(path: str) -> None:
     instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(time=0.01))
-    with pytest.raises(Trap, match="out of time"):
+    with pytest.raises(Stopped) as caught:
         instance.invoke("forever")
+    assert caught.value.reasons == ["timeout"]
+    assert not caught.value.run.resume(time=0.01)
+    assert caught.value.run.reasons == ["timeout"]
+    with pytest.raises(Stopped):
+        instance.invoke("one")
+
+
+@each_path
+def test_time_that_is_over_is_a_trap_where_that_is_wanted(path: str) -> None:
     run = started("forever", path=path, limits=Limits(time=0.01, trap=True))
     with pytest.raises(Trap, match="out of time"):
         run.go()
@@ -272,13 +422,24 @@ def test_time_is_that_of_all_runs_together(path: str, monkeypatch: pytest.Monkey
         assert instance.budget.seconds == left
         # Nothing runs meanwhile.
         clock[0] += 100
-    with pytest.raises(Trap, match="out of time"):
+    with pytest.raises(Stopped):
         instance.invoke("through")
 
 
 @each_path
-def test_a_call_in_an_event_loop_traps_without_fuel(path: str) -> None:
+def test_a_call_in_an_event_loop_is_suspended_without_fuel(path: str) -> None:
     instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=Limits(fuel=1000))
+    with pytest.raises(Stopped) as caught:
+        asyncio.run(instance.call_async("forever"))
+    assert caught.value.reasons == ["fuel"]
+    assert instance.global_("rounds").value in (999, 1000)
+    run = caught.value.run
+    run.allow(fuel=500)
+    assert not asyncio.run(run.go_async())
+    assert run.requests.take() == ["fuel"]
+    assert instance.fuel == 0
+    limits = Limits(fuel=1000, trap=True)
+    instance = chiwawa.instantiate(FOREVER, IMPORTS, path=path, limits=limits)
     with pytest.raises(Trap, match="out of fuel"):
         asyncio.run(instance.call_async("forever"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chiwawa import At, HostError, Instruments, Match, Module, Probe, Trap, api
+from chiwawa import At, HostError, Instance, Instruments, Match, Module, Probe, Stopped, Trap, api
 from chiwawa.execution import GRANULARITIES
 from chiwawa_runtime.engine.instance import Imports
 from chiwawa_runtime.run.instance import Run
@@ -185,3 +185,15 @@ def fired(
     logging(run, match, log, what)
     ended(run)
     return log
+
+
+def through(instance: Instance, name: str, args: Sequence[Any] = ()) -> list[Any]:
+    """The results of a call that probes stop, which is gone on with as often as that."""
+    try:
+        return instance.invoke(name, args)
+    except Stopped as stopped:
+        run, reasons = stopped.run, stopped.reasons
+    while not run.go():
+        reasons += run.requests.take()
+    assert set(reasons) == {"stop"}
+    return run.results

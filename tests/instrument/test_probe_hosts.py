@@ -38,6 +38,7 @@ from tests.instrument.probe_helpers import (
     offsets,
     place,
     start,
+    through,
 )
 from tests.instrument.watching_helpers import raw, same_text
 from tests.path_helpers import each_path, each_path_and_granularity, stopping_at
@@ -368,7 +369,7 @@ def test_probes_fire_in_the_functions_of_another_instance(
         at.stop()
 
     inner.probe(Match(op=op), action, writes=True)
-    assert done(lambda: outer.invoke("outer")) == [101]
+    assert done(lambda: through(outer, "outer")) == [101]
     assert log == [op] * (2 if op == "global.get" else 1)
     assert inner.exports["n"].value == 1  # type: ignore[union-attr]
 
@@ -387,7 +388,7 @@ def test_a_probe_that_stops_a_run_beneath_another_instance_changes_nothing(
         outer.probe(Match(op="i32.const"), lambda at: log.append("const"))
 
     outer.probe(Match(op="nop"), action)
-    assert done(lambda: outer.invoke("outer")) == [101]
+    assert done(lambda: through(outer, "outer")) == [101]
     assert log[:2] == [("outer", "nop"), ("tick", "nop")]
     assert inner.exports["n"].value == 1  # type: ignore[union-attr]
 

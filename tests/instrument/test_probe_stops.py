@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from chiwawa import (
     Match,
     Module,
     RunError,
+    Stopped,
     Trap,
     instantiate,
     restore,
@@ -31,6 +31,7 @@ from tests.instrument.probe_helpers import (
     passed,
     place,
     start,
+    through,
 )
 from tests.path_helpers import each_path, each_path_and_granularity, next_path, stopping_at
 
@@ -183,7 +184,7 @@ def test_a_call_while_the_run_is_stopped_is_another_firing(path: str, granularit
     run.instance.probe(Match(op="loop"), action)
     assert not run.go()
     run.requests.take()
-    assert run.instance.invoke("sum", (1,)) == [1]
+    assert through(run.instance, "sum", (1,)) == [1]
     assert log == [(2, 0), (1, 0), (0, 1)]
     log.clear()
     assert not run.go()
@@ -378,7 +379,7 @@ def test_an_error_wins_over_a_stop_in_the_same_action(path: str) -> None:
 
 @pytest.mark.parametrize("op", ["loop", "i32.sub"])
 @each_path_and_granularity
-def test_a_stop_in_a_plain_call_changes_nothing(path: str, op: str, granularity: str) -> None:
+def test_a_stop_in_a_plain_call_stops_it(path: str, op: str, granularity: str) -> None:
     instance = instantiate(module(), path=path, granularity=granularity)
     log: list[int] = []
 
@@ -387,12 +388,18 @@ def test_a_stop_in_a_plain_call_changes_nothing(path: str, op: str, granularity:
         at.stop()
 
     instance.probe(Match(op=op), action)
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.extend(instance.invoke("sum", (3,))))
-    thread.daemon = True
-    thread.start()
-    thread.join(300)
-    assert results == [4]
+    with pytest.raises(Stopped) as caught:
+        instance.invoke("sum", (3,))
+    assert caught.value.reasons == ["stop"]
+    assert log == [3]
+    data = caught.value.run.checkpoint()
+    run = caught.value.run
+    while not run.go():
+        assert run.requests.take() == ["stop"]
+    assert run.results == [4]
+    again = restore(module(), data, path=path)
+    assert again.go()
+    assert again.results == [4]
     assert log == ([3, 2, 1, 0] if op == "loop" else [3, 2, 1])
     assert instance.requests.take() == []
 

@@ -1,12 +1,14 @@
 """What is left to an instance of the fuel and the time that its host allows.
 
-Fuel is safepoints, which are counted where there is a limit, and nowhere else; time is measured
-while the instance is run. Where either is spent, the run is asked to stop, as by anybody else.
+Fuel is safepoints, which are counted where there is a limit, and nowhere else: those of the
+instance and of all that it is linked with, while the instance is run. Time is measured meanwhile.
+Where either is spent, the run is asked to stop, as by anybody else.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from chiwawa_runtime.engine.alarms import alarms
 from chiwawa_runtime.engine.requests import BY_FUEL, BY_TIME, Requests
@@ -22,9 +24,12 @@ class Budget:
     __slots__ = (
         "__weakref__",
         "asked_at",
+        "counted",
         "due",
+        "fuel",
         "limited",
         "looks",
+        "placed",
         "requests",
         "seconds",
         "traps",
@@ -33,36 +38,65 @@ class Budget:
     def __init__(self, requests: Requests, limits: Limits) -> None:
         self.requests = requests
         self.traps = limits.trap
+        #: How many safepoints are left; while the instance is run, since they were last looked at.
+        self.fuel: int | None = limits.fuel
+        #: Whose safepoints are counted, while it is run, and after how many each was to say so.
+        self.counted: Sequence[Requests] = ()
+        self.placed = 0
         #: How many are left, while the instance is not run.
-        self.seconds: float | None = None
+        self.seconds: float | None = limits.time
         #: When they are over, while it is.
         self.due: float | None = None
         self.asked_at: float | None = None
         #: Whether there is a limit at all.
-        self.limited = False
+        self.limited = self.fuel is not None or self.seconds is not None
         #: Whether the program itself looks at the clock: where the host has no threads.
         self.looks = False
-        self.give(limits.fuel, limits.time)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the instance is run."""
+        return len(self.counted) > 0
+
+    @property
+    def linked(self) -> Sequence[Requests]:
+        """Those of the instance and of all that it is linked with."""
+        return self.requests, *self.requests.beneath
+
+    def prepare(self) -> None:
+        """Have the safepoints counted of all that the instance is linked with so far."""
+        if self.fuel is not None:
+            for requests in self.linked:
+                if requests.passed is None:
+                    requests.count_from(0, None)
 
     def give(self, fuel: int | None, seconds: float | None) -> None:
-        """Have so much left from here on; None: what is left stays."""
-        if fuel is not None or seconds is not None:
-            self.limited = True
+        """Have so much left from here on; None: what is left stays. Raises UnsupportedError where
+        safepoints cannot be counted any more."""
         if fuel is not None:
+            counted = self.counted
+            self.stop_counting()
+            before, self.fuel = self.fuel, fuel
+            try:
+                self.prepare()
+            except BaseException:
+                self.fuel = before
+                raise
+            self.limited = True
             self.requests.withdraw(BY_FUEL)
-            self.requests.stop_after(fuel, BY_FUEL)
+            if counted:
+                self.count(counted)
         if seconds is not None:
+            self.limited = True
             with alarms.lock:
                 self.requests.withdraw(BY_TIME)
                 self.seconds = seconds
                 if self.due is not None:
-                    self.begin()
+                    self.begin_time()
 
     def spent(self) -> str | None:
         """The reason to stop, where nothing is left of something."""
-        if not self.limited:
-            return None
-        if self.requests.left(BY_FUEL) == 0:
+        if self.fuel == 0:
             return BY_FUEL
         if self.seconds is not None and self.seconds <= 0 and self.due is None:
             return BY_TIME
@@ -70,20 +104,65 @@ class Budget:
 
     def begin(self) -> None:
         """The instance is run from now on."""
+        self.count(self.linked)
+        self.begin_time()
+
+    def end(self) -> None:
+        """It is not, any more."""
+        self.stop_counting()
+        if self.seconds is not None:
+            with alarms.lock:
+                if self.due is not None:
+                    self.seconds = max(0.0, self.due - time.monotonic())
+                    self.due = None
+
+    # Fuel.
+
+    def count(self, linked: Sequence[Requests]) -> None:
+        """Have all of these together stop where fuel is spent. Each says so after its share of what
+        is left, so that they never pass more than that together; then what is left is shared out
+        anew, and the last safepoint is found exactly."""
+        self.counted = linked
+        if self.fuel:
+            self.placed = max(1, self.fuel // len(linked))
+            for requests in linked:
+                requests.do_after(self.placed, self, self.reached)
+
+    def left(self) -> int | None:
+        """How much is left."""
+        if not self.fuel:
+            return self.fuel
+        passed = sum(self.placed - requests.left(self) for requests in self.counted)
+        return max(0, self.fuel - passed)
+
+    def stop_counting(self) -> None:
+        self.fuel = self.left()
+        self.forget()
+        self.counted = ()
+
+    def forget(self) -> None:
+        if self.fuel is not None:
+            for requests in self.counted:
+                requests.forget(self)
+
+    def reached(self) -> None:
+        """One has passed its share."""
+        self.fuel = self.left()
+        if self.fuel:
+            self.count(self.counted)
+            return
+        self.forget()
+        self.requests.ask(BY_FUEL)
+
+    # Time.
+
+    def begin_time(self) -> None:
         if not self.seconds:
             return
         self.due = due = time.monotonic() + self.seconds
         if not alarms.set(self, due) and not self.looks:
             self.looks = True
             self.requests.watch(self.look)
-
-    def end(self) -> None:
-        """It is not, any more."""
-        if self.seconds is not None:
-            with alarms.lock:
-                if self.due is not None:
-                    self.seconds = max(0.0, self.due - time.monotonic())
-                    self.due = None
 
     def look(self) -> None:
         self.ring(time.monotonic())

@@ -73,6 +73,9 @@ class ModuleInstance:
         self.requests = Requests(engine.safepoints)
         # Before the engine begins: it may count.
         self.budget = Budget(self.requests, limits)
+        self.budget.prepare()
+        #: The budgets of all whose runs are going on and may be in it.
+        self.bounds: list[Budget] = []
         self.functions: list[Function] = []
         self.tables: list[AnyTable] = []
         self.memories: list[AnyMemory] = []
@@ -96,6 +99,7 @@ class ModuleInstance:
         self.allowances: list[Allowance] = []
         for spec in program.imports:
             self.link(spec, imports)
+        self.budget.prepare()
         memories = *self.memories, *program.memories[len(self.memories) :]
         check_declared(memories, byte_length, limits.memory, "memory")
         tables = *self.tables, *program.tables[len(self.tables) :]
@@ -127,6 +131,33 @@ class ModuleInstance:
     @property
     def types(self) -> Sequence[DefType]:
         return self.program.types
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever functions are prepared anew that it may run (see ``contract.Engine``)."""
+        if len(self.linked) == 1:
+            return self.engine.generation
+        return sum(each.engine.generation for each in self.linked)
+
+    def begin_budget(self) -> None:
+        """It is run from now on, where there is a limit to fuel or time."""
+        self.budget.begin()
+        for each in self.linked:
+            each.bounds.append(self.budget)
+
+    def end_budget(self) -> None:
+        """It is not, any more."""
+        for each in self.linked:
+            each.bounds.remove(self.budget)
+        self.budget.end()
+
+    def allow(self, *, fuel: int | None = None, time: float | None = None) -> None:
+        """Have so much fuel, and so many seconds, left from here on (see ``Limits``); None: what
+        is left stays. All runs and calls of the instance take from it. Raises UnsupportedError
+        where the native path cannot begin to count safepoints any more."""
+        self.budget.give(fuel, time)
+        if self.running and self.budget.limited and not self.budget.begun:
+            self.begin_budget()
 
     def link(self, spec: ImportSpec, imports: Imports) -> None:
         try:

@@ -7,12 +7,17 @@ out that they are to (``contract.Safepoints``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from chiwawa_runtime.engine.contract import LOOK_EVERY, Safepoints
 
 #: The reason where a run has come to the safepoint at which it was to stop; and where it has spent
 #: the fuel, or the time, that it was given.
 BY_COUNT, BY_FUEL, BY_TIME = "count", "fuel", "timeout"
+#: Where an embedder has stopped it, from outside or where a probe looks at it.
+BY_CALLER, BY_STOP, BY_PROBE = "stopped", "stop", "probe"
+#: The reasons that stop a call from Python as well as a run.
+STOPPING_CALLS = frozenset({BY_CALLER, BY_STOP, BY_PROBE, BY_FUEL, BY_TIME})
 #: Where a run gives way to others in its thread; it never stops for whoever runs it.
 BY_TURN = "turn"
 
@@ -41,17 +46,16 @@ class Requests:
     ``pending`` is for host functions that wait, which only read it. ``beneath`` are the requests of
     instances whose functions the run may be in: those stop for it, too."""
 
-    __slots__ = ("asked", "beneath", "due", "looks", "pending", "safepoints", "stops")
+    __slots__ = ("beneath", "due", "looks", "pending", "safepoints", "stops")
 
     def __init__(self, safepoints: Safepoints) -> None:
         self.pending: list[str] = []
         self.safepoints = safepoints
         self.beneath: tuple[Requests, ...] = ()
-        #: The numbers of the safepoints at which to stop, by reason, and the one that is next.
-        self.stops: dict[str, int] = {}
+        #: The numbers of the safepoints at which something is done, with that, by whose they are:
+        #: a reason to stop, or whatever somebody keeps them by; and the one that is next.
+        self.stops: dict[object, tuple[int, Callable[[], None]]] = {}
         self.due: int | None = None
-        #: Who is asked there, by reason, where it is not these.
-        self.asked: dict[str, Requests] = {}
         #: What is called now and then.
         self.looks: list[Callable[[], None]] = []
 
@@ -74,15 +78,17 @@ class Requests:
     def count_from(self, passed: int, stop_at: int | None) -> None:
         """Count safepoints from here on, ``passed`` so far; stop at the one that makes the number
         ``stop_at`` (None: at none). It is as far as before to where another reason has it stop."""
-        before = self.passed or 0
-        self.stops = {r: n - before + passed for r, n in self.stops.items() if r != BY_COUNT}
+        moved = passed - (self.passed or 0)
+        self.stops = {
+            key: (number + moved, do) for key, (number, do) in self.stops.items() if key != BY_COUNT
+        }
         if stop_at is not None:
-            self.stops[BY_COUNT] = stop_at
+            self.stops[BY_COUNT] = stop_at, partial(self.ask, BY_COUNT)
         self.place_stop(passed)
 
     def place_stop(self, passed: int) -> None:
         """Have the engine say when the next number is reached."""
-        self.due = min((n for n in self.stops.values() if n > passed), default=None)
+        self.due = min((n for n, _ in self.stops.values() if n > passed), default=None)
         self.safepoints.count_from(passed, self.due, self.reached)
 
     def reached(self) -> None:
@@ -91,10 +97,10 @@ class Requests:
         passed, due = self.passed, self.due
         assert passed is not None
         assert due is not None
-        for reason, number in self.stops.items():
+        for number, do in list(self.stops.values()):
             if due <= number <= passed:
-                self.asked.get(reason, self).ask(reason)
-        if any(number > passed for number in self.stops.values()):
+                do()
+        if any(number > passed for number, _ in self.stops.values()):
             self.place_stop(passed)
 
     def stop_at(self, number: int | None) -> None:
@@ -102,27 +108,27 @@ class Requests:
         counts, the next safepoint is number 1."""
         self.count_from(self.passed or 0, number)
 
-    def stop_after(self, count: int, reason: str, asked: Requests | None = None) -> None:
+    def stop_after(self, count: int, reason: str) -> None:
         """Stop for ``reason`` at the safepoint that is so many from here, and no longer where it
-        was to be before. ``asked`` is who is asked for it, if not these: requests of an instance
-        that is linked."""
+        was to be before."""
+        self.do_after(count, reason, partial(self.ask, reason))
+
+    def do_after(self, count: int, key: object, do: Callable[[], None]) -> None:
+        """The same, where something else is done than to ask these to stop. ``key`` is whose it
+        is."""
         passed = self.passed or 0
-        self.stops[reason] = passed + count
-        if asked is not None and asked is not self:
-            self.asked[reason] = asked
+        self.stops[key] = passed + count, do
         self.place_stop(passed)
 
-    def forget(self, reason: str) -> None:
-        """Stop nowhere for ``reason``, which is a number of a safepoint. They are counted on."""
-        self.asked.pop(reason, None)
-        if self.stops.pop(reason, None) is not None:
+    def forget(self, key: object) -> None:
+        """Do nothing any more at the number that has this ``key``. Safepoints are counted on."""
+        if self.stops.pop(key, None) is not None:
             self.place_stop(self.passed or 0)
 
-    def left(self, reason: str) -> int | None:
-        """How many safepoints there are until the run is to stop for ``reason``, 0 from there on;
-        None where it is not."""
-        number = self.stops.get(reason)
-        return None if number is None else max(0, number - (self.passed or 0))
+    def left(self, key: object) -> int:
+        """How many safepoints there are until the number that has this ``key``; it is negative
+        where that has been passed, which an engine may have done that could not stop."""
+        return self.stops[key][0] - (self.passed or 0)
 
     def watch(self, look: Callable[[], None]) -> None:
         """Call ``look`` now and then from the program's own thread, at safepoints and where a host

@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import threading
 import time
+from functools import partial
 from typing import Any, Protocol
 
 from chiwawa_runtime.engine.awaiting import Waiting
@@ -85,7 +86,7 @@ def _slice(run: Run, slices: Slices) -> bool:
     """Let it run until it is to give way, or to stop; whether it has ended."""
     linked = run.instance.linked
     for instance in linked:
-        instance.requests.stop_after(slices.count, BY_TURN, run.requests)
+        instance.requests.do_after(slices.count, BY_TURN, partial(run.requests.ask, BY_TURN))
     began = time.perf_counter()
     try:
         return run.go()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.awaiting import Waiting, current
-from chiwawa_runtime.engine.budget import MESSAGES
+from chiwawa_runtime.engine.budget import MESSAGES, Budget
 from chiwawa_runtime.engine.contract import Activation
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.instance import ModuleInstance
@@ -38,7 +38,7 @@ Owner = TypeVar("Owner", bound=SavableInstance)
 
 class CallsInTurn(Generic[Owner]):
     """The calls in ``plan``, of an instance's functions. ``depth`` is that of the call stack
-    beneath them. Unless they are what ``suspends``, they trap where fuel or time is spent."""
+    beneath them. Unless this ``suspends``, it traps where fuel or time is spent."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class CallsInTurn(Generic[Owner]):
         self.suspends = suspends
         self.depth = depth
         self.plan = list(plan)
-        self.generation = instance.engine.generation
+        self.generation = instance.generation
         self.context: object = None
         self.paused: object = None
         self.activation: Activation | None = None
@@ -92,15 +92,15 @@ class CallsInTurn(Generic[Owner]):
         if instance.calls is not None:
             instance.calls.check_going()
         spent = instance.budget.spent()
-        if spent is not None and not self.is_to_trap():
+        if spent is not None and not self.is_to_trap(instance.budget):
             if spent not in self.requests.pending:
                 self.requests.ask(spent)
             return False
         depth = instance.depth
         if instance.observer is not None:
             instance.observer.resume(self.paused)
-        if not instance.running:
-            instance.budget.begin()
+        if not instance.running and instance.budget.limited:
+            instance.begin_budget()
         instance.running += 1
         self._going = True
         outer = current.set(self.waiting if self.awaits else None)
@@ -110,14 +110,14 @@ class CallsInTurn(Generic[Owner]):
             current.reset(outer)
             self._going = False
             instance.running -= 1
-            if not instance.running:
-                instance.budget.end()
+            if not instance.running and instance.budget.begun:
+                instance.end_budget()
             instance.depth = depth
             if instance.observer is not None:
                 self.paused = instance.observer.pause()
                 if not instance.running:
                     # No safepoint came any more.
-                    self.apply_changes(instance.observer)
+                    self.apply_changes(instance)
         self.finished = done
         if done and self.calls is not None:
             self.calls.finish()
@@ -158,11 +158,11 @@ class CallsInTurn(Generic[Owner]):
         all have returned (True), or the run is to stop (False). What is raised ends the run."""
         while self.activation is not None or self.plan:
             try:
-                self.check_budget()
+                self.check_budgets()
                 returned = self.advance_call()
                 stopped = not returned and self.is_to_stop()
                 if stopped:
-                    self.check_budget()
+                    self.check_budgets()
             except BaseException as error:
                 explained = error if self.activation is None else self.activation.explain(error)
                 self.fail(explained)
@@ -175,20 +175,21 @@ class CallsInTurn(Generic[Owner]):
                 return False
         return True
 
-    def is_to_trap(self) -> bool:
-        """Whether it traps where fuel or time is spent."""
-        return self.instance.budget.traps or not self.suspends
+    def is_to_trap(self, budget: Budget) -> bool:
+        """Whether it traps where ``budget`` is spent: also where that is of a run which waits for
+        this one, or has called what waits for it."""
+        return budget.traps or not self.suspends or budget is not self.instance.budget
 
-    def check_budget(self) -> None:
+    def check_budgets(self) -> None:
         """Raises Trap where fuel or time is spent, and that is one."""
-        if not self.instance.budget.limited or not self.is_to_trap():
-            return
-        budget, requests = self.instance.budget, self.requests
-        reason = next((r for r in MESSAGES if r in requests.pending), None) or budget.spent()
-        if reason is None:
-            return
-        for each in MESSAGES:
-            requests.withdraw(each)
+        for budget in self.instance.bounds:
+            reason = budget.spent() if budget.limited else None
+            if reason is not None and self.is_to_trap(budget):
+                if budget is self.instance.budget and self.instance.running == 1:
+                    self.requests.withdraw(reason)
+                self.trap(reason)
+
+    def trap(self, reason: str) -> NoReturn:
         trap = Trap(MESSAGES[reason])
         frames = []
         # Where some cannot be read, it has no backtrace.
@@ -209,7 +210,7 @@ class CallsInTurn(Generic[Owner]):
             if self.activation is None:
                 begun = [self.plan.pop(0)]
                 self.activation = self.begin_call(*begun[0])
-            elif self.generation != self.instance.engine.generation:
+            elif self.generation != self.instance.generation:
                 self.restore_activation()
             return self.activation.advance()
         except Interrupted:
@@ -224,7 +225,7 @@ class CallsInTurn(Generic[Owner]):
         if instance.observer is not None:
             self.context = instance.observer.mark()
         activation = instance.engine.start(function, args, self.depth, instance.most)
-        self.generation = instance.engine.generation
+        self.generation = instance.generation
         return activation
 
     def end_call(self) -> None:
@@ -240,17 +241,23 @@ class CallsInTurn(Generic[Owner]):
         suspended for, and nothing is pending any more."""
         interrupted = self.activation is None or self.activation.interrupted
         # Where nobody has asked, the host function that was interrupted wants it.
-        wanted = interrupted and not self.requests.pending
+        wanted = interrupted and not self.asked()
         if self.instance.observer is not None:
             self.take_back(self.instance.observer)
-            self.apply_changes(self.instance.observer)
+        for each in self.instance.linked:
+            self.apply_changes(each)
         if self.keep is not None:
             self.keep()
-        if self.requests.pending or wanted:
+        if wanted or self.asked():
             return True
-        # What instruments wanted is done; or another instance was asked.
-        self.requests.take()
-        return False
+        # What instruments wanted is done. Somebody may ask meanwhile.
+        for reason in self.requests.take():
+            self.requests.ask(reason)
+        return self.asked()
+
+    def asked(self) -> bool:
+        """Whether the instance, or one that it is linked with, has been asked for something."""
+        return any(each.requests.pending for each in self.instance.linked)
 
     def restore_activation(self) -> None:
         """Go on with functions as they are prepared now."""
@@ -262,7 +269,7 @@ class CallsInTurn(Generic[Owner]):
             # Another path's are among them. At the next safepoint they may be gone.
             self.requests.ask(CHANGE)
             return
-        self.generation = engine.generation
+        self.generation = self.instance.generation
 
     def take_back(self, observer: Observer) -> None:
         """Have instruments take back the call of a host function that was interrupted."""
@@ -270,10 +277,10 @@ class CallsInTurn(Generic[Owner]):
         if frame is not None:
             observer.take_back(frame)
 
-    def apply_changes(self, observer: Observer) -> None:
+    def apply_changes(self, instance: ModuleInstance) -> None:
         """Have instruments changed if they have asked for it."""
-        if self.requests.withdraw(CHANGE):
-            observer.apply_changes()
+        if instance.requests.withdraw(CHANGE) and instance.observer is not None:
+            instance.observer.apply_changes()
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine import turns
+from chiwawa_runtime.engine.budget import MESSAGES
 from chiwawa_runtime.engine.contract import Engine
 from chiwawa_runtime.engine.instance import Imports, ModuleInstance
 from chiwawa_runtime.engine.observer import CHANGE
+from chiwawa_runtime.engine.requests import BY_CALLER, STOPPING_CALLS
 from chiwawa_runtime.errors import Exhaustion, RunError, UnsupportedError
 from chiwawa_runtime.run.calls_in_turn import CallsInTurn
 from chiwawa_runtime.run.host_calls import digest_of
@@ -27,8 +29,6 @@ from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import Function, together
 
-#: The reason with which embedders stop a run or a call.
-BY_CALLER = "stopped"
 #: How many host functions may have called back into programs on top of each other.
 MOST_NESTING = 100
 
@@ -127,17 +127,16 @@ class Instance(SavableInstance):
         >>> asyncio.run(main())
         [0, 2, 4]
         """
-        run = Run(self, [self.prepared(name, args)], suspends=False)
+        run = Run(self, [self.prepared(name, args)], suspends=not self.running)
         if not await run.go_async():
-            run.suspends = True
             raise Stopped(run, run.requests.take())
         return together(run.results)
 
     def invoke(self, name: str, args: Sequence[Any] = ()) -> list[Any]:
         """Call the exported function ``name`` to its end; its results. Raises KeyError
         where there is no such function, TypeError and ValueError for arguments that are not of its
-        types, Trap, Thrown, WasiExit and HostError, and RunError where another thread runs the
-        instance."""
+        types, Trap, Thrown, WasiExit and HostError, Stopped where it is stopped or its fuel or time
+        is spent, and RunError where another thread runs the instance."""
         return self.returned(*self.prepared(name, args))
 
     def start(self, name: str, *args: Any) -> Run:
@@ -153,6 +152,12 @@ class Instance(SavableInstance):
         (True, None)
         """
         return Run(self, [self.prepared(name, args)])
+
+    @property
+    def fuel(self) -> int | None:
+        """How many safepoints it, and what it is linked with, may pass yet while it is run; None
+        where that has no limit (see ``Limits``)."""
+        return self.budget.left()
 
     def stop(self) -> None:
         """Stop what runs at its next safepoint: a run (``Run.resume`` returns False), or a call
@@ -196,11 +201,23 @@ class Instance(SavableInstance):
 
 
 class Stopped(RunError):
-    """A call was stopped (``Instance.stop``), for these ``reasons``. ``run`` can go on with it, be
-    checkpointed, or be dropped. See ``Instance.stop``."""
+    """A call was stopped, for these ``reasons``: ``stopped`` (``Instance.stop``), ``fuel`` or
+    ``timeout`` (``Limits``), ``stop`` or ``probe`` (``At.stop``, ``At.checkpoint``). ``run`` can go
+    on with it, be checkpointed, or be dropped.
+
+    >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+    ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    ...   (local.get 0)))''')
+    >>> instance = chiwawa.instantiate(module, limits=chiwawa.Limits(fuel=100))
+    >>> try:
+    ...     instance.call("count", 150)
+    ... except chiwawa.Stopped as stopped:
+    ...     print(stopped.reasons, stopped.run.resume(fuel=100), stopped.run.result)
+    ['fuel'] True 0
+    """
 
     def __init__(self, run: Run, reasons: Sequence[str]) -> None:
-        super().__init__("the call was stopped: its run can go on")
+        super().__init__(f"the call was stopped ({', '.join(reasons)}): its run can go on")
         self.run = run
         self.reasons = list(reasons)
 
@@ -276,6 +293,11 @@ class Run(CallsInTurn["Instance"]):
         self.allow(fuel=fuel, time=time)
         done = self.go()
         self.reasons = [] if done else self.requests.take()
+        if self.instance.running:
+            # What waits for this, since a host function has it go on, has no more to spend either.
+            for reason in MESSAGES:
+                if reason in self.reasons:
+                    self.requests.ask(reason)
         return done
 
     def go(self) -> bool:
@@ -285,7 +307,12 @@ class Run(CallsInTurn["Instance"]):
         is going on already, in another thread or beneath the caller."""
         turns.begin(self.instance.turns)
         try:
-            return self.proceed()
+            done = self.proceed()
+            if not done:
+                for other in self.instance.linked[1:]:
+                    for reason in other.requests.take():
+                        self.requests.ask(reason)
+            return done
         finally:
             turns.end(self.instance.turns)
 
@@ -314,7 +341,7 @@ class Run(CallsInTurn["Instance"]):
     def allow(self, *, fuel: int | None = None, time: float | None = None) -> None:
         """Have so much fuel, and so many seconds, left from here on (see ``Limits``); None: what
         is left stays. They are the instance's, which all its runs take from."""
-        self.instance.budget.give(fuel, time)
+        self.instance.allow(fuel=fuel, time=time)
 
     def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises
@@ -333,9 +360,10 @@ class Run(CallsInTurn["Instance"]):
 
 
 def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
-    """Call to the end, whatever is asked for meanwhile, but that it be stopped (``Stopped``). What
-    a host function calls back cannot be stopped in the middle: such a request stops what has called
-    the host function, when that has returned."""
+    """Call to the end, whatever is asked for meanwhile, but that it be stopped (``Stopped``), which
+    it is where fuel or time is spent, too. What a host function calls back cannot be stopped in the
+    middle: such a request stops what has called the host function, when that has returned; and
+    where fuel or time is spent, it traps."""
     turns.begin(instance.turns)
     try:
         calls = instance.calls
@@ -349,22 +377,24 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
 
 def called(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     """``call``, for a thread whose turn it is."""
-    generation = instance.engine.generation
+    generation = instance.generation if instance.running else 0
     taken: list[tuple[ModuleInstance, str]] = []
     instance.nesting += 1
     try:
         if instance.nesting > MOST_NESTING:
             raise Exhaustion
-        run = Run(instance, [(function, args)], depth=instance.depth, suspends=False)
+        suspends = not instance.running
+        run = Run(instance, [(function, args)], depth=instance.depth, suspends=suspends)
         while not run.proceed():
             # As long as they were pending, no host function would wait for anything.
             reasons = [(i, reason) for i in instance.linked for reason in i.requests.take()]
             if not reasons:
                 raise run.unstoppable()
+            stopping = [reason for _, reason in reasons if reason in STOPPING_CALLS]
+            if suspends and stopping:
+                taken += [each for each in reasons if each[1] not in STOPPING_CALLS]
+                raise Stopped(run, stopping)
             taken += reasons
-            if not instance.running and any(reason == BY_CALLER for _, reason in reasons):
-                run.suspends = True
-                raise Stopped(run, [reason for _, reason in reasons])
         return run.results
     finally:
         instance.nesting -= 1
@@ -372,6 +402,6 @@ def called(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
             if asked is not instance or instance.running:
                 # Somebody may be there, beneath this call, who can stop.
                 asked.requests.ask(reason)
-        if instance.running and instance.engine.generation != generation:
+        if instance.running and instance.generation != generation:
             # It still runs what was prepared before.
             instance.requests.ask(CHANGE)

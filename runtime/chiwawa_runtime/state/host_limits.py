@@ -32,9 +32,12 @@ class Limits:
     the same on every path; where the granularity is ``instruction``, how many instructions.
 
     Where fuel or time is spent, a run is suspended: ``go`` returns False, and ``requests.take()``
-    has ``fuel`` or ``timeout``. It can be given more, written to a checkpoint, or dropped. With
-    ``trap`` it traps instead, and so does a call that nobody could go on with, such as that of
-    ``Instance.invoke``.
+    has ``fuel`` or ``timeout``. It can be given more, written to a checkpoint, or dropped. A call
+    from Python is, too: it raises ``Stopped``, whose ``run`` can go on. With ``trap`` it traps
+    instead, and so does what a host function calls back, since nobody could go on with that.
+
+    All that is of the instance that is run. Depth, fuel and time count what it does in instances
+    whose functions it imports; those have their own for their own runs.
 
     Raises ValueError where a number is none that can be kept.
 

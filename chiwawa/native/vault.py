@@ -7,11 +7,13 @@ whatever the host gave. wasmtime keeps a number for that, and says when it needs
 from __future__ import annotations
 
 import ctypes
+import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary
 
 import wasmtime
 
@@ -59,6 +61,57 @@ class Owner(Protocol):
         """Have ``val`` be a reference to ``function``, where it is one of these."""
 
 
+class _Held:
+    """The host's objects that a store refers to. The number of one is the holder's, and its own in
+    the lower bits."""
+
+    def __init__(self) -> None:
+        self.first = next(_holders) << _BITS
+        #: An object, and how many of the store's references there are to it.
+        self.objects: dict[int, list[Any]] = {}
+        self.numbers: dict[int, int] = {}
+        self.next = self.first + 1
+        _held[self.first] = self
+
+    def number_of(self, value: object) -> int:
+        """For one reference more to ``value``."""
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = self.next
+            self.next += 1
+            self.objects[number] = [value, 0]
+        self.objects[number][1] += 1
+        return number
+
+    def value_of(self, number: int) -> Any:
+        return self.objects[number][0]
+
+    def release(self, number: int) -> None:
+        entry = self.objects.get(number)
+        if entry is not None:
+            entry[1] -= 1
+            if not entry[1]:
+                del self.objects[number]
+                self.numbers.pop(id(entry[0]), None)
+
+
+_BITS = 36
+_holders = itertools.count(1)
+_held: WeakValueDictionary[int, _Held] = WeakValueDictionary()
+
+
+def _released(number: int | None) -> None:
+    """A store needs a reference no longer. It says so while it is deleted, too: when all that is
+    around it may be gone already (PyPy lets go of garbage in any order)."""
+    holder = _held.get((number or 0) >> _BITS << _BITS)
+    if holder is not None:
+        holder.release(number or 0)
+
+
+#: For all stores, since none may outlive it.
+_RELEASED = capi.Finalizer(_released)
+
+
 class Vault:
     """``store`` and what is in it. ``make_host`` makes a host function in it of any ``Function``,
     for those that no owner in it has. One thread at a time may use it, whose ``turn`` it is: that
@@ -83,20 +136,7 @@ class Vault:
         self.addresses: dict[int, int] = {}
         #: What must live as long as the store does.
         self.kept: list[object] = []
-        self.objects: dict[int, list[Any]] = {}
-        self.numbers: dict[int, int] = {}
-        self.next = 1
-        objects, numbers = self.objects, self.numbers
-
-        def released(number: int | None) -> None:
-            entry = objects.get(number or 0)
-            if entry is not None:
-                entry[1] -= 1
-                if not entry[1]:
-                    del objects[number or 0]
-                    numbers.pop(id(entry[0]), None)
-
-        self.released = capi.Finalizer(released)
+        self.held = _Held()
         #: Made when something here has to do with exceptions.
         self._exceptions: Exceptions | None = None
         #: The activations that are going on, of whichever instance, on top of each other.
@@ -157,15 +197,6 @@ class Vault:
 
     # Host references.
 
-    def number_of(self, value: object) -> int:
-        number = self.numbers.get(id(value))
-        if number is None:
-            number = self.numbers[id(value)] = self.next
-            self.next += 1
-            self.objects[number] = [value, 0]
-        self.objects[number][1] += 1
-        return number
-
     def externref(self, value: object) -> capi.Externref:
         """A new reference, to be unrooted."""
         made = capi.Externref()
@@ -173,8 +204,8 @@ class Vault:
             raw = internals.raw_of(value.value, self.raw_of_object)
             capi.externref_from_raw(self.context, raw, ctypes.byref(made))
             return made
-        number = self.number_of(value)
-        if not capi.externref_new(self.context, number, self.released, ctypes.byref(made)):
+        number = self.held.number_of(value)
+        if not capi.externref_new(self.context, number, _RELEASED, ctypes.byref(made)):
             raise MemoryError("no room for a reference")
         return made
 
@@ -185,7 +216,7 @@ class Vault:
         if not number:
             raw = capi.externref_to_raw(self.context, ctypes.byref(reference))
             return External(internals.i31_of(raw))
-        return self.objects[number][0]
+        return self.held.value_of(number)
 
     def raw_of_object(self, value: object) -> int:
         """The bits of a reference to something of the host's."""

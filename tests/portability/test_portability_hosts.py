@@ -84,6 +84,16 @@ def test_a_program_is_carried_natively_between_this_python_and_pypy(
         assert leg.checkpoint == chain.whole(tmp_path, "interp", leg.stop).checkpoint, leg.host.name
 
 
+@pytest.mark.needs("wasmtime")
+@pytest.mark.parametrize("name", ["native", "pypy"])
+def test_native_instances_are_let_go_in_any_order(
+    host_named: Find, tmp_path: Path, name: str
+) -> None:
+    shutil.copy(Path(__file__).with_name("let_go.py"), tmp_path)
+    done = host_named(name).run(tmp_path, "let_go.py")
+    assert (done.returncode, done.stdout) == (0, "all gone\n"), done.stderr
+
+
 def test_each_sample_has_the_same_checkpoints_and_results(host_named: Find, tmp_path: Path) -> None:
     for file in (*SAMPLES.glob("*.wasm"), SAMPLES / "samples.json"):
         shutil.copy(file, tmp_path)

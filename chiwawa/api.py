@@ -297,7 +297,8 @@ def restore(
 def bake(source: Runnable, data: bytes | Snapshot) -> bytes:
     """The binary of an ordinary module whose initial state is that of a checkpoint which an
     instance of ``source`` wrote between calls: its memories, globals, tables and segments. Any
-    engine runs it. It has no start function and no export ``_initialize``, which have run. Raises
+    engine runs it. It has no start function, which has run, and no export ``_initialize`` unless
+    the state is still the one that an instance begins with, which wants that to be called. Raises
     CheckpointError where the checkpoint is of another module or of a run, and UnsupportedError for
     what no module holds: state that is imported, open files, values of the host, objects.
 

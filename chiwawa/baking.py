@@ -10,16 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from chiwawa import limits
+from chiwawa import limits, paths, running
 from chiwawa.binary.decode import MAGIC, VERSION
 from chiwawa.binary.encode import contents_of, write_section
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, ref_func
+from chiwawa.execution import Source
 from chiwawa.module import Data, Elem, Expr, Global, Instr, Module
 from chiwawa.opcodes import BY_NAME
+from chiwawa.program import program_of
+from chiwawa_runtime import checkpoint
 from chiwawa_runtime.checkpoint.layout import segments
-from chiwawa_runtime.errors import CheckpointError, UnsupportedError
+from chiwawa_runtime.engine.instance import Importable
+from chiwawa_runtime.errors import Abrupt, BadInput, CheckpointError, HostError, UnsupportedError
+from chiwawa_runtime.run.starting import Setup
+from chiwawa_runtime.run.stubs import ALL, stubbed
 from chiwawa_runtime.run.uptake import check_module
+from chiwawa_runtime.state.exceptions import Tag
+from chiwawa_runtime.state.globals import Global as HostGlobal
 from chiwawa_runtime.state.numerics import f32_bits, f64_bits
 from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, Snapshot, Value
 from chiwawa_runtime.state.types import (
@@ -33,6 +41,7 @@ from chiwawa_runtime.state.types import (
     MemoryType,
     RefType,
     TableType,
+    TagType,
     ValType,
 )
 
@@ -48,11 +57,14 @@ _WRONG = ("linking", "reloc.", "dylink")
 
 def bake(module: Module, snapshot: Snapshot) -> bytes:
     """The binary of ``module`` with the state of ``snapshot`` for its initial one. It has no start
-    function, and no export ``_initialize``: both have run. Raises CheckpointError where the
-    snapshot is of another module or no idle one, and UnsupportedError for what a module cannot
-    hold."""
+    function, which has run, and no export ``_initialize`` unless the state is still the one that an
+    instance begins with. Raises CheckpointError where the snapshot is of another module or no idle
+    one, and UnsupportedError for what a module cannot hold."""
     check_module(snapshot, module.hash)
     check_bakeable(module, snapshot)
+    exports = module.export_section
+    if any(e.name == _INITIALIZE for e in exports) and not is_initial(module, snapshot):
+        exports = [e for e in exports if e.name != _INITIALIZE]
     tables, elems = baked_tables(module, snapshot)
     baked = replace(
         module,
@@ -65,7 +77,7 @@ def bake(module: Module, snapshot: Snapshot) -> bytes:
         },
         mems=baked_memories(module, snapshot),
         globals=baked_globals(module, snapshot),
-        export_section=[e for e in module.export_section if e.name != _INITIALIZE],
+        export_section=exports,
         start=None,
         elems=[*left_elems(module, snapshot), *elems, *declared(module)],
         datas=[*left_datas(module, snapshot), *contents(module, snapshot)],
@@ -111,6 +123,34 @@ def check_wasi(data: bytes) -> None:
         if isinstance(body, SavedStream) or (isinstance(body, SavedDirectory) and body.preopen):
             continue
         raise UnsupportedError(f"bake: the program has descriptor {each.fd} open, of {each.kind}")
+
+
+def is_initial(module: Module, snapshot: Snapshot) -> bool:
+    """Whether the state is the one that a new instance has: nothing has been called then, or it has
+    changed nothing. Where a start function needs what only its host has, nobody knows."""
+    imports: dict[str, dict[str, Importable]] = {}
+    for name, functions in stubbed(program_of(module), [ALL]).items():
+        imports.setdefault(name, {}).update(functions)
+    addresses = snapshot.instances[0].spaces.globals
+    for each, address in zip(module.imported(GlobalType), addresses, strict=False):
+        assert isinstance(each.desc, GlobalType)
+        value = snapshot.globals[address].value
+        if isinstance(each.desc.type, RefType) and value is not None:
+            return False
+        imports.setdefault(each.module, {})[each.name] = HostGlobal(each.desc, value)
+    for each in module.imported(TagType):
+        assert isinstance(each.desc, TagType)
+        imports.setdefault(each.module, {})[each.name] = Tag(each.desc)
+    setup = Setup(
+        imports=imports, path=paths.entering_anywhere(), canonical_nans=snapshot.canonical_nans
+    )
+    try:
+        new = running.instantiate(Source(module), setup).snapshot()
+    except (Abrupt, HostError, BadInput):
+        return False
+    same = replace(new, granularity=snapshot.granularity, safepoints=snapshot.safepoints)
+    same = replace(same, wasi=snapshot.wasi, host=snapshot.host, monitors=snapshot.monitors)
+    return checkpoint.encode(same) == checkpoint.encode(snapshot)
 
 
 # The sections.

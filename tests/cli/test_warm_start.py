@@ -49,6 +49,33 @@ def test_many_go_on_from_before_the_first_read(reader: str, path: str, tmp_path:
         assert (child.status, child.out, child.err) == (0, text, "")
 
 
+#: Waits for a clock and then, before it reads, for input.
+WAITER = READER.replace(
+    "(memory",
+    r"""(import "MODULE" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (data (i32.const 136) "\01") (memory""",
+).replace(
+    "(loop $again",
+    """(drop (call $poll (i32.const 256) (i32.const 512) (i32.const 1) (i32.const 12)))
+    (call $say)
+    (drop (call $poll (i32.const 128) (i32.const 512) (i32.const 1) (i32.const 12)))
+    (call $say)
+    (loop $again""",
+)
+
+
+@pytest.mark.parametrize("module", ["wasi_snapshot_preview1", "wasi_unstable"])
+@pytest.mark.parametrize("path", PATHS)
+def test_waiting_for_input_is_reading_it(path: str, module: str, tmp_path: Path) -> None:
+    text = WAITER.replace("wasi_snapshot_preview1", module).replace("MODULE", module)
+    (tmp_path / "waiter.wat").write_text(text)
+    run = ("-m", "chiwawa", "run", "waiter.wat", "--path", path)
+    done = reading("", tmp_path, *run, "--cr-at", "stdin", "--cr-file", "warm.bin")
+    assert (done.status, done.out) == (0, "**")
+    done = reading("ab", tmp_path, *run, "--restore", "warm.bin")
+    assert (done.status, done.out, done.err) == (0, "*ab", "")
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_stop_before_an_import_is_called(reader: str, path: str, tmp_path: Path) -> None:
     run = ("-m", "chiwawa", "run", reader, "--path", path)

@@ -288,3 +288,32 @@ def test_the_command_bakes(tmp_path: Path) -> None:
     assert python(tmp_path, *run, "p_baked.wasm").out == "I32(2)\n"
     done = python(tmp_path, "-m", "chiwawa", "bake", "s.bin", "p_baked.wasm", "-o", "x.wasm")
     assert "s.bin: this checkpoint is of another module" in one_line(done)
+
+
+def test_a_module_that_is_still_to_be_initialized_keeps_what_does_so() -> None:
+    module = chiwawa.load(
+        """(module (import "env" "log" (func $log)) (import "env" "seed" (global $seed i32))
+        (global $n (mut i32) (i32.const 0)) (memory 1) (data (i32.const 8) "begun")
+        (func (export "_initialize") (call $log) (global.set $n (global.get $seed)))
+        (func (export "n") (result i32) (global.get $n)))"""
+    )
+    called = []
+    seed = chiwawa.Global(chiwawa.GlobalType(chiwawa.I32, False), 9)
+    imports = {"env": {"log": lambda: called.append(1), "seed": seed}}
+    instance = chiwawa.instantiate(module, imports)
+    new = chiwawa.instantiate(chiwawa.load(chiwawa.bake(module, instance.checkpoint())), imports)
+    new.exports["_initialize"]()
+    assert new.exports.n() == 9
+    instance.exports["_initialize"]()
+    baked = chiwawa.load(chiwawa.bake(module, instance.checkpoint()))
+    assert [each.name for each in baked.exports] == ["n"]
+    assert chiwawa.instantiate(baked, imports).exports.n() == 9
+    assert len(called) == 2
+    # What a start function does here, and would do elsewhere, nobody can know.
+    starting = chiwawa.load(
+        """(module (import "env" "log" (func $log)) (start $log)
+        (func (export "_initialize")) (func (export "n")))"""
+    )
+    instance = chiwawa.instantiate(starting, imports)
+    baked = chiwawa.load(chiwawa.bake(starting, instance.checkpoint()))
+    assert [each.name for each in baked.exports] == ["n"]

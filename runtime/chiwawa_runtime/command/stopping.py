@@ -14,13 +14,12 @@ from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.state.program import ImportSpec, Program
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import DefType
+from chiwawa_runtime.wasi.module_names import READS_INPUT
 
 #: The reason with which a run then stops.
 BY_CALL = "call"
 #: What stands for standard input, and what a call's name follows.
 STDIN, CALL = "stdin", "call:"
-#: The functions that read it, of whichever version of WASI. Their first argument is a descriptor.
-_READS = ("fd_read",)
 
 
 def stopping(program: Program, given: Imports, before: str | None) -> Imports:
@@ -36,7 +35,7 @@ def stopping(program: Program, given: Imports, before: str | None) -> Imports:
         function = result.get(spec.module, {}).get(spec.name)
         if is_meant(spec, function, before):
             assert isinstance(function, HostFunction)
-            result[spec.module][spec.name] = stopped_at(function, before == STDIN, met)
+            result[spec.module][spec.name] = stopped_at(spec, function, before == STDIN, met)
             found = True
     if not found:
         what = "that reads it" if before == STDIN else "of that name"
@@ -48,25 +47,22 @@ def is_meant(spec: ImportSpec, function: Importable | None, before: str) -> bool
     if not isinstance(spec.type, DefType) or not isinstance(function, HostFunction):
         return False
     if before == STDIN:
-        return spec.name in _READS and function.state is not None
+        return spec.name in READS_INPUT and function.state is not None
     return before == f"{CALL}{spec.module}.{spec.name}"
 
 
-def stopped_at(function: HostFunction, reads: bool, met: list[None]) -> HostFunction:
+def stopped_at(
+    spec: ImportSpec, function: HostFunction, reads: bool, met: list[None]
+) -> HostFunction:
     """``function``, which stops the run unless that has been ``met``. Where it ``reads``, only what
     is of standard input counts."""
+    wasi = function.state
 
     def call(instance: Any, *args: Any) -> Any:
-        if not met and (not reads or is_stdin(function.state, args[0])):
+        if not met and (not reads or wasi.reads_input(spec.module, spec.name, instance, args)):
             met.append(None)
             instance.requests.ask(BY_CALL)
             raise Interrupted
         return function.call(instance, *args) if function.with_instance else function.call(*args)
 
     return replace(function, call=call, with_instance=True)
-
-
-def is_stdin(wasi: Any, fd: int) -> bool:
-    """Whether a descriptor is the program's standard input."""
-    descriptor = wasi.process.table.entries.get(fd)
-    return descriptor is not None and descriptor.stream is not None and descriptor.index == 0

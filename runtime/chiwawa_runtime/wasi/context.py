@@ -12,7 +12,7 @@ from chiwawa_runtime.errors import CheckpointError, ResourceError
 from chiwawa_runtime.state.snapshot import Snapshot
 from chiwawa_runtime.state.store import HostFunction
 from chiwawa_runtime.state.types import VALTYPE_BY_NAME, FuncType
-from chiwawa_runtime.wasi import state
+from chiwawa_runtime.wasi import poll_calls, state
 from chiwawa_runtime.wasi.abi import (
     INVAL,
     NOMEM,
@@ -26,6 +26,7 @@ from chiwawa_runtime.wasi.abi import (
 from chiwawa_runtime.wasi.functions import FUNCTIONS, NEW_IN_PREVIEW1
 from chiwawa_runtime.wasi.guest import Guest
 from chiwawa_runtime.wasi.memory_files import MOST, MemoryFiles
+from chiwawa_runtime.wasi.module_names import READS_INPUT
 from chiwawa_runtime.wasi.process import Dir, Process, Source
 from chiwawa_runtime.wasi.signatures import SIGNATURES
 
@@ -156,6 +157,22 @@ class Wasi:
             for root in self.process.roots
             if isinstance(root.files, MemoryFiles)
         }
+
+    def reads_input(self, module: str, name: str, instance: Any, args: Sequence[int]) -> bool:
+        """Whether the guest ``instance``, where it calls the function ``name`` with ``args``, reads
+        its standard input, or waits until there is some."""
+        assert name in READS_INPUT
+        asked = [args[0]]
+        if name == "poll_oneoff":
+            layout = PREVIEW1 if module == PREVIEW1.module else UNSTABLE
+            try:
+                asked = poll_calls.read_from(Guest(instance, layout), args[0], args[2])
+            except WasiError:
+                # It has an error then, and reads nothing.
+                return False
+        entries = self.process.table.entries
+        found = [entries[fd] for fd in asked if fd in entries]
+        return any(each.stream is not None and each.index == 0 for each in found)
 
     def on_output(self, wrote: Callable[[int, bytes], object]) -> None:
         """Have ``wrote`` called with what the guest has written to standard output (1) and error

@@ -84,6 +84,18 @@ def poll_oneoff(
     return 0
 
 
+def read_from(guest: Guest, subscriptions: int, n: int) -> list[int]:
+    """The descriptors from which a call wants to know whether they can be read. Raises
+    WasiError."""
+    if not 0 < n <= MAX_SUBSCRIPTIONS:
+        raise WasiError(INVAL)
+    size = guest.layout.subscription_size
+    guest.check(subscriptions, n * size)
+    places = range(subscriptions, subscriptions + n * size, size)
+    reading = [at for at in places if guest.unpack(_HEAD, at)[1] == EVENT_FD_READ]
+    return [guest.unpack(_FD, at + guest.layout.body)[0] for at in reading]
+
+
 def _parse(process: Process, guest: Guest, at: int, waited: int) -> _Subscription:
     userdata, tag = guest.unpack(_HEAD, at)
     body = at + guest.layout.body

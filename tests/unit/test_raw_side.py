@@ -38,7 +38,7 @@ OWNERS = {
     "chiwawa/opcodes.py",
 }
 #: Who makes such state as a host does.
-HOSTS = {"chiwawa/__init__.py"}
+HOSTS = {"chiwawa/__init__.py", "chiwawa/baking.py"}
 
 
 def uses(source: str) -> Iterator[str]:

@@ -53,6 +53,10 @@ class Reader:
         return self.data[self.pos]
 
     def u32(self) -> int:
+        data, pos = self.data, self.pos
+        if pos < len(data) and data[pos] < 0x80:
+            self.pos = pos + 1
+            return data[pos]
         value, self.pos = decode_u(self.data, self.pos, 32)
         return value
 

@@ -17,11 +17,16 @@ from chiwawa_runtime.state.types import DefType
 
 #: Operations in each other that Python reads as one expression.
 _DEEPEST = 40
+#: The immediates of instructions whose meaning these are.
+_INTEGERS = (("i32",), ("i64",))
 
 
 def constant(expr: Expr, types: Sequence[DefType] = ()) -> str:
     """The source of the value of ``expr`` in an instance, ``x``
     (``chiwawa_runtime.state.program.Constant``), of a module that has ``types``."""
+    if len(expr) == 2 and expr[0].op.immediates in _INTEGERS:
+        # So are the places of nearly all segments, of which there can be tens of thousands.
+        return str(expr[0].imm[0])
     before: list[str] = []
     result = text(value(expr, before, types))
     return f"({', '.join([*before, result])})[-1]" if before else result

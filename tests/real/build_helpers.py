@@ -47,8 +47,18 @@ def lua(taking: Taking) -> Path:
     return taking.once("lua", make) / "lua.wasm"
 
 
+#: SQLite with one process and no threads.
+OF_SQLITE = [
+    f"-DSQLITE_{option}"
+    for option in (
+        *("THREADSAFE=0", "OMIT_LOAD_EXTENSION", "OMIT_WAL", "OMIT_POPEN"),
+        *("MAX_MMAP_SIZE=0", "DEFAULT_LOCKING_MODE=1"),
+    )
+]
+
+
 def sqlite(taking: Taking) -> Path:
-    """SQLite's shell, with one process and no threads."""
+    """SQLite's shell."""
     need("ziglang")
     need_commands("make", "tclsh", "cc")
 
@@ -58,14 +68,21 @@ def sqlite(taking: Taking) -> Path:
         made.mkdir()
         build("sh", source / "configure", "--disable-tcl", "--disable-readline", cwd=made)
         build("make", "sqlite3.c", "shell.c", cwd=made)
-        options = [
-            *("THREADSAFE=0", "OMIT_LOAD_EXTENSION", "OMIT_WAL", "OMIT_POPEN"),
-            *("MAX_MMAP_SIZE=0", "DEFAULT_LOCKING_MODE=1"),
-        ]
-        defined = [f"-DSQLITE_{option}" for option in options]
-        compile_c(made, folder / "sqlite.wasm", *defined, "-I.", "sqlite3.c", "shell.c")
+        compile_c(made, folder / "sqlite.wasm", *OF_SQLITE, "-I.", "sqlite3.c", "shell.c")
 
     return taking.once("sqlite", make) / "sqlite.wasm"
+
+
+def database(taking: Taking) -> Path:
+    """A program of ours, which is called, and has SQLite in it."""
+    made = sqlite(taking).parent / "amalgamation"
+
+    def make(folder: Path) -> None:
+        target = folder / "database.wasm"
+        given = (*OF_SQLITE, "-mexec-model=reactor", "-I", made, made / "sqlite3.c")
+        compile_c(folder, target, *given, SOURCES / "database.c")
+
+    return taking.once("database", make) / "database.wasm"
 
 
 def vectors_in_c(taking: Taking) -> Path:

@@ -208,6 +208,57 @@ def test_cpython_computes_natively_and_is_moved(taking: Taking, tmp_path: Path) 
     assert b"".join(each.out for each in legs) == whole.out
 
 
+#: Imports what takes long, and then runs what it reads.
+READY = """
+import argparse, dataclasses, datetime, json, os, random, re, sys
+exec(sys.stdin.read())
+sys.stdout.flush()
+os._exit(3)
+"""
+#: How many start from one file. On the interpreter each takes seconds to compile its line.
+CHILDREN = {"native": 20, "aot": 20, "interp": 3}
+
+
+@pytest.mark.needs("wasmtime")
+def test_cpython_is_saved_after_its_imports_and_has_children(
+    taking: Taking, tmp_path: Path
+) -> None:
+    wasm = build_helpers.cpython(taking)
+    run = ("-m", "chiwawa", "run", wasm, "--path", "native", "--argv0", "python")
+    stop = ("--cr-at", "stdin", "--cr-file", "warm.bin", "--", "-c", READY)
+    saved = leg("saved", tmp_path, *run, *stop, stdin=b"raise SystemExit('it is read later')")
+    assert (saved.status, saved.out) == (0, b""), saved.err[-2000:]
+    for path, count in CHILDREN.items():
+        children = (HERE / "warm_children.py", wasm, tmp_path / "warm.bin", path, count)
+        took = leg(f"{count} children, {path}", tmp_path, *children)
+        expected = [f'3 {{"square": {number**2}}}' for number in range(count)]
+        assert took.out.decode().splitlines() == expected, took.err[-2000:]
+
+
+def test_sqlite_keeps_a_database_in_memory_between_calls(taking: Taking) -> None:
+    module = chiwawa.load(build_helpers.database(taking))
+    saved = []
+    for path in PATHS:
+        wasi = chiwawa.Wasi(deterministic=True)
+        instance = chiwawa.instantiate(module, wasi=wasi, path=path)
+        instance.exports._initialize()
+        assert instance.exports.begin() == 0
+        for number in range(1, 101):
+            assert instance.exports.put(number) == 0
+        assert instance.exports.total(0) == 105_050
+        saved.append(instance.checkpoint())
+    assert saved.count(saved[0]) == len(saved)
+    for path in PATHS:
+        for added in (1000, 2000):
+            wasi = chiwawa.Wasi.load(saved[0])
+            child = chiwawa.restore_instance(module, saved[0], wasi=wasi, path=path)
+            assert child.checkpoint() == saved[0]
+            assert child.exports.total(99**2) == 2_199
+            assert child.exports.put(added) == 0
+            assert child.exports.put(100) == 1
+            assert child.exports.total(99**2) == 3_199 + added
+
+
 #: Makes flip-flops and adders.
 DESIGN = b"""
 module counter(input clk, input reset, input [3:0] step, output reg [7:0] count);

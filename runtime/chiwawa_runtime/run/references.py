@@ -13,7 +13,7 @@ from chiwawa_runtime.state.heap import External, Internal, described, internaliz
 from chiwawa_runtime.state.snapshot import I31, Carried, FuncIdx, ObjIdx, Ref, Value
 from chiwawa_runtime.state.store import holds
 from chiwawa_runtime.state.subtyping import stated, top
-from chiwawa_runtime.state.types import I32, I64, NumType, RefType, ValType
+from chiwawa_runtime.state.types import FUNCREF, I32, I64, NumType, RefType, ValType
 
 #: Values of a snapshot, with their types.
 Typed = tuple[tuple[ValType, Value], ...]
@@ -65,6 +65,18 @@ class References:
                 "is carried"
             )
         return Carried(name)
+
+    def held_all(self, valtype: ValType, values: Sequence[Value], where: str) -> list[Any]:
+        """The same of several in places of one type: a large program's table has thousands."""
+        if valtype != FUNCREF:
+            return [self.held(valtype, each, where) for each in values]
+        functions = self.instances[0].functions
+        return [
+            functions[each.index]
+            if type(each) is FuncIdx and not each.instance and each.index < len(functions)
+            else self.held(valtype, each, where)
+            for each in values
+        ]
 
     def held(self, valtype: ValType, value: Value, where: str) -> Any:
         """A value of a snapshot as a program holds it in a place of that type. Raises

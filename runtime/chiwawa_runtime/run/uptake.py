@@ -113,7 +113,7 @@ def apply(
     own_tables, own_globals = linking.tables(), linking.globals()
     for index, table in enumerate(snapshot.tables):
         element_type = own_tables[index].type.element
-        tables.append([refs.held(element_type, e, f"table {index}") for e in table.elements])
+        tables.append(refs.held_all(element_type, table.elements, f"table {index}"))
     values = []
     for index, image in enumerate(snapshot.globals):
         values.append(refs.held(own_globals[index].type.type, image.value, f"global {index}"))
@@ -164,7 +164,7 @@ def check_segments(
                 raise CheckpointError(f"{where} has not the elements that the module says")
             if image.type != top(type_):
                 raise other_types(where)
-            elements = [refs.held(type_, each, where) for each in image.elements]
+            elements = refs.held_all(type_, image.elements, where)
             if not elem.takes(elements):
                 raise CheckpointError(f"{where} has other elements than this path can give it")
             result.append((elem, elements))

@@ -382,7 +382,13 @@ class Module:
 
     @property
     def imports(self) -> tuple[ImportType, ...]:
-        """What an instance of it needs, in order. Of a valid module, as the next one."""
+        """What an instance of it needs, in order. Of a valid module, as the next one.
+
+        >>> module = chiwawa.load('''(module (import "env" "log" (func $log (param i32)))
+        ...   (memory (export "memory") 1 2))''')
+        >>> [(each.module, each.name, str(each.type)) for each in module.imports]
+        [('env', 'log', '[i32] -> []')]
+        """
         types = self.deftypes()
         return tuple(
             ImportType(each.module, each.name, item_type(extern_type(each.desc, types)))
@@ -391,7 +397,13 @@ class Module:
 
     @property
     def exports(self) -> tuple[ExportType, ...]:
-        """What an instance of it has for others, in order."""
+        """What an instance of it has for others, in order.
+
+        >>> module = chiwawa.load('''(module (import "env" "log" (func $log (param i32)))
+        ...   (memory (export "memory") 1 2))''')
+        >>> [(each.name, str(each.type)) for each in module.exports]
+        [('memory', '1 2')]
+        """
         types = self.deftypes()
         spaces: dict[str, Sequence[Any]] = {
             "func": [types[index] for index in self.func_typeidxs()],
@@ -411,7 +423,13 @@ class Module:
 
     @property
     def hash(self) -> bytes:
-        """Its identity: the SHA-256 of its bytes."""
+        """Its identity: the SHA-256 of its bytes.
+
+        >>> module = chiwawa.load('''(module (import "env" "log" (func $log (param i32)))
+        ...   (memory (export "memory") 1 2))''')
+        >>> len(module.hash)
+        32
+        """
         return self.once("hash", lambda: hashlib.sha256(self.binary).digest())
 
     def imported(self, kind: type) -> Iterator[Import]:
@@ -420,7 +438,13 @@ class Module:
 
     def func_names(self) -> dict[int, str]:
         """What functions are called, by index, of those that have a name: by the name section,
-        else by their first export."""
+        else by their first export.
+
+        >>> module = chiwawa.load('''(module (import "env" "log" (func $log (param i32)))
+        ...   (memory (export "memory") 1 2))''')
+        >>> module.func_names()
+        {0: 'log'}
+        """
         exports = ((e.name, e.kind, e.index) for e in self.export_section)
         return function_names(self.names.funcs, exports, len(self.func_typeidxs()))
 

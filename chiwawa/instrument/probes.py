@@ -131,16 +131,27 @@ def check_writes(writes: bool) -> None:
 class At:
     """A boundary at which a program is, for an action; of no use after it has returned.
 
-    Values are as everywhere (see ``chiwawa.Instance``). The operands are the deepest first.
+    Values are as everywhere (see ``chiwawa.Instance``). The operands are the deepest first, the
+    locals the parameters first, the globals by index.
 
+    >>> module = chiwawa.load('''(module (global i64 (i64.const 7))
+    ...   (func $f (export "f") (param i32) (result i32)
+    ...     (i32.add (local.get 0) (i32.const 1))))''')
+    >>> def look(at: chiwawa.At) -> None:
+    ...     print(at.function, at.name, hex(at.offset), at.op)
+    ...     print(at.operands, *at.operand_types, at.locals, *at.local_types, at.globals)
+    >>> instance = chiwawa.instantiate(module)
+    >>> probe = instance.probe(chiwawa.Match(op="i32.add"), look)
+    >>> instance.exports.f(20)
+    0 f 0x5 i32.add
+    (20, 1) i32 i32 (20,) i32 (7,)
+    21
     >>> def double(at: chiwawa.At) -> None:
     ...     at.set_operand(0, 2 * at.operands[0])
-    >>> module = chiwawa.load('''(module (func (export "f") (param i32) (result i32)
-    ...   (i32.add (local.get 0) (i32.const 1))))''')
-    >>> instance = chiwawa.instantiate(module)
+    >>> probe.remove()
     >>> probe = instance.probe(chiwawa.Match(op="i32.add"), double, writes=True)
-    >>> instance.invoke("f", [20])
-    [41]
+    >>> instance.exports.f(20)
+    41
     """
 
     __slots__ = (
@@ -207,6 +218,19 @@ class At:
         return tuple(g.value for g in self.instance.globals)
 
     def memory(self, index: int = 0) -> Linear:
+        """The memory of that index, which has ``len``, ``read(address, size)``, and with ``writes``
+        ``write(address, data)``.
+
+        >>> module = chiwawa.load('''(module (global $g (mut i32) (i32.const 5)) (memory 1)
+        ...   (func $f (export "f") (param i32) (result i32)
+        ...     (i32.add (local.get 0) (i32.const 1))))''')
+        >>> instance = chiwawa.instantiate(module)
+        >>> match = chiwawa.Match(op="i32.add")
+        >>> probe = instance.probe(match, lambda at: print(at.memory().read(0, 1)))
+        >>> instance.exports.f(20)
+        b'\\x00'
+        21
+        """
         return Linear(self.instance.memories[index], self.writes)
 
     def set_operand(self, index: int, value: Any) -> None:
@@ -215,26 +239,81 @@ class At:
         self._operands[index] = coerce(value, self.operand_types[index])
 
     def set_local(self, index: int, value: Any) -> None:
+        """The local's value from here on; its operands are there already. Raises as
+        ``set_operand``.
+
+        >>> module = chiwawa.load('''(module (global $g (mut i32) (i32.const 5)) (memory 1)
+        ...   (func $f (export "f") (param i32) (result i32)
+        ...     (i32.add (local.get 0) (i32.const 1))))''')
+        >>> instance = chiwawa.instantiate(module)
+        >>> def change(at: chiwawa.At) -> None:
+        ...     at.set_local(0, 7)
+        >>> probe = instance.probe(chiwawa.Match(op="i32.add"), change, writes=True)
+        >>> instance.exports.f(20)
+        21
+        """
         check_writes(self.writes)
         self._locals[index] = coerce(value, self.local_types[index])
 
     def set_global(self, index: int, value: Any) -> None:
-        """Raises TypeError where it is immutable, too."""
+        """Raises TypeError where it is immutable, too.
+
+        >>> module = chiwawa.load('''(module (global $g (mut i32) (i32.const 5)) (memory 1)
+        ...   (func $f (export "f") (param i32) (result i32)
+        ...     (i32.add (local.get 0) (i32.const 1))))''')
+        >>> instance = chiwawa.instantiate(module)
+        >>> def change(at: chiwawa.At) -> None:
+        ...     at.set_global(0, at.globals[0] + 1)
+        >>> probe = instance.probe(chiwawa.Match(op="i32.add"), change, writes=True)
+        >>> instance.exports.f(20)
+        21
+        """
         check_writes(self.writes)
         self.instance.globals[index].value = value
 
     def stop(self) -> None:
         """Have the run, or the call, stop with the reason "stop": here, before the instruction,
         where this is a safepoint (with instruction granularity it always is), else at the next one;
-        at the next one too where functions of other instances may be in progress."""
+        at the next one too where functions of other instances may be in progress.
+
+        >>> module = chiwawa.load('(module (func (export "forever") (loop $on (br $on))))')
+        >>> instance = chiwawa.instantiate(module)
+        >>> probe = instance.probe(chiwawa.Match(op="br"), chiwawa.At.stop)
+        >>> run = instance.start("forever")
+        >>> run.resume(), run.reasons
+        (False, ['stop'])
+        """
         self.reasons.append(BY_STOP)
 
     def checkpoint(self) -> None:
-        """Like ``stop``, with the reason "probe", for a checkpoint."""
+        """Like ``stop``, with the reason "probe", for a checkpoint.
+
+        >>> module = chiwawa.load('(module (func (export "forever") (loop $on (br $on))))')
+        >>> instance = chiwawa.instantiate(module)
+        >>> probe = instance.probe(chiwawa.Match(op="br"), chiwawa.At.checkpoint)
+        >>> run = instance.start("forever")
+        >>> run.resume(), run.reasons
+        (False, ['probe'])
+        """
         self.reasons.append(BY_PROBE)
 
     def trap(self, message: str) -> None:
-        """Have the program trap here. Does not return."""
+        """Have the program trap here. Does not return.
+
+        >>> module = chiwawa.load('''(module (global $g (mut i32) (i32.const 5)) (memory 1)
+        ...   (func $f (export "f") (param i32) (result i32)
+        ...     (i32.add (local.get 0) (i32.const 1))))''')
+        >>> instance = chiwawa.instantiate(module)
+        >>> match = chiwawa.Match(op="i32.add", where=lambda at: at.operands[0] < 0)
+        >>> probe = instance.probe(match, lambda at: at.trap("no negative numbers"))
+        >>> instance.exports.f(1)
+        2
+        >>> try:
+        ...     instance.exports.f(-1)
+        ... except chiwawa.Trap as trap:
+        ...     print(trap.message)
+        no negative numbers
+        """
         raise Trap(message)
 
 

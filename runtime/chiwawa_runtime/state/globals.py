@@ -35,7 +35,16 @@ class Global(AnyGlobal):
     def value(self) -> Any:
         """i32 and i64 are ints, given in either form, and returned signed. To set it raises
         TypeError where the global is immutable or the value of another type, and ValueError where
-        it is out of range."""
+        it is out of range.
+
+        >>> module = chiwawa.load('(module (global (export "n") (mut i64) (i64.const -1)))')
+        >>> n = chiwawa.instantiate(module).global_("n")
+        >>> n.value
+        -1
+        >>> n.value = 2**64 - 2
+        >>> n.value
+        -2
+        """
         return plain(self.raw, self.type.type)
 
     @value.setter

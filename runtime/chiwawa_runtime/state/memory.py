@@ -99,6 +99,12 @@ class Memory(AnyMemory):
         CPython 3.11 has no buffers that are classes. There it is the very buffer, which can do the
         same, but for this: it raises BufferError where its size would change, and it is empty once
         the memory has grown beyond 64 MiB, and is to be taken anew.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.data[8:11] = b"abc"
+        >>> bytes(memory.data[7:12]), memory.data[8]
+        (b'\\x00abc\\x00', 97)
         """
         if HAS_BUFFER_CLASSES:
             return MemoryData(self)
@@ -112,7 +118,17 @@ class Memory(AnyMemory):
     def view(self) -> memoryview:
         """Its bytes without a copy, for ``numpy.frombuffer`` and the like. While the view lives, or
         what was made of it, the memory cannot grow: ``memory.grow`` gives the program -1. (PyPy
-        has no such bond: there the memory grows, and the view goes on being of it.)"""
+        has no such bond: there the memory grows, and the view goes on being of it.)
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> with memory.view() as view:
+        ...     view[0] = 7
+        ...     halves = view.cast("H")
+        ...     halves[0]
+        ...     halves.release()
+        7
+        """
         return memoryview(self.raw)
 
     def follow(self, holder: Holder) -> None:
@@ -120,16 +136,34 @@ class Memory(AnyMemory):
         self._holders.add(holder)
 
     def size(self) -> int:
-        """In pages."""
+        """In pages.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.size()
+        1
+        """
         return len(self.raw) // self.type.page
 
     def byte_length(self) -> int:
-        """In bytes."""
+        """In bytes.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.byte_length()
+        65536
+        """
         return len(self.raw)
 
     def grow(self, pages: int) -> int:
         """Spec 4.4.7, memory.grow: the old size in pages, or what ``refused`` gives, also while
-        somebody holds a ``view``."""
+        somebody holds a ``view``.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.grow(2), memory.size()
+        (1, 3)
+        """
         if pages < 0:
             raise ValueError("a memory cannot shrink")
         old = self.size()
@@ -186,7 +220,14 @@ class Memory(AnyMemory):
                 holder.take_memories()
 
     def fill(self, dst: int, value: int, n: int) -> None:
-        """Spec 4.4.7, memory.fill: ``n`` bytes at ``dst`` become the low byte of ``value``."""
+        """Spec 4.4.7, memory.fill: ``n`` bytes at ``dst`` become the low byte of ``value``.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.fill(4, ord("x"), 3)
+        >>> memory.read(3, 5)
+        b'\\x00xxx\\x00'
+        """
         raw = self.raw
         end = dst + n
         if not 0 <= dst <= end <= len(raw):
@@ -203,7 +244,15 @@ class Memory(AnyMemory):
 
     def copy(self, source: AnyMemory, dst: int, src: int, n: int) -> None:
         """Spec 4.4.7, memory.copy: from ``source`` at ``src`` to this one at ``dst``, as if
-        through a buffer. Both ranges are checked before any byte is written."""
+        through a buffer. Both ranges are checked before any byte is written.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.write(0, b"abc")
+        >>> memory.copy(memory, 1, 0, 3)
+        >>> memory.read(0, 4)
+        b'aabc'
+        """
         raw = self.raw
         given = source.raw if isinstance(source, Memory) else source.view()
         if not (0 <= dst <= dst + n <= len(raw) and src >= 0 and src + n <= len(given)):
@@ -225,7 +274,16 @@ class Memory(AnyMemory):
         raw[dst : dst + n] = given[src : src + n]
 
     def read(self, address: int, n: int) -> bytes:
-        """For hosts: a copy of ``n`` bytes. Traps out of bounds."""
+        """For hosts: a copy of ``n`` bytes. Traps out of bounds.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.read(65535, 1)
+        b'\\x00'
+        >>> memory.read(65535, 2)
+        Traceback (most recent call last):
+        chiwawa_runtime.errors.Trap: out of bounds memory access
+        """
         raw = self.raw
         if address < 0:
             address = self.unsigned(address)
@@ -235,7 +293,14 @@ class Memory(AnyMemory):
         return bytes(raw[address:end])
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        """For hosts: put ``data`` at ``address``. Traps out of bounds."""
+        """For hosts: put ``data`` at ``address``. Traps out of bounds.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 3))')
+        >>> memory = chiwawa.instantiate(module).memory("memory")
+        >>> memory.write(0, bytearray(b"abc"))
+        >>> memory.read(0, 3)
+        b'abc'
+        """
         # Nearly everyone gives bytes.
         if type(data) is not bytes:
             data = octets(data)

@@ -113,7 +113,14 @@ class Table(AnyTable):
 
     @property
     def elements(self) -> tuple[Any, ...]:
-        """A copy of all."""
+        """A copy of all.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
+        >>> table = chiwawa.instantiate(module).table("table")
+        >>> table.set(1, "b")
+        >>> table.elements
+        (None, 'b')
+        """
         return tuple(self.raw)
 
     def __len__(self) -> int:
@@ -124,23 +131,60 @@ class Table(AnyTable):
         return coerce(ref, self.type.element)
 
     def size(self) -> int:
-        """Spec 4.4.6, table.size: in elements."""
+        """Spec 4.4.6, table.size: in elements.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
+        >>> table = chiwawa.instantiate(module).table("table")
+        >>> table.size()
+        2
+        """
         return len(self.raw)
 
     def get(self, index: int) -> Any:
-        """An element. Traps out of bounds."""
+        """An element. Traps out of bounds.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
+        >>> table = chiwawa.instantiate(module).table("table")
+        >>> table.get(1) is None
+        True
+        >>> table.get(2)
+        Traceback (most recent call last):
+        chiwawa_runtime.errors.Trap: out of bounds table access
+        """
         return self.raw_get(coerce(index, self.type.limits.address))
 
     def set(self, index: int, ref: object) -> None:
-        """Put ``ref`` at ``index``. Traps out of bounds."""
+        """Put ``ref`` at ``index``. Traps out of bounds.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 funcref) (func (export "f")))')
+        >>> instance = chiwawa.instantiate(module)
+        >>> table = instance.table("table")
+        >>> table.set(0, instance.func("f"))
+        >>> table.set(1, "no function")
+        Traceback (most recent call last):
+        TypeError: funcref wants a Function or None, not str
+        """
         self.raw_set(coerce(index, self.type.limits.address), self.reference(ref))
 
     def grow(self, n: int, ref: object = None) -> int:
-        """Add ``n`` elements ``ref``: the old size, or what ``refused`` gives."""
+        """Add ``n`` elements ``ref``: the old size, or what ``refused`` gives.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
+        >>> table = chiwawa.instantiate(module).table("table")
+        >>> table.grow(2, "new"), table.elements
+        (2, (None, None, 'new', 'new'))
+        """
         return self.raw_grow(coerce(n, self.type.limits.address), self.reference(ref))
 
     def fill(self, index: int, ref: object, n: int) -> None:
-        """Put ``ref`` at ``index`` and after, ``n`` times. Traps out of bounds."""
+        """Put ``ref`` at ``index`` and after, ``n`` times. Traps out of bounds.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
+        >>> table = chiwawa.instantiate(module).table("table")
+        >>> table.fill(0, "x", 2)
+        >>> table.elements
+        ('x', 'x')
+        """
         self.raw_fill(
             coerce(index, self.type.limits.address),
             self.reference(ref),
@@ -148,7 +192,15 @@ class Table(AnyTable):
         )
 
     def copy(self, source: AnyTable, dst: int, src: int, n: int) -> None:
-        """Copy ``n`` elements of ``source``, from ``src`` on, to ``dst``. Traps out of bounds."""
+        """Copy ``n`` elements of ``source``, from ``src`` on, to ``dst``. Traps out of bounds.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
+        >>> table = chiwawa.instantiate(module).table("table")
+        >>> table.set(0, "a")
+        >>> table.copy(table, 1, 0, 1)
+        >>> table.elements
+        ('a', 'a')
+        """
         if not matches(source.type.element, self.type.element):
             raise TypeError(f"a table of {self.type.element} takes no {source.type.element}")
         dst = coerce(dst, self.type.limits.address)

@@ -86,7 +86,11 @@ class Wasi:
 
     def imports(self) -> dict[str, dict[str, HostFunction]]:
         """What an instance may import: the modules ``wasi_snapshot_preview1`` and
-        ``wasi_unstable``."""
+        ``wasi_unstable``.
+
+        >>> sorted(chiwawa.Wasi(["program"]).imports())
+        ['wasi_snapshot_preview1', 'wasi_unstable']
+        """
         return {
             layout.module: {
                 name: self._host_function(name, layout)
@@ -151,7 +155,12 @@ class Wasi:
 
     @property
     def memory(self) -> dict[str, MemoryFiles]:
-        """The directories in memory that the guest was given, by what it calls them."""
+        """The directories in memory that the guest was given, by what it calls them.
+
+        >>> files = chiwawa.MemoryFiles({"/a": b"text"})
+        >>> chiwawa.Wasi(["program"], dirs=[(files, "/data", False)]).memory["/data"].contents()
+        {'/a': b'text'}
+        """
         return {
             os.fsdecode(root.guest_path): root.files
             for root in self.process.roots
@@ -176,7 +185,23 @@ class Wasi:
 
     def on_output(self, wrote: Callable[[int, bytes], object]) -> None:
         """Have ``wrote`` called with what the guest has written to standard output (1) and error
-        (2), when it has."""
+        (2), when it has.
+
+        >>> module = chiwawa.load('''(module
+        ...   (import "wasi_snapshot_preview1" "fd_write"
+        ...     (func $write (param i32 i32 i32 i32) (result i32)))
+        ...   (memory (export "memory") 1)
+        ...   (data (i32.const 8) "done")
+        ...   (func (export "_start")
+        ...     (i32.store (i32.const 0) (i32.const 8))
+        ...     (i32.store (i32.const 4) (i32.const 4))
+        ...     (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))''')
+        >>> import io
+        >>> wasi = chiwawa.Wasi(["program"], stdout=io.BytesIO())
+        >>> wasi.on_output(lambda stream, data: print(stream, data))
+        >>> chiwawa.instantiate(module, wasi=wasi).call("_start")
+        1 b'done'
+        """
         for index in (1, 2):
             self.process.streams[index].wrote = partial(wrote, index)
 
@@ -186,7 +211,12 @@ class Wasi:
 
     def save(self) -> bytes:
         """The state, in canonical bytes without times, host paths or host numbers. Raises
-        CheckpointError where something is open that cannot be found again elsewhere."""
+        CheckpointError where something is open that cannot be found again elsewhere.
+
+        >>> wasi = chiwawa.Wasi(["program"], {"HOME": "/"})
+        >>> chiwawa.Wasi.load(wasi.save()).save() == wasi.save()
+        True
+        """
         return state.save(self.process)
 
     @classmethod
@@ -206,7 +236,13 @@ class Wasi:
         returned, or a checkpoint that holds it. Directories are found by their guest paths. Raises
         CheckpointError in one line that names what is missing, of another type, or shorter than it
         was read; with ``lenient`` such a descriptor is closed instead. Files in memory come along
-        (``memory``), each directory with at most ``most`` bytes."""
+        (``memory``), each directory with at most ``most`` bytes.
+
+        >>> files = chiwawa.MemoryFiles({"/a": b"text"})
+        >>> wasi = chiwawa.Wasi(["program"], dirs=[(files, "/", False)])
+        >>> chiwawa.Wasi.load(wasi.save()).memory["/"].contents()
+        {'/a': b'text'}
+        """
         if isinstance(data, bytes) and data.startswith(MAGIC):
             data = checkpoint.decode(data)
         if isinstance(data, Snapshot):

@@ -153,7 +153,11 @@ class MemoryFiles:
     # For the embedder.
 
     def contents(self) -> dict[str, bytes]:
-        """All regular files by their paths, in order."""
+        """All regular files by their paths, in order.
+
+        >>> chiwawa.MemoryFiles({"/b/c": b"deep", "/a": b""}).contents()
+        {'/a': b'', '/b/c': b'deep'}
+        """
         found: dict[bytes, bytes] = {}
         waiting = [(b"", self.root)]
         while waiting:
@@ -166,7 +170,16 @@ class MemoryFiles:
 
     def write_file(self, path: str, content: bytes) -> None:
         """Have ``content`` at ``path``, whatever was in that file. Raises BadInput where that is no
-        file's, and where there is no room."""
+        file's, and where there is no room.
+
+        >>> files = chiwawa.MemoryFiles()
+        >>> files.write_file("/config/a", b"new")
+        >>> files.contents()
+        {'/config/a': b'new'}
+        >>> files.write_file("/config", b"new")
+        Traceback (most recent call last):
+        chiwawa_runtime.errors.BadInput: /config: Is a directory
+        """
         names = os.fsencode(path).strip(b"/").split(b"/")
         if any(name in (b"", b".", b"..") or b"\0" in name for name in names):
             raise BadInput(f"{path!r} is no path of a file in memory")

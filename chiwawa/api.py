@@ -20,9 +20,8 @@ from chiwawa.kinds import is_native
 from chiwawa.module import Module
 from chiwawa.native_file import NativeFile, read_native, write_native
 from chiwawa_runtime import checkpoint
-from chiwawa_runtime.engine.deferred import run_source
 from chiwawa_runtime.engine.instance import Imports
-from chiwawa_runtime.engine.translation import Bundle
+from chiwawa_runtime.engine.translation import Bundle, bundle_of
 from chiwawa_runtime.errors import BadInput, CheckpointError
 from chiwawa_runtime.run.flight import FlightRecorder
 from chiwawa_runtime.run.host_calls import HostCalls
@@ -46,14 +45,6 @@ def load_generated(path: str | Path) -> Bundle:
     [1]
     """
     return bundle_of(Path(path).read_text(encoding="utf-8"), str(path))
-
-
-def bundle_of(source: str, filename: str) -> Bundle:
-    """The bundle that a generated file's source makes. This runs the source. Raises BadInput."""
-    found = run_source(source, filename).get("BUNDLE")
-    if not isinstance(found, Bundle):
-        raise BadInput(f"{filename} is no file that chiwawa compiled")
-    return found
 
 
 def compile_file(

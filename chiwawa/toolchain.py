@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chiwawa import paths, restoring, running
 from chiwawa.execution import Source
-from chiwawa_runtime.command.beginning import complete, merged, replays
+from chiwawa_runtime.command.beginning import preloaded
 from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.engine.instance import Imports
-from chiwawa_runtime.errors import UnlinkableError
 from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.flight import BeforeEnd
 from chiwawa_runtime.run.host_calls import HostCalls
@@ -63,10 +63,8 @@ class Toolchain:
     def preload(
         self, setup: Setup, making: contextlib.ExitStack
     ) -> tuple[Imports, Sequence[Instance]]:
-        given: Imports = setup.imports
-        instances: list[Instance] = []
         if not self.preloads:
-            return given, instances
+            return setup.imports, ()
         compiled = self.source.compiled
         granularity = setup.granularity or compiled.granularity
         canonical_nans = (
@@ -82,17 +80,11 @@ class Toolchain:
         )
         assert setup.path is not None
         making.enter_context(paths.path(setup.path).together())
-        for name, source in self.preloads:
-            try:
-                imports = given if replays(setup.calls) else complete(source.program, given)
-                instance = running.instantiate(source, replace(setup, imports=imports))
-            except UnlinkableError as error:
-                raise UnlinkableError(f"--preload {name}: {error.message}") from error
-            if "_initialize" in instance.exports:
-                instance.invoke("_initialize")
-            given = merged(given, {name: instance.exports})
-            instances.append(instance)
-        return given, instances
+        made = [
+            (name, source.program, partial(running.instantiate, source))
+            for name, source in self.preloads
+        ]
+        return preloaded(made, setup)
 
     def start(self, name: str | None, args: Sequence[Any], setup: Setup) -> Run:
         if setup.canonical_nans is None:

@@ -234,14 +234,6 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         help="with --restore: the module of an instance that is linked with the program's in the "
         "checkpoint",
     )
-    made["run"].add_argument(
-        "--preload",
-        metavar="NAME=MODULE",
-        action="append",
-        default=[],
-        help="another module, whose exports the program imports as those of NAME; with --restore: "
-        "as --linked",
-    )
     for name in ("run", "compile", "debug"):
         made[name].add_argument(
             "--no-cache",
@@ -304,10 +296,11 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     options = options_of(parsed, rest)
     if parsed.linked and options.restore is None:
         raise UsageError("--linked takes --restore: there is nothing else that it is linked by")
-    named = [name_and_file(text) for text in parsed.preload]
     source = load_source(parsed.file, cached=not parsed.no_cache)
     linked = [load_source(file, cached=not parsed.no_cache) for file in parsed.linked]
-    preloads = [(name, load_source(file, cached=not parsed.no_cache)) for name, file in named]
+    preloads = [
+        (name, load_source(file, cached=not parsed.no_cache)) for name, file in options.preloads
+    ]
     made = partial(Toolchain, source, linked=linked, preloads=preloads)
     try:
         if not options.instruments.asks():
@@ -323,16 +316,6 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
         trap.backtrace = with_sources(source.module, trap.backtrace)
         raise
-
-
-def name_and_file(text: str) -> tuple[str, str]:
-    """``--preload``. Raises UsageError."""
-    from chiwawa_runtime.command.options import UsageError
-
-    name, equals, file = text.partition("=")
-    if not equals or not file:
-        raise UsageError(f"--preload: NAME=MODULE expected, not {text!r}")
-    return name, file
 
 
 def compile_(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -116,7 +116,7 @@ def load_runnable(file: str, cache: Cache) -> Runnable:
         refuse_checkpoint(data, file)
         return module_in(data, file, cache)
     with naming(file):
-        from chiwawa.api import bundle_of
+        from chiwawa_runtime.engine.translation import bundle_of
 
         try:
             source = data.decode().replace("\r\n", "\n")

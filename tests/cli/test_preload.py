@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chiwawa.source import load
-from tests.cli.cli_helpers import Cli, one_line
+from tests.cli.cli_helpers import Cli, one_line, python
 from tests.path_helpers import PATHS, each_path, next_path
 
 #: Counts in a global; is set up by _initialize, and says a line at each call where WASI does so.
@@ -112,6 +112,34 @@ def test_programs_of_several_modules_are_recorded_and_replayed(
         assert rest.status == 0, rest.err
         assert RESULT.endswith(rest.out)
         assert rest.out != RESULT
+
+
+def test_generated_files_import_of_generated_files(files: Path, cli: Cli) -> None:
+    for name in (*NAMES, "program"):
+        cli("compile", files / f"{name}.wasm", "-o", files / f"{name}.py")
+    given = [word for name in NAMES for word in ("--preload", f"{name}={name}.py")]
+    modules = preloads(files, *NAMES)
+    outcome = python(files, "program.py", *MAIN, *given)
+    assert (outcome.status, outcome.out, outcome.err) == (0, RESULT, "")
+    for count in (2, 3):
+        stop = ("--cr-at", str(count), "--cr-file", files / "mine.bin")
+        stopped = python(files, "program.py", *MAIN, *given, *stop)
+        cli("run", files / "program.wasm", *MAIN, *modules, *stop[:-1], files / "ours.bin")
+        assert (files / "mine.bin").read_bytes() == (files / "ours.bin").read_bytes()
+        restore = ("--restore", files / "mine.bin", "--stub", "*")
+        for rest in (
+            python(files, "program.py", *restore, *given),
+            cli("run", files / "program.wasm", *restore, *modules),
+        ):
+            assert (rest.status, stopped.out + rest.out, rest.err) == (0, RESULT, "")
+    said = one_line(python(files, "program.py", *MAIN, *modules))
+    assert said.startswith("--preload library: ")
+    assert "is no file that this version of chiwawa compiled" in said
+    said = one_line(python(files, "program.py", "--restore", files / "mine.bin"))
+    assert said.startswith('the module "library" of a linked instance is not given')
+    cli("compile", files / "alone.wasm", "-o", files / "alone.py", "--granularity", "instruction")
+    said = one_line(python(files, "program.py", *MAIN, *given))
+    assert said.startswith("--preload alone: it was compiled with --granularity instruction")
 
 
 def test_auto_takes_a_path_that_all_can_take(files: Path, cli: Cli) -> None:

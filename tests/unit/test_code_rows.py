@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chiwawa.aot import translate, translate_on_demand
-from chiwawa.api import bundle_of
 from chiwawa.program import program_of
 from chiwawa.source import load
 from chiwawa_runtime.engine.code_rows import (
@@ -22,6 +21,7 @@ from chiwawa_runtime.engine.code_rows import (
     write_row,
 )
 from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.engine.translation import bundle_of
 from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.program import CallPoint, SuspensionPoints

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, U
 from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.call_record import RecordFile
 from chiwawa_runtime.run.host_calls import HostCalls
-from chiwawa_runtime.run.instance import Run
+from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.recordings import record_calls, replay_calls
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.stubs import stubbed
@@ -279,6 +279,27 @@ def merged(given: Imports, more: Imports) -> dict[str, dict[str, Importable]]:
     """What both have; where they have the same, that of ``more``."""
     modules = dict.fromkeys([*given, *more])
     return {module: {**given.get(module, {}), **more.get(module, {})} for module in modules}
+
+
+def preloaded(
+    preloads: Sequence[tuple[str, Program, Callable[[Setup], Instance]]], setup: Setup
+) -> tuple[Imports, Sequence[Instance]]:
+    """New instances of what is to be there before a program, by the name under which that imports
+    of it, and the imports of ``setup`` with what they export. Each is made by what is given with
+    it. Raises UnlinkableError, and what calling ``_initialize`` does."""
+    given: Imports = setup.imports
+    instances: list[Instance] = []
+    for name, program, make in preloads:
+        try:
+            imports = given if replays(setup.calls) else complete(program, given)
+            instance = make(replace(setup, imports=imports))
+        except UnlinkableError as error:
+            raise UnlinkableError(f"--preload {name}: {error.message}") from error
+        if "_initialize" in instance.exports:
+            instance.invoke("_initialize")
+        given = merged(given, {name: instance.exports})
+        instances.append(instance)
+    return given, instances
 
 
 def complete(program: Program, given: Imports) -> Imports:

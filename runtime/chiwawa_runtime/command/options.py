@@ -117,6 +117,7 @@ class Options:
     path: str | None
     deterministic: bool
     stubs: Sequence[str]
+    preloads: Sequence[tuple[str, str]]
     record_calls: str | None
     replay: str | None
     coredump: str | None
@@ -187,6 +188,14 @@ def add_options(parser: Parser, paths: Sequence[str] | None = None) -> None:
         default=[],
         help="let this imported function be missing until it is called, which is a trap then; "
         "MODULE.* and * too, for what nobody gives",
+    )
+    what.add_argument(
+        "--preload",
+        metavar="NAME=MODULE",
+        action="append",
+        default=[],
+        help="another module, whose exports the program imports as those of NAME; with --restore: "
+        "the module of an instance that is linked with the program's in the checkpoint",
     )
     wasi = parser.add_argument_group("what a WASI program gets")
     wasi.add_argument(
@@ -512,6 +521,7 @@ def options_of(parsed: argparse.Namespace, rest: Sequence[str]) -> Options:
         path=parsed.path,
         deterministic=parsed.deterministic,
         stubs=[_stub(text) for text in parsed.stub],
+        preloads=[_preload(text) for text in parsed.preload],
         record_calls=parsed.record_calls,
         replay=parsed.replay,
         coredump=parsed.coredump or (DUMP if parsed.record else None),
@@ -577,6 +587,13 @@ def _stub(text: str) -> str:
     except BadInput as error:
         raise UsageError(f"--stub: {error}") from None
     return text
+
+
+def _preload(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition("=")
+    if not equals or not file:
+        raise UsageError(f"--preload: NAME=MODULE expected, not {text!r}")
+    return name, file
 
 
 def _directory(text: str) -> Directory:

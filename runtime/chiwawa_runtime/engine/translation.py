@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from chiwawa_runtime.engine.deferred import Deferred
+from chiwawa_runtime.engine.deferred import Deferred, run_source
+from chiwawa_runtime.errors import BadInput
 from chiwawa_runtime.state.program import ExportType, ImportType, Program, SuspensionPoints
 
 #: Characters in a line of a packed module.
@@ -82,3 +83,11 @@ def pack(binary: bytes) -> str:
 
 def unpack(packed: str) -> bytes:
     return zlib.decompress(base64.b85decode(packed.replace("\n", "")))
+
+
+def bundle_of(source: str, filename: str) -> Bundle:
+    """The bundle that a generated file's source makes. This runs the source. Raises BadInput."""
+    found = run_source(source, filename).get("BUNDLE")
+    if not isinstance(found, Bundle):
+        raise BadInput(f"{filename} is no file that chiwawa compiled")
+    return found

@@ -116,6 +116,11 @@ def check(options: Options) -> None:
         if getattr(options, option) is not None:
             name = option.replace("_", "-")
             raise UsageError(f"--{name} cannot be given to debug: it is run's")
+    if options.preloads:
+        raise UsageError(
+            "--preload cannot be given to debug: where modules are linked, a breakpoint stops only "
+            "at the boundary behind it"
+        )
     if options.instruments.asks():
         raise UsageError("traces and monitors cannot be asked for in debug: they are run's")
 

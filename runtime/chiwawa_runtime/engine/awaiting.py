@@ -1,9 +1,10 @@
-"""Host functions that are ``async def``.
+"""Host functions that are ``async def``, and others that would wait in an event loop's thread.
 
 Such a function is called as a coroutine outside of the program: its call is interrupted, so that
 the program stands at the boundary before it; what runs the program awaits the coroutine and has the
 program make the call again, which then gives what the coroutine has returned. So a program that
-waits can be checkpointed, and whoever restores it makes the call.
+waits can be checkpointed, and whoever restores it makes the call. A function that would wait for
+something (``wait_until``) is interrupted likewise, and called again when that has come.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ _COROUTINE = 0x80
 
 class Waiting:
     """What a run waits for: a ``call`` that has been interrupted, with its ``args``, until it is
-    taken, and ``outcome``, which makes what it gives, from then on until the call is made again."""
+    taken, and ``outcome``, which makes what it gives, from then on until the call is made again; or
+    ``until``, what is to be awaited before a call is made again that is no coroutine's. Where the
+    run goes on ``beside`` the event loop, in a thread of its own, calls may as well wait there."""
 
     def __init__(self, requests: Requests) -> None:
         self.requests = requests
         self.call: Callable[..., Coroutine[Any, Any, Any]] | None = None
         self.args: tuple[Any, ...] = ()
         self.outcome: Callable[[], Any] | None = None
+        self.until: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.beside = False
         #: What the run is to stop for behind the call, since before it nobody knows what it gives.
         self.after: list[str] = []
 
@@ -62,6 +67,23 @@ def _raise(error: Exception) -> None:
 
 #: What runs here, if it awaits what its host functions await.
 current: contextvars.ContextVar[Waiting | None] = contextvars.ContextVar("current", default=None)
+
+
+def wait_until(come: Callable[[Requests], Coroutine[Any, Any, None]]) -> None:
+    """Where the program that calls shares its thread with an event loop, and is not to stop
+    anyway: have the loop await ``come``, which ends early when one of the requests comes that it is
+    given, and the call made again. Raises Interrupted then."""
+    waiting = current.get()
+    if waiting is not None and not waiting.beside and not waiting.requests.pending:
+        waiting.until = partial(come, waiting.requests)
+        raise Interrupted
+
+
+def wait_no_more() -> None:
+    """The call returns nevertheless, with what it has done."""
+    waiting = current.get()
+    if waiting is not None:
+        waiting.until = None
 
 
 def is_async(call: object) -> bool:

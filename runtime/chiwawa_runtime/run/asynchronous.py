@@ -60,6 +60,7 @@ async def go(run: Run, every: int | None) -> bool:
     """``run.go()``, while the event loop goes on."""
     waiting = run.waiting
     beside = any(instance.engine.parallel for instance in run.instance.linked)
+    waiting.beside = beside
     slices = Slices(every)
     while True:
         if waiting.call is not None and waiting.outcome is None:
@@ -73,13 +74,17 @@ async def go(run: Run, every: int | None) -> bool:
             run.awaits = False
         if done:
             return True
+        until, waiting.until = waiting.until, None
         gave_way = run.requests.withdraw(BY_TURN)
         if run.requests.pending:
             return False
-        if not gave_way and waiting.call is None:
+        if until is not None:
+            await until()
+        elif not gave_way and waiting.call is None:
             # A host function wants it.
             return False
-        await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(0)
 
 
 def _slice(run: Run, slices: Slices) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from chiwawa_runtime.engine.awaiting import wait_no_more
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
     AGAIN,
@@ -184,6 +185,7 @@ def _drain(
         except (OSError, OverflowError, WasiError, Interrupted):
             if not done:
                 raise
+            wait_no_more()
             break
         process.written(taken)
         done += taken

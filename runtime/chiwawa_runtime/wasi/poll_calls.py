@@ -35,6 +35,7 @@ from chiwawa_runtime.wasi.waiting import (
     READABLE,
     SLICE,
     WRITABLE,
+    leave_to_loop,
     ready,
 )
 
@@ -141,6 +142,15 @@ def _wait(
     writing = [s.handle for s in polled if s.tag == EVENT_FD_WRITE and s.handle is not None]
     at_once = len(clocks) + len(polled) < len(subscriptions)
     seconds = 0.0
+
+    def note() -> None:
+        # Under virtual clocks no time has gone by.
+        if not process.clock.virtual:
+            process.waited = min(process.clock.now(MONOTONIC) - begun, LAST)
+
+    def seconds_left() -> float | None:
+        return min(((s.until - process.clock.peek(s.clock)) / 1e9 for s in clocks), default=None)
+
     while True:
         masks = ready(reading, writing, 0 if at_once else seconds)
         found = [e for s in subscriptions if (e := _event(process, s, masks)) is not None]
@@ -150,11 +160,13 @@ def _wait(
         if process.clock.virtual and left is not None:
             process.clock.sleep(left)
             continue
-        if guest.pending:
-            # Under virtual clocks no time has gone by.
-            if not process.clock.virtual:
-                process.waited = min(process.clock.now(MONOTONIC) - begun, LAST)
-            raise Interrupted
+        try:
+            if guest.pending:
+                raise Interrupted
+            leave_to_loop(reading, writing, seconds_left, note)
+        except Interrupted:
+            note()
+            raise
         seconds = SLICE if left is None else min(SLICE, left / 1e9)
 
 

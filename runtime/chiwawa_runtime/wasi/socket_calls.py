@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 
+from chiwawa_runtime.engine.awaiting import wait_no_more
 from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.wasi.abi import (
     AGAIN,
@@ -95,6 +96,7 @@ def sock_recv(
             # What has come would be lost.
             if not content:
                 raise
+            wait_no_more()
             break
         with borrowed(descriptor.handle) as view:
             peek = socket.MSG_PEEK if flags & RECV_PEEK else 0

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from chiwawa_runtime.engine.awaiting import wait_no_more
 from chiwawa_runtime.errors import Interrupted, WasiExit
 from chiwawa_runtime.standard_streams import Nothing
 from chiwawa_runtime.wasi.abi import AGAIN, BADF, CHARACTER_DEVICE, INVAL, UNKNOWN, WasiError
@@ -110,6 +111,7 @@ class Stream:
             raise WasiExit(BROKEN_PIPE) from None
         except (Interrupted, WasiError, OSError):
             if done:
+                wait_no_more()
                 return done
             raise
         return done

@@ -1,18 +1,25 @@
 """Waiting that a request to stop can interrupt.
 
 A call that would block waits in slices, short enough that a request is seen at once and long
-enough to cost nothing; the request is seen whichever thread or signal handler makes it.
+enough to cost nothing; the request is seen whichever thread or signal handler makes it. In an event
+loop's thread it is the loop that waits so, and the call is made again.
 """
 
 from __future__ import annotations
 
 import select
 import time
+from collections.abc import Callable
+from functools import partial
 
+from chiwawa_runtime.engine.awaiting import wait_until
+from chiwawa_runtime.engine.requests import Requests
 from chiwawa_runtime.errors import Interrupted
 
 #: Seconds.
 SLICE = 0.01
+#: In an event loop, where many wait: the first one, and the longest, each twice the one before.
+FIRST, LONGEST = 0.001, 0.05
 #: What ``ready`` answers with, where the host has no names of its own for it.
 READABLE = getattr(select, "POLLIN", 1)
 WRITABLE = getattr(select, "POLLOUT", 4)
@@ -68,11 +75,44 @@ def _selectable(fd: int) -> bool:
 
 
 def wait(handle: int, pending: list[str], *, writing: bool = False) -> None:
-    """Until ``handle`` can be read (or written). Raises Interrupted when a request comes first."""
+    """Until ``handle`` can be read (or written). Raises Interrupted when a request comes first, or
+    an event loop is to wait."""
     reading, writers = ([], [handle]) if writing else ([handle], [])
     if ready(reading, writers, 0):
         return
+    leave_to_loop(reading, writers)
     while not pending:
         if ready(reading, writers, SLICE):
             return
     raise Interrupted
+
+
+def leave_to_loop(
+    reading: list[int],
+    writing: list[int],
+    left: Callable[[], float | None] = lambda: None,
+    passed: Callable[[], object] = lambda: None,
+) -> None:
+    """Where the program shares its thread with an event loop, have that wait for the descriptors,
+    or until ``left`` says that no seconds are left. ``passed`` is called whenever time has gone
+    by. Raises Interrupted then."""
+    wait_until(partial(_come, reading, writing, left, passed))
+
+
+async def _come(
+    reading: list[int],
+    writing: list[int],
+    left: Callable[[], float | None],
+    passed: Callable[[], object],
+    requests: Requests,
+) -> None:
+    import asyncio
+
+    seconds = FIRST
+    while not requests.pending and not ready(reading, writing, 0):
+        most = left()
+        if most is not None and most <= 0:
+            return
+        await asyncio.sleep(seconds if most is None else min(seconds, most))
+        passed()
+        seconds = min(2 * seconds, LONGEST)

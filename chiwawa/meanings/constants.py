@@ -41,9 +41,9 @@ def value(expr: Expr, before: list[str], types: Sequence[DefType]) -> Node:
         if instr.op.ends:
             break
         if "globalidx" in instr.op.immediates:
-            # By what everybody sees of a global: whose it is, is the engine's business.
+            # As any engine gives it: whose the global is, is the engine's business.
             (found,) = OF_INSTANCE["globalidx"](None, instr.imm[0])
-            stack.append(fold.attribute(found, "value"))
+            stack.append(fold.apply(fold.attribute(found, "get"), []))
             depths.append(0)
             continue
         env = environment(instr, OF_INSTANCE, None)

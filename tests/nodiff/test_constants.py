@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+import chiwawa
 from chiwawa import api
 from chiwawa.source import load
-from chiwawa_runtime.errors import InvalidError
+from chiwawa_runtime.errors import InvalidError, Trap
 from chiwawa_runtime.state.store import plain
-from chiwawa_runtime.state.types import I32
+from chiwawa_runtime.state.types import I32, GlobalType
 from tests.nodiff.harness_helpers import Call, Log, check
-from tests.path_helpers import PATHS
+from tests.path_helpers import IN_PYTHON, PATHS
 
 #: Globals made of an import and of each other; segments placed by them; elements that are globals.
 CHAIN = """
@@ -44,6 +45,52 @@ def test_globals_made_of_each_other_are_the_same_on_all_paths() -> None:
     ending = check(Call(load(CHAIN), "f", (), imports))
     values = [value for value, _ in ending.detail]
     assert values == [20, 13, 42, 0]
+
+
+#: Places that are unsigned, as whatever a program holds is.
+FAR = """
+(import "env" "base" (global $base i32))
+(global $far i32 (global.get $base))
+(global (export "found") i32 (global.get $far))
+"""
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("segment", "message"),
+    [
+        ('(memory 1) (data (global.get $far) "abcde")', "out of bounds memory access"),
+        ("(table 5 funcref) (elem (global.get $far) func $f) (func $f)", "out of bounds table"),
+    ],
+)
+@pytest.mark.parametrize("given", [-5, 0xFFFFFFFB])
+def test_a_place_before_the_first_is_far_behind_the_last(
+    path: str, segment: str, message: str, given: int
+) -> None:
+    imports = {"env": {"base": chiwawa.Global(GlobalType(I32, False), given)}}
+    with pytest.raises(Trap, match=message):
+        api.instantiate(load(FAR + segment), imports, path=path)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_global_made_of_another_is_signed_for_the_host_alone(path: str) -> None:
+    instance = api.instantiate(load(FAR), base(-5), path=path)
+    assert instance.global_("found").value == -5
+    assert instance.checkpoint() == api.instantiate(load(FAR), base(-5)).checkpoint()
+    assert instance.global_("found").value == -5
+
+
+@pytest.mark.parametrize("path", IN_PYTHON)
+def test_a_field_made_of_a_global_is_unsigned_for_the_program(path: str) -> None:
+    module = load(
+        """(type $s (struct (field i32) (field i64)))
+        (global $narrow i32 (i32.const -1)) (global $wide i64 (i64.const -2))
+        (global $s (ref $s) (struct.new $s (global.get $narrow) (global.get $wide)))
+        (func (export "f") (result i32 i64)
+          (i32.div_u (struct.get $s 0 (global.get $s)) (i32.const 2))
+          (i64.shr_u (struct.get $s 1 (global.get $s)) (i64.const 60)))"""
+    )
+    assert api.instantiate(module, path=path).invoke("f") == [0x7FFFFFFF, 15]
 
 
 @pytest.mark.parametrize("path", PATHS)

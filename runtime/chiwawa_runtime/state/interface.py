@@ -206,7 +206,7 @@ class AnyGlobal(ABC):
 
     @abstractmethod
     def get(self) -> Any:
-        """As a program holds it: ``value``, but for that an i32 or i64 may be a bool."""
+        """As a program holds it: an i32 or i64 is unsigned, and may be a bool."""
 
     @abstractmethod
     def reset(self, value: object) -> None:

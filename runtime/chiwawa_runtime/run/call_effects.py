@@ -262,12 +262,13 @@ def apply(instances: Instances, effects: Effects) -> None:
             if stated(each.type.type) != valtype or not each.type.mutable:
                 raise damaged("a global cannot be changed so")
             each.reset(held(value))
-        # Where a table grows, elements that are not null are among those that have changed.
-        grown: dict[Place, Typed] = {p: typed for p, _, typed in reversed(effects.elements)}
         for place, length in effects.lengths:
             table = found(place, "tables")
             more = length - table.size()
-            filler = None if table.type.element.nullable else held(grown[place][1])
+            filler = None
+            if not table.type.element.nullable:
+                # What it grows by is among what has changed.
+                filler = next(held(value) for p, _, (_, value) in effects.elements if p == place)
             if more < 0 or (more and table.grow(more, filler) + more != length):
                 raise damaged(f"a table cannot become {length} elements long")
         for place, index, (valtype, value) in effects.elements:
@@ -275,5 +276,5 @@ def apply(instances: Instances, effects: Effects) -> None:
             if stated(table.type.element) != valtype:
                 raise damaged("an element of a table cannot be changed so")
             table.set(index, held(value))
-    except (IndexError, KeyError, TypeError, ValueError, Trap):
+    except (IndexError, TypeError, ValueError, StopIteration, Trap):
         raise damaged("what a call has changed is not there") from None

@@ -32,6 +32,8 @@ BEGINNING, CHECKPOINT, CALL, END, INSTANCE, BACK = range(6)
 #: call stack, it failed, it threw an exception.
 RETURNED, EXITED, TRAPPED, EXHAUSTED, FAILED, THREW = range(6)
 Read = TypeVar("Read")
+#: No changes: six vectors of nothing.
+_NOTHING = bytes(6)
 _CODES = {valtype: bytes((code,)) for code, valtype in VALTYPE_BY_CODE.items()}
 #: A reference: null, a function of an instance's, something else, which only an argument may be, an
 #: i31.
@@ -241,7 +243,14 @@ def read_order(content: bytes) -> tuple[int, ...]:
 def read_call(content: bytes) -> Call:
     """The call that an entry is of. Raises RecordError."""
     cursor = Cursor(content, 1, len(content))
-    return _read(cursor, lambda: _call(cursor))
+    return _read(cursor, lambda: _end(cursor, _read_place(cursor), _read_values(cursor)))
+
+
+def read_end(content: bytes, head: bytes, function: Place, args: Sequence[Typed]) -> Call:
+    """The same of an entry that begins with ``head``, the ``call_head`` of ``function`` and
+    ``args``."""
+    cursor = Cursor(content, len(head), len(content))
+    return _read(cursor, lambda: _end(cursor, function, args))
 
 
 def read_back(content: bytes) -> Back:
@@ -269,9 +278,7 @@ def _read(cursor: Cursor, what: Callable[[], Read]) -> Read:
     return found
 
 
-def _call(cursor: Cursor) -> Call:
-    function = _read_place(cursor)
-    args = _read_values(cursor)
+def _end(cursor: Cursor, function: Place, args: Sequence[Typed]) -> Call:
     ended = cursor.byte()
     results: Sequence[Typed] = ()
     status, text, tag = 0, "", (0, 0)
@@ -289,6 +296,9 @@ def _call(cursor: Cursor) -> Call:
 
 
 def _read_effects(cursor: Cursor) -> Effects:
+    if cursor.data[cursor.pos : cursor.end] == _NOTHING:
+        cursor.pos = cursor.end
+        return Effects()
     place, u, count, value = _read_place, cursor.u, cursor.count, _read_value
     effects = Effects(
         [(place(cursor), u(64)) for _ in range(count())],

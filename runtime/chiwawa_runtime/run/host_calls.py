@@ -66,6 +66,7 @@ from chiwawa_runtime.run.call_record import (
     read_back,
     read_beginning,
     read_call,
+    read_end,
     read_instance,
     read_order,
 )
@@ -490,9 +491,10 @@ class HostCalls:
                 f"replayed, the program calls {host.name}: the record ends before that, after "
                 f"{self.number()} calls"
             )
-        call = recorded(read_call, content)
         if not content.startswith(head):
+            call = recorded(lambda: read_call(content))
             raise self.divergence(host, place, args, call.function, call.args)
+        call = recorded(lambda: read_end(content, head, place, args))
         self.position += 1
         self.do_again(call.effects)
         if call.ended == EXITED:
@@ -521,7 +523,7 @@ class HostCalls:
     ) -> None:
         """Call the program back as ``host`` did. How that ends, it does by itself; what became of
         the end is the end of the call that is given back."""
-        back = recorded(read_back, content)
+        back = recorded(lambda: read_back(content))
         if not content.startswith(head[1:], 1):
             raise self.divergence(host, place, args, back.function, back.args)
         self.position += 1
@@ -574,10 +576,10 @@ def shown(args: Sequence[Typed]) -> str:
     return "(" + ", ".join(str(value) for _, value in args) + ")"
 
 
-def recorded(read: Callable[[bytes], Read], content: bytes) -> Read:
+def recorded(read: Callable[[], Read]) -> Read:
     """What an entry is of, where the program runs already."""
     try:
-        return read(content)
+        return read()
     except RecordError as error:
         raise ReplayError(str(error)) from None
 

@@ -235,7 +235,9 @@ def test_what_is_imported_counts_as_well(path: str) -> None:
     assert given(instance, "grow", 2) == 1
     # Whoever is gone has no say.
     del instance
-    gc.collect()
+    # PyPy lets go of what others refer to by one more collection each.
+    for _ in range(5):
+        gc.collect()
     assert given(below, "grow", 9) == 3
 
 

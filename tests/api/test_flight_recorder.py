@@ -76,6 +76,7 @@ def test_what_was_recorded_comes_to_the_crash_again_on_each_path(path: str, tmp_
         crashed(path, recorder, calls=calls)
     data = recorder.core_dump()
     before, known = recorder.record()
+    known.save(tmp_path / "since.rec")
     first = checkpoint.decode(before).safepoints
     assert first is not None
     assert first % 100 == 0
@@ -84,7 +85,7 @@ def test_what_was_recorded_comes_to_the_crash_again_on_each_path(path: str, tmp_
             module,
             before,
             path=other,
-            calls=chiwawa.replay_calls(known),
+            calls=chiwawa.replay_calls(tmp_path / "since.rec"),
             recorder=(second := chiwawa.FlightRecorder()),
         )
         with pytest.raises(chiwawa.Trap, match="divide by zero"):

@@ -10,7 +10,6 @@ from chiwawa_runtime.command.following import follow
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.reporting import say
 from chiwawa_runtime.errors import Abrupt, BadInput, HostError, Interrupted, Location
-from chiwawa_runtime.run.call_record import record_bytes
 from chiwawa_runtime.run.flight import EVERY, FlightRecorder, Returning
 from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
@@ -73,6 +72,6 @@ class Dumping:
         if self.records:
             before, calls = self.recorder.record(dump)
             checkpoint.write_file(self.before, before)
-            checkpoint.write_file(self.calls, record_bytes(calls.entries))
+            calls.save(self.calls)
             note += f"; --restore {self.before} --replay {self.calls} comes there"
         say(f"core dump written to {self.file}{note}")

@@ -7,6 +7,7 @@ other may reach all of it, so that is compared with what was there before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from chiwawa_runtime.errors import Abrupt, Exhaustion, HostError, ReplayError, Trap, WasiExit
@@ -207,6 +208,23 @@ class Before:
                 for index, ref in enumerate(now)
                 if not same(kind, ref, old[index] if index < len(old) else None)
             ]
+        return effects
+
+
+@dataclass(slots=True)
+class Making:
+    """A call that is being made: its ``call_head``, what it may change, as it was before, and what
+    it has written to outputs."""
+
+    name: str
+    head: bytes
+    before: Before | Tracked
+    outputs: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def effects(self) -> Effects:
+        """What it has changed since it was last asked. Raises HostError."""
+        effects = self.before.effects(self.name)
+        effects.outputs, self.outputs = self.outputs, []
         return effects
 
 

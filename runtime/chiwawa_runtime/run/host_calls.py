@@ -9,11 +9,13 @@ calls, none of this is there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from chiwawa_runtime.checkpoint import write_file
 from chiwawa_runtime.engine.awaiting import awaited, is_async
 from chiwawa_runtime.engine.instance import Importable, Imports
 from chiwawa_runtime.errors import (
@@ -31,6 +33,7 @@ from chiwawa_runtime.errors import (
 from chiwawa_runtime.run.call_effects import (
     Before,
     Instances,
+    Making,
     Tracked,
     apply,
     damaged,
@@ -69,6 +72,7 @@ from chiwawa_runtime.run.call_record import (
     read_end,
     read_instance,
     read_order,
+    record_bytes,
 )
 from chiwawa_runtime.run.numbering import home_of
 from chiwawa_runtime.state.program import Program
@@ -87,23 +91,6 @@ class Standing:
 
     position: int = 0
     order: tuple[int, ...] = (0,)
-
-
-@dataclass(slots=True)
-class Making:
-    """A call that is being made: its ``call_head``, what it may change, as it was before, and what
-    it has written to outputs."""
-
-    name: str
-    head: bytes
-    before: Before | Tracked
-    outputs: list[tuple[int, bytes]] = field(default_factory=list)
-
-    def effects(self) -> Effects:
-        """What it has changed since it was last asked. Raises HostError."""
-        effects = self.before.effects(self.name)
-        effects.outputs, self.outputs = self.outputs, []
-        return effects
 
 
 class HostCalls:
@@ -160,6 +147,23 @@ class HostCalls:
         """Have the file closed, if there is one. Later calls are not kept in it."""
         if self.file is not None:
             self.file.close()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what is kept in memory to a file, whole or not at all. Raises CheckpointError where
+        it cannot be written.
+
+        >>> module = chiwawa.load('''(module (import "host" "next" (func $next (result i32)))
+        ...   (func (export "next") (result i32) (call $next)))''')
+        >>> calls = chiwawa.record_calls()
+        >>> imports = {"host": {"next": lambda: 7}}
+        >>> chiwawa.start(module, "next", imports=imports, calls=calls).go()
+        True
+        >>> calls.save("calls.rec")
+        >>> run = chiwawa.start(module, "next", calls=chiwawa.replay_calls("calls.rec"))
+        >>> run.go(), run.result
+        (True, 7)
+        """
+        write_file(path, record_bytes(self.entries))
 
     # Entries.
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from chiwawa_runtime.errors import InvalidError as InvalidError
     from chiwawa_runtime.errors import MalformedError as MalformedError
     from chiwawa_runtime.errors import ReplayError as ReplayError
+    from chiwawa_runtime.errors import ResourceError as ResourceError
     from chiwawa_runtime.errors import RunError as RunError
     from chiwawa_runtime.errors import Trap as Trap
     from chiwawa_runtime.errors import UnlinkableError as UnlinkableError
@@ -161,6 +162,7 @@ _HOME = {
     "MemoryFiles": "chiwawa_runtime.wasi.memory_files",
     "Module": "chiwawa.module",
     "ReplayError": "chiwawa_runtime.errors",
+    "ResourceError": "chiwawa_runtime.errors",
     "Run": "chiwawa_runtime.run.instance",
     "RunError": "chiwawa_runtime.errors",
     "Table": "chiwawa_runtime.state.table",
@@ -237,6 +239,7 @@ __all__ = [
     "Probe",
     "RefType",
     "ReplayError",
+    "ResourceError",
     "Run",
     "RunError",
     "Stopped",

@@ -7,6 +7,7 @@ from typing import Any
 
 from chiwawa_runtime.engine.instance import Importable
 from chiwawa_runtime.run.instance import Instance
+from chiwawa_runtime.wasi import Wasi
 
 
 class Linker(Mapping[str, Mapping[str, Any]]):
@@ -39,6 +40,28 @@ class Linker(Mapping[str, Mapping[str, Any]]):
     def define_instance(self, module: str, instance: Instance) -> None:
         """Have all that ``instance`` exports imported from ``module``."""
         self._modules.setdefault(module, {}).update(instance.exports)
+
+    def define_wasi(self, wasi: Wasi | None = None) -> Wasi:
+        """Have the functions of ``wasi`` imported (None: of one without arguments, environment and
+        directories), under both names that WASI preview 1 has; what they belong to. Its state is of
+        one program: each that is made wants another.
+
+        >>> module = chiwawa.load('''(module
+        ...   (import "wasi_snapshot_preview1" "args_sizes_get"
+        ...     (func $sizes (param i32 i32) (result i32)))
+        ...   (memory (export "memory") 1)
+        ...   (func (export "arguments") (result i32)
+        ...     (drop (call $sizes (i32.const 0) (i32.const 4))) (i32.load (i32.const 0))))''')
+        >>> linker = chiwawa.Linker()
+        >>> wasi = linker.define_wasi(chiwawa.Wasi(["name", "-v"]))
+        >>> instance = chiwawa.instantiate(module, linker)
+        >>> instance.call("arguments"), instance.wasi is wasi
+        (2, True)
+        """
+        given = Wasi() if wasi is None else wasi
+        for module, functions in given.imports().items():
+            self._modules.setdefault(module, {}).update(functions)
+        return given
 
     def __getitem__(self, module: str) -> Mapping[str, Any]:
         return self._modules[module]

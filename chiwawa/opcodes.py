@@ -391,7 +391,7 @@ _STRICT: tuple[Op, ...] = (
     Op("i64.store16", (0x3D,), ("memarg",), "addr i64 ->", "store_u16(memory, a + offset, b & 0xFFFF)", "wt", 2),
     Op("i64.store32", (0x3E,), ("memarg",), "addr i64 ->", "store_u32(memory, a + offset, b & 0xFFFFFFFF)", "wt", 4),
     Op("memory.size", (0x3F,), ("memidx",), "-> addr", "mem.size()", "r"),
-    Op("memory.grow", (0x40,), ("memidx",), "addr -> addr", "mem.grow(a)", "rw", bulk="grow mem a"),
+    Op("memory.grow", (0x40,), ("memidx",), "addr -> addr", "mem.try_grow(a)", "rw", bulk="grow mem a"),
     # Numeric instructions (spec 2.4.1): constants.
     Op("i32.const", (0x41,), ("i32",), "-> i32", "value", "k"),
     Op("i64.const", (0x42,), ("i64",), "-> i64", "value", "k"),
@@ -588,7 +588,7 @@ _STRICT: tuple[Op, ...] = (
     Op("table.init", (0xFC, 12), ("elemidx", "tableidx"), "addr i32 i32 ->", "table.raw_init(elem, a, b, c)", "rwt"),
     Op("elem.drop", (0xFC, 13), ("elemidx",), "->", "elem.drop()", "w"),
     Op("table.copy", (0xFC, 14), ("tableidx", "tableidx"), "addr addr2 size ->", "table.raw_copy(table2, a, b, c)", "rwt"),
-    Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.raw_grow(b, a)", "rw"),
+    Op("table.grow", (0xFC, 15), ("tableidx",), None, "table.try_grow(b, a)", "rw"),
     Op("table.size", (0xFC, 16), ("tableidx",), "-> addr", "table.size()", "r"),
     Op("table.fill", (0xFC, 17), ("tableidx",), None, "table.raw_fill(a, b, c)", "wt"),
     # Wide arithmetic (a proposal). They give two results, each path by its rule.

@@ -136,7 +136,7 @@ def catch_of(builder: Builder, handler: Handler) -> Catch:
         height += 1
     if count:
         names = builder.operands.span(height, height + count) + ("," if count == 1 else "")
-        steps.append(Plain(fold.verbatim(f"{names} = {EXCEPTION}.values")))
+        steps.append(Plain(fold.verbatim(f"{names} = {EXCEPTION}.held")))
         height += count
     if handler.arm is None and handler.ref:
         steps.append(Plain(fold.verbatim(f"s{height} = {EXCEPTION}")))
@@ -152,9 +152,9 @@ def returns(builder: Builder, label: Label, count: int, ref: bool) -> list[Step]
     if count == 0 and ref:
         value = fold.name(EXCEPTION)
     elif count == 1 and not ref:
-        value = fold.name(f"{EXCEPTION}.values[0]")
+        value = fold.name(f"{EXCEPTION}.held[0]")
     elif count:
-        value = fold.name(f"(*{EXCEPTION}.values, {EXCEPTION})" if ref else f"{EXCEPTION}.values")
+        value = fold.name(f"(*{EXCEPTION}.held, {EXCEPTION})" if ref else f"{EXCEPTION}.held")
     return [*steps, Br(label, value)]
 
 

@@ -23,7 +23,8 @@ from chiwawa_runtime.engine.requests import BY_PROBE, BY_STOP
 from chiwawa_runtime.errors import BadInput, HostError, Interrupted, Trap
 from chiwawa_runtime.state.interface import AnyMemory
 from chiwawa_runtime.state.memory_data import octets
-from chiwawa_runtime.state.store import PASSING, coerce, plain
+from chiwawa_runtime.state.plain import plain
+from chiwawa_runtime.state.store import PASSING, coerce
 from chiwawa_runtime.state.types import ValType
 
 

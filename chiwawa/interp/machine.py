@@ -242,7 +242,7 @@ class Interpretation:
                 if catch.beneath:
                     operands.append(exception)
                 if catch.tag is not None:
-                    operands += exception.values
+                    operands += exception.held
                 if catch.above:
                     operands.append(exception)
                 frame.segment = catch.segment

@@ -131,7 +131,7 @@ class Exceptions:
                 else:
                     value = self.store.value(valtype, val)
                 values.append(value)
-            exception.values = tuple(values)
+            exception.held = tuple(values)
         return found
 
     def _met(self, reference: capi.Exnref) -> tuple[ExceptionInstance, list[ExceptionInstance]]:
@@ -168,7 +168,7 @@ class Exceptions:
         tag, context = exception.tag, self.store.context
         params = tag.type.type.params
         vals = (capi.Val * len(params))()
-        for place, (valtype, value) in enumerate(zip(params, exception.values, strict=True)):
+        for place, (valtype, value) in enumerate(zip(params, exception.held, strict=True)):
             vals[place] = self.store.val(valtype, value)
         reference = capi.Exnref()
         item = ctypes.byref(self.tag_item(tag))
@@ -215,7 +215,7 @@ def _inside(exception: ExceptionInstance) -> list[ExceptionInstance]:
     params = exception.tag.type.type.params
     return [
         value
-        for valtype, value in zip(params, exception.values, strict=True)
+        for valtype, value in zip(params, exception.held, strict=True)
         if value is not None and _is_exception(valtype)
     ]
 

@@ -20,7 +20,8 @@ from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.engine.calls import HostCall, failure
 from chiwawa_runtime.errors import Interrupted
-from chiwawa_runtime.state.store import Function, coerce_results, holds, plain
+from chiwawa_runtime.state.plain import plain
+from chiwawa_runtime.state.store import Function, coerce_results, holds
 from chiwawa_runtime.state.throwing import Thrown
 from chiwawa_runtime.state.types import I32, I64, RefType
 

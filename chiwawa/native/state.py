@@ -21,7 +21,8 @@ from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refu
 from chiwawa_runtime.state.memory import most_pages, out_of_bounds, too_large
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
-from chiwawa_runtime.state.store import Function, coerce, plain
+from chiwawa_runtime.state.plain import plain
+from chiwawa_runtime.state.store import Function, coerce
 from chiwawa_runtime.state.subtyping import top
 from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
 from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
@@ -123,7 +124,7 @@ class NativeMemory(AnyMemory):
             raise out_of_bounds()
         self.write(dst, given[src : src + n])
 
-    def grow(self, pages: int) -> int:
+    def try_grow(self, pages: int) -> int:
         if pages < 0:
             raise ValueError("a memory cannot shrink")
         bound = self.find()
@@ -162,7 +163,9 @@ class NativeMemory(AnyMemory):
             raise ResourceError("a memory of the native path cannot become smaller")
         if not fresh:
             ctypes.memset(base, 0, now)
-        if size > now and self.grow((size - now) // self.type.page) == refused(self.type.limits):
+        if size > now and self.try_grow((size - now) // self.type.page) == refused(
+            self.type.limits
+        ):
             raise too_large(self.type, size)
 
 
@@ -217,8 +220,7 @@ class NativeTable(AnyTable):
                 capi.discard(error)
                 raise table_out_of_bounds()
 
-    def grow(self, n: int, ref: object = None) -> int:
-        n, ref = coerce(n, self.type.limits.address), self.reference(ref)
+    def try_grow(self, n: int, ref: object) -> int:
         bound = self.find()
         vault = bound.vault
         limit = self.type.limits.max
@@ -234,6 +236,10 @@ class NativeTable(AnyTable):
             capi.discard(error)
             return refused(self.type.limits)
         return old.value
+
+    def grow(self, n: int, ref: object = None) -> int:
+        n = coerce(n, self.type.limits.address)
+        return self.grown(self.try_grow(n, self.reference(ref)), n)
 
     def fill(self, index: int, ref: object, n: int) -> None:
         index, ref, n = (
@@ -272,9 +278,6 @@ class NativeTable(AnyTable):
     def raw_set(self, index: int, ref: object) -> None:
         self.set(index, ref)
 
-    def raw_grow(self, n: int, ref: object) -> int:
-        return self.grow(n, ref)
-
     def raw_fill(self, index: int, ref: object, n: int) -> None:
         self.fill(index, ref, n)
 
@@ -300,7 +303,7 @@ class NativeTable(AnyTable):
         missing = len(elements) - self.size()
         if missing < 0:
             raise ResourceError("a table of the native path cannot become smaller")
-        if missing and self.grow(missing, self.some(elements)) == refused(self.type.limits):
+        if missing and self.try_grow(missing, self.some(elements)) == refused(self.type.limits):
             raise ResourceError(f"not enough room for a table of {len(elements)} elements")
         if self.type.element.nullable or None not in elements:
             # Else somebody says later what they are, who needs its size now.

@@ -27,10 +27,11 @@ def is_error(name: str) -> bool:
 
 #: Of classes whose other members are for engines, those that embedders use.
 USED = {
+    "AnyMemory": "grow",
     # Its class has an example of the others.
     "At": "memory set_local set_global stop checkpoint trap",
     "Global": "value",
-    "Memory": "data view size byte_length grow fill copy read write",
+    "Memory": "data view size byte_length fill copy read write",
     "MemoryFiles": "contents write_file",
     "Module": "imports exports func_names hash",
     "Table": "elements size get set grow fill copy",

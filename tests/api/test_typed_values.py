@@ -22,7 +22,7 @@ from chiwawa import (
     start,
 )
 from chiwawa_runtime.state.numerics import f32_bits, f32_from_bits, f64_bits, f64_from_bits
-from chiwawa_runtime.state.store import plain
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.types import (
     EXTERNREF,
     F32,

@@ -26,11 +26,19 @@ TEXT = """(module
       (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 24)))
       (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"""
 
+
+def linking(wasi: Wasi) -> chiwawa.Linker:
+    linker = chiwawa.Linker()
+    assert linker.define_wasi(wasi) is wasi
+    return linker
+
+
 Given = Callable[[Wasi], dict[str, Any]]
 #: The ways to give a Wasi.
 WAYS: dict[str, Given] = {
     "alone": lambda wasi: {"wasi": wasi},
     "its functions": lambda wasi: {"imports": wasi.imports()},
+    "a linker": lambda wasi: {"imports": linking(wasi)},
     "both": lambda wasi: {"wasi": wasi, "imports": wasi.imports()},
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

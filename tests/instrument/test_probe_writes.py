@@ -12,7 +12,7 @@ import pytest
 from chiwawa import At, HostError, Instruments, Match, Module, Tracer, Tracing, instantiate
 from chiwawa.source import load
 from chiwawa_runtime.state.numerics import f32_from_bits, f64_from_bits
-from chiwawa_runtime.state.store import plain
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.types import F32, F64, I32, I64
 from tests.instrument.probe_helpers import (
     NAN32,

@@ -77,7 +77,7 @@ class MovingMemory(AnyMemory):
     def view(self) -> memoryview:
         return memoryview(self.bytes)
 
-    def grow(self, pages: int) -> int:
+    def try_grow(self, pages: int) -> int:
         old = self.size()
         limit = self.type.limits.max
         if old + pages > (self.type.most_pages if limit is None else limit):
@@ -165,6 +165,9 @@ class CountingTable(AnyTable):
 
     def set(self, index: int, ref: object) -> None:
         self.looked_at().set(index, ref)
+
+    def try_grow(self, n: int, ref: object) -> int:
+        return self.looked_at().try_grow(n, ref)
 
     def grow(self, n: int, ref: object = None) -> int:
         return self.looked_at().grow(n, ref)

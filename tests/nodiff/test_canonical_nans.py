@@ -17,7 +17,7 @@ from chiwawa.opcodes import BY_NAME, TABLE, Op
 from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.run.instance import Instance
-from chiwawa_runtime.state.store import plain
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.types import F32, F64, I32, I64, V128
 from tests.nodiff.harness_helpers import (
     Call,

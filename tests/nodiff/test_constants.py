@@ -8,7 +8,7 @@ import chiwawa
 from chiwawa import api
 from chiwawa.source import load
 from chiwawa_runtime.errors import InvalidError, Trap
-from chiwawa_runtime.state.store import plain
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.types import I32, GlobalType
 from tests.nodiff.harness_helpers import Call, Log, check
 from tests.path_helpers import IN_PYTHON, PATHS

@@ -60,7 +60,7 @@ class ValueGraph:
         for each in self.objects:
             if isinstance(each, ExceptionInstance):
                 params = each.tag.type.type.params
-                values = zip(each.values, params, strict=True)
+                values = zip(each.held, params, strict=True)
                 shown.append((each.tag.name, *(self.show(v, t) for v, t in values)))
             else:
                 shown.append(tuple(self._members(each)))

@@ -28,11 +28,11 @@ def test_growing_keeps_every_alias_alive() -> None:
 
 def test_growing_is_refused_beyond_the_declared_maximum_and_beyond_4_gib() -> None:
     mem = memory(1, 3)
-    assert mem.grow(3) == REFUSED
-    assert mem.grow(REFUSED) == REFUSED
+    assert mem.try_grow(3) == REFUSED
+    assert mem.try_grow(REFUSED) == REFUSED
     assert mem.grow(2) == 1
     assert mem.grow(0) == 3
-    assert memory().grow(65536) == REFUSED
+    assert memory().try_grow(65536) == REFUSED
 
 
 def test_a_host_without_memory_refuses_politely(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_host_without_memory_refuses_politely(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("chiwawa_runtime.state.reserve.bytes", no_bytes, raising=False)
     mem = memory()
-    assert mem.grow(1) == REFUSED
+    assert mem.try_grow(1) == REFUSED
     assert mem.size() == 1
 
 

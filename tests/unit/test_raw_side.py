@@ -87,10 +87,10 @@ def test_the_owners_do() -> None:
 
 
 def test_what_is_searched_for_is_found() -> None:
-    assert {"raw", "follow", "raw_get", "raw_grow", "raw_init"} <= RAW
+    assert {"raw", "follow", "raw_get", "raw_fill", "raw_init"} <= RAW
     for line in (
         "x = memory.raw[0]",
-        "table.raw_grow(1, None)",
+        "table.raw_fill(1, None, 1)",
         "memory.follow(self)",
         "glob.raw = 5",
         "attribute = '.raw'",

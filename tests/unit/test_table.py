@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from chiwawa_runtime.errors import Trap
+from chiwawa_runtime.errors import ResourceError, Trap
 from chiwawa_runtime.state.interface import REFUSED
 from chiwawa_runtime.state.table import ElemSegment, Table
 from chiwawa_runtime.state.types import EXTERNREF, Limits, TableType
@@ -15,9 +15,10 @@ def table(n: int = 3, limit: int | None = None) -> Table:
 def test_growing_keeps_every_alias_alive_and_respects_the_maximum() -> None:
     tab = table(3, 5)
     alias = tab.raw
-    assert tab.grow(3, "f") == REFUSED
-    assert tab.grow(REFUSED, "f") == REFUSED
-    assert tab.grow(-1, "f") == REFUSED
+    assert tab.try_grow(3, "f") == REFUSED
+    assert tab.try_grow(REFUSED, "f") == REFUSED
+    with pytest.raises(ResourceError, match="a table of 3 elements cannot grow by 4294967295"):
+        tab.grow(-1, "f")
     assert tab.grow(2, "f") == 3
     assert tab.size() == len(tab) == 5
     assert alias is tab.raw

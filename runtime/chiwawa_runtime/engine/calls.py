@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from chiwawa_runtime.engine.awaiting import awaited, is_async
 from chiwawa_runtime.engine.segments import INTERRUPTED, Chain, here
 from chiwawa_runtime.errors import HostError, Interrupted
-from chiwawa_runtime.state.store import PASSING, Function, HostFunction, coerce_results, plain
+from chiwawa_runtime.state.plain import plain
+from chiwawa_runtime.state.store import PASSING, Function, HostFunction, coerce_results
 from chiwawa_runtime.state.types import I32, I64
 
 

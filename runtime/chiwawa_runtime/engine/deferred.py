@@ -17,7 +17,7 @@ from chiwawa_runtime.errors import BadInput
 
 #: What a generated file and this package agree on: what ``bundle`` is given, and what the functions
 #: take, name and do. It changes whenever any of this does, and files have to be compiled again.
-FORMAT = 4
+FORMAT = 5
 #: How the tables of a generated file begin, and those of this FORMAT.
 TABLES = "\nBUNDLE = bundle(\n"
 OWN_TABLES = f"{TABLES}    format={FORMAT},\n"

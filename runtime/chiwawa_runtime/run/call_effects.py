@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chiwawa_runtime.errors import Abrupt, Exhaustion, HostError, ReplayError, Trap, WasiExit
+from chiwawa_runtime.errors import (
+    Abrupt,
+    Exhaustion,
+    HostError,
+    ReplayError,
+    ResourceError,
+    Trap,
+    WasiExit,
+)
 from chiwawa_runtime.run.call_record import (
     EXHAUSTED,
     EXITED,
@@ -107,7 +115,7 @@ class Instances:
         if isinstance(failure, Thrown):
             tag = self.tag(failure.tag, name)
             types = failure.tag.type.type.params
-            values = zip(types, failure.exception.values, strict=True)
+            values = zip(types, failure.exception.held, strict=True)
             results = [self.typed(t, v, name) for t, v in values]
             return Call(function, (), THREW, nothing, results, tag=tag)
         if isinstance(failure, WasiExit):
@@ -294,5 +302,5 @@ def apply(instances: Instances, effects: Effects) -> None:
             if stated(table.type.element) != valtype:
                 raise damaged("an element of a table cannot be changed so")
             table.set(index, held(value))
-    except (IndexError, TypeError, ValueError, StopIteration, Trap):
+    except (IndexError, TypeError, ValueError, StopIteration, Trap, ResourceError):
         raise damaged("what a call has changed is not there") from None

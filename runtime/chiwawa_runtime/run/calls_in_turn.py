@@ -30,8 +30,9 @@ from chiwawa_runtime.errors import (
 from chiwawa_runtime.run import capture
 from chiwawa_runtime.run.host_calls import HostCalls
 from chiwawa_runtime.run.savable import SavableInstance
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.snapshot import Snapshot
-from chiwawa_runtime.state.store import Function, plain
+from chiwawa_runtime.state.store import Function
 
 Owner = TypeVar("Owner", bound=SavableInstance)
 

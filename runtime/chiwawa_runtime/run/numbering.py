@@ -89,7 +89,7 @@ class Numbering:
             return ()
         self._objects[id(holder)] = holder
         if isinstance(holder, ExceptionInstance):
-            return holder.values
+            return holder.held
         if not holder or not isinstance(holder[0], DefType):
             # A list of the host's.
             return ()

@@ -114,7 +114,7 @@ class Objects:
         if address is None:
             raise CheckpointError(f"{exception!r} cannot be written: no instance has its tag")
         params = map(stated, exception.tag.type.type.params)
-        fields = zip(params, exception.values, strict=True)
+        fields = zip(params, exception.held, strict=True)
         return ExceptionImage(address, tuple([(t, self.values.value(t, v)) for t, v in fields]))
 
     def _imaging_of(self, deftype: DefType) -> _Imaging:
@@ -183,7 +183,7 @@ class Objects:
         for number, (image, thing) in enumerate(zip(images, self.made, strict=True)):
             if isinstance(image, ExceptionImage):
                 params = thing.tag.type.type.params
-                thing.values = tuple(self._filled(params, image.fields, f"exception {number}"))
+                thing.held = tuple(self._filled(params, image.fields, f"exception {number}"))
             elif isinstance(image, StructImage):
                 thing += self._fields(thing[0], image, f"object {number}")
             else:

@@ -9,7 +9,7 @@ from typing import Any
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.run.numbering import types_of
-from chiwawa_runtime.state.store import plain
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.types import ValType
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.heap import shown
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.types import FuncType, TagType
 
 
@@ -33,21 +34,27 @@ class Tag:
 
 
 class ExceptionInstance:
-    """What an ``exnref`` refers to. ``values`` are as a program holds them.
+    """What an ``exnref`` refers to: its ``tag``, and ``values``, plain as all that comes out of a
+    program; ``held`` are the same as a program holds them.
 
     >>> module = chiwawa.load('''(module (tag $e (param i32))
     ...   (func (export "f") (result exnref) (block $h (result i32 exnref)
-    ...     (try_table (catch_ref $e $h) (throw $e (i32.const 7))) (unreachable))
+    ...     (try_table (catch_ref $e $h) (throw $e (i32.const -7))) (unreachable))
     ...     (return)))''')
-    >>> chiwawa.instantiate(module).invoke("f")
-    [<exception <tag [i32] -> []> [7]>]
+    >>> exception = chiwawa.instantiate(module).call("f")
+    >>> exception, exception.values
+    (<exception <tag [i32] -> []> [-7]>, (-7,))
     """
 
-    __slots__ = ("__weakref__", "tag", "values")
+    __slots__ = ("__weakref__", "held", "tag")
 
-    def __init__(self, tag: Tag, values: Sequence[Any]) -> None:
+    def __init__(self, tag: Tag, held: Sequence[Any]) -> None:
         self.tag = tag
-        self.values = values
+        self.held = held
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        return tuple(map(plain, self.held, self.tag.type.type.params))
 
     def __repr__(self) -> str:
         return f"<exception {self.tag!r} [{', '.join(map(shown, self.values))}]>"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from chiwawa_runtime.state.interface import AnyGlobal
-from chiwawa_runtime.state.store import coerce, plain
+from chiwawa_runtime.state.plain import plain
+from chiwawa_runtime.state.store import coerce
 from chiwawa_runtime.state.types import GlobalType
 
 

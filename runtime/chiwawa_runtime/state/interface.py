@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.allowance import Allowance, Allowances
 from chiwawa_runtime.state.data_segments import DataSegments
 from chiwawa_runtime.state.memory_data import MemoryData
@@ -84,8 +85,26 @@ class AnyMemory(ABC):
         """Its bytes without a copy, writable. Nobody may use it any more once the memory has grown,
         which an owner prevents where it can."""
 
-    @abstractmethod
     def grow(self, pages: int) -> int:
+        """Add ``pages``, zeroed: the old size in pages. Raises ResourceError where that is refused
+        (beyond its type's maximum, or what the host allows; or the machine has not so much), as
+        ``AnyTable.grow`` does, and ValueError for a negative number. A program gets -1 instead.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1 2))')
+        >>> memory = chiwawa.instantiate(module).memory()
+        >>> memory.grow(1), memory.size()
+        (1, 2)
+        >>> memory.grow(1)
+        Traceback (most recent call last):
+        chiwawa_runtime.errors.ResourceError: a memory of 2 pages cannot grow by 1
+        """
+        before = self.try_grow(pages)
+        if pages and before == refused(self.type.limits):
+            raise ResourceError(f"a memory of {self.size()} pages cannot grow by {pages}")
+        return before
+
+    @abstractmethod
+    def try_grow(self, pages: int) -> int:
         """Spec 4.4.7, memory.grow: the old size in pages, or what ``refused`` gives."""
 
     @abstractmethod
@@ -145,7 +164,25 @@ class AnyTable(ABC):
 
     @abstractmethod
     def grow(self, n: int, ref: object = None) -> int:
-        """Add ``n`` elements ``ref``: the old size, or what ``refused`` gives."""
+        """Add ``n`` elements ``ref``: the old size. Raises ResourceError where that is refused.
+
+        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
+        >>> table = chiwawa.instantiate(module).table("table")
+        >>> table.grow(2, "new"), table.elements
+        (2, (None, None, 'new', 'new'))
+        """
+
+    def grown(self, before: int, n: int) -> int:
+        """``before``, which ``try_grow`` has given for ``n``. Raises ResourceError where that is
+        what ``refused`` gives."""
+        if n and before == refused(self.type.limits):
+            raise ResourceError(f"a table of {self.size()} elements cannot grow by {n}")
+        return before
+
+    @abstractmethod
+    def try_grow(self, n: int, ref: object) -> int:
+        """Spec 4.4.6, table.grow, of values as a program holds them: the old size, or what
+        ``refused`` gives."""
 
     @abstractmethod
     def fill(self, index: int, ref: object, n: int) -> None:

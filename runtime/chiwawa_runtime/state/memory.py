@@ -155,7 +155,7 @@ class Memory(AnyMemory):
         """
         return len(self.raw)
 
-    def grow(self, pages: int) -> int:
+    def try_grow(self, pages: int) -> int:
         """Spec 4.4.7, memory.grow: the old size in pages, or what ``refused`` gives, also while
         somebody holds a ``view``.
 

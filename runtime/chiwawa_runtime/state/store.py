@@ -15,6 +15,7 @@ from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.heap import External, Internal, described, ref_test, shown
 from chiwawa_runtime.state.numerics import f32_round
+from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.subtyping import heap_matches, top
 from chiwawa_runtime.state.types import (
     EXNREF,
@@ -219,17 +220,6 @@ def holds(reftype: RefType, value: Any) -> bool:
     heap = reftype.heap
     assert not isinstance(heap, int)
     return top(reftype).heap == "any" and is_internal(value) and ref_test(value, heap)
-
-
-def plain(value: Any, valtype: ValType) -> Any:
-    """``value``, as a program holds it, for the host. This is the one way out: for results,
-    arguments of host functions, values of globals and exceptions, and what probes see. An i32 or
-    i64, which a program holds unsigned (and as a bool, where a comparison has made it), is a signed
-    int."""
-    if valtype is I32 or valtype is I64:
-        number = int(value)
-        return number - (1 << valtype.bits) if number >> valtype.bits - 1 else number
-    return value
 
 
 def together(values: Sequence[Any]) -> Any:

@@ -167,14 +167,8 @@ class Table(AnyTable):
         self.raw_set(coerce(index, self.type.limits.address), self.reference(ref))
 
     def grow(self, n: int, ref: object = None) -> int:
-        """Add ``n`` elements ``ref``: the old size, or what ``refused`` gives.
-
-        >>> module = chiwawa.load('(module (table (export "table") 2 4 externref))')
-        >>> table = chiwawa.instantiate(module).table("table")
-        >>> table.grow(2, "new"), table.elements
-        (2, (None, None, 'new', 'new'))
-        """
-        return self.raw_grow(coerce(n, self.type.limits.address), self.reference(ref))
+        n = coerce(n, self.type.limits.address)
+        return self.grown(self.try_grow(n, self.reference(ref)), n)
 
     def fill(self, index: int, ref: object, n: int) -> None:
         """Put ``ref`` at ``index`` and after, ``n`` times. Traps out of bounds.
@@ -227,7 +221,7 @@ class Table(AnyTable):
         except IndexError:
             raise out_of_bounds() from None
 
-    def raw_grow(self, n: int, ref: object) -> int:
+    def try_grow(self, n: int, ref: object) -> int:
         """Spec 4.4.6, table.grow: the old size, or what ``refused`` gives."""
         old = len(self.raw)
         limit = self.type.limits.max

@@ -8,7 +8,7 @@ from typing import Any
 from chiwawa_runtime.errors import Abrupt, Trap
 from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
 from chiwawa_runtime.state.heap import shown
-from chiwawa_runtime.state.store import coerce, plain
+from chiwawa_runtime.state.store import coerce
 
 
 class Thrown(Abrupt):
@@ -50,7 +50,7 @@ class Thrown(Abrupt):
 
     @property
     def values(self) -> list[Any]:
-        return list(map(plain, self.exception.values, self.tag.type.type.params))
+        return list(self.exception.values)
 
 
 def throw(tag: Tag, *values: Any) -> None:

@@ -34,11 +34,26 @@ class Linker(Mapping[str, Mapping[str, Any]]):
 
     def define(self, module: str, name: str, item: Importable) -> None:
         """Have ``item`` imported by that name: a Python callable, a ``HostFunction``, or what an
-        instance exports. It takes the place of what was there."""
+        instance exports. It takes the place of what was there.
+
+        >>> module = chiwawa.load('''(module (import "env" "five" (func $five (result i32)))
+        ...   (export "five" (func $five)))''')
+        >>> linker = chiwawa.Linker()
+        >>> linker.define("env", "five", lambda: 5)
+        >>> chiwawa.instantiate(module, linker).call("five")
+        5
+        """
         self._modules.setdefault(module, {})[name] = item
 
     def define_instance(self, module: str, instance: Instance) -> None:
-        """Have all that ``instance`` exports imported from ``module``."""
+        """Have all that ``instance`` exports imported from ``module``.
+
+        >>> library = chiwawa.load('(module (func (export "five") (result i32) (i32.const 5)))')
+        >>> linker = chiwawa.Linker()
+        >>> linker.define_instance("library", chiwawa.instantiate(library))
+        >>> linker
+        <linker: library.five>
+        """
         self._modules.setdefault(module, {}).update(instance.exports)
 
     def define_wasi(self, wasi: Wasi | None = None) -> Wasi:

@@ -31,9 +31,15 @@ USED = {
     # Its class has an example of the others.
     "At": "memory set_local set_global stop checkpoint trap",
     "Global": "value",
+    "Instance": (
+        "allow call call_async checkpoint fuel func global_ invoke probe snapshot start stop table "
+        "tag"
+    ),
+    "Linker": "define define_instance define_wasi",
     "Memory": "data view size byte_length fill copy read write",
     "MemoryFiles": "contents write_file",
     "Module": "imports exports func_names hash",
+    "Run": "allow checkpoint frames go go_async result results resume snapshot",
     "Table": "elements size get set grow fill copy",
     "Wasi": "imports memory on_output save load",
 }

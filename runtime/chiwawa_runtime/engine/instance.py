@@ -151,14 +151,6 @@ class ModuleInstance:
             each.bounds.remove(self.budget)
         self.budget.end()
 
-    def allow(self, *, fuel: int | None = None, time: float | None = None) -> None:
-        """Have so much fuel, and so many seconds, left from here on (see ``Limits``); None: what
-        is left stays. All runs and calls of the instance take from it. Raises UnsupportedError
-        where the native path cannot begin to count safepoints any more."""
-        self.budget.give(fuel, time)
-        if self.running and self.budget.limited and not self.budget.begun:
-            self.begin_budget()
-
     def link(self, spec: ImportSpec, imports: Imports) -> None:
         try:
             given = imports[spec.module][spec.name]

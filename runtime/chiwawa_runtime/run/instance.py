@@ -64,7 +64,14 @@ class Instance(SavableInstance):
 
     def snapshot(self) -> Snapshot:
         """The state between calls, as ``checkpoint`` writes it. Encode it before the next call.
-        Raises CheckpointError."""
+        Raises CheckpointError.
+
+        >>> module = chiwawa.load('(module (memory (export "memory") 1))')
+        >>> instance = chiwawa.instantiate(module)
+        >>> again = chiwawa.restore_instance(module, instance.snapshot())
+        >>> again.memory().size()
+        1
+        """
         with self.still():
             return self.captured((), ())
 
@@ -96,21 +103,52 @@ class Instance(SavableInstance):
 
     def func(self, name: str) -> Function:
         """The exported function ``name``, which can be called. Raises KeyError where there is
-        none, as the next ones do."""
+        none, as the next ones do.
+
+        >>> module = chiwawa.load('''(module
+        ...   (func (export "one") (result i32) (i32.const 1)))''')
+        >>> one = chiwawa.instantiate(module).func("one")
+        >>> str(one.type), one()
+        ('[] -> [i32]', 1)
+        """
         return self.exported(name, Function)
 
     def table(self, name: str) -> AnyTable:
+        """The exported table ``name``.
+
+        >>> module = chiwawa.load('(module (table (export "table") 3 funcref))')
+        >>> chiwawa.instantiate(module).table("table").size()
+        3
+        """
         return self.exported(name, AnyTable)  # type: ignore[type-abstract]
 
     def global_(self, name: str) -> AnyGlobal:
+        """The exported global ``name``.
+
+        >>> module = chiwawa.load('(module (global (export "seven") i32 (i32.const 7)))')
+        >>> chiwawa.instantiate(module).global_("seven").value
+        7
+        """
         return self.exported(name, AnyGlobal)  # type: ignore[type-abstract]
 
     def tag(self, name: str) -> Tag:
+        """The exported tag ``name``, of exceptions.
+
+        >>> module = chiwawa.load('(module (tag (export "error") (param i32)))')
+        >>> chiwawa.instantiate(module).tag("error")
+        <tag error [i32] -> []>
+        """
         return self.exported(name, Tag)
 
     def call(self, name: str, *args: Any) -> Any:
         """Call the exported function ``name``: the value of its result, a tuple of several, or
-        None. Raises what ``invoke`` does."""
+        None. Raises what ``invoke`` does.
+
+        >>> module = chiwawa.load('''(module (func (export "both") (param i32) (result i32 f64)
+        ...   (local.get 0) (f64.const 0.5)))''')
+        >>> chiwawa.instantiate(module).call("both", -3)
+        (-3, 0.5)
+        """
         return together(self.invoke(name, args))
 
     async def call_async(self, name: str, *args: Any) -> Any:
@@ -136,7 +174,13 @@ class Instance(SavableInstance):
         """Call the exported function ``name`` to its end; its results. Raises KeyError
         where there is no such function, TypeError and ValueError for arguments that are not of its
         types, Trap, Thrown, WasiExit and HostError, Stopped where it is stopped or its fuel or time
-        is spent, and RunError where another thread runs the instance."""
+        is spent, and RunError where another thread runs the instance.
+
+        >>> module = chiwawa.load('''(module (func (export "both") (param i32) (result i32 f64)
+        ...   (local.get 0) (f64.const 0.5)))''')
+        >>> chiwawa.instantiate(module).invoke("both", [-3])
+        [-3, 0.5]
+        """
         return self.returned(*self.prepared(name, args))
 
     def start(self, name: str, *args: Any) -> Run:
@@ -156,8 +200,33 @@ class Instance(SavableInstance):
     @property
     def fuel(self) -> int | None:
         """How many safepoints it, and what it is linked with, may pass yet while it is run; None
-        where that has no limit (see ``Limits``)."""
+        where that has no limit (see ``Limits``).
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> instance = chiwawa.instantiate(module, limits=chiwawa.Limits(fuel=100))
+        >>> instance.call("count", 30), instance.fuel
+        (0, 70)
+        """
         return self.budget.left()
+
+    def allow(self, *, fuel: int | None = None, time: float | None = None) -> None:
+        """Have so much fuel, and so many seconds, left from here on (see ``Limits``); None: what
+        is left stays. All runs and calls of the instance take from it. Raises UnsupportedError
+        where the native path cannot begin to count safepoints any more.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> instance = chiwawa.instantiate(module)
+        >>> instance.allow(fuel=100)
+        >>> instance.call("count", 30), instance.fuel
+        (0, 70)
+        """
+        self.budget.give(fuel, time)
+        if self.running and self.budget.limited and not self.budget.begun:
+            self.begin_budget()
 
     def stop(self) -> None:
         """Stop what runs at its next safepoint: a run (``Run.resume`` returns False), or a call
@@ -191,6 +260,15 @@ class Instance(SavableInstance):
         the program runs fires from its next safepoint on; the ``chiwawa.Probe`` returned can be
         removed at any time. Raises BadInput where the match can match nothing, and
         UnsupportedError in an instance that only has a generated file.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> instance = chiwawa.instantiate(module)
+        >>> rounds = []
+        >>> probe = instance.probe(chiwawa.Match(op="loop"), lambda at: rounds.append(at.locals))
+        >>> instance.call("count", 3), rounds
+        (0, [(3,), (2,), (1,)])
         """
         if self.observer is None:
             if self.equip is None:
@@ -264,7 +342,15 @@ class Run(CallsInTurn["Instance"]):
 
     @property
     def results(self) -> list[Any]:
-        """What the last call returned. Raises RunError where it has not."""
+        """What the last call returned. Raises RunError where it has not.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [3])
+        >>> run.go(), run.results
+        (True, [0])
+        """
         if not self.finished:
             raise RunError("there are no results yet: the run has not ended")
         if self._failure is not None:
@@ -273,13 +359,29 @@ class Run(CallsInTurn["Instance"]):
 
     @property
     def result(self) -> Any:
-        """The same, as a call returns it: the value of its result, a tuple of several, or None."""
+        """The same, as a call returns it: the value of its result, a tuple of several, or None.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [3])
+        >>> run.resume(), run.result
+        (True, 0)
+        """
         return together(self.results)
 
     @property
     def frames(self) -> tuple[Frame, ...]:
         """Where it is stopped, the youngest frame first; none before it has begun, and after it has
-        ended. Raises CheckpointError while it goes on."""
+        ended. Raises CheckpointError while it goes on.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [3], count=2)
+        >>> run.go(), run.frames
+        (False, (<frame count at 0x1: locals (2,), operands ()>,))
+        """
         with self.still():
             return () if self.activation is None else frames_of(self.activation.frames())
 
@@ -289,7 +391,15 @@ class Run(CallsInTurn["Instance"]):
 
     def resume(self, *, fuel: int | None = None, time: float | None = None) -> bool:
         """``allow`` that, and ``go``; where it has stopped, ``reasons`` says why, and nothing is
-        pending any more that would stop it again."""
+        pending any more that would stop it again.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [300])
+        >>> run.resume(fuel=200), run.reasons, run.resume(fuel=200), run.reasons
+        (False, ['fuel'], True, [])
+        """
         self.allow(fuel=fuel, time=time)
         done = self.go()
         self.reasons = [] if done else self.requests.take()
@@ -304,7 +414,15 @@ class Run(CallsInTurn["Instance"]):
         """Run until all calls have returned (True), or a request or a host function (by raising
         ``Interrupted``) stops it at a safepoint (False); which requests is in ``requests.take()``.
         Raises Trap, Thrown, WasiExit, HostError, each once: then RunError, as it does where the run
-        is going on already, in another thread or beneath the caller."""
+        is going on already, in another thread or beneath the caller.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [300], count=200)
+        >>> run.go(), run.requests.take(), run.go()
+        (False, ['count'], True)
+        """
         turns.begin(self.instance.turns)
         try:
             done = self.proceed()
@@ -340,18 +458,46 @@ class Run(CallsInTurn["Instance"]):
 
     def allow(self, *, fuel: int | None = None, time: float | None = None) -> None:
         """Have so much fuel, and so many seconds, left from here on (see ``Limits``); None: what
-        is left stays. They are the instance's, which all its runs take from."""
+        is left stays. They are the instance's, which all its runs take from.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [300])
+        >>> run.allow(fuel=200)
+        >>> run.go(), run.requests.take(), run.instance.fuel
+        (False, ['fuel'], 0)
+        """
         self.instance.allow(fuel=fuel, time=time)
 
     def snapshot(self) -> Snapshot:
         """The state, where the run is stopped. Encode it before the run goes on. Raises
         CheckpointError where it is not stopped, and where there is something that a checkpoint
-        cannot hold."""
+        cannot hold.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [300], count=200)
+        >>> run.go(), run.snapshot().safepoints
+        (False, 200)
+        """
         with self.still():
             return self.captured()
 
     def checkpoint(self) -> bytes:
-        """The checkpoint file's bytes, where the run is stopped. Raises CheckpointError."""
+        """The checkpoint file's bytes, where the run is stopped. Raises CheckpointError.
+
+        >>> module = chiwawa.load('''(module (func (export "count") (param i32) (result i32)
+        ...   (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        ...   (local.get 0)))''')
+        >>> run = chiwawa.start(module, "count", [300], count=200)
+        >>> run.go()
+        False
+        >>> forks = [chiwawa.restore(module, run.checkpoint(), path="interp") for _ in range(2)]
+        >>> [fork.resume() for fork in forks]
+        [True, True]
+        """
         with self.still():
             data = checkpoint.encode(self.captured())
             if self.instance.calls is not None:

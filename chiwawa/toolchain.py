@@ -75,8 +75,6 @@ class Toolchain:
             path=self.taken(setup, granularity, self.equip()),
             granularity=granularity,
             canonical_nans=compiled.canonical_nans if canonical_nans is None else canonical_nans,
-            # Nobody could go on with what has not come to its first instruction.
-            limits=replace(setup.limits, trap=True),
         )
         assert setup.path is not None
         making.enter_context(paths.path(setup.path).together())

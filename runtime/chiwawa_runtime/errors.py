@@ -18,6 +18,7 @@
     │   └── ReplayError         a program that is replayed does something else than it did
     ├── RunError                a run or an instance cannot do now what it was asked to do
     │   └── Stopped             a call from Python was stopped, and can go on (``run.instance``)
+    ├── Unbegun                 what it may take was spent first; the command line exits 124
     ├── WasiExit                the program asked to end, with a status
     └── Terminated              a signal has ended the program; the command line ends by it too
 
@@ -265,6 +266,10 @@ class WasiExit(ChiwawaError):
     def __init__(self, code: int) -> None:
         super().__init__(f"exit status {code}")
         self.code = code
+
+
+class Unbegun(ChiwawaError):
+    """Fuel or time was spent before the program could begin: there is nothing to go on with."""
 
 
 class Terminated(ChiwawaError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chiwawa.source import load
-from tests.cli.cli_helpers import Cli, one_line, python
+from tests.cli.cli_helpers import Cli, Outcome, one_line, python
 from tests.path_helpers import PATHS, each_path, next_path
 
 #: Counts in a global; is set up by _initialize, and says a line at each call where WASI does so.
@@ -162,3 +162,62 @@ def test_what_does_not_fit_is_said_in_a_line(files: Path, cli: Cli) -> None:
     assert said.startswith('incompatible import type for "alone" "memory": wanted ')
     restore = ("run", files / "program.wasm", "--restore", files / "no.bin")
     assert "no.bin" in one_line(cli(*restore, *preloads(files, "library")))
+
+
+#: Its start function passes a safepoint where it begins, and one each round.
+BUSY = """(module (func $rounds (param i32)
+    (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+  (func $start (call $rounds (i32.const 20)))
+  (start $start)
+  (func (export "one") (result i32) (i32.const 1)))"""
+USING = """(module (import "busy" "one" (func $one (result i32)))
+  (func (export "main") (result i32) (local $n i32)
+    (loop $on
+      (local.set $n (i32.add (local.get $n) (call $one)))
+      (br_if $on (i32.lt_u (local.get $n) (i32.const 30))))
+    (local.get $n)))"""
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Path:
+    for name, text in (("busy", BUSY), ("using", USING)):
+        (tmp_path / f"{name}.wasm").write_bytes(load(text).binary)
+    return tmp_path
+
+
+def ran_out(outcome: Outcome, said: str) -> None:
+    assert (outcome.status, outcome.out) == (124, "")
+    assert outcome.err == f"chiwawa: stopped: {said}\n"
+
+
+@each_path
+def test_what_is_preloaded_spends_of_the_same_fuel_and_time(
+    busy: Path, cli: Cli, path: str
+) -> None:
+    run = ("run", busy / "using.wasm", "--invoke", "main", "--path", path, *preloads(busy, "busy"))
+    for fuel in (1, 20):
+        ran_out(
+            cli(*run, "--fuel", fuel),
+            f"--preload busy: out of fuel, at safepoint {fuel}, before the program has begun",
+        )
+    # It passes 21, and all else 60: two at each round.
+    for fuel, passed in ((22, 1), (23, 2), (40, 19), (81, 60)):
+        ran_out(cli(*run, "--fuel", fuel), f"out of fuel, at safepoint {passed}")
+    assert cli(*run, "--fuel", 82).out == "I32(30)\n"
+    (busy / "busy.wasm").write_bytes(load(BUSY.replace("(i32.const 20)", "(i32.const 0)")).binary)
+    ran_out(
+        cli(*run, "--timeout", "0.05", "--cr"),
+        "--preload busy: out of time, after 0.05 seconds, before the program has begun",
+    )
+
+
+def test_generated_files_spend_of_the_same_fuel(busy: Path, cli: Cli) -> None:
+    for name in ("busy", "using"):
+        cli("compile", busy / f"{name}.wasm", "-o", busy / f"{name}.py")
+    run = ("using.py", "--invoke", "main", "--preload", "busy=busy.py", "--fuel")
+    ran_out(
+        python(busy, *run, 20),
+        "--preload busy: out of fuel, at safepoint 20, before the program has begun",
+    )
+    assert python(busy, *run, 40).status == 124
+    assert python(busy, *run, 10_000).out == "I32(30)\n"

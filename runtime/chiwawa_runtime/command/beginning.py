@@ -13,15 +13,23 @@ from chiwawa_runtime.command.options import Options, UsageError
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.command.stopping import stopping
 from chiwawa_runtime.engine.instance import Importable, Imports
-from chiwawa_runtime.errors import BadInput, CheckpointError, UnlinkableError, UnsupportedError
+from chiwawa_runtime.engine.requests import BY_FUEL
+from chiwawa_runtime.errors import (
+    BadInput,
+    CheckpointError,
+    Unbegun,
+    UnlinkableError,
+    UnsupportedError,
+)
 from chiwawa_runtime.run import uptake
 from chiwawa_runtime.run.call_record import RecordFile
 from chiwawa_runtime.run.host_calls import HostCalls
-from chiwawa_runtime.run.instance import Instance, Run
+from chiwawa_runtime.run.instance import Instance, Run, Stopped
 from chiwawa_runtime.run.recordings import record_calls, replay_calls
 from chiwawa_runtime.run.starting import Setup
 from chiwawa_runtime.run.stubs import stubbed
 from chiwawa_runtime.state.heap import External
+from chiwawa_runtime.state.host_limits import Limits
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.snapshot import I31, Snapshot
 from chiwawa_runtime.state.store import holds
@@ -85,7 +93,8 @@ def started(
     with contextlib.ExitStack() as making:
         given, beside = runner.preload(setup, making)
         imports = given if replays(calls) else complete(program, given)
-        setup = replace(setup, imports=imports, count=options.at)
+        limits = left(options.limits, beside[-1]) if beside else options.limits
+        setup = replace(setup, imports=imports, count=options.at, limits=limits)
         run = runner.start(name, args, setup)
     run.beside.extend(beside)
     if "_initialize" in exported and name not in ("_start", "_initialize"):
@@ -286,20 +295,39 @@ def preloaded(
 ) -> tuple[Imports, Sequence[Instance]]:
     """New instances of what is to be there before a program, by the name under which that imports
     of it, and the imports of ``setup`` with what they export. Each is made by what is given with
-    it. Raises UnlinkableError, and what calling ``_initialize`` does."""
+    it, and takes of what all of them may spend. Raises UnlinkableError, Unbegun where that is
+    spent, and what calling ``_initialize`` does."""
     given: Imports = setup.imports
     instances: list[Instance] = []
+    limits = setup.limits
     for name, program, make in preloads:
         try:
             imports = given if replays(setup.calls) else complete(program, given)
             instance = make(replace(setup, imports=imports))
+            if "_initialize" in instance.exports:
+                instance.invoke("_initialize")
         except UnlinkableError as error:
             raise UnlinkableError(f"--preload {name}: {error.message}") from error
-        if "_initialize" in instance.exports:
-            instance.invoke("_initialize")
+        except Stopped as stopped:
+            raise Unbegun(f"--preload {name}: {spent(stopped, limits)}") from stopped
+        setup = replace(setup, limits=left(setup.limits, instance))
         given = merged(given, {name: instance.exports})
         instances.append(instance)
     return given, instances
+
+
+def left(limits: Limits, instance: Instance) -> Limits:
+    """``limits``, of what they let be spent what ``instance`` has left."""
+    return replace(limits, fuel=instance.fuel, time=instance.budget.seconds)
+
+
+def spent(stopped: Stopped, limits: Limits) -> str:
+    """What of ``limits`` a call was stopped by, from which nobody could go on."""
+    passed = stopped.run.requests.passed
+    what = f"fuel, at safepoint {passed}"
+    if BY_FUEL not in stopped.reasons:
+        what = f"time, after {limits.time:g} seconds"
+    return f"out of {what}, before the program has begun"
 
 
 def complete(program: Program, given: Imports) -> Imports:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -60,8 +59,6 @@ class FileRunner:
     def preload(
         self, setup: Setup, making: contextlib.ExitStack
     ) -> tuple[Imports, Sequence[Instance]]:
-        # Nobody could go on with what has not come to its first instruction.
-        setup = replace(setup, limits=replace(setup.limits, trap=True))
         made = []
         for name, each in self.preloads:
             check_nans(each, setup.canonical_nans, f"--preload {name}: this file")

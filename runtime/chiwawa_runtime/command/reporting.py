@@ -19,6 +19,7 @@ from chiwawa_runtime.errors import (
     BadInput,
     HostError,
     Terminated,
+    Unbegun,
     WasiExit,
     backtrace_lines,
 )
@@ -99,6 +100,9 @@ def status_of(action: Callable[[], int]) -> int:
     except Abrupt as trap:
         print_errors(map(single_line, trap_lines(trap)))
         return TRAPPED
+    except Unbegun as error:
+        say(f"stopped: {error}")
+        return OUT_OF_LIMITS
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

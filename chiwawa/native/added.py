@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from chiwawa.binary.types import write_valtype
 from chiwawa.native import code
 from chiwawa.native.layout import (
+    ASK,
     CEILING,
     DEPTH,
     EXHAUSTED,
+    MEMORY_LIMIT,
     MODE,
     RECORD_ENTRY,
     RECORD_FUNCTION,
@@ -131,12 +133,23 @@ def take_reference(cells: Cells, valtype: RefType, table: int) -> Added:
     return Added(FuncType((I32,), (valtype,)), (), body)
 
 
+#: Is given what is to grow, a memory by its index I, a table as -1 - I, and by how many pages or
+#: elements; returns whether it may.
+ASKED = FuncType((I32, I64), (I32,))
+
+
 def growing(
-    cells: Cells, limit: int, taken: Sequence[tuple[bytes, bool, int]], index: int, given: Given
+    cells: Cells,
+    limit: int,
+    taken: Sequence[tuple[bytes, bool, int]],
+    index: int,
+    given: Given,
+    ask: bytes,
 ) -> Added:
     """What makes a memory or a table larger, as ``given`` says, if all of a kind take no more than
-    ``limit`` says then. ``taken`` are what pushes the size of each, whether that is an i64, and how
-    many bytes it is in; ``index`` is that of the one that grows."""
+    ``limit`` says then, or the host says so: ``ask`` calls what is ``ASKED``. ``taken`` are what
+    pushes the size of each, whether that is an i64, and how many bytes it is in; ``index`` is that
+    of the one that grows."""
     address, operands, grow = given
     pages = len(operands) - 1
     most = len(operands)
@@ -150,12 +163,15 @@ def growing(
     above = code.local_get(most) + code.BYTE["i64.gt_u"]
     body = code.i32(0) + code.load(I64, cells.shadow, limit) + code.local_tee(most)
     body += code.BYTE["i64.eqz"] + code.EQZ + code.IF
+    body += code.local_get(most) + code.i64(ASK) + code.BYTE["i64.eq"] + code.IF
+    body += code.i32(index if limit == MEMORY_LIMIT else -1 - index)
+    body += widened(code.local_get(pages), taken[index][1], 1) + ask + code.EQZ + refuse + code.ELSE
     # First, so that what follows is no more than 64 bits have room for.
     body += widened(code.local_get(pages), taken[index][1], 1) + above + refuse
     # A limit is one more than what may be taken.
     body += code.i64(1) + more + code.ADD64
     body += b"".join(widened(*each) + code.ADD64 for each in taken) + above + refuse
-    body += code.END + b"".join(map(code.local_get, range(len(operands)))) + grow
+    body += code.END + code.END + b"".join(map(code.local_get, range(len(operands)))) + grow
     return Added(FuncType(operands, (address,)), (I64,), body)
 
 

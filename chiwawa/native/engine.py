@@ -15,7 +15,7 @@ from chiwawa.native import capi, layout
 from chiwawa.native.activation import ForeignActivation, HostActivation, NativeActivation
 from chiwawa.native.compiled import compiled
 from chiwawa.native.engine_types import constant_type
-from chiwawa.native.hosts import host_function
+from chiwawa.native.hosts import asked_function, host_function
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
@@ -86,31 +86,17 @@ class NativeState:
         return NativeGlobal(type, find, value, self.engine.is_made)
 
     def limit(self, things: Sequence[AnyMemory] | Sequence[AnyTable], allowance: Allowance) -> None:
-        module = self.engine.spaces.module
-        memories = isinstance(next(iter(things), None), NativeMemory)
-        kind, limit = (
-            (MemoryType, layout.MEMORY_LIMIT) if memories else (TableType, layout.TABLE_LIMIT)
-        )
-        if things and any(True for _ in module.imported(kind)):
-            raise limits_shared()
         for each in things:
             each.allowances.add(allowance)
-        self.engine.limit(limit, allowance.most)
+        vault = self.engine.vault
+        for owner in () if vault is None else vault.owners:
+            owner.place_limits()
 
     def accepts(self, given: AnyMemory | AnyTable | AnyGlobal) -> bool:
-        if isinstance(given, NativeMemory | NativeTable) and given.allowances:
-            raise limits_shared()
         if isinstance(given, NativeMemory | NativeTable | NativeGlobal):
             return self.engine.share(given.find().vault)
         # What cannot change is as good as its value.
         return isinstance(given, AnyGlobal) and not given.type.mutable
-
-
-def limits_shared() -> UnsupportedError:
-    return UnsupportedError(
-        "the native path has no limit for memories or tables that instances share (interp and aot "
-        "have)"
-    )
 
 
 class NativeEngine:
@@ -153,8 +139,8 @@ class NativeEngine:
             self.safepoints.counts = countable
         #: Whether segments are marked that have to be dropped.
         self.dropping = False
-        #: By cell, what memories and tables may take together.
-        self.limits: dict[int, int] = {}
+        #: What is asked before something grows, where somebody is.
+        self.asked: capi.Func | None = None
         self.common = common_vault()
         if self.common:
             self.share(self.common[0])
@@ -214,8 +200,8 @@ class NativeEngine:
         for index, tag in enumerate(self.instance.tags):
             self.vault.exceptions.add_tag(tag, machine.item(f"{layout.TAG}{index}"))
         self._machine = machine
-        for limit, most in self.limits.items():
-            machine.set_most_of(limit, most)
+        self.asked = None
+        self.place_limits()
         safepoints.begin(machine)
         return machine
 
@@ -257,11 +243,30 @@ class NativeEngine:
         item = vault.exceptions.tag_item(tag)
         return wasmtime.Tag._from_raw(as_bytes(item, wasmtime._ffi.wasmtime_tag_t))
 
-    def limit(self, limit: int, most: int) -> None:
-        """Have memories, or tables, take no more."""
-        self.limits[limit] = most
-        if self._machine is not None:
-            self._machine.set_most_of(limit, most)
+    def place_limits(self) -> None:
+        """Have memories and tables grow as far as is allowed. The machine sees to what is allowed
+        this instance, for all that it has; what others are allowed that have some of it too, they
+        are asked."""
+        machine, vault = self.machine, self.vault
+        assert vault is not None
+        for limit, things in (
+            (layout.MEMORY_LIMIT, self.instance.memories),
+            (layout.TABLE_LIMIT, self.instance.tables),
+        ):
+            found = {allowance for each in things for allowance in each.allowances.found()}
+            if found <= set(self.instance.allowances):
+                machine.set_most_of(limit, min((each.most for each in found), default=None))
+                continue
+            if self.asked is None:
+                self.asked = asked_function(vault, self.allows)
+            machine.have_asked(limit, self.asked, len(self.spaces.funcs))
+
+    def allows(self, thing: int, more: int) -> bool:
+        """Whether something may grow (see ``added.ASKED``)."""
+        if thing >= 0:
+            memory = self.instance.memories[thing]
+            return memory.allowances.allow(more * memory.type.page)
+        return self.instance.tables[-1 - thing].allowances.allow(more)
 
     def enable(self, enabled: bool) -> None:
         self.safepoints.enable(enabled)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from chiwawa.native import capi
+from chiwawa.native.added import ASKED
 from chiwawa.native.engine_types import function_type
 from chiwawa.native.guest import Guest
 from chiwawa.native.layout import TAIL_CALLED
@@ -110,6 +111,25 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
         None,
         None,
         ctypes.byref(func),
+    )
+    vault.kept.append(callback)
+    return func
+
+
+def asked_function(vault: Vault, allows: Callable[[int, int], bool]) -> capi.Func:
+    """What is asked before something grows (``added.ASKED``), which ``allows`` that or not."""
+
+    def asked(env: object, caller: Any, values: Any, count: int) -> int:
+        thing, more = values[0] & 0xFFFFFFFF, values[2]
+        values[0] = 0
+        values[0] = allows((thing ^ 1 << 31) - (1 << 31), more)
+        return 0
+
+    callback = capi.Callback(asked)
+    func = capi.Func()
+    functype = capi.func_type(ASKED)
+    capi.new_unchecked(
+        vault.context, capi.address(functype.ptr()), callback, None, None, ctypes.byref(func)
     )
     vault.kept.append(callback)
     return func

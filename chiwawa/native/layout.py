@@ -71,8 +71,9 @@ HOST_DEPTH = 32
 #: The bit of it that says that the host is called by a tail call, whose frame is gone.
 TAIL_CALLED = 1 << 31
 #: i64. How many bytes all memories, and how many elements all tables, may take together, and one; 0
-#: where they may take as much as there is.
+#: where they may take as much as there is; ASK where the host is asked each time.
 MEMORY_LIMIT, TABLE_LIMIT = 48, 56
+ASK = -1
 #: What more than this takes there is not.
 HIGHEST_LIMIT = 1 << 46
 #: A byte for each data segment and then for each element segment: 1 once it has been dropped.

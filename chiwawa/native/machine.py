@@ -89,10 +89,22 @@ class Machine:
         ctypes.memmove(self.base + layout.CEILING, most.to_bytes(3, "little"), 3)
         self.set(layout.BACK_VALUE, most << 8)
 
-    def set_most_of(self, limit: int, most: int) -> None:
+    def set_most_of(self, limit: int, most: int | None) -> None:
         """Set ``MEMORY_LIMIT`` or ``TABLE_LIMIT``."""
-        value = min(most, layout.HIGHEST_LIMIT) + 1
+        value = 0 if most is None else min(most, layout.HIGHEST_LIMIT) + 1
         ctypes.c_uint64.from_address(self.base + limit).value = value
+
+    def have_asked(self, limit: int, function: capi.Func, place: int) -> None:
+        """Have ``function`` asked instead, which is ``added.ASKED``. Its ``place`` is behind those
+        of all functions; there is none in a module in which nothing grows."""
+        at = ctypes.byref(self.functions)
+        if place == capi.table_size(self.context, at):
+            return
+        val = capi.Val()
+        val.kind = capi.KINDS["funcref"]
+        val.of.func = function
+        capi.table_set(self.context, at, place, ctypes.byref(val))
+        ctypes.c_int64.from_address(self.base + limit).value = layout.ASK
 
     def set_limit(self, limit: int) -> None:
         """But for the byte that is requests'."""

@@ -231,6 +231,10 @@ def bodies_of(module: Module) -> list[bytes]:
     return bodies
 
 
+def can_grow(type: MemoryType | TableType) -> bool:
+    return type.limits.min != type.limits.max
+
+
 def place(offset: Expr, count: int, init: bytes) -> bytes:
     """All of a segment, at ``offset``."""
     return write_expr(offset)[:-1] + code.i32(0) + code.i32(count) + init
@@ -273,7 +277,13 @@ class _Assembly:
         self.export(layout.RECORDS, "memory", memories + 1)
         self.functions = tables
         most = len(spaces.funcs)
-        module.tables.append(TableType(Limits(most, most), FUNCREF))
+        #: What can grow, by the kind of its index and that.
+        self.growable = [
+            *(("memidx", i) for i, each in enumerate(original.memory_types()) if can_grow(each)),
+            *(("tableidx", i) for i, each in enumerate(original.table_types()) if can_grow(each)),
+        ]
+        listed = most + bool(self.growable)
+        module.tables.append(TableType(Limits(listed, listed), FUNCREF))
         self.export(layout.FUNCTIONS, "table", tables)
         self.references = References(spaces, is_exact(original))
         #: The functions that make tail calls, and so leave the frame on top of their caller's to
@@ -446,21 +456,24 @@ class _Assembly:
             (code.prefixed("table.size") + code.u(i), t.limits.address is I64, 1)
             for i, t in enumerate(tables)
         ]
-        found = {}
-        for index, memory in enumerate(memories):
-            address = memory.limits.address
-            if memory.limits.min != memory.limits.max:
+        found: dict[tuple[str, int], int] = {}
+        if not self.growable:
+            return found
+        ask = code.i32(len(self.spaces.funcs))
+        ask += code.call_indirect(self.typeidx(added.ASKED), self.functions)
+        for kind, index in self.growable:
+            if kind == "memidx":
+                address = memories[index].limits.address
                 grow = code.BYTE["memory.grow"] + code.u(index)
                 given: added.Given = address, (address,), grow
-                function = added.growing(self.cells, layout.MEMORY_LIMIT, sizes, index, given)
-                found["memidx", index] = self.add(function)
-        for index, table in enumerate(tables):
-            address = table.limits.address
-            if table.limits.min != table.limits.max:
+                limit, taken = layout.MEMORY_LIMIT, sizes
+            else:
+                address = tables[index].limits.address
                 grow = code.prefixed("table.grow") + code.u(index)
-                given = address, (table.element, address), grow
-                function = added.growing(self.cells, layout.TABLE_LIMIT, lengths, index, given)
-                found["tableidx", index] = self.add(function)
+                given = address, (tables[index].element, address), grow
+                limit, taken = layout.TABLE_LIMIT, lengths
+            function = added.growing(self.cells, limit, taken, index, given, ask)
+            found[kind, index] = self.add(function)
         return found
 
     def add_segments(self) -> None:

@@ -25,7 +25,7 @@ ENTRY, LOOP, HOST, CALL, TRAP = "entry", "loop", "host", "call", "trap"
 KINDS = (ENTRY, LOOP, HOST, CALL, TRAP)
 
 #: Changes whenever files, the rewriter and the engine come to agree on something else.
-VERSION = 2
+VERSION = 3
 #: The version, what is counted, where the first record is, how many functions there
 #: are, and the SHA-256 of the original.
 _HEAD = struct.Struct("<IIII32s")

@@ -51,6 +51,9 @@ class Owner(Protocol):
     def enable(self, enabled: bool) -> None:
         """Whether its functions may be suspended (see ``safepoints``)."""
 
+    def place_limits(self) -> None:
+        """What its memories and tables may take has changed."""
+
     def native_functions(self) -> list[tuple[int, Function]]:
         """Those that a reference can be of, by the address that the store knows each by."""
 

@@ -49,7 +49,7 @@ function readTables(module) {
   const bytes = new Uint8Array(section).subarray(36);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const word = (at) => view.getUint32(at, true);
-  if (word(0) !== 2) throw new Error(`tables of version ${word(0)}`);
+  if (word(0) !== 3) throw new Error(`tables of version ${word(0)}`);
   const count = word(12), parts = 48 + 4 * (count + 1);
   const functions = [];
   for (let i = 0; i < count; i++) {

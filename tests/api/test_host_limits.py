@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -227,7 +229,7 @@ def test_a_checkpoint_widens_neither_memories_nor_tables(path: str) -> None:
         assert again.results == [10]
 
 
-@pytest.mark.parametrize("path", IN_PYTHON)
+@each_path
 def test_what_is_imported_counts_as_well(path: str) -> None:
     module = chiwawa.load("""(module (import "host" "m" (memory 1)) (memory 1)
       (func (export "grow") (param i32) (result i32) (memory.grow 0 (local.get 0))))""")
@@ -237,6 +239,11 @@ def test_what_is_imported_counts_as_well(path: str) -> None:
     )
     assert given(instance, "grow", 3) == TOO_MUCH
     assert given(instance, "grow", 2) == 1
+    assert given(below, "grow", 1) == TOO_MUCH
+    assert given(below, "grow_other", 1) == 1
+    if path not in IN_PYTHON:
+        # wasmtime keeps an instance as long as those that it shares something with.
+        return
     # Whoever is gone has no say.
     del instance
     # PyPy lets go of what others refer to by one more collection each.
@@ -245,15 +252,106 @@ def test_what_is_imported_counts_as_well(path: str) -> None:
     assert given(below, "grow", 9) == 3
 
 
-@pytest.mark.needs("wasmtime")
-def test_the_native_path_has_no_limits_for_what_instances_share() -> None:
-    module = chiwawa.load('(module (import "host" "m" (memory 1)))')
-    for first, second in ((Limits(memory=9 * PAGE), Limits()), (Limits(), Limits(memory=9 * PAGE))):
-        below = chiwawa.instantiate(GROWING, path="native", limits=first)
-        with pytest.raises(chiwawa.UnsupportedError, match="no limit for memories or tables"):
-            chiwawa.instantiate(
-                module, {"host": {"m": below.exports["memory"]}}, path="native", limits=second
-            )
+#: Each has one memory and one table of its own, and what the first one has.
+SHARED = """(module
+  (func (export "nothing"))
+  (memory $m (export "memory") 1) (table $t (export "table") 1 funcref)
+  (memory $own (export "own") {address} 1) (table $private {address} 1 externref)
+  (func (export "memory.grow") (param i32) (result i32) (memory.grow $m (local.get 0)))
+  (func (export "table.grow") (param i32) (result i32)
+    (table.grow $t (ref.null func) (local.get 0)))
+  (func (export "own.grow") (param {index}) (result {index}) (memory.grow $own (local.get 0)))
+  (func (export "private.grow") (param {index}) (result {index})
+    (table.grow $private (ref.null extern) (local.get 0))))"""
+SHARED_FIRST = chiwawa.load(SHARED.format(address="", index="i32"))
+SHARED_NEXT = chiwawa.load(
+    SHARED.format(address="i64", index="i64")
+    .replace('(export "nothing")', '(import "first" "nothing")')
+    .replace('(export "memory")', '(import "first" "memory")')
+    .replace('(export "table")', '(import "first" "table")')
+)
+
+
+def grown(path: str, all_limits: Sequence[Limits], *, steps: int = 60) -> list[int]:
+    """What growing gives, of all things in turn by all instances in turn. Those that all have grow
+    before each instance is made, too."""
+    first = chiwawa.instantiate(SHARED_FIRST, path=path, limits=all_limits[0])
+    instances, results = [first], []
+    for limits in all_limits[1:]:
+        results += [given(first, "memory.grow", 1), given(first, "table.grow", 1)]
+        instances.append(
+            chiwawa.instantiate(SHARED_NEXT, {"first": first.exports}, path=path, limits=limits)
+        )
+    calls = itertools.product(
+        (1, 3, 2, 0), ("memory.grow", "own.grow", "table.grow", "private.grow"), instances
+    )
+    for n, name, instance in itertools.islice(itertools.cycle(calls), steps):
+        results.append(given(instance, name, n))
+        for thing in ("memory", "table"):
+            shared = first.exports[thing]
+            assert isinstance(shared, chiwawa.AnyMemory | chiwawa.AnyTable)
+            with pytest.raises(chiwawa.ResourceError):
+                shared.grow(100)
+            results.append(shared.size())
+    return results
+
+
+@each_path
+@pytest.mark.parametrize(
+    "all_limits",
+    [
+        [Limits(memory=9 * PAGE, table=20), Limits()],
+        [Limits(), Limits(memory=12 * PAGE, table=9)],
+        [Limits(memory=12 * PAGE, table=12), Limits(memory=10 * PAGE, table=14)],
+        [Limits(), Limits(memory=14 * PAGE), Limits(table=13), Limits()],
+        [Limits(table=90), Limits(memory=20 * PAGE), Limits(memory=14 * PAGE, table=13)],
+    ],
+)
+def test_what_instances_share_grows_as_far_as_the_limits_of_all(
+    path: str, all_limits: list[Limits]
+) -> None:
+    results = grown(path, all_limits)
+    assert results == grown("interp", all_limits)
+    assert TOO_MUCH in results
+    assert max(results) > 4
+
+
+@each_path
+def test_limits_of_what_instances_share_hold_after_a_restore(path: str) -> None:
+    first = chiwawa.instantiate(SHARED_FIRST, path=path)
+    second = chiwawa.instantiate(SHARED_NEXT, {"first": first.exports}, path=path)
+    assert given(second, "memory.grow", 2) == 1
+    data = second.checkpoint()
+    limits = Limits(memory=6 * PAGE, table=4)
+    for other in PATHS:
+        again = chiwawa.restore_instance(
+            SHARED_NEXT, data, path=other, modules=[SHARED_FIRST], limits=limits
+        )
+        assert given(again, "memory.grow", 3) == TOO_MUCH
+        assert given(again, "own.grow", 1) == 1
+        assert given(again, "memory.grow", 1) == 3
+        assert given(again, "memory.grow", 1) == TOO_MUCH
+        assert given(again, "table.grow", 2) == 1
+        assert given(again, "private.grow", 1) == TOO_MUCH
+
+
+@each_path
+def test_what_cannot_grow_is_shared_with_a_limit_as_well(path: str) -> None:
+    fixed = chiwawa.load("""(module (memory (export "m") 2 2) (table (export "t") 2 2 funcref)
+      (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))""")
+    user = chiwawa.load("""(module (import "f" "m" (memory 2)) (import "f" "t" (table 2 funcref))
+      (memory $own 1)
+      (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+      (func (export "own") (param i32) (result i32) (memory.grow $own (local.get 0))))""")
+    first = chiwawa.instantiate(fixed, path=path, limits=Limits(table=2))
+    second = chiwawa.instantiate(
+        user, {"f": first.exports}, path=path, limits=Limits(memory=4 * PAGE, table=2)
+    )
+    for instance in first, second:
+        assert given(instance, "grow", 1) == TOO_MUCH
+        assert given(instance, "grow", 0) == 2
+    assert given(second, "own", 2) == TOO_MUCH
+    assert given(second, "own", 1) == 1
 
 
 @each_path

@@ -5,7 +5,7 @@ Whoever owns them asks before one grows. This knows nothing of hosts' limits, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from weakref import ref
 
@@ -36,9 +36,11 @@ class Allowances:
     def add(self, allowance: Allowance) -> None:
         self.known += (ref(allowance),)
 
-    def __bool__(self) -> bool:
-        return any(each() is not None for each in self.known)
+    def found(self) -> Iterator[Allowance]:
+        for each in self.known:
+            allowance = each()
+            if allowance is not None:
+                yield allowance
 
     def allow(self, more: int) -> bool:
-        found = (each() for each in self.known)
-        return all(allowance.allows(more) for allowance in found if allowance is not None)
+        return all(allowance.allows(more) for allowance in self.found())

@@ -216,10 +216,9 @@ def start(
         calls=calls if recorder is None else recorder.through(calls),
         watched=recorder is not None,
     )
-    given = Source(source)
-    run = running.start(given, name, args, setup, instruments)
+    run = running.start(Source(source), name, args, setup, instruments)
     if recorder is not None:
-        recorder.attend(run, setup, partial(crashes.before_end, given), new=True)
+        recorder.attend(run, setup, partial(crashes.before_end, sources_of(run)), new=True)
     return run
 
 
@@ -278,11 +277,16 @@ def restore(
     )
     snapshot = checkpoint.decode(data) if isinstance(data, bytes) else data
     linked = [Source(each) for each in modules]
-    given = Source(source)
-    run = restoring.restore(given, snapshot, setup, instruments, linked)
+    run = restoring.restore(Source(source), snapshot, setup, instruments, linked)
     if recorder is not None:
-        recorder.attend(run, setup, partial(crashes.before_end, given), new=False)
+        recorder.attend(run, setup, partial(crashes.before_end, sources_of(run)), new=False)
     return run
+
+
+def sources_of(run: Run) -> list[Source]:
+    """What its instances are of, its own first."""
+    sources = (each.source for each in run.instances())
+    return [each for each in sources if isinstance(each, Source)]
 
 
 def bake(source: Runnable, data: bytes | Snapshot) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chiwawa.instrument.source_lines import source_lines
 from chiwawa.module import Instr, Module, Names
@@ -32,9 +32,6 @@ from chiwawa_runtime.state.snapshot import (
 from chiwawa_runtime.state.types import I32, Limits, StorageType, ValType
 from chiwawa_runtime.state.values import format_stored, format_value
 
-if TYPE_CHECKING:
-    from chiwawa.instrument.dwarf import SourceLines
-
 #: What ``describe`` returns: dicts, lists, strings, numbers, booleans and None.
 Description = dict[str, Any]
 
@@ -46,11 +43,14 @@ _FIRST, _LAST = 20, 10
 
 
 def describe(
-    snapshot: Snapshot, module: Module | None = None, data: bytes | None = None
+    snapshot: Snapshot,
+    module: Module | None = None,
+    data: bytes | None = None,
+    linked: Sequence[Module] = (),
 ) -> Description:
     """``snapshot`` as data for ``json``. With its ``module``, things have names and each frame its
-    instruction and, where that is known, its line of source; with the file's ``data``, there are
-    the sizes of its sections.
+    instruction and, where that is known, its line of source, and so have the frames of instances
+    of the ``linked`` modules; with the file's ``data``, there are the sizes of its sections.
 
     Values are text, ``I32(5)``; a frame's ``stack`` has the deepest operand first. Raises
     CheckpointError if ``module`` is not the one that was stopped.
@@ -65,9 +65,7 @@ def describe(
         "safepoints": snapshot.safepoints,
         "canonical_nans": snapshot.canonical_nans,
         "instances": describe_instances(snapshot),
-        "frames": describe_frames(
-            snapshot.frames, functions, module, None if module is None else source_lines(module)
-        ),
+        "frames": describe_frames(snapshot.frames, codes_of(snapshot, module, linked)),
         "plan": [describe_call(call, functions) for call in snapshot.plan],
         "memories": [
             {"name": names and names.mems.get(i), **_memory(memory)}
@@ -126,35 +124,49 @@ def describe_instances(snapshot: Snapshot) -> list[Description]:
     ]
 
 
-def describe_frames(
-    frames: Sequence[Frame],
-    functions: Mapping[int, str],
-    module: Module | None,
-    lines: SourceLines | None,
-) -> list[Description]:
-    """Frames as ``describe`` has them, in the order given, with the names of ``functions`` and the
-    source lines of ``module``, which is that of the run's instance: of others there are none."""
-    # A deep stack is of few functions, so each is laid out by offset once.
-    code: dict[int, dict[int, Instr]] = {}
+class Code:
+    """What a module says of places in its functions. Each function is laid out by offset once: a
+    deep stack is of few."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.functions = module.func_names()
+        self.lines = source_lines(module)
+        self.known: dict[int, dict[int, Instr]] = {}
+
+    def instruction(self, function: int, offset: int) -> str | None:
+        """The instruction there, as text."""
+        if function not in self.known:
+            self.known[function] = by_offset(self.module, function)
+        instr = self.known[function].get(offset)
+        return None if instr is None else format_instr(self.module, instr, function)
+
+    def source(self, function: int, offset: int) -> str | None:
+        """The line of source, where that is known."""
+        return None if self.lines is None else self.lines.at(function, offset)
+
+
+def codes_of(snapshot: Snapshot, module: Module | None, linked: Sequence[Module]) -> list[Code]:
+    """Of the instances, by number, as far as their modules are given; nothing of the others."""
+    known = {each.hash: Code(each) for each in (*linked, *([] if module is None else [module]))}
+    nothing = Code(Module())
+    return [known.get(each.module_hash, nothing) for each in snapshot.instances]
+
+
+def describe_frames(frames: Sequence[Frame], codes: Sequence[Code]) -> list[Description]:
+    """Frames as ``describe`` has them, in the order given; ``codes`` are those of the instances."""
     described = []
     for frame in frames:
-        instruction = None
-        local_names: Mapping[int, str] = {}
-        own = not frame.instance
-        if module is not None and own:
-            if frame.function not in code:
-                code[frame.function] = by_offset(module, frame.function)
-            instr = code[frame.function].get(frame.offset)
-            instruction = None if instr is None else format_instr(module, instr, frame.function)
-            local_names = module.names.locals.get(frame.function, {})
+        code = codes[frame.instance]
+        local_names = code.module.names.locals.get(frame.function, {})
         described.append(
             {
                 "instance": frame.instance,
                 "function": frame.function,
-                "name": functions.get(frame.function) if own else None,
+                "name": code.functions.get(frame.function),
                 "offset": frame.offset,
-                "instruction": instruction,
-                "source": lines.at(frame.function, frame.offset) if lines and own else None,
+                "instruction": code.instruction(frame.function, frame.offset),
+                "source": code.source(frame.function, frame.offset),
                 "locals": [
                     {"name": local_names.get(i), **_typed(*local)}
                     for i, local in enumerate(frame.locals)

@@ -72,7 +72,9 @@ def fit(prepared: Prepared, instruments: Instruments) -> None:
 
 
 def make_probeable(instance: ModuleInstance, source: Source, prepared: Prepared) -> None:
-    """Have the instance know how to get instruments, once it is asked for a probe."""
+    """Have the instance know what it is of, and how to get instruments, once it is asked for a
+    probe."""
+    instance.source = source
 
     def equip() -> Instruments:
         from chiwawa.instrument import Instruments

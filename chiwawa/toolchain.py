@@ -119,7 +119,8 @@ class Toolchain:
         """See ``flight.Returning``."""
         from chiwawa.crashes import before_end
 
-        return before_end(self.source, snapshot, calls, setup, more, at_safepoint)
+        sources = [self.source, *self.linked]
+        return before_end(sources, snapshot, calls, setup, more, at_safepoint)
 
     def on_path(
         self, setup: Setup, granularity: str | None, instruments: Instruments | None

@@ -219,6 +219,13 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         "module", metavar="MODULE", nargs="?", help="the program: names come from it"
     )
     made["inspect"].add_argument("--json", action="store_true", help="print JSON")
+    made["inspect"].add_argument(
+        "--linked",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="the module of an instance that is linked with the program's: names come from it, too",
+    )
     made["debug"].add_argument("file", metavar="FILE")
     made["debug"].add_argument(
         "--stdin",
@@ -226,14 +233,15 @@ def make_parsers() -> tuple[Parser, Mapping[str, Parser]]:
         help="what the program reads (default: the terminal; nothing where that has no commands)",
     )
     add_options(made["debug"], names())
-    made["run"].add_argument(
-        "--linked",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="with --restore: the module of an instance that is linked with the program's in the "
-        "checkpoint",
-    )
+    for name in ("run", "debug"):
+        made[name].add_argument(
+            "--linked",
+            metavar="FILE",
+            action="append",
+            default=[],
+            help="with --restore: the module of an instance that is linked with the program's in "
+            "the checkpoint",
+        )
     for name in ("run", "compile", "debug"):
         made[name].add_argument(
             "--no-cache",
@@ -504,11 +512,12 @@ def inspect(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     from chiwawa.inspect import describe, render
     from chiwawa_runtime import checkpoint
 
-    once([parsed.checkpoint, parsed.module])
+    once([parsed.checkpoint, parsed.module, *parsed.linked])
     module = None if parsed.module is None else load_either(parsed.module)
+    linked = [load_either(file) for file in parsed.linked]
     data = checkpoint_bytes(parsed.checkpoint)
     with naming(parsed.checkpoint):
-        description = describe(checkpoint.decode(data), module, data)
+        description = describe(checkpoint.decode(data), module, data, linked)
     if parsed.json:
         print(json.dumps(description, indent=2))
     else:

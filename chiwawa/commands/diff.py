@@ -15,9 +15,11 @@ from typing import Any
 
 from chiwawa.commands.matching import Matching
 from chiwawa.inspect import (
+    Code,
     Description,
     bytes_or_none,
     called,
+    codes_of,
     describe_call,
     describe_frames,
     describe_instances,
@@ -31,7 +33,6 @@ from chiwawa.inspect import (
     shortened,
     stored_in,
 )
-from chiwawa.instrument.source_lines import source_lines
 from chiwawa.module import Module, Names
 from chiwawa_runtime.checkpoint.write import object_bytes
 from chiwawa_runtime.run.uptake import check_module
@@ -85,7 +86,9 @@ def compare(a: Snapshot, b: Snapshot, module: Module | None = None) -> Descripti
         "canonical_nans": _pair(a.canonical_nans, b.canonical_nans),
         "instances": _pair(describe_instances(a), describe_instances(b)),
         "depth": _pair(len(a.frames), len(b.frames)),
-        "frames": _frames(module, *(s.frames[::-1] for s in sides)),
+        "frames": _frames(
+            [codes_of(s, module, ()) for s in (a, b)], *(s.frames[::-1] for s in sides)
+        ),
         "plan": [
             {"index": i, **pair}
             for i, pair in _each(
@@ -195,11 +198,13 @@ def _bytes(a: bytes | None, b: bytes | None) -> Description | None:
 
 
 def _frames(
-    module: Module | None, a: Sequence[Frame], b: Sequence[Frame], seen: Sequence[Frame]
+    codes: Sequence[Sequence[Code]],
+    a: Sequence[Frame],
+    b: Sequence[Frame],
+    seen: Sequence[Frame],
 ) -> list[Description]:
+    """``codes`` are those of the instances of ``a`` and of ``b``."""
     found = []
-    lines = None if module is None else source_lines(module)
-    functions = {} if module is None else module.func_names()
     for depth, (left, right, other) in enumerate(zip_longest(a, b, seen)):
         if (
             left is None
@@ -208,8 +213,8 @@ def _frames(
         ):
             locals_, stack = [], []
         else:
-            known = None if left.instance else module
-            local_names = {} if known is None else known.names.locals.get(left.function, {})
+            names = codes[0][left.instance].module.names
+            local_names = names.locals.get(left.function, {})
             locals_ = _values(left.locals, right.locals, other.locals)
             for pair in locals_:
                 pair["name"] = local_names.get(pair["index"])
@@ -217,8 +222,8 @@ def _frames(
             if left.offset == right.offset and not locals_ and not stack:
                 continue
         described = {
-            side: None if frame is None else describe_frames([frame], functions, module, lines)[0]
-            for side, frame in (("a", left), ("b", right))
+            side: None if frame is None else describe_frames([frame], known)[0]
+            for side, frame, known in (("a", left, codes[0]), ("b", right, codes[1]))
         }
         found.append({"depth": depth, **described, "locals": locals_, "stack": stack})
     return found

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chiwawa.source import load
 from chiwawa_runtime import checkpoint
 from tests.cli.cli_helpers import Cli, one_line, python
+from tests.need_helpers import need
 from tests.path_helpers import PATHS, each_path
 
 CRASHES = {
@@ -198,3 +202,116 @@ def test_what_does_not_trap_leaves_no_dump_and_bad_places_are_a_line(
     assert not (tmp_path / "core.bin").exists()
     assert "there is no directory" in one_line(cli("run", "fine.wat", "--coredump", "no/core.bin"))
     assert "--record" in one_line(cli("run", "fine.wat", "--record", "none"))
+
+
+#: Adds up numbers that WASI gives, and divides by zero, in a loop of its own, once there are 60.
+LIBRARY = """(module $library
+  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $calls (mut i32) (i32.const 0))
+  (func (export "_initialize") (global.set $calls (i32.const 1)))
+  (func $divide (param $by i32) (result i32)
+    (i32.div_u (i32.const 1000) (local.get $by)))
+  (func (export "next") (result i32)
+    (drop (call $random (i32.const 0) (i32.const 1)))
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (drop (call $divide (i32.lt_u (global.get $calls) (i32.const 60))))
+    (i32.load8_u (i32.const 0))))"""
+PROGRAM = """(module $program
+  (import "library" "next" (func $next (result i32)))
+  (import "library" "memory" (memory 1))
+  (func (export "_start") (local $sum i32)
+    (loop $on
+      (local.set $sum (i32.add (local.get $sum) (call $next)))
+      (i32.store (i32.const 16) (local.get $sum))
+      (br $on))))"""
+LINKED = ("--preload", "library=library.wasm")
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    for name, text in (("library", LIBRARY), ("program", PROGRAM)):
+        (tmp_path / f"{name}.wasm").write_bytes(load(text).binary)
+    return tmp_path
+
+
+def without_state(data: bytes) -> bytes:
+    """But for the state of WASI, which a replay has not got."""
+    return checkpoint.encode(replace(checkpoint.decode(data), wasi=None))
+
+
+@each_path
+def test_a_program_with_preloaded_modules_has_its_dump_and_record(
+    path: str, linked: Path, cli: Cli
+) -> None:
+    run = ("run", "program.wasm", *LINKED)
+    dumps = set()
+    for each in ("interp", path):
+        outcome = cli(*run, "--deterministic", "--path", each, "--record", "2:20")
+        assert outcome.status == 134
+        assert outcome.err.splitlines() == [
+            "chiwawa: core dump written to core.bin; --restore core.before.bin --replay "
+            "core.calls comes there",
+            "trap: integer divide by zero",
+            "  at $divide (function 2, code offset 0x6)",
+            "  at $next (function 3, code offset 0x14)",
+            "  at $_start (function 1, code offset 0x7)",
+        ]
+        dumps.add((linked / "core.bin").read_bytes())
+    (dump,) = dumps
+    snapshot = checkpoint.decode(dump)
+    assert [frame.instance for frame in snapshot.frames] == [1, 1, 0]
+    assert snapshot.wasi is not None
+    given = (*run, "--restore", "core.before.bin", "--replay", "core.calls")
+    for other in PATHS:
+        again = cli(*given, "--path", other, "--coredump", "again.bin")
+        assert again.status == 134
+        assert without_state((linked / "again.bin").read_bytes()) == without_state(dump)
+    # Whoever goes on from the dump comes to the trap at once.
+    outcome = cli(*run, "--restore", "core.bin", "--path", path)
+    assert (outcome.status, outcome.err.splitlines()[0]) == (134, "trap: integer divide by zero")
+
+
+def test_a_generated_file_dumps_what_is_linked_with_it(linked: Path, cli: Cli) -> None:
+    given = ("--preload", "library=library.py", "--deterministic", "--record", "2:20")
+    for granularity in ("safepoint", "instruction"):
+        for name in ("program", "library"):
+            compile_ = ("compile", f"{name}.wasm", "-o", f"{name}.py", "--deterministic")
+            cli(*compile_, "--granularity", granularity)
+        outcome = python(linked, "program.py", *given)
+        assert outcome.status == 134
+        assert outcome.err.splitlines()[1] == "trap: integer divide by zero"
+        mine = (linked / "core.bin").read_bytes()
+        again = cli(
+            *("run", "program.wasm", *LINKED, "--restore", "core.before.bin"),
+            *("--replay", "core.calls", "--coredump", "exact.bin"),
+        )
+        assert again.status == 134
+        theirs = checkpoint.decode((linked / "exact.bin").read_bytes())
+        assert theirs.frames[0].instance == 1
+        if granularity == "instruction":
+            # But for what has been counted.
+            found = replace(checkpoint.decode(mine), wasi=None, safepoints=None)
+            assert replace(theirs, safepoints=None) == found
+        else:
+            assert "of the last safepoint before that" in outcome.err
+
+
+@pytest.mark.needs("wasm-tools")
+def test_other_readers_open_a_dump_of_linked_instances(linked: Path, cli: Cli) -> None:
+    cli("run", "program.wasm", *LINKED, "--coredump", "core.bin")
+    command = [need("wasm-tools"), "dump", str(linked / "core.bin")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.count("CoreDumpInstance {") == 2
+    assert re.findall(r"instanceidx: (\d+)", said) == ["1", "1", "0"]
+    assert '"library"' in said
+
+
+def test_inspect_names_the_functions_of_linked_instances(linked: Path, cli: Cli) -> None:
+    cli("run", "program.wasm", *LINKED, "--coredump", "core.bin")
+    outcome = cli("inspect", "core.bin", "program.wasm", "--linked", "library.wasm")
+    assert "  #0  $divide (function 2) at 0x0006 of instance 1: i32.div_u\n" in outcome.out
+    assert "$by=I32(0)" in outcome.out
+    assert "  #2  $_start (function 1) at 0x0007: call $next\n" in outcome.out
+    plain = cli("inspect", "core.bin", "program.wasm").out
+    assert "  #0  func[2] at 0x0006 of instance 1\n" in plain

@@ -94,8 +94,9 @@ def test_linked_instances_are_listed_and_name_their_frames() -> None:
 def test_frames_of_other_instances_have_no_names_of_the_runs_module() -> None:
     first = stopped()
     frames = (first.frames[0]._replace(instance=1), *first.frames[1:])
+    others = linked().others
     own, other = (
-        describe(dataclasses.replace(first, frames=each), MODULE)["frames"][0]
+        describe(dataclasses.replace(first, frames=each, others=others), MODULE)["frames"][0]
         for each in (first.frames, frames)
     )
     assert own["name"] is not None

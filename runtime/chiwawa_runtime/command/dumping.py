@@ -56,11 +56,16 @@ class Dumping:
 
     def write(self, run: Run, error: Abrupt | HostError) -> None:
         dump = self.recorder.dump()
-        if isinstance(error, Abrupt) and error.cut:
-            names = run.instance.program.function_names
-            frames = dump.before.snapshot.frames
+        snapshot = dump.before.snapshot
+        # Of machine code there are twenty frames at most, of all instances on the stack.
+        linked = dump.before.exact and len(snapshot.instances) > 1
+        if isinstance(error, Abrupt) and (error.cut or linked):
+            programs = {i.program.hash: i.program for i in (*run.instance.linked, *run.beside)}
+            known = (programs.get(each.module_hash) for each in snapshot.instances)
+            names = [{} if each is None else each.function_names for each in known]
             error.backtrace = tuple(
-                Location(f.function, f.offset, names.get(f.function)) for f in frames
+                Location(f.function, f.offset, names[f.instance].get(f.function))
+                for f in snapshot.frames
             )
             error.cut = False
         note = ""

@@ -122,8 +122,8 @@ class FileRunner:
     ) -> BeforeEnd:
         """See ``flight.Returning``. What it stands at are its safepoints alone."""
         exact = at_safepoint or self.bundle.granularity == "instruction"
-        found = at_last_safepoint(self.restore, snapshot, calls, setup, more)
-        return BeforeEnd(found, calls.position, exact)
+        found, standing = at_last_safepoint(self.restore, snapshot, calls, setup, more)
+        return BeforeEnd(found, standing, exact)
 
 
 def check_nans(bundle: Bundle, canonical_nans: bool | None, what: str) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from chiwawa_runtime.engine.alarms import alarms
+from chiwawa_runtime.engine.countdown import Countdown
 from chiwawa_runtime.engine.requests import BY_FUEL, BY_TIME, Requests
 from chiwawa_runtime.state.host_limits import Limits
 
@@ -24,12 +25,12 @@ class Budget:
     __slots__ = (
         "__weakref__",
         "asked_at",
+        "countdown",
         "counted",
         "due",
         "fuel",
         "limited",
         "looks",
-        "placed",
         "requests",
         "seconds",
         "traps",
@@ -38,11 +39,11 @@ class Budget:
     def __init__(self, requests: Requests, limits: Limits) -> None:
         self.requests = requests
         self.traps = limits.trap
-        #: How many safepoints are left; while the instance is run, since they were last looked at.
+        #: How many safepoints are left, while the instance is not run.
         self.fuel: int | None = limits.fuel
-        #: Whose safepoints are counted, while it is run, and after how many each was to say so.
+        #: Whose safepoints are counted, while it is run, and what counts them where any are left.
         self.counted: Sequence[Requests] = ()
-        self.placed = 0
+        self.countdown: Countdown | None = None
         #: How many are left, while the instance is not run.
         self.seconds: float | None = limits.time
         #: When they are over, while it is.
@@ -119,39 +120,25 @@ class Budget:
     # Fuel.
 
     def count(self, linked: Sequence[Requests]) -> None:
-        """Have all of these together stop where fuel is spent. Each says so after its share of what
-        is left, so that they never pass more than that together; then what is left is shared out
-        anew, and the last safepoint is found exactly."""
+        """Have all of these together stop where fuel is spent."""
         self.counted = linked
         if self.fuel:
-            self.placed = max(1, self.fuel // len(linked))
-            for requests in linked:
-                requests.do_after(self.placed, self, self.reached)
+            self.countdown = Countdown(linked, self.fuel, self.exhausted)
 
     def left(self) -> int | None:
         """How much is left."""
-        if not self.fuel:
-            return self.fuel
-        passed = sum(self.placed - requests.left(self) for requests in self.counted)
-        return max(0, self.fuel - passed)
+        return self.fuel if self.countdown is None else self.countdown.left()
 
     def stop_counting(self) -> None:
         self.fuel = self.left()
-        self.forget()
+        if self.countdown is not None:
+            self.countdown.forget()
+            self.countdown = None
         self.counted = ()
 
-    def forget(self) -> None:
-        if self.fuel is not None:
-            for requests in self.counted:
-                requests.forget(self)
-
-    def reached(self) -> None:
-        """One has passed its share."""
-        self.fuel = self.left()
-        if self.fuel:
-            self.count(self.counted)
-            return
-        self.forget()
+    def exhausted(self) -> None:
+        self.fuel = 0
+        self.countdown = None
         self.requests.ask(BY_FUEL)
 
     # Time.

@@ -95,6 +95,8 @@ class ModuleInstance:
         self.observer: Observer | None = None
         #: Makes instruments for this instance; set by the toolchain, which they belong to.
         self.equip: Callable[[], Observer] | None = None
+        #: What the toolchain has made it of, where that has.
+        self.source: object = None
         #: What it may have of memories and tables.
         self.allowances: list[Allowance] = []
         for spec in program.imports:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from chiwawa_runtime import checkpoint
 from chiwawa_runtime.engine.budget import MESSAGES
+from chiwawa_runtime.engine.countdown import Countdown, passed_by
+from chiwawa_runtime.engine.requests import BY_COUNT, Requests
 from chiwawa_runtime.errors import Abrupt, BadInput, CheckpointError, HostError, UnsupportedError
 from chiwawa_runtime.run.call_record import beginning_bytes, checkpoint_bytes, instance_bytes
 from chiwawa_runtime.run.host_calls import HostCalls, Standing, digest_of
@@ -31,8 +34,8 @@ EVERY = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A checkpoint, when ``passed`` safepoints were passed, and where the program stood among the
-    calls."""
+    """A checkpoint, when ``passed`` safepoints were passed, of all instances together, and where
+    the program stood among the calls."""
 
     data: bytes
     passed: int
@@ -41,11 +44,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class BeforeEnd:
-    """The state before the end of a run, and how many entries of the calls it has behind it.
-    ``exact``: the run ended with the next instruction, and not only before the next safepoint."""
+    """The state before the end of a run, and where it stands among the calls. ``exact``: the run
+    ended with the next instruction, and not only before the next safepoint."""
 
     snapshot: Snapshot
-    position: int
+    standing: Standing
     exact: bool = True
 
 
@@ -105,8 +108,8 @@ class FlightRecorder:
         self.calls = HostCalls(live=True)
         #: Whether nobody else has a use for the calls before the oldest checkpoint.
         self.drops = True
-        #: Whether safepoints have been counted from the program's start.
-        self.counted = True
+        #: The instances, by identity, whose safepoints were not counted from their start.
+        self.uncounted: frozenset[int] = frozenset()
         self.setup = Setup()
         self.returning: Returning
 
@@ -122,30 +125,38 @@ class FlightRecorder:
     def attend(self, run: Run, setup: Setup, returning: Returning, *, new: bool) -> None:
         """Record ``run``, which stands before its beginning, or (not ``new``) at a checkpoint; it
         is run as ``setup`` says. Raises CheckpointError where there can be none now, and
-        UnsupportedError for linked instances."""
+        UnsupportedError where linked instances stop at different places, or cannot be counted."""
         if self.run is not None:
             raise BadInput("a flight recorder is of one run")
-        if len(run.instances()) > 1:
-            raise UnsupportedError("core dumps are of one instance, not of several linked ones")
+        instances = run.instances()
+        if len({each.engine.granularity for each in instances}) > 1:
+            raise UnsupportedError("core dumps take linked instances of one granularity")
+        self.uncounted = frozenset(
+            id(each)
+            for each in instances
+            if each.requests.passed is None and not (new and each is run.instance)
+        )
         self.run = run
         limits = replace(setup.limits, fuel=None, time=None)
         if limits.memory is None:
             # It has been as large.
             limits = replace(limits, memory=ANY_SIZE)
-        engine = run.instance.engine
         self.setup = Setup(
             path=setup.path,
-            granularity=engine.granularity,
-            canonical_nans=engine.canonical_nans,
+            granularity=run.instance.engine.granularity,
             limits=limits,
         )
         self.returning = returning
-        self.counted = new or run.requests.passed is not None
-        if run.requests.passed is None:
-            run.requests.count_from(0, None)
+        count_from_here(run)
         self.add(run)
         run.keep = self.keep
-        run.requests.stop_after(self.every, BY_FLIGHT)
+        self.count()
+
+    def count(self) -> None:
+        """Have the run stop where the next checkpoint is to be kept."""
+        assert self.run is not None
+        ask = partial(self.run.requests.ask, BY_FLIGHT)
+        Countdown(counted_in(self.run), self.every, ask)
 
     def keep(self) -> None:
         """The run is suspended: if that is for the next checkpoint, keep one."""
@@ -155,15 +166,14 @@ class FlightRecorder:
             # Where something cannot be written now, an earlier one has to do.
             with contextlib.suppress(CheckpointError):
                 self.add(run)
-            run.requests.stop_after(self.every, BY_FLIGHT)
+            self.count()
 
     def add(self, run: Run) -> None:
-        snapshot = run.captured()
-        if not self.counted:
-            snapshot = replace(snapshot, safepoints=None)
-        passed = run.requests.passed
-        assert passed is not None
-        standing = self.calls.standing(run.instances())
+        instances = run.instances()
+        known = [id(each) not in self.uncounted for each in instances]
+        snapshot = counted_alone(run.captured(), known)
+        standing = self.calls.standing(instances)
+        passed = passed_by(counted_in(run))
         self.kept.append(Kept(checkpoint.encode(snapshot), passed, standing))
         if self.drops:
             self.calls.drop_before(self.kept[0].standing.position)
@@ -173,8 +183,7 @@ class FlightRecorder:
         run = self.run
         if run is None or not run.failed:
             raise CheckpointError("there is no core dump: the run has not failed")
-        passed, kept, error = run.requests.passed, self.kept[-1], run.error
-        assert passed is not None
+        passed, kept, error = passed_by(counted_in(run)), self.kept[-1], run.error
         known = self.calls.again(kept.standing)
         spent = isinstance(error, Abrupt) and error.message in MESSAGES.values()
         last = checkpoint.decode(kept.data)
@@ -183,7 +192,7 @@ class FlightRecorder:
         counted = last.safepoints is not None and snapshot.granularity == last.granularity
         wasi = lacks = None
         if run.wasi is not None:
-            known.position = before.position
+            known.position = before.standing.position
             if not before.exact and known.next_call() is not None:
                 lacks = "the program has called the host since"
             else:
@@ -192,14 +201,16 @@ class FlightRecorder:
                 except CheckpointError as failure:
                     lacks = str(failure)
         snapshot = replace(
-            snapshot,
+            counted_alone(snapshot, [False] * len(snapshot.instances)),
             wasi=wasi,
-            safepoints=passed if counted else None,
+            safepoints=run.requests.passed if counted else None,
             monitors=None,
             host=last.host,
         )
-        before = replace(before, position=kept.standing.position + before.position)
-        return Dump(checkpoint.encode(snapshot), replace(before, snapshot=snapshot), lacks)
+        standing = before.standing
+        standing = Standing(kept.standing.position + standing.position, standing.order)
+        before = replace(before, snapshot=snapshot, standing=standing)
+        return Dump(checkpoint.encode(snapshot), before, lacks)
 
     def core_dump(self) -> bytes:
         """The state before the instruction at which the run has failed, with all frames: the bytes
@@ -216,15 +227,16 @@ class FlightRecorder:
             raise CheckpointError("there is no checkpoint: no run has been recorded")
         kept = self.kept[0]
         first, *others = self.calls.made
-        dropped, order = self.calls.dropped, kept.standing.order
+        dropped = self.calls.dropped
         entries = self.calls.entries[kept.standing.position - dropped :]
         if dump is not None:
-            at = dump.before.position - kept.standing.position
-            entries.insert(at, checkpoint_bytes(digest_of(dump.data), order))
+            standing = dump.before.standing
+            at = standing.position - kept.standing.position
+            entries.insert(at, checkpoint_bytes(digest_of(dump.data), standing.order))
         start = [
             beginning_bytes(first, False),
             *map(instance_bytes, others),
-            checkpoint_bytes(digest_of(kept.data), order),
+            checkpoint_bytes(digest_of(kept.data), kept.standing.order),
         ]
         return kept.data, HostCalls(start + entries, live=False)
 
@@ -235,16 +247,16 @@ def at_last_safepoint(
     calls: HostCalls,
     setup: Setup,
     more: int,
-) -> Snapshot:
-    """The state at the last safepoint before the end of a run (see ``Returning``), where
-    ``restore`` makes runs of snapshots. Raises CheckpointError."""
+) -> tuple[Snapshot, Standing]:
+    """The state at the last safepoint before the end of a run (see ``Returning``), and where it
+    stands among the calls, where ``restore`` makes runs of snapshots. Raises CheckpointError."""
     if not more:
-        return snapshot
+        return snapshot, Standing(calls.position, calls.order)
     run = restore(snapshot, replace(setup, calls=calls))
-    run.requests.count_from(0, more)
-    if ended(run) or run.requests.passed != more:
+    first = count_from_here(run, more)
+    if ended(run) or passed_from(run, first) != more:
         raise CheckpointError("run again, the program did something else")
-    return run.snapshot()
+    return run.snapshot(), calls.standing(run.instances())
 
 
 def ended(run: Run) -> bool:
@@ -253,3 +265,36 @@ def ended(run: Run) -> bool:
         return run.go()
     except (Abrupt, HostError):
         return True
+
+
+def counted_in(run: Run) -> Sequence[Requests]:
+    """Those of the instances whose safepoints are those of the run."""
+    return run.instance.budget.linked
+
+
+def count_from_here(run: Run, number: int | None = None) -> int:
+    """Count the safepoints of all instances of a run, and stop it at the ``number``-th from here
+    (None: at none): how many of them have been counted before, together. Raises
+    UnsupportedError."""
+    counted = counted_in(run)
+    for requests in counted:
+        if requests.passed is None:
+            requests.count_from(0, None)
+    if number is not None:
+        Countdown(counted, number, partial(run.requests.ask, BY_COUNT))
+    return passed_by(counted)
+
+
+def passed_from(run: Run, first: int) -> int:
+    """How many safepoints have been passed since ``count_from_here`` said ``first``."""
+    return passed_by(counted_in(run)) - first
+
+
+def counted_alone(snapshot: Snapshot, known: Sequence[bool]) -> Snapshot:
+    """``snapshot`` with the numbers of safepoints of those instances whose are ``known``."""
+    safepoints = snapshot.safepoints if known[0] else None
+    others = tuple(
+        each if is_known else replace(each, safepoints=None)
+        for each, is_known in zip(snapshot.others, known[1:], strict=True)
+    )
+    return replace(snapshot, safepoints=safepoints, others=others)

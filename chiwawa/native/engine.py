@@ -292,8 +292,8 @@ class NativeEngine:
             return None
         return self.machine.vault.address_of_func(func)
 
-    def find(self, function: Function, val: capi.Val) -> bool:
-        return function.instance is self.instance and self.machine.find(function.index, val)
+    def finder(self, instance: object, val: capi.Val) -> Callable[[int], bool] | None:
+        return self.machine.finder(val) if instance is self.instance else None
 
     # The contract.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import wasmtime
@@ -213,10 +214,17 @@ class Machine:
             found = self.known[index] = capi.Func(val.of.func.store, val.of.func.private)
         return found
 
-    def find(self, index: int, val: capi.Val) -> bool:
-        """Have ``val`` be a reference to a function of the module's, where there can be one."""
-        capi.table_get(self.context, ctypes.byref(self.functions), index, ctypes.byref(val))
-        return bool(val.of.func.store)
+    def finder(self, val: capi.Val) -> Callable[[int], bool]:
+        """What has ``val`` be a reference to a function of the module's, by its index, and says
+        whether there can be one."""
+        get, context, func = capi.table_get, self.context, val.of.func
+        functions, at = ctypes.byref(self.functions), ctypes.byref(val)
+
+        def find(index: int) -> bool:
+            get(context, functions, index, at)
+            return func.store != 0
+
+        return find
 
     def call(self, function: Any, values: Any, count: int) -> int:
         """Call it, with ``count`` arguments or results in ``values``: the trap that it ended in, or

@@ -7,7 +7,7 @@ here before that is what it is to begin with.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from chiwawa.native import capi
@@ -107,6 +107,16 @@ class NativeMemory(AnyMemory):
         given = data if type(data) is bytes else octets(data)
         ctypes.memmove(self.place(address, len(given)), given, len(given))
 
+    def scatter(self, pieces: Iterable[tuple[int, bytes]]) -> None:
+        # A large program has tens of thousands of segments.
+        raw = self.view()
+        size = len(raw)
+        for address, data in pieces:
+            end = address + len(data)
+            if address < 0 or end > size:
+                raise out_of_bounds()
+            raw[address:end] = data
+
     def view(self) -> memoryview:
         base, size = self.extent()
         # The array knows no owner of its bytes.
@@ -205,13 +215,18 @@ class NativeTable(AnyTable):
     def put(self, index: int, refs: Sequence[object]) -> None:
         bound = self.find()
         vault, at = bound.vault, bound.at
-        context, find = vault.context, vault.find
+        context, put = vault.context, capi.table_set
         known = capi.Val()
         known_at = ctypes.byref(known)
+        owner: object = None
+        find = vault.finder(owner, known)
         for place, ref in enumerate(refs, index):
             # A large program has thousands, nearly all of them its own functions.
-            if isinstance(ref, Function) and find(ref, known):
-                error = capi.table_set(context, at, place, known_at)
+            if isinstance(ref, Function) and ref.instance is not owner:
+                owner = ref.instance
+                find = vault.finder(owner, known)
+            if isinstance(ref, Function) and find(ref.index):
+                error = put(context, at, place, known_at)
             else:
                 val = vault.val(self.type.element, ref)
                 error = capi.table_set(context, at, place, ctypes.byref(val))

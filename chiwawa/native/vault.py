@@ -60,8 +60,9 @@ class Owner(Protocol):
     def native_function(self, function: Function) -> int | None:
         """The address by which the store knows ``function``, where it is one of these."""
 
-    def find(self, function: Function, val: capi.Val) -> bool:
-        """Have ``val`` be a reference to ``function``, where it is one of these."""
+    def finder(self, instance: object, val: capi.Val) -> Callable[[int], bool] | None:
+        """What has ``val`` be a reference to the function with an index, and says whether it is one
+        of these, where they are ``instance``'s."""
 
 
 class _Held:
@@ -178,9 +179,14 @@ class Vault:
             self.kept.append(function)
         return found
 
-    def find(self, function: Function, val: capi.Val) -> bool:
-        """Have ``val`` be a reference to ``function``, where an owner has it as its own."""
-        return any(owner.find(function, val) for owner in self.owners)
+    def finder(self, instance: object, val: capi.Val) -> Callable[[int], bool]:
+        """What has ``val`` be a reference to a function of ``instance``'s, by index, and says
+        whether an owner has it as its own."""
+        for owner in self.owners:
+            find = owner.finder(instance, val)
+            if find is not None:
+                return find
+        return lambda index: False
 
     def _address_of(self, function: Function) -> int:
         for owner in self.owners:

@@ -6,8 +6,9 @@ holds between two boundaries, with the frames of its activation, is the whole st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, TypeVar
 
 from chiwawa_runtime.engine.budget import Budget
@@ -24,7 +25,7 @@ from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
-from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.program import DataSpec, ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction
 from chiwawa_runtime.state.subtyping import global_matches
 from chiwawa_runtime.state.table import ElemSegment
@@ -230,12 +231,17 @@ class ModuleInstance:
             if spec.mode != "passive":
                 elem.drop()
         placed = [False] * len(self.datas)
+
+        def pieces(specs: Iterable[tuple[int, DataSpec]]) -> Iterator[tuple[int, bytes]]:
+            for index, spec in specs:
+                assert spec.offset is not None
+                yield spec.offset(self), spec.content
+                placed[index] = True
+
+        active = ((i, spec) for i, spec in enumerate(self.program.datas) if spec.offset is not None)
         try:
-            for index, data_spec in enumerate(self.program.datas):
-                if data_spec.offset is not None:
-                    offset = data_spec.offset(self)
-                    self.memories[data_spec.memidx].write(offset, data_spec.content)
-                    placed[index] = True
+            for memidx, specs in groupby(active, lambda each: each[1].memidx):
+                self.memories[memidx].scatter(pieces(specs))
         finally:
             self.datas.drop(placed)
 

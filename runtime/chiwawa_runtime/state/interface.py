@@ -10,7 +10,7 @@ of the interpreter and of generated code is in ``memory``, ``table`` and ``globa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from chiwawa_runtime.errors import ResourceError
@@ -74,6 +74,13 @@ class AnyMemory(ABC):
     @abstractmethod
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Put ``data`` at ``address``, all or nothing. Traps out of bounds."""
+
+    def scatter(self, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Put each of ``pieces``, an address and bytes, in its place, one after the other; each is
+        there before the next is asked for. Traps at the first that is out of bounds. An owner may
+        have a faster way."""
+        for address, data in pieces:
+            self.write(address, data)
 
     def gather(self, ranges: Sequence[tuple[int, int]]) -> bytes:
         """A copy of what is in ``ranges``, addresses and lengths, one after the other. Traps out of

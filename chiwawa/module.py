@@ -11,13 +11,14 @@ import hashlib
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from chiwawa.opcodes import TABLE, Op
 from chiwawa.places import Places
 from chiwawa_runtime.names import function_names
 from chiwawa_runtime.state.deftypes import close, define
-from chiwawa_runtime.state.program import ExportType, ImportType
+from chiwawa_runtime.state.on_demand import OnDemand
+from chiwawa_runtime.state.program import MOST_PLACES, NOWHERE, ExportType, ImportType
 from chiwawa_runtime.state.types import (
     CompType,
     DefType,
@@ -104,6 +105,10 @@ class Instr(NamedTuple):
 Expr = list[Instr]
 #: The same, of tuples that are no ``Instr``.
 PlainExpr = list[tuple[Op, tuple[Any, ...], int]]
+
+
+#: The immediates of instructions that are numbers without a fraction.
+INTEGERS = (("i32",), ("i64",))
 
 
 def referred(expr: Expr) -> int | None:
@@ -213,6 +218,16 @@ class Summary:
         return bool(self.tails or self.tail_types)
 
 
+class Bodies(Protocol):
+    """Reads the bodies of a module's functions."""
+
+    #: Of the functions, by their position, as far as they are known without reading these.
+    summaries: Sequence[Summary]
+
+    def __call__(self, at: int) -> Expr:
+        """The body of the function that starts at ``at`` in the contents of the code section."""
+
+
 class Func:
     """A function defined here. ``locals`` are those beyond its parameters. ``at`` is where its body
     (its vector of locals) starts, in bytes from the start of the code section's contents, where it
@@ -220,7 +235,8 @@ class Func:
 
     A large module's instructions take many times the memory of its bytes, and most of its functions
     are never called. So ``source`` is a body, or what reads that of the function which starts at
-    ``at``, each time that ``body`` is asked for.
+    ``at``, each time that ``body`` is asked for. ``known`` is its summary, or the place of that
+    among those that ``source`` has.
     """
 
     __slots__ = ("at", "known", "locals", "source", "typeidx")
@@ -229,9 +245,9 @@ class Func:
         self,
         typeidx: int,
         locals: tuple[ValType, ...],
-        source: Expr | Callable[[int], Expr],
+        source: Expr | Bodies,
         at: int | None = None,
-        summary: Summary | None = None,
+        summary: Summary | int | None = None,
     ) -> None:
         self.typeidx = typeidx
         self.locals = locals
@@ -249,9 +265,13 @@ class Func:
 
     @property
     def summary(self) -> Summary:
-        if self.known is None:
-            self.known = Summary.of(self.body)
-        return self.known
+        known = self.known
+        if isinstance(known, int):
+            assert not isinstance(self.source, list)
+            known = self.known = self.source.summaries[known]
+        elif known is None:
+            known = self.known = Summary.of(self.body)
+        return known
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Func):
@@ -293,6 +313,66 @@ class Data:
     memidx: int = 0
     offset: Expr = field(default_factory=list)
     at: int | None = None
+
+
+@dataclass(slots=True)
+class DataColumns:
+    """Where the data segments of a binary are: where each starts (``starts``), where its content
+    does (``at``), how long that is (``sizes``), and the number that is its offset in memory 0
+    (``places``), as nearly all have, or ``NOWHERE``."""
+
+    starts: array[int] = field(default_factory=lambda: array("I"))
+    at: array[int] = field(default_factory=lambda: array("I"))
+    sizes: array[int] = field(default_factory=lambda: array("I"))
+    places: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, start: int, data: Data) -> None:
+        assert data.at is not None
+        self.starts.append(start)
+        self.at.append(data.at)
+        self.sizes.append(len(data.init))
+        self.places.append(_place(data))
+
+
+def _place(data: Data) -> int:
+    if data.mode == "active" and not data.memidx and len(data.offset) == 2:
+        instr = data.offset[0]
+        if instr.op.immediates in INTEGERS and instr.imm[0] < MOST_PLACES:
+            place: int = instr.imm[0]
+            return place
+    return NOWHERE
+
+
+class Datas(OnDemand[Data]):
+    """The data segments of a binary, of which a large one has tens of thousands. ``read`` reads the
+    one that starts at a byte."""
+
+    __slots__ = ("columns", "read")
+
+    def __init__(self, columns: DataColumns, read: Callable[[int], Data]) -> None:
+        self.columns = columns
+        self.read = read
+
+    def __len__(self) -> int:
+        return len(self.columns.starts)
+
+    def made(self, index: int) -> Data:
+        return self.read(self.columns.starts[index])
+
+    def unplaced(self) -> Iterator[tuple[int, Data]]:
+        """Those that have no place, by index."""
+        for index, place in enumerate(self.columns.places):
+            if place < 0:
+                yield index, self[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What reading a binary has found out: ``summaries`` of the functions that it defines, and
+    where its data segments are. Who reads it again passes over these and their instructions."""
+
+    summaries: Sequence[Summary]
+    datas: DataColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +435,7 @@ class Module:
     export_section: list[Export] = field(default_factory=list)
     start: int | None = None
     elems: list[Elem] = field(default_factory=list)
-    datas: list[Data] = field(default_factory=list)
+    datas: list[Data] | Datas = field(default_factory=list)
     #: The data count section's number, where there is such a section.
     data_count: int | None = None
     customs: list[Custom] = field(default_factory=list)
@@ -485,6 +565,18 @@ class Module:
             *(i.desc.typeidx for i in self.import_section if isinstance(i.desc, TagUse)),
             *self.tags,
         ]
+
+    def data_columns(self) -> DataColumns:
+        """Where its data segments are, where it came from a binary."""
+        if isinstance(self.datas, Datas):
+            return self.datas.columns
+        assert not self.datas
+        return DataColumns()
+
+    def unplaced_datas(self) -> Iterator[tuple[int, Data]]:
+        """Its data segments but those whose place a number says, by index."""
+        datas = self.datas
+        return datas.unplaced() if isinstance(datas, Datas) else iter(enumerate(datas))
 
     def constants(self) -> list[Expr]:
         """The constant expressions that can give references."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from chiwawa.lower.lowered import Spaces, recursive_functions
+from chiwawa.lower.lowered import Spaces, recursive_functions, tailing_functions
 from chiwawa.meanings.constants import constant, reference
 from chiwawa.module import Module, extern_type
+from chiwawa_runtime.state.data_segments import Contents
 from chiwawa_runtime.state.deftypes import close
-from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.program import Constant, DataSpecs, ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.types import TagType
 
 
@@ -30,11 +31,12 @@ def _program_of(module: Module) -> Program:
         elems.append(
             ElemSpec(elem.mode, init, elem.tableidx, offset, close(elem.type, spaces.types))
         )
-    datas = []
-    for data in module.datas:
+    columns = module.data_columns()
+    contents = Contents(module.binary, columns.at, columns.sizes)
+    others = {}
+    for index, data in module.unplaced_datas():
         offset = Constant(constant(data.offset, spaces.types)) if data.mode == "active" else None
-        assert data.at is not None
-        datas.append(DataSpec(data.init, data.at, data.memidx, offset))
+        others[index] = data.memidx, offset
     return Program(
         name=module.names.module or "",
         hash=module.hash,
@@ -54,11 +56,11 @@ def _program_of(module: Module) -> Program:
         exports=[(e.name, e.kind, e.index) for e in module.export_section],
         start=module.start,
         elems=elems,
-        datas=datas,
+        datas=DataSpecs(contents, columns.places, others),
         recursive=recursive_functions(spaces),
         tail_calls={
-            index: (func.summary.tails, func.summary.tail_types)
-            for index, func in enumerate(module.funcs, spaces.imported_funcs)
-            if func.summary.ends_in_calls
+            index: (summary.tails, summary.tail_types)
+            for index in sorted(tailing_functions(spaces))
+            for summary in (module.funcs[index - spaces.imported_funcs].summary,)
         },
     )

@@ -16,7 +16,13 @@ from typing import TypeVar
 from chiwawa.binary import decode, encode, field_at
 from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.kinds import is_checkpoint, is_generated, is_native, other_kind
-from chiwawa.lower.lowered import RECURSIVE, Spaces, recursive_functions
+from chiwawa.lower.lowered import (
+    RECURSIVE,
+    TAILING,
+    Spaces,
+    recursive_functions,
+    tailing_functions,
+)
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
 from chiwawa.validate import BodyChecks, validate
@@ -133,15 +139,17 @@ def _decoded(binary: bytes, cache: Cache) -> Module:
     digest = hashlib.sha256(binary).digest()
     known = recalled(binary, digest, cache)
     if known is not None:
-        summaries, recursive = known
-        module = decode(binary, summaries=summaries)
-        module.derived[RECURSIVE] = recursive
+        facts, recursive, tailing = known
+        module = decode(binary, known=facts)
+        module.derived[RECURSIVE], module.derived[TAILING] = recursive, tailing
     else:
         checks = BodyChecks()
         module = decode(binary, checks)
         validate(module, checks)
         if is_kept(binary, cache):
-            remember(module, recursive_functions(Spaces.of(module)), digest, cache)
+            spaces = Spaces.of(module)
+            sets = recursive_functions(spaces), tailing_functions(spaces)
+            remember(module, *sets, digest, cache)
     module.derived["hash"] = digest
     return module
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from chiwawa.cache import Cache, key_of
-from chiwawa.module import Module, Summary
+from chiwawa.module import DataColumns, Known, Module, Summary
+from chiwawa_runtime.state.on_demand import OnDemand
 
 #: Smaller modules, in bytes, are read as quickly as looked up.
 SMALL = 1 << 16
@@ -21,17 +23,19 @@ _WORD = array("I").itemsize
 
 def recalled(
     binary: bytes, digest: bytes, cache: Cache
-) -> tuple[list[Summary], frozenset[int]] | None:
-    """Of the functions that the module ``binary`` defines, if it is known to be valid, and those
-    that are recursive; ``digest`` is its SHA-256."""
+) -> tuple[Known, frozenset[int], frozenset[int]] | None:
+    """What is known of the module ``binary``, if that it is valid is, and its functions that are
+    recursive, and that may end in tail calls; ``digest`` is its SHA-256."""
     if not is_kept(binary, cache):
         return None
     data = cache.read(_key(digest))
     if data is None:
         return None
-    summaries_at = _WORD * (1 + array("I", data[:_WORD])[0])
-    recursive = frozenset(array("I", data[_WORD:summaries_at]))
-    return list(read_summaries(data[summaries_at:])), recursive
+    recursive, tailing, *_ = array("I", data[: 2 * _WORD])
+    known_at = _WORD * (2 + recursive + tailing)
+    indices = array("I", data[2 * _WORD : known_at])
+    found = frozenset(indices[:recursive]), frozenset(indices[recursive:])
+    return read_known(memoryview(data)[known_at:]), *found
 
 
 def is_kept(binary: bytes, cache: Cache) -> bool:
@@ -39,11 +43,14 @@ def is_kept(binary: bytes, cache: Cache) -> bool:
     return cache.folder is not None and len(binary) >= SMALL
 
 
-def remember(module: Module, recursive: frozenset[int], digest: bytes, cache: Cache) -> None:
-    """Note that ``module`` is valid, and which functions are recursive."""
-    words = array("I", [len(recursive), *sorted(recursive)])
-    summaries = write_summaries([func.summary for func in module.funcs])
-    cache.keep(_key(digest), words.tobytes(), summaries)
+def remember(
+    module: Module, recursive: frozenset[int], tailing: frozenset[int], digest: bytes, cache: Cache
+) -> None:
+    """Note that ``module`` is valid, and which functions are recursive, or may end in tail
+    calls."""
+    counts = len(recursive), len(tailing)
+    words = array("I", [*counts, *sorted(recursive), *sorted(tailing)])
+    cache.keep(_key(digest), words.tobytes(), write_known(module))
 
 
 def _key(digest: bytes) -> str:
@@ -59,45 +66,80 @@ def _flags(summary: Summary) -> int:
     )
 
 
-def write_summaries(summaries: Sequence[Summary]) -> bytes:
-    """How many there are; their lengths, how many they call, refer to and so on; their flags; then
-    all that they call, refer to and so on, one after the other."""
-    words = array("I", [len(summaries)])
-    for summary in summaries:
-        words.extend((summary.length, *map(len, _named(summary))))
-    flags = bytes(map(_flags, summaries))
-    named = array("I")
-    for summary in summaries:
-        for each in _named(summary):
-            named.extend(each)
-    return words.tobytes() + flags + named.tobytes()
+def write_known(module: Module) -> bytes:
+    """How many functions and data segments there are; of each segment all that columns have; of
+    each function its length, where among the named its own begin, and how many it calls, refers to
+    and so on; their flags; and the named: all that they call, refer to and so on, one after the
+    other."""
+    columns = module.data_columns()
+    head = array("I", [len(module.funcs), len(columns.starts)])
+    words, named = array("I"), array("I")
+    flags = bytearray()
+    for func in module.funcs:
+        summary = func.summary
+        each = _named(summary)
+        words.extend((summary.length, len(named), *map(len, each)))
+        flags.append(_flags(summary))
+        for some in each:
+            named.extend(some)
+    parts = (head, columns.starts, columns.at, columns.sizes, columns.places, words)
+    return b"".join((*(part.tobytes() for part in parts), flags, named.tobytes()))
 
 
 def _named(summary: Summary) -> tuple[Sequence[int], ...]:
     return summary.calls, summary.refers, summary.tails, summary.tail_types
 
 
-def read_summaries(data: bytes) -> Iterator[Summary]:
-    count = array("I", data[:_WORD])[0]
-    flags_at = _WORD * (1 + 5 * count)
-    words = array("I", data[_WORD:flags_at])
-    flags = data[flags_at : flags_at + count]
-    named = array("I", data[flags_at + count :])
+#: Of a function: its length, where its named ones begin, and how many there are of each kind.
+_ROW = 6
+
+
+def read_known(data: bytes | memoryview) -> Known:
+    """The opposite."""
+    view = memoryview(data)
     at = 0
-    for index in range(count):
-        length, *sizes = words[5 * index : 5 * index + 5]
-        ends = [*accumulate(sizes, initial=at)]
-        calls, *others = (named[start:end] for start, end in pairwise(ends))
+
+    def take(code: str, count: int) -> array[int]:
+        nonlocal at
+        taken = array(code)
+        end = at + count * taken.itemsize
+        taken.frombytes(view[at:end])
+        at = end
+        return taken
+
+    funcs, segments = take("I", 2)
+    starts, contents, sizes = (take("I", segments) for _ in range(3))
+    columns = DataColumns(starts, contents, sizes, take("q", segments))
+    words, flags = take("I", _ROW * funcs), take("B", funcs)
+    named = take("I", (len(view) - at) // _WORD)
+    return Known(Summaries(words, flags, named), columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summaries(OnDemand[Summary]):
+    """Those of a module's functions, in which ``write_known`` has written: few are asked for."""
+
+    words: array[int]
+    flags: array[int]
+    named: array[int]
+
+    def __len__(self) -> int:
+        return len(self.flags)
+
+    def made(self, index: int) -> Summary:
+        length, start, *sizes = self.words[_ROW * index : _ROW * (index + 1)]
+        ends = [*accumulate(sizes, initial=start)]
+        calls, *others = (self.named[start:end] for start, end in pairwise(ends))
         refers, tails, tail_types = map(tuple, others)
-        yield Summary(
+        flags = self.flags[index]
+        return Summary(
             calls=calls or (),
             refers=refers,
             tails=tails,
             tail_types=tail_types,
-            indirect=bool(flags[index] & _INDIRECT),
-            loops=bool(flags[index] & _LOOPS),
+            indirect=bool(flags & _INDIRECT),
+            loops=bool(flags & _LOOPS),
             length=length,
-            excepts=bool(flags[index] & _EXCEPTS),
-            heaped=bool(flags[index] & _HEAPED),
+            excepts=bool(flags & _EXCEPTS),
+            heaped=bool(flags & _HEAPED),
         )
-        at = ends[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from chiwawa.lower.lowered import Spaces, recursive_functions
+from chiwawa.lower.lowered import Spaces, recursive_functions, tailing_functions
 from chiwawa.module import Module
 from chiwawa_runtime.engine.generated import BUILTINS
 
@@ -67,11 +67,7 @@ def options_for(
         suspendable_functions(spaces, everywhere),
         recursive_functions(spaces),
         function_names(module, len(spaces.funcs)),
-        frozenset(
-            index
-            for index, func in enumerate(module.funcs, spaces.imported_funcs)
-            if func.summary.ends_in_calls
-        ),
+        tailing_functions(spaces),
         everywhere=everywhere,
         canonical_nans=canonical_nans,
         polls=polls,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from chiwawa.binary.names import NAME, read_names
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, CheckBody, Parts
-from chiwawa.module import Custom, Module, Summary
+from chiwawa.module import Custom, Known, Module
 from chiwawa_runtime.errors import Field
 
 MAGIC = b"\0asm"
@@ -21,12 +19,10 @@ _LAST = max(SECTIONS)
 _COMPONENT = b"\x0d\x00\x01\x00"
 
 
-def decode(
-    data: bytes, check: CheckBody | None = None, summaries: Sequence[Summary] | None = None
-) -> Module:
+def decode(data: bytes, check: CheckBody | None = None, known: Known | None = None) -> Module:
     """The module that ``data`` is the binary of. It is well-formed, not yet validated; ``check``
-    is told of each function's body on the way. Where the very same bytes have been decoded before,
-    ``summaries`` are of the functions that they define, whose instructions are passed over.
+    is told of each function's body on the way. ``known`` is what has been found out where the very
+    same bytes have been decoded before.
 
     ``Module.binary`` is ``data``; code offsets, ``Func.at`` and ``Data.at`` refer to it. A broken
     name section is ignored. Raises MalformedError, with ``offset`` in bytes, and UnsupportedError
@@ -34,7 +30,7 @@ def decode(
     """
     r = Reader(data)
     _preamble(r)
-    parts = Parts(Module(binary=data), check=check, summaries=summaries)
+    parts = Parts(Module(binary=data), check=check, known=known)
     module = parts.module
     last = 0
     named = False

@@ -172,6 +172,10 @@ class ExprReader:
         ``base``, a position."""
         return list(map(_new_tuple, repeat(Instr), self.read_plain(r, base)))
 
+    def const(self, r: Reader) -> Expr:
+        """A constant expression; its code offsets count from its start."""
+        return self.read(r, r.pos)
+
     def read_plain(self, r: Reader, base: int) -> PlainExpr:
         """The same as plain tuples, which are made and let go several times faster."""
         data = r.data

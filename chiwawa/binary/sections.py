@@ -24,6 +24,8 @@ from chiwawa.binary.types import (
 )
 from chiwawa.module import (
     Data,
+    DataColumns,
+    Datas,
     Elem,
     Export,
     Expr,
@@ -31,6 +33,7 @@ from chiwawa.module import (
     Global,
     Import,
     Instr,
+    Known,
     Module,
     PlainExpr,
     Summary,
@@ -62,14 +65,10 @@ class Parts:
     bodies: int = 0
     #: Looks at each function when its body has been read.
     check: CheckBody | None = None
-    #: Of all functions, where these very bodies have been read before.
-    summaries: Sequence[Summary] | None = None
+    #: Where these very bytes have been read before.
+    known: Known | None = None
     locals_seen: dict[bytes, tuple[ValType, ...]] = field(default_factory=dict)
     locals_in_all: int = 0
-
-    def const(self, r: Reader) -> Expr:
-        """A constant expression; its code offsets count from its start."""
-        return self.exprs.read(r, r.pos)
 
 
 def _count(r: Reader, what: str) -> int:
@@ -123,7 +122,7 @@ def _tables(r: Reader, parts: Parts) -> None:
                 raise r.malformed("malformed table", start)
         module.tables.append(read_tabletype(r))
         if initialised:
-            module.table_inits[index] = parts.const(r)
+            module.table_inits[index] = parts.exprs.const(r)
 
 
 def _memories(r: Reader, parts: Parts) -> None:
@@ -136,7 +135,7 @@ def _tags(r: Reader, parts: Parts) -> None:
 
 def _globals(r: Reader, parts: Parts) -> None:
     count = _count(r, "globals")
-    parts.module.globals = [Global(read_globaltype(r), parts.const(r)) for _ in range(count)]
+    parts.module.globals = [Global(read_globaltype(r), parts.exprs.const(r)) for _ in range(count)]
 
 
 def _exports(r: Reader, parts: Parts) -> None:
@@ -173,7 +172,7 @@ def _elem(r: Reader, parts: Parts) -> Elem:
     if mode == "active":
         if flags & 2:
             tableidx = r.u32()
-        offset = parts.const(r)
+        offset = parts.exprs.const(r)
     # What function indices are short for is there; expressions may make null.
     element = FUNCREF if flags & 4 else REF_FUNC
     if flags & 3:
@@ -185,7 +184,7 @@ def _elem(r: Reader, parts: Parts) -> Elem:
                 raise r.malformed("malformed element kind", kind_at)
     size = r.count(limits.ELEMENTS, "elements of a segment")
     if flags & 4:
-        init = [parts.const(r) for _ in range(size)]
+        init = [parts.exprs.const(r) for _ in range(size)]
     else:
         init = [ref_func(r.u32()) for _ in range(size)]
     return Elem(element, init, mode, tableidx, offset)
@@ -211,7 +210,8 @@ def _data_count(r: Reader, parts: Parts) -> None:
 
 def _code(r: Reader, parts: Parts) -> None:
     contents = r.pos
-    source = BodySource(r.data, contents)
+    known = parts.known
+    source = BodySource(r.data, contents, () if known is None else known.summaries)
     funcs = parts.module.funcs
     for index in range(r.u32()):
         start = r.pos
@@ -225,8 +225,8 @@ def _code(r: Reader, parts: Parts) -> None:
         if index < len(funcs):
             func = funcs[index]
             func.locals, func.source, func.at = local_types, source, base - contents
-        if parts.summaries is not None:
-            func.known = parts.summaries[index]
+        if known is not None:
+            func.known = index
             r.pos = r.end
             continue
         body = parts.exprs.read_plain(r, base)
@@ -241,11 +241,12 @@ def _code(r: Reader, parts: Parts) -> None:
 class BodySource:
     """Reads bodies again, of a module that was read without a mistake. The last ones are kept."""
 
-    __slots__ = ("contents", "data", "exprs", "kept")
+    __slots__ = ("contents", "data", "exprs", "kept", "summaries")
 
-    def __init__(self, data: bytes, contents: int) -> None:
+    def __init__(self, data: bytes, contents: int, summaries: Sequence[Summary]) -> None:
         self.data = data
         self.contents = contents
+        self.summaries = summaries
         self.exprs = ExprReader()
         self.kept: dict[int, Expr] = {}
 
@@ -267,6 +268,9 @@ class BodySource:
 
 def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:
     """Spec 5.5.13. Equal declarations share one tuple, and count once."""
+    if r.peek() == 0:
+        r.pos += 1
+        return ()
     start = r.pos
     groups = r.vec(lambda r: (r.u32(), read_valtype(r)))
     if not groups:
@@ -285,10 +289,25 @@ def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:
 
 
 def _datas(r: Reader, parts: Parts) -> None:
-    parts.module.datas = [_data(r, parts) for _ in range(_count(r, "data segments"))]
+    data, exprs = r.data, parts.exprs
+    count = _count(r, "data segments")
+    if parts.known is not None:
+        columns = parts.known.datas
+        r.pos = r.end
+    else:
+        columns = DataColumns()
+        for _ in range(count):
+            columns.add(r.pos, _data(r, exprs))
+
+    def read(start: int) -> Data:
+        again = Reader(data)
+        again.pos = start
+        return _data(again, exprs)
+
+    parts.module.datas = Datas(columns, read)
 
 
-def _data(r: Reader, parts: Parts) -> Data:
+def _data(r: Reader, exprs: ExprReader) -> Data:
     """Spec 5.5.14."""
     start = r.pos
     flags = r.u32()
@@ -298,7 +317,7 @@ def _data(r: Reader, parts: Parts) -> Data:
         mode, memidx, offset = "passive", 0, []
     else:
         memidx = r.u32() if flags else 0
-        mode, offset = "active", parts.const(r)
+        mode, offset = "active", exprs.const(r)
     size = r.u32()
     at = r.pos
     return Data(r.take(size), mode, memidx, offset, at)

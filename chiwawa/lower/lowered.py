@@ -172,6 +172,20 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
     return spaces.module.once(RECURSIVE, lambda: _recursive_functions(spaces))
 
 
+#: The same of ``tailing_functions``.
+TAILING = "tailing"
+
+
+def tailing_functions(spaces: Spaces) -> frozenset[int]:
+    """The functions that may end in a tail call."""
+
+    def find() -> frozenset[int]:
+        funcs = enumerate(spaces.module.funcs, spaces.imported_funcs)
+        return frozenset(index for index, func in funcs if func.summary.ends_in_calls)
+
+    return spaces.module.once(TAILING, find)
+
+
 def _recursive_functions(spaces: Spaces) -> frozenset[int]:
     module, imported = spaces.module, spaces.imported_funcs
     # A node for each function, and one for any function that there is a reference to.

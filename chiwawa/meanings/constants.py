@@ -11,20 +11,18 @@ from chiwawa.meanings.environment import Things, environment
 from chiwawa.meanings.expressions import text
 from chiwawa.meanings.fold import Node, const, name
 from chiwawa.meanings.rows import VARIABLES
-from chiwawa.module import Expr, Instr, referred
+from chiwawa.module import INTEGERS, Expr, Instr, referred
 from chiwawa_runtime.state.heap import fields_of
 from chiwawa_runtime.state.types import DefType
 
 #: Operations in each other that Python reads as one expression.
 _DEEPEST = 40
-#: The immediates of instructions whose meaning these are.
-_INTEGERS = (("i32",), ("i64",))
 
 
 def constant(expr: Expr, types: Sequence[DefType] = ()) -> str:
     """The source of the value of ``expr`` in an instance, ``x``
     (``chiwawa_runtime.state.program.Constant``), of a module that has ``types``."""
-    if len(expr) == 2 and expr[0].op.immediates in _INTEGERS:
+    if len(expr) == 2 and expr[0].op.immediates in INTEGERS:
         # So are the places of nearly all segments, of which there can be tens of thousands.
         return str(expr[0].imm[0])
     before: list[str] = []

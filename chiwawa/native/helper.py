@@ -8,14 +8,14 @@ import sys
 
 from chiwawa.binary import decode
 from chiwawa.native.module import rewrite_share
-from chiwawa.validated import read_summaries
+from chiwawa.validated import read_known
 
 
 def main() -> int:
-    binary, summaries, counting = marshal.load(sys.stdin.buffer)
+    binary, known, counting = marshal.load(sys.stdin.buffer)
     start, stop = marshal.load(sys.stdin.buffer)
-    module = decode(binary, summaries=list(read_summaries(summaries)))
-    del binary, summaries
+    module = decode(binary, known=read_known(known))
+    del binary, known
     sys.stdout.buffer.write(marshal.dumps(rewrite_share(module, counting, range(start, stop))))
     return 0
 

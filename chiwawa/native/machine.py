@@ -222,7 +222,7 @@ class Machine:
 
         def find(index: int) -> bool:
             get(context, functions, index, at)
-            return func.store != 0
+            return bool(func.store)
 
         return find
 

@@ -13,7 +13,7 @@ from chiwawa.binary.encode import contents_of, write_expr, write_section
 from chiwawa.binary.names import write_name
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, BodySource, ref_func
-from chiwawa.lower.lowered import Spaces, lower, recursive_functions
+from chiwawa.lower.lowered import Spaces, lower, recursive_functions, tailing_functions
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module, TypeUse
 from chiwawa.native import added, code, layout
 from chiwawa.native.added import Added
@@ -288,11 +288,7 @@ class _Assembly:
         self.references = References(spaces, is_exact(original))
         #: The functions that make tail calls, and so leave the frame on top of their caller's to
         #: others.
-        self.tailing = frozenset(
-            index
-            for index, func in enumerate(original.funcs, spaces.imported_funcs)
-            if func.summary.ends_in_calls
-        )
+        self.tailing = tailing_functions(spaces)
         if self.tailing:
             module.tables.append(TableType(Limits(most, most), FUNCREF))
         globals_, tags = len(original.global_types()), len(original.tag_typeidxs())

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import accumulate
 
 from chiwawa.module import Module
-from chiwawa.validated import write_summaries
+from chiwawa.validated import write_known
 
 #: Fewer instructions than this are not worth a process.
 ENOUGH = 250_000
@@ -54,8 +54,7 @@ def helpers(
     started: list[subprocess.Popen[bytes] | None] = []
     try:
         if some:
-            summaries = write_summaries([func.summary for func in module.funcs])
-            task = marshal.dumps((module.binary, summaries, counting))
+            task = marshal.dumps((module.binary, write_known(module), counting))
             for share in some:
                 started.append(_start(task + marshal.dumps((share.start, share.stop))))
         yield [partial(_result, helper) for helper in started]

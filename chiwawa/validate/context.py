@@ -130,7 +130,7 @@ def _declared(module: Module) -> Iterator[int]:
         yield from _mentioned(elem.offset)
         for init in elem.init:
             yield from _mentioned(init)
-    for data in module.datas:
+    for _, data in module.unplaced_datas():
         yield from _mentioned(data.offset)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from chiwawa.module import Module
+from chiwawa.module import Data, Module
 from chiwawa.places import Places
 from chiwawa.wat.annotations import Annotations
 from chiwawa.wat.keywords import unexpected
@@ -77,6 +77,8 @@ class Context:
     fields: dict[int, dict[str, int]] = field(default_factory=dict)
     defined: str | None = None
     places: Places = field(default_factory=Places)
+    #: The module's.
+    datas: list[Data] = field(default_factory=list)
     code: array[int] = field(default_factory=lambda: array("I"))
     annotations: Annotations = field(default_factory=Annotations)
     #: Names that annotations give, by space and index; those of ``local`` are the function's that
@@ -86,6 +88,9 @@ class Context:
     here: int = 0
     later: Sequence[CompType | SubType] | None = None
     early: bool = False
+
+    def __post_init__(self) -> None:
+        self.module.datas = self.datas
 
     def typeidx(self, functype: FuncType) -> int:
         """The index of this type; it is added at the end where the module has none."""

@@ -368,7 +368,7 @@ def _define_memory(context: Context, field: _Field) -> None:
         memorytype = MemoryType(Limits(pages, pages, address), page)
         context.begin("data", position(node))
         offset = _zero(context, node, address)
-        context.module.datas.append(Data(init, "active", field.index, offset))
+        context.datas.append(Data(init, "active", field.index, offset))
     else:
         memorytype, i = read_memorytype(items, i)
         end(items, i)
@@ -508,7 +508,7 @@ def _define_data(context: Context, field: _Field) -> None:
     elif memory is not None:
         raise unexpected(node)
     init = b"".join([read_string(string) for string in items[i:-1]])
-    context.module.datas.append(Data(init, mode, memory or 0, offset))
+    context.datas.append(Data(init, mode, memory or 0, offset))
 
 
 def _fill_names(names: Names, context: Context) -> None:

@@ -15,7 +15,7 @@ from chiwawa.aot.file import literal
 from chiwawa.program import program_of
 from chiwawa.source import load
 from chiwawa_runtime.state.deftypes import close, define
-from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.program import Constant, DataSpecs, ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.program_literals import SECTIONS, from_literals, to_literals
 from chiwawa_runtime.state.types import (
     FUNCREF,
@@ -115,10 +115,9 @@ def programs(draw: st.DrawFn) -> Program:
                 max_size=3,
             )
         ),
-        datas=[
-            DataSpec(BINARY[at : at + 9], at, draw(indexes), draw(st.none() | constants))
-            for at in starts
-        ],
+        datas=DataSpecs.of(
+            BINARY, [(at, 9, draw(indexes), draw(st.none() | constants)) for at in starts]
+        ),
         recursive=frozenset(draw(st.lists(indexes, max_size=3))),
     )
 

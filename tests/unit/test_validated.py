@@ -17,13 +17,16 @@ from chiwawa_runtime.errors import InvalidError
 WAT = """(module
   (import "host" "f" (func $f (param i32) (result i32)))
   (type $t (func (param i32) (result i32)))
-  (memory 2) (table funcref (elem $b $c))
-  (data (i32.const 0) "{data}")
+  (import "host" "at" (global $at i32))
+  (memory 2) (memory $wide i64 1) (table funcref (elem $b $c))
+  (data (i32.const 0) "{data}") (data $said "said") (data (global.get $at) "abc")
+  (data (i32.const 131072) "") (data (memory $wide) (i64.const 7) "de") (data (i32.const 9) "f")
   (func $a (export "a") (param i32) (result i32) (local i64 f32)
     (loop $l (br_if $l (i32.eqz (call $f (local.get 0)))))
     (call_indirect (type $t) (call $b (local.get 0)) (i32.const 1)))
   (func $b (type $t) (drop (ref.func $c)) (call $c (call $f (local.get 0))))
-  (func $c (type $t) (local externref) {body}))
+  (func $c (type $t) (local externref) {body})
+  (func $d (type $t) (return_call $c (local.get 0))))
 """
 VALID = WAT.format(data="." * SMALL, body="(i32.add (local.get 0) (i32.const 1))")
 
@@ -54,19 +57,23 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def facts(func: Func) -> tuple[object, ...]:
     s = func.summary
-    return list(s.calls), list(s.refers), s.indirect, s.loops, s.length  # type: ignore[return-value]
+    named = map(list, (s.calls, s.refers, s.tails, s.tail_types))
+    return *named, s.indirect, s.loops, s.length, s.excepts, s.heaped
 
 
 def test_it_is_checked_once(binary: bytes, cache: Cache, checked: list[int]) -> None:
     first = source.load_bytes(binary, cache)
-    assert checked == [0, 1, 2]
+    assert checked == [0, 1, 2, 3]
     second = source.load_bytes(binary, cache)
-    assert checked == [0, 1, 2]
+    assert checked == [0, 1, 2, 3]
     assert second == first
     assert second.hash == first.hash
     assert [facts(f) for f in second.funcs] == [facts(f) for f in first.funcs]
-    assert program_of(second).recursive == program_of(first).recursive
-    imports = {"host": {"f": lambda n: n + 1}}
+    assert [second.datas[i] for i in range(-6, 6)] == [*first.datas, *first.datas]
+    assert program_of(second) == program_of(first)
+    assert program_of(second).tail_calls == {4: ((3,), ())}
+    at = chiwawa.Global(chiwawa.GlobalType(chiwawa.I32, False), 30)
+    imports = {"host": {"f": lambda n: n + 1, "at": at}}
     results = [chiwawa.instantiate(m, imports).invoke("a", [5]) for m in (first, second)]
     assert results == [[8], [8]]
 
@@ -76,13 +83,13 @@ def test_without_a_cache_it_is_checked_again(
 ) -> None:
     source.load_bytes(binary, cache)
     source.load_bytes(binary)
-    assert checked == [0, 1, 2] * 2
+    assert checked == [0, 1, 2, 3] * 2
 
 
 def test_another_module_is_checked(binary: bytes, cache: Cache, checked: list[int]) -> None:
     source.load_bytes(binary, cache)
     source.load_bytes(binary.replace(b"....", b",...", 1), cache)
-    assert checked == [0, 1, 2] * 2
+    assert checked == [0, 1, 2, 3] * 2
 
 
 def test_where_the_entry_is_damaged_it_is_checked_again(
@@ -94,7 +101,7 @@ def test_where_the_entry_is_damaged_it_is_checked_again(
     file.write_bytes(file.read_bytes()[:-1])
     for _ in range(2):
         source.load_bytes(binary, cache)
-        assert checked == [0, 1, 2] * 2
+        assert checked == [0, 1, 2, 3] * 2
 
 
 def test_one_that_is_invalid_is_never_known(cache: Cache) -> None:
@@ -119,4 +126,4 @@ def test_who_loads_a_file_uses_the_users_cache(
     monkeypatch.setenv("CHIWAWA_CACHE", cache.folder)
     chiwawa.load(binary)
     chiwawa.load(binary)
-    assert checked == [0, 1, 2]
+    assert checked == [0, 1, 2, 3]

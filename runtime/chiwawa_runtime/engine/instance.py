@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from chiwawa_runtime.engine.budget import Budget
@@ -25,7 +26,7 @@ from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
-from chiwawa_runtime.state.program import DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction
 from chiwawa_runtime.state.subtyping import global_matches
 from chiwawa_runtime.state.table import ElemSegment
@@ -125,7 +126,7 @@ class ModuleInstance:
         for globaltype, init in zip(defined, program.globals_init, strict=True):
             self.globals.append(engine.state.new_global(globaltype, init(self)))
         self.elems = [ElemSegment(self.references(spec)) for spec in program.elems]
-        self.datas = engine.state.new_datas([spec.content for spec in program.datas])
+        self.datas = engine.state.new_datas(program.datas.contents)
         self.exports = Exports(
             {name: self.space(kind)[index] for name, kind, index in program.exports}
         )
@@ -232,16 +233,14 @@ class ModuleInstance:
                 elem.drop()
         placed = [False] * len(self.datas)
 
-        def pieces(specs: Iterable[tuple[int, DataSpec]]) -> Iterator[tuple[int, bytes]]:
-            for index, spec in specs:
-                assert spec.offset is not None
-                yield spec.offset(self), spec.content
+        def pieces(segments: Iterable[tuple[int, int, int, bytes]]) -> Iterator[tuple[int, bytes]]:
+            for index, _, address, content in segments:
+                yield address, content
                 placed[index] = True
 
-        active = ((i, spec) for i, spec in enumerate(self.program.datas) if spec.offset is not None)
         try:
-            for memidx, specs in groupby(active, lambda each: each[1].memidx):
-                self.memories[memidx].scatter(pieces(specs))
+            for memidx, segments in groupby(self.program.datas.active(self), itemgetter(1)):
+                self.memories[memidx].scatter(pieces(segments))
         finally:
             self.datas.drop(placed)
 

@@ -7,8 +7,10 @@ whoever restores or captures an instance says so, or asks, of all at once.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
+
+from chiwawa_runtime.state.on_demand import OnDemand
 
 
 class DataSegment:
@@ -23,6 +25,29 @@ class DataSegment:
     def drop(self) -> None:
         self.data = b""
         self.dropped = True
+
+
+class Contents(OnDemand[bytes]):
+    """What is in the data segments of a module whose bytes are ``binary``: in that, where each
+    begins (``at``), and how long it is (``sizes``)."""
+
+    __slots__ = ("at", "binary", "sizes")
+
+    def __init__(self, binary: bytes, at: Sequence[int], sizes: Sequence[int]) -> None:
+        self.binary = binary
+        self.at = at
+        self.sizes = sizes
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __iter__(self) -> Iterator[bytes]:
+        binary = self.binary
+        return (binary[a : a + size] for a, size in zip(self.at, self.sizes, strict=True))
+
+    def made(self, index: int) -> bytes:
+        at = self.at[index]
+        return self.binary[at : at + self.sizes[index]]
 
 
 class DataSegments(Sequence[DataSegment]):

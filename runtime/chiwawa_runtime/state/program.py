@@ -6,12 +6,15 @@ literals (``program_literals``). So the running side needs no decoder.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chiwawa_runtime.state import heap
+from chiwawa_runtime.state.data_segments import Contents
 from chiwawa_runtime.state.numerics import NAMESPACE
+from chiwawa_runtime.state.on_demand import OnDemand
 from chiwawa_runtime.state.stacks import Stack, unrolled
 from chiwawa_runtime.state.types import (
     FUNCREF,
@@ -42,10 +45,15 @@ class Constant:
     def __call__(self, instance: object) -> Any:
         """Its value in ``instance``, a ``ModuleInstance`` whose imports are there already."""
         if self.source.isdecimal():
-            # So are the places of nearly all segments, of which there can be tens of thousands.
             return int(self.source)
         code = compile(self.source, "<constant>", "eval")
         return eval(code, CONSTANT_NAMES, {"x": instance, **named(code.co_names)})
+
+    @property
+    def place(self) -> int:
+        """What it is, where it is a number that a memory may have a place for; else ``NOWHERE``."""
+        number = int(self.source) if self.source.isdecimal() else NOWHERE
+        return number if number < MOST_PLACES else NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,67 @@ class DataSpec:
     offset: Constant | None = None
 
 
+#: The place of a data segment of which a number alone does not say where it is put.
+NOWHERE = -1
+#: Places that are more than this are none that any memory has.
+MOST_PLACES = 1 << 63
+
+
+class DataSpecs(OnDemand[DataSpec]):
+    """Data segments, as columns: their ``contents``, and the number that is the offset of each in
+    memory 0 (``places``), as nearly all have, or ``NOWHERE``: ``others`` has the memory and the
+    offset then."""
+
+    __slots__ = ("contents", "others", "places")
+
+    def __init__(
+        self,
+        contents: Contents,
+        places: Sequence[int],
+        others: Mapping[int, tuple[int, Constant | None]],
+    ) -> None:
+        self.contents = contents
+        self.places = places
+        self.others = others
+
+    @classmethod
+    def of(
+        cls, binary: bytes = b"", rows: Iterable[tuple[int, int, int, Constant | None]] = ()
+    ) -> DataSpecs:
+        """Of a row for each: where its content is in ``binary``, how long, the memory, the
+        offset."""
+        at, sizes, places = array("Q"), array("Q"), array("q")
+        others = {}
+        for index, (start, size, memidx, offset) in enumerate(rows):
+            place = NOWHERE if memidx or offset is None else offset.place
+            if place == NOWHERE:
+                others[index] = memidx, offset
+            at.append(start)
+            sizes.append(size)
+            places.append(place)
+        return cls(Contents(binary, at, sizes), places, others)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def made(self, index: int) -> DataSpec:
+        place = self.places[index]
+        memidx, offset = (0, Constant(str(place))) if place >= 0 else self.others[index]
+        return DataSpec(self.contents[index], self.contents.at[index], memidx, offset)
+
+    def active(self, instance: object) -> Iterator[tuple[int, int, int, bytes]]:
+        """Those that are placed in a new instance: the index, the memory, where in it, and what."""
+        columns = zip(self.places, self.contents, strict=True)
+        for index, (place, content) in enumerate(columns):
+            memidx, address = 0, place
+            if place < 0:
+                memidx, offset = self.others[index]
+                if offset is None:
+                    continue
+                address = offset(instance)
+            yield index, memidx, address, content
+
+
 @dataclass(frozen=True, slots=True)
 class CallPoint:
     """A call in progress: the operand types beneath it, and what it calls: a function index, or
@@ -174,7 +243,7 @@ class Program:
     exports: Sequence[tuple[str, str, int]] = ()
     start: int | None = None
     elems: Sequence[ElemSpec] = ()
-    datas: Sequence[DataSpec] = ()
+    datas: DataSpecs = field(default_factory=DataSpecs.of)
     #: The functions whose frames count towards exhaustion of the call stack.
     recursive: frozenset[int] = frozenset()
     #: Of the functions that make tail calls, by index: which they call so by name, and the indices

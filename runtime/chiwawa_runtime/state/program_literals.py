@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from chiwawa_runtime.state import type_text
 from chiwawa_runtime.state.deftypes import close, define, opened, type_indexes
-from chiwawa_runtime.state.program import Constant, DataSpec, ElemSpec, ImportSpec, Program
+from chiwawa_runtime.state.program import Constant, DataSpecs, ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.types import (
     DefType,
     ExternType,
@@ -212,11 +212,9 @@ def write_datas(program: Program) -> tuple[Any, ...]:
     )
 
 
-def read_datas(rows: Sequence[Any], reading: Reading) -> list[DataSpec]:
-    return [
-        DataSpec(reading.binary[at : at + size], at, memory, constant(offset))
-        for at, size, memory, offset in rows
-    ]
+def read_datas(rows: Sequence[Any], reading: Reading) -> DataSpecs:
+    specs = ((at, size, memory, constant(offset)) for at, size, memory, offset in rows)
+    return DataSpecs.of(reading.binary, specs)
 
 
 #: In the order in which they are written, and read.

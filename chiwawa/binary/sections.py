@@ -268,13 +268,14 @@ class BodySource:
 
 def _locals(r: Reader, parts: Parts) -> tuple[ValType, ...]:
     """Spec 5.5.13. Equal declarations share one tuple, and count once."""
-    if r.peek() == 0:
-        r.pos += 1
-        return ()
     start = r.pos
+    # Nearly all are of short numbers, and like one before.
+    shortest = r.data[start : start + 1 + 2 * r.peek()]
+    known = parts.locals_seen.get(shortest)
+    if known is not None:
+        r.pos += len(shortest)
+        return known
     groups = r.vec(lambda r: (r.u32(), read_valtype(r)))
-    if not groups:
-        return ()
     key = r.data[start : r.pos]
     known = parts.locals_seen.get(key)
     if known is not None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from chiwawa.aot import Progress
     from chiwawa.commands.wast import Report
-    from chiwawa_runtime.command.options import Parser
+    from chiwawa.execution import Source
+    from chiwawa_runtime.command.options import Options, Parser
 
 COMMANDS = {
     "run": "run a module (.wasm, .wat) or a generated file (.py); the word run may be left out",
@@ -294,21 +295,29 @@ def help_(parser: Parser, verbs: Mapping[str, Parser], verb: str | None) -> int:
     return 0
 
 
+def sources_of(
+    parsed: argparse.Namespace, options: Options
+) -> tuple[Source, Sequence[Source], Sequence[tuple[str, Source]]]:
+    """A program, and what has instances beside its own: ``--linked`` and ``--preload``."""
+    from chiwawa.commands.inputs import load_source
+    from chiwawa_runtime.command.options import UsageError
+
+    if parsed.linked and options.restore is None:
+        raise UsageError("--linked takes --restore: there is nothing else that it is linked by")
+    load = partial(load_source, cached=not parsed.no_cache)
+    preloads = [(name, load(file)) for name, file in options.preloads]
+    return load(parsed.file), [load(file) for file in parsed.linked], preloads
+
+
 def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.commands.inputs import load_source, shown
+    from chiwawa.commands.inputs import shown
     from chiwawa.toolchain import Toolchain
     from chiwawa_runtime.command.execution import execute
-    from chiwawa_runtime.command.options import UsageError, options_of
+    from chiwawa_runtime.command.options import options_of
     from chiwawa_runtime.errors import Abrupt
 
     options = options_of(parsed, rest)
-    if parsed.linked and options.restore is None:
-        raise UsageError("--linked takes --restore: there is nothing else that it is linked by")
-    source = load_source(parsed.file, cached=not parsed.no_cache)
-    linked = [load_source(file, cached=not parsed.no_cache) for file in parsed.linked]
-    preloads = [
-        (name, load_source(file, cached=not parsed.no_cache)) for name, file in options.preloads
-    ]
+    source, linked, preloads = sources_of(parsed, options)
     made = partial(Toolchain, source, linked=linked, preloads=preloads)
     try:
         if not options.instruments.asks():
@@ -553,14 +562,15 @@ def report(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def debug(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
-    from chiwawa.commands.inputs import STANDARD, load_source
+    from chiwawa.commands.inputs import STANDARD
     from chiwawa.debug import debug
     from chiwawa_runtime.command.options import UsageError, options_of
 
     if parsed.file == STANDARD:
         raise UsageError("debug reads its commands from standard input: give it a file")
-    source = load_source(parsed.file, cached=not parsed.no_cache)
-    return debug(source, options_of(parsed, rest), parsed.stdin)
+    options = options_of(parsed, rest)
+    source, linked, preloads = sources_of(parsed, options)
+    return debug(source, options, parsed.stdin, preloads, linked)
 
 
 def demo(parsed: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -10,11 +10,11 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 from chiwawa.debug.history import History, Moment
-from chiwawa.debug.listing import FunctionListing, Place
+from chiwawa.debug.instances import End, Instances, Watched, frames_of, passed_in, place_of
+from chiwawa.debug.listing import Code, Place
 from chiwawa.debug.streams import Input, Output
 from chiwawa.debug.swift import Swift
 from chiwawa.instrument.probes import At, Match, Probe
@@ -23,7 +23,7 @@ from chiwawa_runtime.command.beginning import calls_of, restored_from, started
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.runner import Runner
 from chiwawa_runtime.engine.contract import RawFrame
-from chiwawa_runtime.engine.requests import BY_STOP
+from chiwawa_runtime.engine.requests import BY_COUNT, BY_STOP
 from chiwawa_runtime.errors import (
     Abrupt,
     BadInput,
@@ -32,6 +32,7 @@ from chiwawa_runtime.errors import (
     HostError,
     WasiExit,
 )
+from chiwawa_runtime.run.flight import counted_alone
 from chiwawa_runtime.run.host_calls import HostCalls, Standing
 from chiwawa_runtime.run.instance import Instance, Run
 from chiwawa_runtime.run.triggers import BY_INTERRUPT, BY_SIGNAL, Signals
@@ -56,31 +57,6 @@ _NEAR = 5_000
 _STRIDE = 1_000_000
 
 
-class Watched(Protocol):
-    """Something that is looked at before each instruction."""
-
-    def bind(self, instance: Instance) -> None:
-        """Watch this instance from now on; what is there now is no change."""
-
-    def changed(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a program ended: ``error`` is an Abrupt, a WasiExit or a HostError; None: it returned."""
-
-    error: ChiwawaError | None
-
-
-def frames_of(run: Run) -> list[RawFrame]:
-    return [] if run.activation is None else run.activation.frames()
-
-
-def place_of(run: Run) -> Place | None:
-    frames = frames_of(run)
-    return (frames[0].function, frames[0].offset) if frames else None
-
-
 class Machine:
     """``options`` are as ``run`` has them, deterministic and of granularity ``instruction``. It
     runs on ``path``, and long stretches in which nothing is armed by ``swift``, where it is given:
@@ -89,7 +65,7 @@ class Machine:
     def __init__(
         self,
         runner: Runner,
-        code: FunctionListing,
+        code: Code,
         options: Options,
         path: str,
         given: Input,
@@ -110,13 +86,21 @@ class Machine:
         self.calls: HostCalls | None = None
         self.keeping = contextlib.ExitStack()
         self.run: Run
+        self.instances: Instances
         self.end: End | None = None
-        #: Whether ``count`` is from the program's start, not just from a checkpoint.
+        #: Whether ``count`` is from the program's start, not just from a checkpoint; and of which
+        #: instances, by number, the own boundaries are not.
         self.counted = True
+        self.uncounted: frozenset[int] = frozenset()
         #: Whether clocks and randomness were made virtual here.
         self.made_virtual = False
         self.probes: dict[Place, Probe] = {}
         self.watched: tuple[Watched, ...] = ()
+        #: Where it has begun to go on, and the first boundary from there whose probe has fired; the
+        #: last one, where it ``passes`` places that are armed.
+        self.start = 0
+        self.fired: int | None = None
+        self.passes = False
         self.distance = _DISTANCE
         self.kept_at = 0.0
         self.next_moment = 0
@@ -129,9 +113,7 @@ class Machine:
 
     @property
     def count(self) -> int:
-        count = self.run.requests.passed
-        assert count is not None
-        return count
+        return self.instances.count
 
     @property
     def now(self) -> int:
@@ -153,7 +135,8 @@ class Machine:
 
     def place(self) -> Place | None:
         """Where the youngest frame is."""
-        return None if self.end is not None else place_of(self.run)
+        frames = self.frames()
+        return self.instances.place_of(frames[0]) if frames else None
 
     def begin_calls(self, keeping: contextlib.ExitStack) -> HostCalls | None:
         """What the calls of the host go through: where there is a record of them, or where the
@@ -195,6 +178,7 @@ class Machine:
         self.made_virtual = False
         self.monitored = False
         self.replace(run, closing, 0)
+        self.uncounted = self.instances.uncounted - {0}
         self.settle()
 
     def load(self, snapshot: Snapshot) -> None:
@@ -207,13 +191,14 @@ class Machine:
             run = self.restored(snapshot, closing if calls is None else keeping, calls)
         self.keep_calls(calls, keeping)
         self.made_virtual = self.virtual(run)
-        count = run.requests.passed
+        count = passed_in(run)
         self.counted = count is not None
         self.monitored = snapshot.monitors is not None
         if count is None:
             # Where it stands is the first boundary, if it stands at one.
             count = int(run.activation is not None)
         self.replace(run, closing, count)
+        self.uncounted = self.instances.uncounted
         self.settle()
 
     @contextlib.contextmanager
@@ -265,11 +250,11 @@ class Machine:
         self.closing.close()
         self.closing = closing
         self.run = run
+        self.instances = Instances(run, self.code, count)
         self.end = None
         self.probes = {}
         self.watched = ()
         self.input.pending = run.requests.pending
-        run.requests.count_from(count, None)
 
     def close(self) -> None:
         self.closing.close()
@@ -280,18 +265,40 @@ class Machine:
     def arm(self, places: Iterable[Place], watched: Sequence[Watched] = ()) -> None:
         """Have ``forward`` stop at these places, and where one of ``watched`` sees a change. It may
         also stop at a place that was armed before."""
-        wanted = set(places)
+        there = self.instances.by_number
+        wanted = {place for place in places if place.instance in there}
         # The probe here may have fired already, and remembers not to do so again.
         for place in self.probes.keys() - wanted - {self.place()}:
             self.probes.pop(place).remove()
         for place in sorted(wanted - self.probes.keys()):
-            probe = self.run.instance.probe(Match(at=place), At.stop)
-            self.probes[place] = probe
+            match = Match(at=(place.function, place.offset))
+            self.probes[place] = there[place.instance].probe(match, self.fire)
         if tuple(watched) != self.watched:
             self.watched = tuple(watched)
             for each in watched:
-                each.bind(self.instance)
-            self.instance.engine.safepoints.watch(self.look if watched else None, every=1)
+                each.bind(there[each.of])
+            for instance in there.values():
+                instance.engine.safepoints.watch(self.look if watched else None, every=1)
+
+    def fire(self, at: At) -> None:
+        """Have the program stop at a place that is armed. Where functions of other instances may be
+        in progress, nobody can take up what is stopped in the middle: it is broken off, and run
+        again up to there."""
+        # A probe fires again where the program has been stopped by something else.
+        if self.count == self.start:
+            return
+        if self.fired is None or self.passes:
+            self.fired = self.count
+        if self.passes:
+            return
+        if self.instances.alone:
+            at.stop()
+        elif not self.history.moments:
+            self.run.requests.ask(BY_STOP)
+        else:
+            # That is no end of the program.
+            self.run.calls = None
+            raise HostError("broken off where it is to stop")
 
     def look(self) -> None:
         """Have the program stop at the boundary that it has come to, once for each change."""
@@ -304,13 +311,24 @@ class Machine:
         change, an interrupt, and the end. Which it was; several may be true at one boundary."""
         if self.end is not None:
             return END
-        start = self.count
+        armed, watched = tuple(self.probes), self.watched
+        reason = self.run_on(target)
+        if self.fired is None or self.fired == self.now or self.passes:
+            return reason
+        reason = self.rewind(self.fired)
+        self.arm(armed, watched)
+        return PLACE if reason == TARGET else reason
+
+    def run_on(self, target: int | None) -> str:
+        """``forward``, but that the run is of no use any more where a probe has ``fired``."""
+        self.start, self.fired = self.count, None
         run = self.run
         with Signals() as signals:
             signals.attach(run.requests)
             while True:
                 stops = [n for n in (target, self.next_moment) if n is not None and n > self.count]
-                run.requests.stop_at(min(stops, default=None))
+                stop = partial(run.requests.ask, BY_COUNT)
+                self.instances.stop_at(min(stops, default=None), stop)
                 error: ChiwawaError | None = None
                 try:
                     done = run.go()
@@ -328,8 +346,7 @@ class Machine:
                     return CHANGE
                 if self.count == target:
                     return TARGET
-                # A probe fires again where the program has been stopped by something else.
-                if BY_STOP in reasons and self.count != start:
+                if self.fired is not None and not self.passes:
                     return PLACE
 
     # Unseen.
@@ -340,7 +357,7 @@ class Machine:
         swift = self.swift
         if swift is None or self.monitored:
             return False
-        return all(swift.stops_at(*place) for place in places)
+        return all(swift.stops_at(place.function, place.offset) for place in places)
 
     def hasten(
         self,
@@ -363,7 +380,7 @@ class Machine:
             if limit is not None and limit - self.count <= _NEAR:
                 return TARGET
             place = self.place()
-            if place is not None and swift.enters(*place):
+            if place is not None and swift.enters(place.function, place.offset):
                 try:
                     moment = self.moment()
                 except CheckpointError:
@@ -408,7 +425,7 @@ class Machine:
         ``places``, an interrupt or the end: which it was, the boundaries passed, and that moment,
         where it is not the end. Moments are kept on the way."""
         assert self.swift is not None
-        self.swift.armed = frozenset(function for function, _ in places)
+        self.swift.armed = frozenset(place.function for place in places)
         streams = (self.input, *self.outputs)
         self.written(moment)
         self.call_again(moment)
@@ -477,7 +494,11 @@ class Machine:
     def moment(self) -> Moment:
         """Where the program stands. Raises CheckpointError."""
         place = self.place()
-        entered = self.swift is not None and place is not None and self.swift.enters(*place)
+        entered = (
+            self.swift is not None
+            and place is not None
+            and self.swift.enters(place.function, place.offset)
+        )
         return self.moment_of(self.run, self.count, entered)
 
     def moment_of(self, run: Run, count: int, entered: bool) -> Moment:
@@ -565,7 +586,9 @@ class Machine:
 
     def checkpoint(self) -> bytes:
         """The bytes of a checkpoint where the program stands. Raises CheckpointError."""
-        snapshot = self.run.snapshot()
+        run = self.run
+        known = self.instances.known(run.instances(), self.uncounted)
+        snapshot = counted_alone(run.snapshot(), known)
         if self.calls is not None and self.calls.state is not None:
             if self.calls.next_call() is not None:
                 raise CheckpointError(
@@ -573,6 +596,4 @@ class Machine:
                     "where it has not been farther"
                 )
             snapshot = dataclasses.replace(snapshot, wasi=self.calls.state.save())
-        if not self.counted:
-            snapshot = dataclasses.replace(snapshot, safepoints=None)
         return checkpoint.encode(snapshot)

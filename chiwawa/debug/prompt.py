@@ -7,12 +7,12 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TextIO
 
 from chiwawa.debug import show
-from chiwawa.debug.listing import FunctionListing
+from chiwawa.debug.listing import Code, FunctionListing
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import GlobalWatch, LocalWatch, MemoryWatch
@@ -28,6 +28,7 @@ from chiwawa_runtime.command.reporting import single_line
 from chiwawa_runtime.errors import BadInput, ChiwawaError
 from chiwawa_runtime.names import printable
 from chiwawa_runtime.run.call_record import read_beginning
+from chiwawa_runtime.run.instance import Instance
 from chiwawa_runtime.run.recordings import replay_calls
 from chiwawa_runtime.state.types import StorageType, ValType
 
@@ -62,9 +63,16 @@ _VALUE = re.compile(r"([lsg])([0-9]{1,9})")
 _AROUND, _LISTED = 5, 30
 
 
-def debug(source: Source, options: Options, stdin: str | None) -> int:
+def debug(
+    source: Source,
+    options: Options,
+    stdin: str | None,
+    preloads: Sequence[tuple[str, Source]] = (),
+    linked: Sequence[Source] = (),
+) -> int:
     """``chiwawa debug``: read commands from standard input until they end. The program reads
-    the file ``stdin``, or the terminal, or nothing. The exit status is 0."""
+    the file ``stdin``, or the terminal, or nothing. ``preloads`` and ``linked`` are as a
+    ``Toolchain`` has them. The exit status is 0."""
     check(options)
     module = source.module
     handle = None
@@ -81,11 +89,17 @@ def debug(source: Source, options: Options, stdin: str | None) -> int:
         options = dataclasses.replace(options, deterministic=canonical, granularity="instruction")
         chosen = options.path or "interp"
         path = stepping_path(chosen)
-        runner = Toolchain(source, partial(Instruments, module), canonical_nans=canonical)
-        swift = None if chosen == path or not canonical else Swift(source, chosen)
-        machine = Machine(
-            runner, FunctionListing(module), options, path, Input(handle), outputs, swift
+        runner = Toolchain(
+            source,
+            partial(Instruments, module),
+            canonical_nans=canonical,
+            linked=linked,
+            preloads=preloads,
         )
+        stepped = chosen == path or not canonical or len(runner.linked) > 0
+        swift = None if stepped else Swift(source, chosen)
+        code = Code(module, names_of(preloads, linked))
+        machine = Machine(runner, code, options, path, Input(handle), outputs, swift)
         try:
             prompt = Prompt(Session(machine), sys.stdin, sys.stdout)
             prompt.begin()
@@ -96,6 +110,16 @@ def debug(source: Source, options: Options, stdin: str | None) -> int:
         if stdin is not None and handle is not None:
             os.close(handle)
     return 0
+
+
+def names_of(
+    preloads: Sequence[tuple[str, Source]], linked: Sequence[Source]
+) -> list[tuple[str, bytes]]:
+    """What to call instances, with the hash of the module that each is of."""
+    named = [(name, each.module.hash) for name, each in preloads]
+    called = [(each.module.names.module or "", each.module.hash) for each in linked]
+    known = {name for name, _ in named}
+    return named + [(name, own) for name, own in called if name and name not in known]
 
 
 def check(options: Options) -> None:
@@ -116,11 +140,6 @@ def check(options: Options) -> None:
         if getattr(options, option) is not None:
             name = option.replace("_", "-")
             raise UsageError(f"--{name} cannot be given to debug: it is run's")
-    if options.preloads:
-        raise UsageError(
-            "--preload cannot be given to debug: where modules are linked, a breakpoint stops only "
-            "at the boundary behind it"
-        )
     if options.instruments.asks():
         raise UsageError("traces and monitors cannot be asked for in debug: they are run's")
 
@@ -240,17 +259,21 @@ class Prompt(cmd.Cmd):
             watch = self.value_watch(number, argument)
         else:
             address, length, memory = self.span(argument, 4)
-            watch = MemoryWatch(number, memory, address, length)
+            of = self.of
+            prefix = show.prefix(self.machine, of)
+            watch = MemoryWatch(number, of, prefix, memory, address, length)
         self.session.add_watch(watch)
         self.say(f"watch {number}: {watch.name}")
 
     def value_watch(self, number: int, argument: str) -> GlobalWatch | LocalWatch:
         kind, index = self.which(argument)
-        module = self.session.code.module
+        of, listing = self.of, self.listing
+        module = listing.module
         if kind == "g":
             name = called(module.names.globals.get(index), f"g{index}")
-            valtype = self.machine.instance.globals[index].type.type
-            return GlobalWatch(number, index, name, self.texts(valtype))
+            name = show.prefix(self.machine, of) + name
+            valtype = self.instance.globals[index].type.type
+            return GlobalWatch(number, of, index, name, self.texts(valtype))
         if kind == "s":
             raise BadInput("an operand cannot be watched: it is gone with the next instruction")
         frames = self.machine.frames()
@@ -258,10 +281,10 @@ class Prompt(cmd.Cmd):
         depth = len(frames) - 1 - self.level
         local = called(module.names.locals.get(function, {}).get(index), f"l{index}")
         types, _ = show.frame_types(self.machine, frames[self.level], self.level)
-        setters = frozenset(self.session.code.setters(function, index))
-        name = f"{local} of {self.session.code.label(function)}"
+        setters = frozenset(listing.setters(function, index))
+        name = f"{local} of {listing.label(function)}"
         place = (function, index, depth)
-        return LocalWatch(number, place, name, self.texts(types[index]), types[index], setters)
+        return LocalWatch(number, of, place, name, self.texts(types[index]), types[index], setters)
 
     def texts(self, valtype: ValType) -> Callable[[object], str]:
         return lambda value: show.value_text(self.machine, valtype, value)
@@ -342,8 +365,8 @@ class Prompt(cmd.Cmd):
             ],
             "stack": lambda: [show.stack_line(machine, self.level)],
             "locals": lambda: [show.locals_line(machine, self.level)],
-            "globals": lambda: show.global_lines(machine),
-            "memory": lambda: show.memory_lines(machine),
+            "globals": lambda: show.global_lines(machine, self.of),
+            "memory": lambda: show.memory_lines(machine, self.of),
         }
         if argument in views:
             self.say(*views[argument]())
@@ -354,14 +377,14 @@ class Prompt(cmd.Cmd):
             storage: StorageType
             storage, value = self.value(" ".join(words[:count]))
             for place in filter(None, words[count:]):
-                storage, value = show.inside(machine, value, place)
-            self.say(*show.value_lines(machine, storage, value))
+                storage, value = show.inside(machine, self.of, value, place)
+            self.say(*show.value_lines(machine, self.of, storage, value))
 
     def do_x(self, argument: str) -> None:
         """x ADDRESS [LENGTH [MEMORY]]: bytes of a memory, 64 if nothing is said. The address may be
         a value, such as l0 or $p."""
         address, length, memory = self.span(argument, 64)
-        self.say(*show.dump_lines(self.machine.instance.memories[memory], address, length))
+        self.say(*show.dump_lines(self.instance.memories[memory], address, length))
 
     def do_backtrace(self, argument: str) -> None:
         """backtrace: the frames, the youngest first."""
@@ -383,7 +406,8 @@ class Prompt(cmd.Cmd):
             place, before, after = self.session.code.place(argument), 0, _LISTED
         else:
             frame = show.frame_at(self.machine, self.level)
-            place, before, after = (frame.function, frame.offset), _AROUND, _AROUND
+            place = self.machine.instances.place_of(frame)
+            before, after = _AROUND, _AROUND
         here = None if argument else place
         self.say(*show.code_lines(self.session, place, before, after, here))
 
@@ -417,9 +441,27 @@ class Prompt(cmd.Cmd):
 
     # What commands name.
 
+    @property
+    def of(self) -> int:
+        """The number of the instance that the selected frame is of: whose names, memories and
+        globals are meant. That of the run where there is no frame."""
+        frames = self.machine.frames()
+        if not frames:
+            return 0
+        frame = frames[min(self.level, len(frames) - 1)]
+        return self.machine.instances.place_of(frame).instance
+
+    @property
+    def instance(self) -> Instance:
+        return self.machine.instances.by_number[self.of]
+
+    @property
+    def listing(self) -> FunctionListing:
+        return self.session.code[self.of]
+
     def which(self, text: str) -> tuple[str, int]:
         """``l``, ``s`` or ``g`` and an index that is there. Raises BadInput."""
-        names = self.session.code.module.names
+        names = self.listing.module.names
         found = _VALUE.fullmatch(text)
         if found is None:
             name = text.removeprefix("$")
@@ -435,7 +477,7 @@ class Prompt(cmd.Cmd):
             raise BadInput(f"there is no local or global {text} here")
         kind, index = found[1], int(found[2])
         if kind == "g":
-            count = len(self.machine.instance.globals)
+            count = len(self.instance.globals)
         else:
             frame = show.frame_at(self.machine, self.level)
             count = len(frame.locals if kind == "l" else frame.stack)
@@ -455,7 +497,7 @@ class Prompt(cmd.Cmd):
         """What ``l0``, ``s0``, ``g0`` or ``$name`` is. Raises BadInput."""
         kind, index = self.which(text)
         if kind == "g":
-            glob = self.machine.instance.globals[index]
+            glob = self.instance.globals[index]
             return glob.type.type, glob.value
         frame = show.frame_at(self.machine, self.level)
         locals_, stack = show.frame_types(self.machine, frame, self.level)
@@ -472,7 +514,7 @@ class Prompt(cmd.Cmd):
         if len(words) > 1:
             length = number(words[1])
         memory = number(words[2]) if len(words) > 2 else 0
-        memories = self.machine.instance.memories
+        memories = self.instance.memories
         if memory >= len(memories):
             raise BadInput(f"there is no memory {memory}")
         size = memories[memory].byte_length()

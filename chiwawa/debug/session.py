@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chiwawa.debug.listing import FunctionListing, Place
-from chiwawa.debug.machine import END, INTERRUPT, PLACE, TARGET, End, Machine
+from chiwawa.debug.instances import End
+from chiwawa.debug.listing import Code, Place
+from chiwawa.debug.machine import END, INTERRUPT, PLACE, TARGET, Machine
 from chiwawa.debug.stops import Breakpoint, Change, GlobalWatch, LocalWatch, MemoryWatch, Watch
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.errors import BadInput
@@ -47,7 +48,7 @@ class Stop:
 class Session:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.code: FunctionListing = machine.code
+        self.code: Code = machine.code
         self.breakpoints: dict[int, Breakpoint] = {}
         self.watches: dict[int, Watch] = {}
         self.numbers: Iterator[int] = iter(range(1, 1 << 62))
@@ -80,7 +81,7 @@ class Session:
     def add_watch(self, watch: Watch) -> None:
         self.watches[watch.number] = watch
         if isinstance(watch, LocalWatch):
-            frame = watch.frame(self.machine.frames())
+            frame = self.frame_of(watch, self.machine.frames())
             assert frame is not None
             watch.see(frame)
 
@@ -93,7 +94,17 @@ class Session:
         return [w for w in self.watches.values() if isinstance(w, LocalWatch)]
 
     def globals_watched(self) -> list[MemoryWatch | GlobalWatch]:
-        return [w for w in self.watches.values() if not isinstance(w, LocalWatch)]
+        """Of instances that are there."""
+        there = self.machine.instances.by_number
+        watches = self.watches.values()
+        return [w for w in watches if not isinstance(w, LocalWatch) and w.of in there]
+
+    def frame_of(self, watch: LocalWatch, frames: list[RawFrame]) -> RawFrame | None:
+        """The frame watched, as long as it is there."""
+        frame = watch.frame(frames)
+        if frame is None or self.machine.instances.place_of(frame).instance != watch.of:
+            return None
+        return frame
 
     # Forwards.
 
@@ -112,7 +123,7 @@ class Session:
     def next(self) -> Stop:
         """Past one instruction, and all that it calls."""
         frames = self.running()
-        if not self.code.is_call((frames[0].function, frames[0].offset)):
+        if not self.code.is_call(self.machine.instances.place_of(frames[0])):
             return self.travel(self.machine.count + 1)
         return self.travel(None, self.arrival(frames))
 
@@ -128,13 +139,14 @@ class Session:
         """Where the program goes on when the call that the youngest of ``frames`` is at has
         returned; None where nothing is left to run in the module."""
         for position, frame in enumerate(frames):
-            place = self.code.after_call((frame.function, frame.offset))
+            place = self.code.after_call(self.machine.instances.place_of(frame))
             if place is not None:
                 return Arrival(place, len(frames) - 1 - position)
         plan = self.machine.run.plan
-        if not plan or not self.code.defined(plan[0][0]):
+        own = self.code[0]
+        if not plan or not own.defined(plan[0][0]):
             return None
-        entry = self.code.entry(plan[0][0])
+        entry = own.entry(plan[0][0])
         return None if entry is None else Arrival(entry, 0)
 
     def travel(self, target: int | None, arrival: Arrival | None = None) -> Stop:
@@ -204,11 +216,8 @@ class Session:
         return machine.hasten(target, places=places)
 
     def at(self, arrival: Arrival, frames: list[RawFrame]) -> bool:
-        youngest = frames[0]
-        return len(frames) - 1 == arrival.depth and arrival.place == (
-            youngest.function,
-            youngest.offset,
-        )
+        here = self.machine.instances.place_of(frames[0])
+        return len(frames) - 1 == arrival.depth and arrival.place == here
 
     def returns(self) -> dict[int, Arrival | None]:
         """Where the program is when the frame of each watched local has returned."""
@@ -225,14 +234,14 @@ class Session:
         for watch in list(self.watches.values()):
             change = None
             if isinstance(watch, LocalWatch):
-                frame = watch.frame(frames)
+                frame = self.frame_of(watch, frames)
                 arrival = returns.get(watch.number)
                 if frame is None or (arrival is not None and self.at(arrival, frames)):
                     gone.append(watch)
                     del self.watches[watch.number]
                 else:
                     change = watch.take(frame)
-            else:
+            elif watch.of in self.machine.instances.by_number:
                 change = watch.take()
             if change is not None:
                 changes.append(change)
@@ -297,7 +306,7 @@ class Session:
         gone = []
         frames = self.machine.frames()
         for watch in self.locals_watched():
-            frame = watch.frame(frames)
+            frame = self.frame_of(watch, frames)
             if frame is None:
                 gone.append(watch)
                 del self.watches[watch.number]
@@ -340,14 +349,20 @@ class Session:
         places = {b.place for b in self.breakpoints.values()}
         watched = self.globals_watched()
         machine.arm(places, watched)
-        found = None
-        while machine.count < upper:
-            reason = machine.forward(upper)
-            if reason == INTERRUPT:
-                return INTERRUPT
-            if reason == END:
-                break
-            changes = tuple(filter(None, [each.take() for each in watched]))
-            if changes or machine.place() in places:
-                found = machine.count, changes
+        machine.passes = True
+        found: tuple[int, tuple[Change, ...]] | None = None
+        try:
+            while machine.count < upper:
+                reason = machine.forward(upper)
+                if reason == INTERRUPT:
+                    return INTERRUPT
+                if machine.fired is not None:
+                    found = machine.fired, ()
+                if reason == END:
+                    break
+                changes = tuple(filter(None, [each.take() for each in watched]))
+                if changes or machine.place() in places:
+                    found = machine.count, changes
+        finally:
+            machine.passes = False
         return found

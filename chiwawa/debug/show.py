@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from chiwawa.debug.listing import FunctionListing, Place
-from chiwawa.debug.machine import End, Machine
+from chiwawa.debug.instances import End
+from chiwawa.debug.listing import Code, Place
+from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session, Stop
 from chiwawa.debug.stops import Change
 from chiwawa.inspect import (
@@ -33,7 +34,7 @@ from chiwawa_runtime.state.values import format_stored
 
 #: Bytes in a line of a hex dump.
 _LINE = 16
-#: FunctionListing that is nested deeper is indented no further.
+#: Code that is nested deeper is indented no further.
 _MOST_INDENTED = 20
 
 
@@ -42,30 +43,33 @@ def value_text(machine: Machine, valtype: StorageType, value: object) -> str:
     class."""
     if isinstance(value, Function) and isinstance(valtype, RefType) and valtype.heap != "extern":
         with contextlib.suppress(CheckpointError):
-            value = References([machine.instance], {}).value(valtype, value)
+            instances = machine.instances.by_number
+            ordered = [instances[number] for number in sorted(instances)]
+            value = References(ordered, {}).value(valtype, value)
     return format_stored(valtype, value)
 
 
-def value_lines(machine: Machine, valtype: StorageType, value: object) -> list[str]:
-    """A value, and what is in it where it refers to a structure, an array or an exception."""
+def value_lines(machine: Machine, of: int, valtype: StorageType, value: object) -> list[str]:
+    """A value, and what is in it where it refers to a structure, an array or an exception, with the
+    types and names of the instance with the number ``of``."""
     text = value_text(machine, valtype, value)
-    image = looked_into(machine.instance, value)
+    image = looked_into(machine.instances.by_number[of], value)
     if image is None:
         return [text]
-    names = machine.code.module.names
+    names = machine.code[of].module.names
     described = describe_object(image, names, partial(value_text, machine))
     return [text, *wrapped("  ", object_words(described))]
 
 
-def inside(machine: Machine, value: object, place: str) -> tuple[StorageType, object]:
+def inside(machine: Machine, of: int, value: object, place: str) -> tuple[StorageType, object]:
     """What a field, an element or a value of an exception is, by its number, or the $NAME of a
     field. Raises BadInput."""
-    image = looked_into(machine.instance, value)
+    image = looked_into(machine.instances.by_number[of], value)
     if image is None:
         raise BadInput(f"there is nothing in it that could be {place}")
     stored = list(stored_in(image))
     if place.startswith("$") and isinstance(image, StructImage):
-        fields = machine.code.module.names.fields.get(image.type.index, {})
+        fields = machine.code[of].module.names.fields.get(image.type.index, {})
         found = (index for index, name in fields.items() if name == place[1:])
         index = next(found, len(stored))
     else:
@@ -79,15 +83,15 @@ def frame_types(
     machine: Machine, frame: RawFrame, level: int
 ) -> tuple[Sequence[ValType], Sequence[ValType]]:
     """The types of a frame's locals and operands. ``level`` 0 is the youngest."""
-    engine = machine.instance.engine
+    engine = frame.instance.engine
     points = engine.suspension_points(frame.function)
     if level:
         return points.locals, points.calls[frame.offset].stack
     return points.locals, engine.boundary(frame.function, frame.offset) or ()
 
 
-def place_text(code: FunctionListing, place: Place) -> str:
-    return f"{code.label(place[0])} at 0x{place[1]:04x}: {printable(code.text(place))}"
+def place_text(code: Code, place: Place) -> str:
+    return f"{code.label(place)} at 0x{place.offset:04x}: {printable(code.text(place))}"
 
 
 def stop_lines(session: Session, stop: Stop) -> Iterator[str]:
@@ -148,7 +152,8 @@ def stack_line(machine: Machine, level: int) -> str:
 def locals_line(machine: Machine, level: int) -> str:
     frame = frame_at(machine, level)
     types, _ = frame_types(machine, frame, level)
-    names = machine.code.module.names.locals.get(frame.function, {})
+    listing = machine.code[machine.instances.place_of(frame).instance]
+    names = listing.module.names.locals.get(frame.function, {})
     shown = [
         f"{called(names.get(i), f'l{i}')}={value_text(machine, valtype, value)}"
         for i, (valtype, value) in enumerate(zip(types, frame.locals, strict=True))
@@ -156,19 +161,27 @@ def locals_line(machine: Machine, level: int) -> str:
     return "locals  " + (" ".join(shown) or "none")
 
 
-def global_lines(machine: Machine) -> Iterator[str]:
-    names = machine.code.module.names.globals
-    for index, glob in enumerate(machine.instance.globals):
+def global_lines(machine: Machine, of: int) -> Iterator[str]:
+    """Those of the instance with that number."""
+    names = machine.code[of].module.names.globals
+    for index, glob in enumerate(machine.instances.by_number[of].globals):
         mutable = "mutable " if glob.type.mutable else ""
         value = value_text(machine, glob.type.type, glob.value)
-        yield f"{called(names.get(index), f'g{index}')}: {mutable}{value}"
+        yield f"{prefix(machine, of)}{called(names.get(index), f'g{index}')}: {mutable}{value}"
 
 
-def memory_lines(machine: Machine) -> Iterator[str]:
-    names = machine.code.module.names.mems
-    for index, memory in enumerate(machine.instance.memories):
+def memory_lines(machine: Machine, of: int) -> Iterator[str]:
+    """Those of the instance with that number."""
+    names = machine.code[of].module.names.mems
+    for index, memory in enumerate(machine.instances.by_number[of].memories):
         pages, size = memory.size(), memory.byte_length()
-        yield f"memory {called(names.get(index), str(index))}: {pages} pages, {size} bytes"
+        name = f"{prefix(machine, of)}memory {called(names.get(index), str(index))}"
+        yield f"{name}: {pages} pages, {size} bytes"
+
+
+def prefix(machine: Machine, of: int) -> str:
+    """What stands before the names of what an instance has that is not the run's."""
+    return printable(machine.code[of].prefix)
 
 
 def dump_lines(memory: AnyMemory, address: int, length: int) -> Iterator[str]:
@@ -206,7 +219,7 @@ def backtrace_lines(machine: Machine, selected: int) -> list[str]:
 
 def frame_line(machine: Machine, frame: RawFrame, level: int, selected: int) -> str:
     mark = "->" if level == selected else "  "
-    return f"{mark} #{level}  {place_text(machine.code, (frame.function, frame.offset))}"
+    return f"{mark} #{level}  {place_text(machine.code, machine.instances.place_of(frame))}"
 
 
 def code_lines(
@@ -214,23 +227,23 @@ def code_lines(
 ) -> Iterator[str]:
     """So many instructions before ``place`` and after it: ``->`` is at ``here``, ``*`` at
     breakpoints."""
-    code = session.code
-    lowered = code.lowered(place[0])
+    code = session.code[place.instance]
+    lowered = code.lowered(place.function)
     marked = {b.place for b in session.breakpoints.values()}
     middle = code.position(place)
     first, last = max(0, middle - before), middle + after + 1
     depth = 0
-    yield f"{code.label(place[0])}:"
+    yield f"{code.label(place.function)}:"
     for position, instr in enumerate(lowered.body[:last]):
         op = instr.op
         if op.delimits:
             depth -= 1
         if position >= first:
-            there = (place[0], instr.offset)
+            there = place._replace(offset=instr.offset)
             arrow = "->" if there == here else "  "
             star = "*" if there in marked else " "
             indent = "  " * min(max(depth, 0), _MOST_INDENTED)
-            text = printable(code.line(place[0], instr))
+            text = printable(code.line(place.function, instr))
             yield f"{arrow}{star} 0x{instr.offset:04x}  {indent}{text}"
         if op.opens or (op.delimits and not op.ends):
             depth += 1
@@ -245,7 +258,8 @@ def info_lines(session: Session) -> Iterator[str]:
         yield "the boundaries before the first were not counted"
     swift = "" if machine.swift is None else f"{machine.swift.name}, stepped on "
     yield f"path {swift}{machine.path}, {len(machine.frames())} frames"
-    yield from memory_lines(machine)
+    for number in machine.instances.by_number:
+        yield from memory_lines(machine, number)
     moments = machine.history.moments
     size = f"{machine.history.bytes} bytes"
     if moments:

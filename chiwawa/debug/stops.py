@@ -35,14 +35,18 @@ class Change:
 
 
 class MemoryWatch:
-    """Bytes of a memory, from ``address`` on. Beyond its end there are none."""
+    """Bytes of a memory of the instance with the number ``of``, which names are shown of behind
+    ``prefix``, from ``address`` on. Beyond its end there are none."""
 
-    def __init__(self, number: int, memory: int, address: int, length: int) -> None:
+    def __init__(
+        self, number: int, of: int, prefix: str, memory: int, address: int, length: int
+    ) -> None:
         self.number = number
+        self.of = of
         self.index = memory
         self.address, self.length = address, length
         where = f"memory {memory} " if memory else ""
-        self.name = f"{where}0x{address:08x} +{length}"
+        self.name = f"{prefix}{where}0x{address:08x} +{length}"
         self.memory: AnyMemory | None = None
         self.seen = b""
 
@@ -68,10 +72,14 @@ class MemoryWatch:
 
 
 class GlobalWatch:
-    """``text`` shows a value of the global; ``name`` is how to call it."""
+    """Of the instance with the number ``of``. ``text`` shows a value of the global; ``name`` is how
+    to call it."""
 
-    def __init__(self, number: int, index: int, name: str, text: Callable[[Any], str]) -> None:
+    def __init__(
+        self, number: int, of: int, index: int, name: str, text: Callable[[Any], str]
+    ) -> None:
         self.number = number
+        self.of = of
         self.index = index
         self.name = name
         self.text = text
@@ -96,12 +104,14 @@ class GlobalWatch:
 
 
 class LocalWatch:
-    """A local of one frame, which is ``depth`` frames from the oldest (the oldest has 0). It is
-    not looked at before each instruction, but after those that set it (``setters``)."""
+    """A local of one frame, of the instance with the number ``of``, which is ``depth`` frames from
+    the oldest (the oldest has 0). It is not looked at before each instruction, but after those that
+    set it (``setters``)."""
 
     def __init__(
         self,
         number: int,
+        of: int,
         place: tuple[int, int, int],
         name: str,
         text: Callable[[Any], str],
@@ -109,6 +119,7 @@ class LocalWatch:
         setters: frozenset[Place],
     ) -> None:
         self.number = number
+        self.of = of
         self.function, self.index, self.depth = place
         self.name = name
         self.text = text

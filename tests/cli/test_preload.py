@@ -155,8 +155,6 @@ def test_what_does_not_fit_is_said_in_a_line(files: Path, cli: Cli) -> None:
     assert said == '--preload state: unknown imports "library" "n", "library" "next"'
     assert '"state" "both"' in one_line(cli(*run, *preloads(files, "library")))
     assert "NAME=MODULE expected, not 'x'" in one_line(cli(*run, "--preload", "x"))
-    debugged = one_line(cli("debug", *run[1:], *preloads(files, *NAMES)))
-    assert debugged.startswith("--preload cannot be given to debug")
     (files / "alone.wasm").write_bytes(load('(module $alone (func (export "memory")))').binary)
     said = one_line(cli(*run, *preloads(files, *NAMES)))
     assert said.startswith('incompatible import type for "alone" "memory": wanted ')

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 import chiwawa
-from chiwawa.debug.listing import FunctionListing
+from chiwawa.debug.listing import Code
 from chiwawa.debug.machine import Machine
 from chiwawa.debug.session import Session
 from chiwawa.debug.streams import Input, Output
@@ -48,7 +48,7 @@ class Sessions:
         runner = Toolchain(source, partial(Instruments, module), canonical_nans=True)
         stepped = stepping_path(path)
         swift = None if stepped == path else Swift(source, path)
-        code = FunctionListing(module)
+        code = Code(module)
         machine = Machine(runner, code, options, stepped, Input(None), outputs, swift)
         session = Session(machine)
         session.begin()
@@ -102,7 +102,7 @@ def test_the_stops_backwards_are_those_forwards(
 ) -> None:
     monkeypatch.setattr("chiwawa.debug.machine._DISTANCE", 1000)
     session = sessions.open("indirect", path)
-    entry = session.code.entry(session.code.function("2"))
+    entry = session.code[0].entry(session.code[0].function("2"))
     assert entry is not None
     session.add_breakpoint(entry, False)
     forwards = []

@@ -177,9 +177,7 @@ class ModuleInstance:
                 raise incompatible(spec, str(given.type))
             self.functions.append(given)
             if given.instance is not None:
-                self.linked = tuple(dict.fromkeys(self.linked + given.instance.linked))
-                self.turns = tuple(instance.turns[0] for instance in self.linked)
-                self.requests.beneath = tuple(i.requests for i in self.linked[1:])
+                self.follow([given.instance])
         elif isinstance(given, AnyTable) and isinstance(spec.type, TableType):
             size = replace(given.type.limits, min=given.size())
             if given.type.element != spec.type.element or not fits(size, spec.type.limits):
@@ -206,6 +204,14 @@ class ModuleInstance:
                 f'"{spec.module}" "{spec.name}": '
                 f"a {kind_of(given)} that another engine owns is not supported"
             )
+
+    def follow(self, others: Sequence[ModuleInstance]) -> None:
+        """Have what is asked of it be asked of these as well, and of all that they are linked
+        with: their functions may be called where it is run."""
+        linked = (each for other in others for each in other.linked)
+        self.linked = tuple(dict.fromkeys((*self.linked, *linked)))
+        self.turns = tuple(instance.turns[0] for instance in self.linked)
+        self.requests.beneath = tuple(i.requests for i in self.linked[1:])
 
     def limit(
         self,

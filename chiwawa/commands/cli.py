@@ -331,7 +331,8 @@ def run(parsed: argparse.Namespace, rest: Sequence[str]) -> int:
     except Abrupt as trap:
         from chiwawa.instrument.source_lines import with_sources
 
-        trap.backtrace = with_sources(source.module, trap.backtrace)
+        others = [each.module for each in (*linked, *(each for _, each in preloads))]
+        trap.backtrace = with_sources(source.module, trap.backtrace, others)
         raise
 
 

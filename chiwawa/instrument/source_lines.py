@@ -25,14 +25,23 @@ def source_lines(module: Module) -> SourceLines | None:
     return dwarf.source_lines(module, sections)
 
 
-def with_sources(module: Module, backtrace: Sequence[Location]) -> tuple[Location, ...]:
-    """``backtrace``, each place in ``module`` with its source line where that is known."""
-    lines = source_lines(module)
-    if lines is None:
+def with_sources(
+    module: Module, backtrace: Sequence[Location], others: Sequence[Module] = ()
+) -> tuple[Location, ...]:
+    """``backtrace``, each place in ``module``, or in one of ``others``, with its source line where
+    that is known. A place that does not say its module is in ``module``."""
+    lines = {each.hash: source_lines(each) for each in (*others, module)}
+    lines = {key: each for key, each in lines.items() if each is not None}
+    if not lines:
         return tuple(backtrace)
     # Of endless recursion there are many places, and few different ones.
-    known = {
-        (place.function, place.offset): lines.at(place.function, place.offset)
-        for place in backtrace
-    }
-    return tuple(replace(place, source=known[place.function, place.offset]) for place in backtrace)
+    known: dict[tuple[bytes, int, int], Location] = {}
+    found = []
+    for place in backtrace:
+        key = place.module or module.hash, place.function, place.offset
+        if key not in known:
+            there = lines.get(key[0])
+            source = None if there is None else there.at(place.function, place.offset)
+            known[key] = replace(place, source=source)
+        found.append(known[key])
+    return tuple(found)

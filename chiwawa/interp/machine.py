@@ -44,7 +44,7 @@ from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.engine.polling import Polling
 from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.engine.traps import HANDLERS, abrupt_of
-from chiwawa_runtime.errors import Abrupt, CheckpointError, Exhaustion, Interrupted, Location, Trap
+from chiwawa_runtime.errors import Abrupt, CheckpointError, Exhaustion, Interrupted, Trap
 from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.heap import callable_reference
 from chiwawa_runtime.state.interface import StateOwner
@@ -493,8 +493,7 @@ class Interpretation:
                 youngest = frame is self.stack[-1]
                 offset = self.trapped if youngest else frame.segment.offsets[-1]
                 index = frame.code.index
-                names = frame.engine.instance.program.function_names
-                locations.append(Location(index, offset or 0, names.get(index)))
+                locations.append(frame.engine.instance.program.located(index, offset or 0))
             trap.backtrace = tuple(locations)
             if trap.origin is None and self.stack:
                 trap.origin = self.stack[-1].engine.instance

@@ -11,7 +11,7 @@ from chiwawa.native.guest import Guest
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import function_of, reversed_records
 from chiwawa.native.room import call_in_thread, is_in_room
-from chiwawa.native.traps import Trapped, trap_from
+from chiwawa.native.traps import Placed, Trapped, trap_from
 from chiwawa_runtime.engine.contract import Activation, RawFrame
 from chiwawa_runtime.engine.deep import call_with_room
 from chiwawa_runtime.engine.traps import abrupt_of
@@ -19,7 +19,6 @@ from chiwawa_runtime.errors import (
     Abrupt,
     Exhaustion,
     Interrupted,
-    Location,
     RunError,
     Trap,
     UnsupportedError,
@@ -109,7 +108,7 @@ class NativeActivation:
         #: A call of another engine's function that is suspended, on top of all frames.
         self.other: Activation | None = None
         #: Where it trapped.
-        self.places: list[tuple[int, int]] = []
+        self.places: list[Placed] = []
         self.cut = False
         self.begun = False
         #: How deep a host function is called by the youngest frame, while this goes on.
@@ -365,15 +364,16 @@ class NativeActivation:
             return error
         if explained:
             return trap
-        names = self.engine.instance.program.function_names
         places = self.places
         if not places and (self.saved is not None or self.standing is not None):
-            places = [(frame.function, frame.offset) for frame in self.own_frames()]
-        located = [Location(index, offset, names.get(index)) for index, offset in places]
-        trap.backtrace += tuple(located)
+            frames = self.own_frames()
+            places = [Placed(self.engine, each.function, each.offset) for each in frames]
+        trap.backtrace += tuple(
+            place.engine.instance.program.located(place.function, place.offset) for place in places
+        )
         trap.cut = trap.cut or self.cut
-        if trap.origin is None and located:
-            trap.origin = self.engine.instance
+        if trap.origin is None and places:
+            trap.origin = places[0].engine.instance
         return trap
 
 

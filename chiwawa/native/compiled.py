@@ -15,12 +15,15 @@ from importlib import metadata
 
 import wasmtime
 
+from chiwawa.binary.encode import write_section
+from chiwawa.binary.names import write_name
 from chiwawa.cache import Cache, key_of
 from chiwawa.module import Module
 from chiwawa.native import capi
 from chiwawa.native.module import Rewritten, rewrite
 from chiwawa.native.stacks import FOR_HOSTS, stack_size
 from chiwawa.native.tables import Tables
+from chiwawa_runtime.checkpoint.leb import encode_u
 from chiwawa_runtime.errors import UnsupportedError
 
 #: Smaller modules, in bytes, are rewritten and compiled as quickly as looked up.
@@ -55,11 +58,13 @@ def compiler(how: How) -> wasmtime.Engine:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A module rewritten and compiled; all instances of it share it."""
+    """A module rewritten and compiled; all instances of it share it. ``name`` is what wasmtime says
+    of frames that are of it."""
 
     engine: wasmtime.Engine
     module: wasmtime.Module
     tables: Tables
+    name: str
 
 
 def compiled(module: Module, cache: Cache, counting: int, canonical_nans: bool) -> Compiled:
@@ -77,7 +82,8 @@ def _compiled(module: Module, cache: Cache, counting: int, canonical_nans: bool)
     if data is not None:
         code = kept_code(data[:_DIGEST], cache, how)
         if code is not None:
-            return Compiled(compiler(how), code, Tables(data[_DIGEST:]))
+            digest = bytes(data[:_DIGEST])
+            return Compiled(compiler(how), code, Tables(data[_DIGEST:]), name_of(digest))
     rewritten = rewrite(module, counting)
     digest = hashlib.sha256(rewritten.binary).digest()
     cache.keep(key, digest, rewritten.tables.data)
@@ -88,7 +94,7 @@ def kept(rewritten: Rewritten, digest: bytes, cache: Cache, how: How) -> Compile
     """``rewritten``, whose bytes have the SHA-256 ``digest``, compiled now or before."""
     code = kept_code(digest, cache, how)
     if code is not None:
-        return Compiled(compiler(how), code, rewritten.tables)
+        return Compiled(compiler(how), code, rewritten.tables, name_of(digest))
     made = fresh(rewritten, how)
     if cache.folder is not None:
         cache.keep(_code_key(digest, how), memoryview(made.module.serialize()))
@@ -98,12 +104,20 @@ def kept(rewritten: Rewritten, digest: bytes, cache: Cache, how: How) -> Compile
 def fresh(rewritten: Rewritten, how: How) -> Compiled:
     """Raises UnsupportedError."""
     engine = compiler(how)
+    name = name_of(hashlib.sha256(rewritten.binary).digest())
+    written = write_name(name)
+    named = write_name("name") + b"\0" + encode_u(len(written)) + written
     try:
-        code = wasmtime.Module(engine, rewritten.binary)
+        code = wasmtime.Module(engine, b"".join((rewritten.binary, write_section(0, named))))
     except wasmtime.WasmtimeError as error:
         said = " ".join(str(error).split())
         raise UnsupportedError(f"wasmtime cannot compile this module: {said}") from None
-    return Compiled(engine, code, rewritten.tables)
+    return Compiled(engine, code, rewritten.tables, name)
+
+
+def name_of(digest: bytes) -> str:
+    """What a rewritten module with this SHA-256 is called in wasmtime."""
+    return digest[:8].hex()
 
 
 def kept_code(digest: bytes, cache: Cache, how: How) -> wasmtime.Module | None:

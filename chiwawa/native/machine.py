@@ -25,6 +25,7 @@ class Machine:
     def __init__(self, compiled: Compiled, vault: Vault, imports: list[Any]) -> None:
         self.vault = vault
         self.tables = compiled.tables
+        self.name = compiled.name
         self.instance = wasmtime.Instance(vault.store, compiled.module, imports)
         self.exports = self.instance.exports(vault.store)
         self.context = vault.context

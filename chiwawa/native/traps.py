@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import wasmtime
 from wasmtime import _ffi
@@ -34,34 +36,37 @@ _KINDS = {"i31": "i31", "array": "array", "struct": "structure"}
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """A frame: a function of the instance that ``engine`` runs, and a code offset."""
+
+    engine: Guest
+    function: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trapped:
-    """A trap, and the frames: function and code offset, the youngest first; ``cut`` where there
-    were more."""
+    """A trap, and the frames of the activation, the youngest first; ``cut`` where there were
+    more."""
 
     error: BaseException
-    places: list[tuple[int, int]]
+    places: list[Placed]
     cut: bool
 
 
 def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
     pointer = ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t))
     found = wasmtime.Trap._from_ptr(pointer)
-    places = []
-    functions = len(engine.spaces.funcs)
-    frames = found.frames
-    for frame in frames:
-        index = frame.func_index
-        if index < functions:
-            where = machine.tables.places(index)
-            offset = frame.func_offset
-            places.append((index, offset if where is None else where.original(offset)))
-    cut = len(frames) >= MOST_FRAMES
+    places, cut = placed(engine, machine, found.frames)
     exception = machine.vault.thrown()
     if exception is not None:
         return Trapped(Thrown(exception), places, cut)
     code = found.trap_code
+    if places:
+        # It may be in a function of another instance, which a table led to.
+        engine, machine = places[0].engine, places[0].engine.machine
     if code is _CODES.UNREACHABLE and places:
-        places[0] = places[0][0], machine.register(layout.DETAIL)
+        places[0] = replace(places[0], offset=machine.register(layout.DETAIL))
     if code is _CODES.STACK_OVERFLOW:
         error: BaseException = Exhaustion()
     else:
@@ -69,11 +74,36 @@ def trap_from(engine: Guest, machine: Machine, trap: int) -> Trapped:
     return Trapped(error, places, cut)
 
 
+def placed(
+    engine: Guest, machine: Machine, frames: Sequence[wasmtime.Frame]
+) -> tuple[list[Placed], bool]:
+    """The frames of an activation of ``engine``'s, and whether there are more. wasmtime has all on
+    the stack that are in one store: on top there may be some of functions of other instances that
+    tables led to, and beneath are those of whoever has called this instance."""
+    engines: dict[str, Any] = {each.machine.name: each for each in machine.vault.owners}
+    engines[machine.name] = engine
+    places: list[Placed] = []
+    met = False
+    for frame in frames:
+        name = frame.module_name
+        if met and name != machine.name:
+            return places, False
+        met = met or name == machine.name
+        owner = engines.get(name or "", engine)
+        index = frame.func_index
+        if index < len(owner.spaces.funcs):
+            where = owner.machine.tables.places(index)
+            offset = frame.func_offset
+            offset = offset if where is None else where.original(offset)
+            places.append(Placed(owner, index, offset))
+    return places, len(frames) >= MOST_FRAMES
+
+
 def message(
     engine: Guest,
     machine: Machine,
     code: object,
-    places: list[tuple[int, int]],
+    places: list[Placed],
 ) -> str:
     if code is _CODES.TABLE_OUT_OF_BOUNDS:
         calls = any(op.indirect for op in standing_at(engine, places))
@@ -93,9 +123,9 @@ def message(
     return _MESSAGES.get(code) or f"wasmtime: {code}"  # type: ignore[call-overload]
 
 
-def standing_at(engine: Guest, places: list[tuple[int, int]]) -> list[Op]:
+def standing_at(engine: Guest, places: list[Placed]) -> list[Op]:
     """The instruction that the youngest frame stands at, if there is a frame."""
     if not places:
         return []
-    index, offset = places[0]
+    index, offset = places[0].function, places[0].offset
     return [instr.op for instr in engine.lower(index).body if instr.offset == offset]

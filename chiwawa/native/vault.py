@@ -48,6 +48,10 @@ _ANY = -1
 class Owner(Protocol):
     """What has functions in a store: an instance's engine."""
 
+    @property
+    def machine(self) -> Any:
+        """The ``Machine`` that it runs."""
+
     def enable(self, enabled: bool) -> None:
         """Whether its functions may be suspended (see ``safepoints``)."""
 

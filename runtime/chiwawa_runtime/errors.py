@@ -31,7 +31,7 @@ with an assertion by ``startswith``. Where it happened is in fields, added once,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chiwawa_runtime.names import function_label
 
@@ -171,12 +171,14 @@ class CheckpointError(BadInput):
 class Location:
     """One line of a Wasm backtrace: a function (by index and, where known, name), the code offset,
     in bytes from the start of its body, of the instruction that it is at, and, where somebody has
-    looked for it, the line of source: ``file.c:12``."""
+    looked for it, the line of source: ``file.c:12``. ``module`` is the SHA-256 of the module that
+    the function is of, where that is known."""
 
     function: int
     offset: int
     name: str | None = None
     source: str | None = None
+    module: bytes | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         label = function_label(self.function, self.name)

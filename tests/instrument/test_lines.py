@@ -257,6 +257,14 @@ def test_a_place_shows_its_line_last() -> None:
     assert str(place) == "$second (function 2, code offset 0x4) at b.h:21"
 
 
+def test_a_place_in_another_module_has_that_ones_lines() -> None:
+    with_lines, without = with_dwarf(*table()), load("(module (func) (func) (func))")
+    places = [Location(2, 4, None, module=each.hash) for each in (with_lines, without)]
+    for one, other in ((with_lines, without), (without, with_lines)):
+        sources = [place.source for place in with_sources(one, places, [other])]
+        assert sources == ["b.h:21", None]
+
+
 # Broken.
 
 

@@ -9,7 +9,7 @@ from chiwawa_runtime import checkpoint
 from chiwawa_runtime.command.following import follow
 from chiwawa_runtime.command.options import Options
 from chiwawa_runtime.command.reporting import say
-from chiwawa_runtime.errors import Abrupt, BadInput, HostError, Interrupted, Location
+from chiwawa_runtime.errors import Abrupt, BadInput, HostError, Interrupted
 from chiwawa_runtime.run.flight import EVERY, FlightRecorder, Returning
 from chiwawa_runtime.run.instance import Run
 from chiwawa_runtime.run.starting import Setup
@@ -57,15 +57,15 @@ class Dumping:
     def write(self, run: Run, error: Abrupt | HostError) -> None:
         dump = self.recorder.dump()
         snapshot = dump.before.snapshot
-        # Of machine code there are twenty frames at most, of all instances on the stack.
+        # Of machine code there are twenty frames at most, and not always all of linked instances.
         linked = dump.before.exact and len(snapshot.instances) > 1
         if isinstance(error, Abrupt) and (error.cut or linked):
             programs = {i.program.hash: i.program for i in (*run.instance.linked, *run.beside)}
-            known = (programs.get(each.module_hash) for each in snapshot.instances)
-            names = [{} if each is None else each.function_names for each in known]
+            hashes = [each.module_hash for each in snapshot.instances]
             error.backtrace = tuple(
-                Location(f.function, f.offset, names[f.instance].get(f.function))
+                programs[hashes[f.instance]].located(f.function, f.offset)
                 for f in snapshot.frames
+                if hashes[f.instance] in programs
             )
             error.cut = False
         note = ""

@@ -23,7 +23,6 @@ from chiwawa_runtime.errors import (
     CheckpointError,
     HostError,
     Interrupted,
-    Location,
     RunError,
     Trap,
 )
@@ -196,10 +195,7 @@ class CallsInTurn(Generic[Owner]):
         # Where some cannot be read, it has no backtrace.
         with contextlib.suppress(CheckpointError):
             frames = [] if self.activation is None else self.activation.frames()
-        trap.backtrace = tuple(
-            Location(f.function, f.offset, f.instance.program.function_names.get(f.function))
-            for f in frames
-        )
+        trap.backtrace = tuple(f.instance.program.located(f.function, f.offset) for f in frames)
         trap.origin = frames[0].instance if frames else None
         raise trap
 

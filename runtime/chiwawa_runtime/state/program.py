@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chiwawa_runtime.errors import Location
 from chiwawa_runtime.state import heap
 from chiwawa_runtime.state.data_segments import Contents
 from chiwawa_runtime.state.numerics import NAMESPACE
@@ -266,6 +267,11 @@ class Program:
         return tuple(
             ExportType(name, item_type(spaces[kind][index])) for name, kind, index in self.exports
         )
+
+    def located(self, function: int, offset: int) -> Location:
+        """A place in its code, as backtraces have it."""
+        name = self.function_names.get(function)
+        return Location(function, offset, name, module=self.hash)
 
     def imported(self, kind: type) -> int:
         """How many imports are of ``kind``."""

@@ -62,7 +62,7 @@ def location_of(functions: GeneratedFunctions, frame: FrameType, line: int) -> L
     offset = code.lines.get(line - frame.f_code.co_firstlineno, 0)
     if offset == REPLACED:
         return None
-    return Location(index, offset, functions.bundle.program.function_names.get(index))
+    return functions.bundle.program.located(index, offset)
 
 
 #: Takes values out of a frame's variables.

@@ -43,6 +43,7 @@ def restore(
         raise UnsupportedError(
             f"the {name} path holds no structures and arrays, which this checkpoint has"
         )
+    nans = setup.canonical_nans
     granularity = snapshot.granularity
     if granularity not in paths.path(name).granularities:
         granularity = "safepoint"
@@ -63,12 +64,12 @@ def restore(
     # Without frames it stands nowhere that a path could not enter.
     at_once = not snapshot.frames or stopped == {setup.granularity}
     if at_once or paths.path(setup.path).enters_anywhere:
-        return taken_up(source, others, snapshot, setup, instruments)
+        return taken_up(source, others, snapshot, setup, nans, instruments)
     # It may stand where the path cannot enter: another takes it on to the next safepoint.
     # What it passes there has no part in what it may spend.
     free = replace(setup.limits, fuel=None, time=None)
     elsewhere = replace(setup, path=paths.entering_anywhere(), limits=free)
-    between = taken_up(source, others, snapshot, elsewhere, instruments)
+    between = taken_up(source, others, snapshot, elsewhere, nans, instruments)
     between.requests.ask(HAND_OVER)
     between.go()
     if between.finished:
@@ -81,7 +82,7 @@ def restore(
     if setup.limits.memory is None:
         # It has been looked at.
         setup = replace(setup, limits=replace(setup.limits, memory=ANY_SIZE))
-    run = taken_up(source, others, arrived, setup, instruments)
+    run = taken_up(source, others, arrived, setup, nans, instruments)
     for reason in asked:
         run.requests.ask(reason)
     return run
@@ -104,16 +105,21 @@ def taken_up(
     others: Sequence[Source],
     snapshot: Snapshot,
     setup: Setup,
+    nans: bool | None,
     instruments: Instruments | None,
 ) -> Run:
-    """The run that ``snapshot`` is of, on a path that can enter it where it stands."""
+    """The run that ``snapshot`` is of, on a path that can enter it where it stands. ``nans`` is
+    what all instances have of canonical NaNs; None: each what its image says."""
     assert setup.path is not None
     # Two that have nothing of each other may both have state of a third.
     linking = paths.path(setup.path).together() if others else contextlib.nullcontext()
     with linking:
         prepared = prepare(source, setup, instruments)
         linked = [
-            prepare(other, replace(setup, canonical_nans=image.canonical_nans))
+            prepare(
+                other,
+                replace(setup, canonical_nans=image.canonical_nans if nans is None else nans),
+            )
             for other, image in zip(others, snapshot.others, strict=True)
         ]
         parts = [(other.program, each.engine) for other, each in zip(others, linked, strict=True)]

@@ -390,3 +390,43 @@ def test_what_a_preloaded_module_reads_and_writes_is_so_once(
     assert said[4] == "abreakpoint 1"
     assert said[6:8] == ["breakpoint 1", said[3]]
     assert said[9:] == ["bc!the program has ended", said[10], "the program has ended"]
+
+
+@each_path
+def test_a_linked_program_is_debugged_from_its_record(
+    tmp_path: Path, debug: Debug, path: str
+) -> None:
+    from chiwawa.commands.cli import main
+
+    (tmp_path / "library.wat").write_text(
+        SAYING.replace("fd_read", "random_get", 1)
+        .replace(
+            "(func $read (param i32 i32 i32 i32) (result i32))",
+            "(func $read (param i32 i32) (result i32))",
+        )
+        .replace(
+            "(call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8))",
+            "(call $read (i32.const 16) (i32.const 1))",
+        )
+    )
+    (tmp_path / "program.wat").write_text(ECHOING)
+    run = ("program.wat", "--preload", "library=library.wat")
+    assert main(["run", *run, "--path", path, "--record-calls", "calls.rec"]) == 0
+    replay = (*run, "--replay", "calls.rec")
+    said = on(debug, path, "continue", "back", "goto 20", "continue", run=replay)
+    assert said[-1] == "the program has ended"
+    counts = [line.partition(":")[0] for line in said if line[:1].isdigit()]
+    assert counts[0] == "1"
+
+
+def test_a_restored_program_has_canonical_nans_in_all_instances(files: Path, debug: Debug) -> None:
+    from chiwawa.commands.cli import main
+
+    stop = ("--cr-at", "3", "--cr-file", "early.bin")
+    assert main(["run", *RUN, *stop]) == 0
+    early = checkpoint.decode((files / "early.bin").read_bytes())
+    assert not any(each.canonical_nans for each in early.instances)
+    restored = (*RUN[:1], *RUN[5:], "--restore", "early.bin")
+    on(debug, "interp", "step", "checkpoint later.bin", run=restored)
+    later = checkpoint.decode((files / "later.bin").read_bytes())
+    assert all(each.canonical_nans for each in later.instances)

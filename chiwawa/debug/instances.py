@@ -43,7 +43,7 @@ class Instances:
 
     def __init__(self, run: Run, code: Code, count: int) -> None:
         #: Those that the program leads to by a table alone are looked at, too.
-        run.instance.follow(run.beside)
+        run.instance.link_with(run.beside)
         self.by_number: dict[int, Instance] = {}
         self.numbers: dict[int, int] = {}
         before: Counter[bytes] = Counter()

@@ -23,6 +23,7 @@ from chiwawa.native.layout import (
     RP,
     SLOT,
     SP,
+    TELL,
     TRAPPED,
     UNWINDING,
     WHERE,
@@ -51,10 +52,15 @@ class Added:
         return code.declared(self.locals) + self.body + code.END
 
 
-def saved(cells: Cells, kind: int, room: int) -> Added:
+def told(cells: Cells, tell: bytes) -> bytes:
+    """``tell``, where the host wants to be told."""
+    return cells.cell(TELL) + code.IF + tell + code.END
+
+
+def saved(cells: Cells, kind: int, room: int, tell: bytes) -> Added:
     """``(size, function)``, as complements: the head of a record whose values there are, and the
     mode that says that frames are saved. No record of the module takes more than ``room``, and
-    there is that again for the next. ``kind`` is the function's."""
+    there is that again for the next. ``kind`` is the function's; ``tell`` tells the host."""
     size, function = map(code.local_get, range(2))
     body = b"".join(_complement(each) + code.local_set(each) for each in range(2))
     if kind != SHALLOW:
@@ -80,14 +86,14 @@ def saved(cells: Cells, kind: int, room: int) -> Added:
     body += code.BYTE["memory.size"] + code.u(cells.records)
     body += code.i32(16) + code.BYTE["i32.shl"] + code.BYTE["i32.gt_u"] + code.IF
     body += code.i32(room // PAGE + 16) + code.BYTE["memory.grow"] + code.u(cells.records)
-    return Added(SAVED, (), body + _or_fail() + code.END)
+    return Added(SAVED, (), body + _or_fail() + code.END + told(cells, tell))
 
 
-def next_(cells: Cells) -> Added:
+def next_(cells: Cells, tell: bytes) -> Added:
     """Go to the next record, while rewinding."""
     body = cells.set(RP, cells.next_record())
     entry = cells.get(RP) + code.load(I32, cells.records, RECORD_ENTRY)
-    return Added(PLAIN, (), body + cells.set(WHERE, entry))
+    return Added(PLAIN, (), body + cells.set(WHERE, entry) + told(cells, tell))
 
 
 def resumed(cells: Cells) -> Added:

@@ -15,7 +15,8 @@ from chiwawa.native import capi, layout
 from chiwawa.native.activation import ForeignActivation, HostActivation, NativeActivation
 from chiwawa.native.compiled import compiled
 from chiwawa.native.engine_types import constant_type
-from chiwawa.native.hosts import asked_function, host_function
+from chiwawa.native.guest import Guest
+from chiwawa.native.hosts import asked_function, host_function, told_function
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
@@ -152,7 +153,6 @@ class NativeEngine:
         if self.vault is None:
             self.vault = vault
             vault.share()
-            self.safepoints.enable(False)
         return self.vault is vault
 
     def attach(self, instance: ModuleInstance) -> None:
@@ -160,8 +160,8 @@ class NativeEngine:
         if self.common and self.vault is None:
             # It was not there yet when this engine was made.
             self.share(self.common[0])
-        if self.vault is not None and self.vault.turn not in instance.turns:
-            instance.turns += (self.vault.turn,)
+        if self.vault is not None:
+            instance.share_turn(self.vault.turn)
         for tag in instance.tags[instance.program.imported(TagType) :]:
             tag.maker = self
         flags = layout.DROPPED + len(instance.datas)
@@ -196,13 +196,13 @@ class NativeEngine:
             said = " ".join(str(error).split())
             raise UnsupportedError(f"wasmtime cannot make an instance: {said}") from None
         self.records = Records(code.tables, self.instance)
-        self.vault.owners.append(self)
         for index, tag in enumerate(self.instance.tags):
             self.vault.exceptions.add_tag(tag, machine.item(f"{layout.TAG}{index}"))
         self._machine = machine
         self.asked = None
         self.place_limits()
         safepoints.begin(machine)
+        self.vault.add(self)
         return machine
 
     def import_(self, position: int, spec: Any) -> Any:
@@ -259,7 +259,7 @@ class NativeEngine:
                 continue
             if self.asked is None:
                 self.asked = asked_function(vault, self.allows)
-            machine.have_asked(limit, self.asked, len(self.spaces.funcs))
+            machine.have_asked(limit, self.asked)
 
     def allows(self, thing: int, more: int) -> bool:
         """Whether something may grow (see ``added.ASKED``)."""
@@ -268,8 +268,25 @@ class NativeEngine:
             return memory.allowances.allow(more * memory.type.page)
         return self.instance.tables[-1 - thing].allowances.allow(more)
 
+    # Who shares its store.
+
     def enable(self, enabled: bool) -> None:
         self.safepoints.enable(enabled)
+
+    @property
+    def tailing(self) -> bool:
+        module = self.spaces.module
+        return module.once(
+            "tail calls", lambda: any(func.summary.ends_in_calls for func in module.funcs)
+        )
+
+    def meet(self) -> None:
+        machine = self.machine
+        going = machine.vault.going
+        machine.have_told(
+            told_function(machine.vault, lambda: going[-1].saved_by(self)),
+            told_function(machine.vault, lambda: going[-1].entered_by(self)),
+        )
 
     # References to functions.
 
@@ -407,10 +424,7 @@ class NativeEngine:
                 each.reset(value)
 
     def restore(self, frames: Sequence[RawFrame], most: int = MAX_DEPTH) -> Activation:
-        count = next(
-            (n for n, frame in enumerate(reversed(frames)) if frame.instance is not self.instance),
-            len(frames),
-        )
+        count = self.own_frames(frames)
         others, own = frames[: len(frames) - count], frames[len(frames) - count :]
         other = others[-1].instance.engine.restore(others, most) if others else None
         if not own:
@@ -419,6 +433,34 @@ class NativeEngine:
         activation = NativeActivation(self, own[-1].function, (), 0, most)
         activation.restored(own, other)
         return activation
+
+    def own_frames(self, frames: Sequence[RawFrame]) -> int:
+        """How many of these, the oldest, are of one activation."""
+        if not frames or frames[-1].instance is not self.instance:
+            return 0
+        for count in range(1, len(frames)):
+            caller, frame = frames[-count], frames[-count - 1]
+            engine = caller.instance.engine
+            call = engine.suspension_points(caller.function).calls[caller.offset]
+            if call.function is not None and call.function < engine.spaces.imported_funcs:
+                return count
+            if frame.instance is not caller.instance and not self.reaches(frame.instance.engine):
+                return count
+        return len(frames)
+
+    def reaches(self, engine: Engine) -> bool:
+        """Whether its functions call those of ``engine`` without anybody's noticing, and can be
+        suspended in them."""
+        vault = self.machine.vault
+        return isinstance(engine, NativeEngine) and engine.vault is vault and vault.suspends
+
+    def place_of(self, engine: Guest, function: int) -> int:
+        """Where the table of functions has one of another engine's that shares the store. Raises
+        UnsupportedError where there is no reference to it."""
+        func = engine.machine.function(function)
+        if not func.store:
+            raise UnsupportedError("the native path cannot go on in what no table can have")
+        return self.machine.place_of(func)
 
 
 def as_bytes(structure: ctypes.Structure, wanted: Any) -> Any:

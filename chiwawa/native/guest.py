@@ -38,5 +38,9 @@ class Guest(Protocol):
     def reference(self, valtype: RefType, place: int) -> Any:
         """The reference that a saved frame has, which the guest has put into a table."""
 
+    def place_of(self, engine: Guest, function: int) -> int:
+        """Where the table of functions has one of another engine's that shares the store. Raises
+        UnsupportedError where there is no reference to it."""
+
     def keep_reference(self, valtype: RefType, value: Any) -> int:
         """The opposite, for a frame that is to be entered again."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from chiwawa.native import capi
-from chiwawa.native.added import ASKED
+from chiwawa.native.added import ASKED, PLAIN
 from chiwawa.native.engine_types import function_type
 from chiwawa.native.guest import Guest
 from chiwawa.native.layout import TAIL_CALLED
@@ -24,7 +24,7 @@ from chiwawa_runtime.errors import Interrupted
 from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.store import Function, coerce_results, holds
 from chiwawa_runtime.state.throwing import Thrown
-from chiwawa_runtime.state.types import I32, I64, RefType
+from chiwawa_runtime.state.types import I32, I64, FuncType, RefType
 
 #: The environment, the caller, arguments that results come to lie over, and how many: 0, or a trap.
 Called = Callable[[object, Any, Any, int], int]
@@ -54,7 +54,8 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
 
     def called(env: object, caller: Any, values: Any, count: int) -> int:
         activation = going[-1]
-        inner = vault.shared and not activation.engine.machine.calls_by(caller)
+        engine = vault.caller(caller) if vault.shared else activation.engine
+        inner = engine is not activation.engine and not vault.suspends
         args: Sequence[Any] = nothing
         try:
             if integers:
@@ -63,18 +64,18 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
                 args = [vault.take(values, i, t) for i, t in typed]
                 if signed:
                     args = list(map(plain, args, params))
-            depth = activation.called_at.value
+            depth = engine.machine.depth.value
             if call is None:
-                make = activation.call_instance
+                make = partial(activation.call_instance, function, args, depth % TAIL_CALLED)
                 if depth < TAIL_CALLED:
-                    value = make(function, args, inner)
+                    value = make(inner)
                 else:
-                    value = call_at_length(partial(make, function, args, True), activation.engine)
+                    value = call_at_length(partial(make, True), activation.engine)
             elif depth < TAIL_CALLED:
                 value = call(depth, args)
             else:
-                make = partial(call, depth - TAIL_CALLED, args)
-                value = call_at_length(make, activation.engine)
+                again = partial(call, depth - TAIL_CALLED, args)
+                value = call_at_length(again, activation.engine)
             if number:
                 values[0] = value
             elif single is not None:
@@ -88,7 +89,7 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             if inner:
                 activation.failed_inside(error)
                 return capi.trap_new(FAILED, len(FAILED))  # type: ignore[no-any-return]
-            activation.failed(error)
+            activation.failed(error, engine)
             # Numbers stay as they are: an argument lies where a result of its type comes to lie,
             # and is to be there still when the call is made again.
             for i, valtype in referring:
@@ -125,11 +126,25 @@ def asked_function(vault: Vault, allows: Callable[[int, int], bool]) -> capi.Fun
         values[0] = allows((thing ^ 1 << 31) - (1 << 31), more)
         return 0
 
-    callback = capi.Callback(asked)
+    return _made(vault, ASKED, asked)
+
+
+def told_function(vault: Vault, tell: Callable[[], None]) -> capi.Func:
+    """What calls ``tell``."""
+
+    def told(env: object, caller: Any, values: Any, count: int) -> int:
+        tell()
+        return 0
+
+    return _made(vault, PLAIN, told)
+
+
+def _made(vault: Vault, functype: FuncType, called: Called) -> capi.Func:
+    callback = capi.Callback(called)
     func = capi.Func()
-    functype = capi.func_type(ASKED)
+    made = capi.func_type(functype)
     capi.new_unchecked(
-        vault.context, capi.address(functype.ptr()), callback, None, None, ctypes.byref(func)
+        vault.context, capi.address(made.ptr()), callback, None, None, ctypes.byref(func)
     )
     vault.kept.append(callback)
     return func
@@ -173,7 +188,7 @@ def called_briefly(
         except Thrown as thrown:
             return vault.exceptions.throw(thrown.exception)
         except BaseException as error:
-            activation.failed(failure(name, error))
+            activation.failed(failure(name, error), activation.engine)
         finally:
             importer.depth = 0
         return 0

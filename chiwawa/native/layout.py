@@ -74,12 +74,18 @@ TAIL_CALLED = 1 << 31
 #: where they may take as much as there is; ASK where the host is asked each time.
 MEMORY_LIMIT, TABLE_LIMIT = 48, 56
 ASK = -1
+#: Not 0: the host is told of each frame that is saved or entered again. Functions of other
+#: instances may be among them then, which have been called through a table.
+TELL = 64
+#: Behind all functions in FUNCTIONS, what the host puts there: what is asked before something
+#: grows (``added.ASKED``), and what is told of frames. Further ones are functions of others.
+ASKED_PLACE, SAVED_PLACE, ENTERED_PLACE, HOST_PLACES = range(4)
 #: What more than this takes there is not.
 HIGHEST_LIMIT = 1 << 46
 #: A byte for each data segment and then for each element segment: 1 once it has been dropped.
 #: Behind them, where boundaries are counted, one for each function: 1 to stop where it begins, if
 #: that is with neither a loop nor a call that may reach the host.
-DROPPED = 64
+DROPPED = 72
 
 #: What a rewritten module counts: nothing, its safepoints, or all boundaries, as many at each
 #: safepoint as there were up to it. It is stopped at safepoints alone, whatever it counts.

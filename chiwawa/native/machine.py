@@ -43,6 +43,8 @@ class Machine:
         self.set_most(MAX_DEPTH)
         self.set_limit(layout.NO_LIMIT)
         self.known: dict[int, capi.Func] = {}
+        #: Where functions of others are in the table of functions.
+        self.places: dict[tuple[int, Any], int] = {}
 
     def item(self, name: str) -> Any:
         """wasmtime's structure for an export."""
@@ -52,15 +54,6 @@ class Machine:
 
     def bound(self, name: str) -> Bound:
         return Bound(self.vault, self.item(name))
-
-    def calls_by(self, caller: int) -> bool:
-        """Whether it is this instance that calls a host function as ``caller``."""
-        name = layout.SHADOW.encode()
-        extern = _ffi.wasmtime_extern_t()
-        return (
-            bool(capi.caller_export_get(caller, name, len(name), ctypes.byref(extern)))
-            and capi.memory_data(self.context, ctypes.byref(extern.of.memory)) == self.base
-        )
 
     # The shadow memory, and that of records.
 
@@ -96,16 +89,9 @@ class Machine:
         value = 0 if most is None else min(most, layout.HIGHEST_LIMIT) + 1
         ctypes.c_uint64.from_address(self.base + limit).value = value
 
-    def have_asked(self, limit: int, function: capi.Func, place: int) -> None:
-        """Have ``function`` asked instead, which is ``added.ASKED``. Its ``place`` is behind those
-        of all functions; there is none in a module in which nothing grows."""
-        at = ctypes.byref(self.functions)
-        if place == capi.table_size(self.context, at):
-            return
-        val = capi.Val()
-        val.kind = capi.KINDS["funcref"]
-        val.of.func = function
-        capi.table_set(self.context, at, place, ctypes.byref(val))
+    def have_asked(self, limit: int, function: capi.Func) -> None:
+        """Have ``function`` asked instead, which is ``added.ASKED``."""
+        self.put_function(layout.ASKED_PLACE, function)
         ctypes.c_int64.from_address(self.base + limit).value = layout.ASK
 
     def set_limit(self, limit: int) -> None:
@@ -119,6 +105,58 @@ class Machine:
             self.set_byte(layout.CEILING + 3, 0x80 * pending)
         self.set_byte(layout.LIMIT + 7, 0x80 * pending)
         self.set_byte(layout.POLL, pending)
+
+    # What the host has in the table of functions.
+
+    def put_function(self, place: int, function: capi.Func) -> None:
+        val = capi.Val()
+        val.kind = capi.KINDS["funcref"]
+        val.of.func = function
+        at = ctypes.byref(self.functions)
+        capi.table_set(self.context, at, self.tables.count + place, ctypes.byref(val))
+
+    def have_told(self, saved: capi.Func, entered: capi.Func) -> None:
+        """Have these called whenever a frame has been saved, or is entered again."""
+        self.put_function(layout.SAVED_PLACE, saved)
+        self.put_function(layout.ENTERED_PLACE, entered)
+        self.set(layout.TELL, 1)
+
+    def place_of(self, function: capi.Func) -> int:
+        """Where ``function``, which is another instance's, is in the table of functions."""
+        key = function.store, function.private
+        place = self.places.get(key)
+        if place is None:
+            at, old, null = ctypes.byref(self.functions), ctypes.c_uint64(), capi.Val()
+            null.kind = capi.KINDS["funcref"]
+            error = capi.table_grow(self.context, at, 1, ctypes.byref(null), ctypes.byref(old))
+            if error:
+                raise MemoryError(capi.message(error))
+            place = self.places[key] = old.value
+            self.put_function(place - self.tables.count, function)
+        return place
+
+    # Frames that are entered again.
+
+    def begin_rewinding(self, records: bytes, depth: int) -> None:
+        """Have the frames entered again that there are ``records`` of, the oldest first."""
+        self.put_records(records)
+        self.set_register(layout.DEPTH, depth)
+        self.set_register(layout.MODE, layout.REWINDING)
+        for i in range(3):
+            self.set_byte(layout.CEILING + i, 0)
+        if self.count is not None:
+            count = self.read_count()
+            ctypes.c_uint64.from_address(self.base + layout.RESUMED_COUNT).value = count
+            self.set_count(layout.REWINDING_COUNT)
+        self.set_byte(layout.POLL + 3, 1)
+
+    def end_rewinding(self) -> None:
+        """What the guest does itself where the youngest frame is its own."""
+        self.set_register(layout.MODE, 0)
+        self.set_byte(layout.POLL + 3, 0)
+        self.set_most(self.most)
+        if self.count is not None:
+            self.set_count(ctypes.c_uint64.from_address(self.base + layout.RESUMED_COUNT).value)
 
     # Globals.
 

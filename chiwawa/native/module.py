@@ -282,8 +282,7 @@ class _Assembly:
             *(("memidx", i) for i, each in enumerate(original.memory_types()) if can_grow(each)),
             *(("tableidx", i) for i, each in enumerate(original.table_types()) if can_grow(each)),
         ]
-        listed = most + bool(self.growable)
-        module.tables.append(TableType(Limits(listed, listed), FUNCREF))
+        module.tables.append(TableType(Limits(most + layout.HOST_PLACES), FUNCREF))
         self.export(layout.FUNCTIONS, "table", tables)
         self.references = References(spaces, is_exact(original))
         #: The functions that make tail calls, and so leave the frame on top of their caller's to
@@ -440,6 +439,13 @@ class _Assembly:
                 types.append(FuncType((), given))
         return giving
 
+    def calling(self, place: int, functype: FuncType) -> bytes:
+        """A call of what the host has put into a place."""
+        typeidx = self.typeidx(functype)
+        return code.i32(len(self.spaces.funcs) + place) + code.call_indirect(
+            typeidx, self.functions
+        )
+
     def add_growing(self) -> dict[tuple[str, int], int]:
         """A function for each memory and each table that can grow, by what an instruction calls the
         kind, and its index."""
@@ -455,8 +461,7 @@ class _Assembly:
         found: dict[tuple[str, int], int] = {}
         if not self.growable:
             return found
-        ask = code.i32(len(self.spaces.funcs))
-        ask += code.call_indirect(self.typeidx(added.ASKED), self.functions)
+        ask = self.calling(layout.ASKED_PLACE, added.ASKED)
         for kind, index in self.growable:
             if kind == "memidx":
                 address = memories[index].limits.address
@@ -511,9 +516,10 @@ class _Assembly:
         kinds = (SHALLOW, DEEP, LATE if self.counting else DEEP)
         self.saved = dict.fromkeys(kinds, 0)
         for kind in self.saved:
-            self.saved[kind] = self.add(added.saved(cells, kind, 0))
+            self.saved[kind] = self.add(added.saved(cells, kind, 0, b""))
         saved = tuple(self.saved[kind] for kind in kinds)
-        next_, resumed = self.add(added.next_(cells)), self.add(added.resumed(cells))
+        next_ = self.add(added.next_(cells, self.calling(layout.ENTERED_PLACE, added.PLAIN)))
+        resumed = self.add(added.resumed(cells))
         keep: dict[ValType, int] = {}
         take: dict[ValType, int] = {}
         for valtype in (I32, I64, F32, F64):
@@ -602,7 +608,8 @@ class _Assembly:
         self.drop_references(max(refers, default=0))
         room = max(sizes, default=0)
         for kind, index in self.saved.items():
-            function = added.saved(self.cells, kind, room)
+            tell = self.calling(layout.SAVED_PLACE, added.PLAIN)
+            function = added.saved(self.cells, kind, room, tell)
             self.added[index - len(self.spaces.funcs)] = function.coded()
         self.module.mems[-1] = MemoryType(Limits(-(-(layout.RECORDS_AT + room) // PAGE)))
         if any(homed) or any(reclaim):

@@ -84,8 +84,11 @@ class Records:
             at += size
         return frames
 
-    def write(self, frames: Sequence[RawFrame], reference: Write) -> bytes:
-        """Frames, the youngest first, as records, the oldest first."""
+    def write(
+        self, frames: Sequence[RawFrame], reference: Write, *, all_wait: bool = False
+    ) -> bytes:
+        """Frames, the youngest first, as records, the oldest first. The youngest does not wait in a
+        call, unless ``all_wait``."""
         out: list[bytes] = []
         known: dict[tuple[int, int], tuple[Shape, bytes]] = {}
         for position in range(len(frames) - 1, -1, -1):
@@ -93,7 +96,7 @@ class Records:
             key = frame.function, frame.offset
             found = known.get(key) if position else None
             if found is None:
-                entry = self.number(frame.function, frame.offset, position > 0)
+                entry = self.number(frame.function, frame.offset, all_wait or position > 0)
                 shape = self.shape(frame.function, entry)
                 size = RECORD_VALUES + shape.values.size
                 found = shape, _HEAD.pack(size, frame.function, entry, 0)
@@ -132,6 +135,21 @@ def reversed_records(data: bytes) -> bytes:
         at += size
     parts.reverse()
     return b"".join(parts)
+
+
+def with_functions(data: bytes, functions: Sequence[int | None]) -> bytes:
+    """Records that say of other functions that they are theirs, where there is one. One more than
+    there are records is where nothing follows but a call that needs to know whom it is to call."""
+    out = bytearray(data)
+    at = 0
+    for function in functions:
+        if at == len(out):
+            out += _HEAD.pack(_HEAD.size, 0, 0, 0)
+        size, _, entry, _ = _HEAD.unpack_from(out, at)
+        if function is not None:
+            _HEAD.pack_into(out, at, size, function, entry, 0)
+        at += size
+    return bytes(out)
 
 
 def _code(valtype: ValType) -> str:

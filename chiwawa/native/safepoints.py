@@ -26,8 +26,7 @@ class NativeSafepoints:
         self.going = going
         self.machine: Machine | None = None
         self.pending = False
-        #: Whether what runs may be suspended. Where instances share a store it may not while one
-        #: runs whose call another's activation has made: that has no frames of it.
+        #: Whether what runs may be suspended (see ``Vault.place``).
         self.enabled = True
         self.counts = NOTHING
         #: The count where the machine was made, until it is.
@@ -75,6 +74,8 @@ class NativeSafepoints:
         self.show_request()
 
     def enable(self, enabled: bool) -> None:
+        if enabled is self.enabled:
+            return
         self.enabled = enabled
         self.show_request()
         self.place_limit()

@@ -17,6 +17,7 @@ from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.allowance import Allowances
 from chiwawa_runtime.state.data_segments import DataSegment
 from chiwawa_runtime.state.exceptions import ExceptionInstance, Tag
+from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, refused
 from chiwawa_runtime.state.memory import most_pages, out_of_bounds, too_large
 from chiwawa_runtime.state.memory_data import MemoryData, octets
@@ -180,11 +181,12 @@ class NativeMemory(AnyMemory):
 
 
 class NativeTable(AnyTable):
-    __slots__ = ("allowances", "find", "type")
+    __slots__ = ("allowances", "find", "holders", "type")
 
     def __init__(self, type: TableType, find: Find) -> None:
         self.type = type
         self.allowances = Allowances()
+        self.holders = Holders()
         self.find = find
 
     def begin(self, ref: object) -> None:
@@ -357,13 +359,14 @@ def same(valtype: ValType, left: Any, right: Any) -> bool:
 
 
 class NativeGlobal(AnyGlobal):
-    __slots__ = ("find", "initial", "is_made", "type")
+    __slots__ = ("find", "holders", "initial", "is_made", "type")
 
     def __init__(
         self, type: GlobalType, find: Find, initial: object, is_made: Callable[[], bool]
     ) -> None:
         self.type = type
         self.find = find
+        self.holders = Holders()
         #: What it is as long as there is no machine.
         self.initial = initial
         self.is_made = is_made

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 import wasmtime
 
-from chiwawa.native import capi, internals
+from chiwawa.native import capi, internals, layout
 from chiwawa_runtime.engine.turns import Turn
 from chiwawa_runtime.state.exceptions import ExceptionInstance
 from chiwawa_runtime.state.heap import External
@@ -55,8 +55,15 @@ class Owner(Protocol):
     def enable(self, enabled: bool) -> None:
         """Whether its functions may be suspended (see ``safepoints``)."""
 
+    @property
+    def tailing(self) -> bool:
+        """Whether its functions make tail calls."""
+
     def place_limits(self) -> None:
         """What its memories and tables may take has changed."""
+
+    def meet(self) -> None:
+        """Others share its store."""
 
     def native_functions(self) -> list[tuple[int, Function]]:
         """Those that a reference can be of, by the address that the store knows each by."""
@@ -155,7 +162,37 @@ class Vault:
         if not self.shared:
             self.shared = True
             for owner in self.owners:
-                owner.enable(len(self.going) > 0 and self.going[-1].engine is owner)
+                owner.meet()
+            self.place()
+
+    def add(self, owner: Owner) -> None:
+        """It has a machine."""
+        self.owners.append(owner)
+        if self.shared:
+            owner.meet()
+            self.place()
+
+    @property
+    def suspends(self) -> bool:
+        """Whether a function may be suspended that another instance has called through a table: its
+        frame is entered again by a call of its type, which it is not after tail calls."""
+        return not any(owner.tailing for owner in self.owners)
+
+    def place(self) -> None:
+        """Have all functions suspended where they are to, which may be; but where there are tail
+        calls, of the instance alone whose activation goes on."""
+        suspends = self.suspends
+        running = self.going[-1].engine if self.going else None
+        for owner in self.owners:
+            owner.enable(suspends or owner is running)
+
+    def caller(self, caller: int) -> Any:
+        """The owner whose functions call a host function as ``caller``."""
+        name = layout.SHADOW.encode()
+        extern = wasmtime._ffi.wasmtime_extern_t()
+        capi.caller_export_get(caller, name, len(name), ctypes.byref(extern))
+        base = capi.memory_data(self.context, ctypes.byref(extern.of.memory))
+        return next(owner for owner in self.owners if owner.machine.base == base)
 
     # Functions.
 

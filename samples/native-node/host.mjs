@@ -9,7 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 // Cells of the shadow memory.
-const POLL = 0, CEILING = 4, LIMIT = 8, REFERENCES = [24, 28], BACK = 44, DROPPED = 64;
+const POLL = 0, CEILING = 4, LIMIT = 8, REFERENCES = [24, 28], BACK = 44, DROPPED = 72;
 // Where the first record is, in the memory of records.
 const FIRST = 16;
 const UNWINDING = 1;

@@ -1,5 +1,7 @@
 """Native instances that have state of each other: they share a store of wasmtime's, in which a
-function in another's table is called without its instance being asked."""
+function in another's table is called without its instance being asked. Where one makes tail calls,
+what has been called so cannot be suspended (``tests/nodiff/test_calls_through_tables.py`` has what
+can)."""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ USER = load("""(module
   (func (export "twice") (param i32) (result i32)
     (i32.add
       (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0))
-      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))""")
+      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0))))
+  (func $ends (export "ends") (param i32) (result i32)
+    (if (local.get 0) (then (return_call $ends (i32.sub (local.get 0) (i32.const 1)))))
+    (local.get 0)))""")
 
 
 def library(f: Callable[[int], int]) -> Instance:

@@ -152,6 +152,7 @@ class CountingTable(AnyTable):
     def __init__(self, type: TableType, room: Room) -> None:
         self.type = type
         self.elsewhere = Table(type, room=room)
+        self.holders = self.elsewhere.holders
 
     def size(self) -> int:
         return self.looked_at().size()
@@ -203,6 +204,7 @@ class CountingGlobal(AnyGlobal):
     def __init__(self, type: GlobalType, value: object) -> None:
         self.type = type
         self.elsewhere = Global(type, value)
+        self.holders = self.elsewhere.holders
 
     def looked_at(self) -> Global:
         MovingState.looked += 1

@@ -60,7 +60,7 @@ class Dumping:
         # Of machine code there are twenty frames at most, and not always all of linked instances.
         linked = dump.before.exact and len(snapshot.instances) > 1
         if isinstance(error, Abrupt) and (error.cut or linked):
-            programs = {i.program.hash: i.program for i in (*run.instance.linked, *run.beside)}
+            programs = {i.program.hash: i.program for i in (*run.instance.reached, *run.beside)}
             hashes = [each.module_hash for each in snapshot.instances]
             error.backtrace = tuple(
                 programs[hashes[f.instance]].located(f.function, f.offset)

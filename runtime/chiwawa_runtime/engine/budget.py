@@ -62,7 +62,7 @@ class Budget:
     @property
     def linked(self) -> Sequence[Requests]:
         """Those of the instance and of all that it is linked with."""
-        return self.requests, *self.requests.beneath
+        return self.requests, *self.requests.beneath_of()
 
     def prepare(self) -> None:
         """Have the safepoints counted of all that the instance is linked with so far."""
@@ -128,6 +128,11 @@ class Budget:
     def left(self) -> int | None:
         """How much is left."""
         return self.fuel if self.countdown is None else self.countdown.left()
+
+    def extend(self) -> None:
+        """The instance is linked with more than when it began to be run."""
+        self.stop_counting()
+        self.count(self.linked)
 
     def stop_counting(self) -> None:
         self.fuel = self.left()

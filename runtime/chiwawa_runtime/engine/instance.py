@@ -26,18 +26,22 @@ from chiwawa_runtime.state import host_limits
 from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.arithmetic import require_single_rounding
 from chiwawa_runtime.state.exceptions import Tag
+from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
 from chiwawa_runtime.state.store import Function, HostFunction
-from chiwawa_runtime.state.subtyping import global_matches
+from chiwawa_runtime.state.subtyping import global_matches, top
 from chiwawa_runtime.state.table import ElemSegment
 from chiwawa_runtime.state.types import (
+    FUNCREF,
     DefType,
     GlobalType,
     Limits,
     MemoryType,
+    RefType,
     TableType,
     TagType,
+    ValType,
 )
 
 #: What ``imports`` maps a module's name and then a name to. A Python callable is taken as a host
@@ -92,8 +96,16 @@ class ModuleInstance:
         self.running = 0
         #: It, and those whose functions it imports.
         self.linked: tuple[ModuleInstance, ...] = (self,)
-        #: What a thread must have to run it: the turns of all those, its own first.
+        #: Those that import its functions.
+        self.importers = Holders()
+        #: Those besides whose functions a run of it may be in, since it has something in common
+        #: with them in which there may be functions. It keeps none of them alive.
+        self.beside_linked = Holders()
+        self.requests.beneath_of = self.requests_beneath
+        #: What a thread must have to run it: the turns of all that it may come into, its own first.
         self.turns: tuple[Turn, ...] = (Turn(),)
+        #: Of these, those that have to do with its engine alone.
+        self.common_turns: tuple[Turn, ...] = ()
         #: Instruments, where there are any.
         self.observer: Observer | None = None
         #: Makes instruments for this instance; set by the toolchain, which they belong to.
@@ -135,7 +147,20 @@ class ModuleInstance:
         self.exports = Exports(
             {name: self.space(kind)[index] for name, kind, index in program.exports}
         )
+        self.share()
         engine.attach(self)
+
+    @property
+    def reached(self) -> tuple[ModuleInstance, ...]:
+        """All whose functions a run of it may be in, itself first."""
+        if not self.beside_linked.known:
+            return self.linked
+        return tuple(dict.fromkeys((*self.linked, *self.beside_linked)))
+
+    def requests_beneath(self) -> Iterator[Requests]:
+        for each in self.reached:
+            if each is not self:
+                yield each.requests
 
     @property
     def types(self) -> Sequence[DefType]:
@@ -144,19 +169,20 @@ class ModuleInstance:
     @property
     def generation(self) -> int:
         """Grows whenever functions are prepared anew that it may run (see ``contract.Engine``)."""
-        if len(self.linked) == 1:
+        reached = self.reached
+        if len(reached) == 1:
             return self.engine.generation
-        return sum(each.engine.generation for each in self.linked)
+        return sum(each.engine.generation for each in reached)
 
     def begin_budget(self) -> None:
         """It is run from now on, where there is a limit to fuel or time."""
         self.budget.begin()
-        for each in self.linked:
+        for each in self.reached:
             each.bounds.append(self.budget)
 
     def end_budget(self) -> None:
         """It is not, any more."""
-        for each in self.linked:
+        for each in self.reached:
             each.bounds.remove(self.budget)
         self.budget.end()
 
@@ -177,7 +203,7 @@ class ModuleInstance:
                 raise incompatible(spec, str(given.type))
             self.functions.append(given)
             if given.instance is not None:
-                self.follow([given.instance])
+                self.add_linked([given.instance])
         elif isinstance(given, AnyTable) and isinstance(spec.type, TableType):
             size = replace(given.type.limits, min=given.size())
             if given.type.element != spec.type.element or not fits(size, spec.type.limits):
@@ -205,13 +231,66 @@ class ModuleInstance:
                 f"a {kind_of(given)} that another engine owns is not supported"
             )
 
-    def follow(self, others: Sequence[ModuleInstance]) -> None:
+    def link_with(self, others: Sequence[ModuleInstance]) -> None:
         """Have what is asked of it be asked of these as well, and of all that they are linked
         with: their functions may be called where it is run."""
+        self.add_linked(others)
+        self.share()
+
+    def add_linked(self, others: Sequence[ModuleInstance]) -> None:
         linked = (each for other in others for each in other.linked)
         self.linked = tuple(dict.fromkeys((*self.linked, *linked)))
-        self.turns = tuple(instance.turns[0] for instance in self.linked)
-        self.requests.beneath = tuple(i.requests for i in self.linked[1:])
+        for other in others:
+            other.importers.add(self)
+
+    def share(self) -> None:
+        """Have it known to those whose runs may come into it from now on, and whom its own may come
+        into."""
+        for thing in self.referring():
+            thing.holders.add(self)
+        found = {self: None}
+        for each in (work := [self]):
+            for other in (*each.importers, *each.sharing()):
+                if other not in found:
+                    found[other] = None
+                    work.append(other)
+        for each in found:
+            each.reach()
+
+    def share_turn(self, turn: Turn) -> None:
+        """Who runs it has this one, too."""
+        self.common_turns = turn, *self.common_turns
+        if turn not in self.turns:
+            self.turns += (turn,)
+
+    def referring(self) -> Iterator[AnyTable | AnyGlobal]:
+        """What it has in which there may be functions."""
+        yield from (each for each in self.tables if holds_functions(each.type.element))
+        yield from (each for each in self.globals if holds_functions(each.type.type))
+
+    def sharing(self) -> Iterator[ModuleInstance]:
+        """Those that have some of that, too."""
+        for thing in self.referring():
+            yield from thing.holders
+
+    def reach(self) -> None:
+        """Find out whom its runs may come into."""
+        found = {self: None}
+        for each in (work := [self]):
+            for other in (*each.linked, *each.sharing()):
+                if other not in found:
+                    found[other] = None
+                    work.append(other)
+        further = [each for each in found if each not in self.reached]
+        for each in further:
+            self.beside_linked.add(each)
+        turns = dict.fromkeys(each.turns[0] for each in self.reached)
+        self.turns = (*turns, *(each for each in self.common_turns if each not in turns))
+        self.budget.prepare()
+        if self.budget.begun and further:
+            for each in further:
+                each.bounds.append(self.budget)
+            self.budget.extend()
 
     def limit(
         self,
@@ -336,6 +415,11 @@ def kind_of(given: object) -> str:
         if isinstance(given, kind):
             return word
     return type(given).__name__.lower()
+
+
+def holds_functions(valtype: ValType) -> bool:
+    """Whether a value of the type may be a function."""
+    return isinstance(valtype, RefType) and top(valtype) == FUNCREF
 
 
 def fits(given: Limits, wanted: Limits) -> bool:

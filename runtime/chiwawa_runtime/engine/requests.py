@@ -43,15 +43,15 @@ class Watched(list[str]):
 
 class Requests:
     """What a run has been asked for. ``ask`` may be called from any thread or signal handler;
-    ``pending`` is for host functions that wait, which only read it. ``beneath`` are the requests of
-    instances whose functions the run may be in: those stop for it, too."""
+    ``pending`` is for host functions that wait, which only read it. ``beneath_of`` gives the
+    requests of the other instances whose functions the run may be in: those stop for it, too."""
 
-    __slots__ = ("beneath", "due", "looks", "pending", "safepoints", "stops")
+    __slots__ = ("beneath_of", "due", "looks", "pending", "safepoints", "stops")
 
     def __init__(self, safepoints: Safepoints) -> None:
         self.pending: list[str] = []
         self.safepoints = safepoints
-        self.beneath: tuple[Requests, ...] = ()
+        self.beneath_of: Callable[[], Iterable[Requests]] = tuple
         #: The numbers of the safepoints at which something is done, with that, by whose they are:
         #: a reason to stop, or whatever somebody keeps them by; and the one that is next.
         self.stops: dict[object, tuple[int, Callable[[], None]]] = {}
@@ -67,7 +67,7 @@ class Requests:
     def request(self, pending: bool) -> None:
         """Have functions stop at their next safepoint, or no longer."""
         self.safepoints.request(pending)
-        for requests in self.beneath:
+        for requests in self.beneath_of():
             requests.safepoints.request(pending or len(requests.pending) > 0)
 
     @property

@@ -70,7 +70,7 @@ def begin(turns: Sequence[Turn], *, brief: bool = False) -> None:
             end(turns[:position])
             raise RunError(
                 "the instance is running in another thread: only one at a time can run an "
-                "instance, and those whose functions it imports"
+                "instance, and those whose functions it imports or has tables in common with"
             )
 
 

@@ -59,7 +59,7 @@ class Slices:
 async def go(run: Run, every: int | None) -> bool:
     """``run.go()``, while the event loop goes on."""
     waiting = run.waiting
-    beside = any(instance.engine.parallel for instance in run.instance.linked)
+    beside = any(instance.engine.parallel for instance in run.instance.reached)
     waiting.beside = beside
     slices = Slices(every)
     while True:
@@ -89,7 +89,7 @@ async def go(run: Run, every: int | None) -> bool:
 
 def _slice(run: Run, slices: Slices) -> bool:
     """Let it run until it is to give way, or to stop; whether it has ended."""
-    linked = run.instance.linked
+    linked = run.instance.reached
     for instance in linked:
         instance.requests.do_after(slices.count, BY_TURN, partial(run.requests.ask, BY_TURN))
     began = time.perf_counter()

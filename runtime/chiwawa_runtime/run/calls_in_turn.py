@@ -25,6 +25,7 @@ from chiwawa_runtime.errors import (
     Interrupted,
     RunError,
     Trap,
+    UnsupportedError,
 )
 from chiwawa_runtime.run import capture
 from chiwawa_runtime.run.host_calls import HostCalls
@@ -241,7 +242,7 @@ class CallsInTurn(Generic[Owner]):
         wanted = interrupted and not self.asked()
         if self.instance.observer is not None:
             self.take_back(self.instance.observer)
-        for each in self.instance.linked:
+        for each in self.instance.reached:
             self.apply_changes(each)
         if self.keep is not None:
             self.keep()
@@ -254,7 +255,7 @@ class CallsInTurn(Generic[Owner]):
 
     def asked(self) -> bool:
         """Whether the instance, or one that it is linked with, has been asked for something."""
-        return any(each.requests.pending for each in self.instance.linked)
+        return any(each.requests.pending for each in self.instance.reached)
 
     def restore_activation(self) -> None:
         """Go on with functions as they are prepared now."""
@@ -262,7 +263,7 @@ class CallsInTurn(Generic[Owner]):
         engine = self.instance.engine
         try:
             self.activation = engine.restore(self.activation.frames(), self.instance.most)
-        except CheckpointError:
+        except (CheckpointError, UnsupportedError):
             # Another path's are among them. At the next safepoint they may be gone.
             self.requests.ask(CHANGE)
             return

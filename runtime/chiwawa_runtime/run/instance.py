@@ -423,16 +423,17 @@ class Run(CallsInTurn["Instance"]):
         >>> run.go(), run.requests.take(), run.go()
         (False, ['count'], True)
         """
-        turns.begin(self.instance.turns)
+        mine = self.instance.turns
+        turns.begin(mine)
         try:
             done = self.proceed()
             if not done:
-                for other in self.instance.linked[1:]:
+                for other in self.instance.reached[1:]:
                     for reason in other.requests.take():
                         self.requests.ask(reason)
             return done
         finally:
-            turns.end(self.instance.turns)
+            turns.end(mine)
 
     async def go_async(self, *, every: int | None = None) -> bool:
         """``go`` in an event loop, which goes on meanwhile: a program that Python runs gives way to
@@ -510,7 +511,8 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
     it is where fuel or time is spent, too. What a host function calls back cannot be stopped in the
     middle: such a request stops what has called the host function, when that has returned; and
     where fuel or time is spent, it traps."""
-    turns.begin(instance.turns)
+    mine = instance.turns
+    turns.begin(mine)
     try:
         calls = instance.calls
         if calls is None or not calls.is_reached():
@@ -518,7 +520,7 @@ def call(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
         with calls.called_back(instance, function, args):
             return called(instance, function, args)
     finally:
-        turns.end(instance.turns)
+        turns.end(mine)
 
 
 def called(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
@@ -533,7 +535,7 @@ def called(instance: Instance, function: int, args: Sequence[Any]) -> list[Any]:
         run = Run(instance, [(function, args)], depth=instance.depth, suspends=suspends)
         while not run.proceed():
             # As long as they were pending, no host function would wait for anything.
-            reasons = [(i, reason) for i in instance.linked for reason in i.requests.take()]
+            reasons = [(i, reason) for i in instance.reached for reason in i.requests.take()]
             if not reasons:
                 raise run.unstoppable()
             stopping = [reason for _, reason in reasons if reason in STOPPING_CALLS]

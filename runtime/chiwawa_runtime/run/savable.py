@@ -60,8 +60,9 @@ class SavableInstance(ModuleInstance):
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
         """A context in which the program stands still. Raises CheckpointError where it does not."""
+        mine = self.turns
         try:
-            turns.begin(self.turns, brief=True)
+            turns.begin(mine, brief=True)
         except RunError:
             raise CheckpointError(f"the program is running in another thread: {ASK}") from None
         try:
@@ -69,7 +70,7 @@ class SavableInstance(ModuleInstance):
                 raise CheckpointError(f"the program is running, and waits for this call: {ASK}")
             yield
         finally:
-            turns.end(self.turns)
+            turns.end(mine)
 
     def captured(self, frames: Sequence[RawFrame], plan: Sequence[capture.RawCall]) -> Snapshot:
         """The state with an activation stopped in ``frames``, where the program stands still."""

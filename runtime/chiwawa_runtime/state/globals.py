@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.store import coerce
@@ -25,11 +26,12 @@ class Global(AnyGlobal):
     0
     """
 
-    __slots__ = ("raw", "type")
+    __slots__ = ("holders", "raw", "type")
 
     def __init__(self, type: GlobalType, value: object) -> None:
         """Raises TypeError and ValueError where ``value`` is none of the global's type."""
         self.type = type
+        self.holders = Holders()
         self.raw: Any = coerce(value, type.type)
 
     @property

@@ -37,7 +37,8 @@ class Limits:
     instead, and so does what a host function calls back, since nobody could go on with that.
 
     All that is of the instance that is run. Depth, fuel and time count what it does in instances
-    whose functions it imports; those have their own for their own runs.
+    whose functions it imports, or with which it has tables or globals in common; those have their
+    own for their own runs.
 
     Raises ValueError where a number is none that can be kept.
 

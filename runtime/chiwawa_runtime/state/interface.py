@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from chiwawa_runtime.errors import ResourceError
 from chiwawa_runtime.state.allowance import Allowance, Allowances
 from chiwawa_runtime.state.data_segments import DataSegments
+from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.memory_data import MemoryData
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.types import GlobalType, Limits, MemoryType, TableType
@@ -153,6 +154,8 @@ class AnyTable(ABC):
     type: TableType
     #: Whoever wants it to grow is to have these allow it, in elements.
     allowances: Allowances
+    #: The instances that have it.
+    holders: Holders
 
     def __repr__(self) -> str:
         return f"<table of {self.size()} {self.type.element}>"
@@ -233,6 +236,8 @@ class AnyGlobal(ABC):
     __slots__ = ()
 
     type: GlobalType
+    #: The instances that have it.
+    holders: Holders
 
     def __repr__(self) -> str:
         return f"<global {self.type} {self.value!r}>"

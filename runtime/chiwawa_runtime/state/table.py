@@ -12,6 +12,7 @@ from typing import Any
 
 from chiwawa_runtime.errors import Trap, UnsupportedError
 from chiwawa_runtime.state.allowance import Allowances
+from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.interface import AnyTable, refused
 from chiwawa_runtime.state.store import Function, coerce
 from chiwawa_runtime.state.subtyping import matches
@@ -67,7 +68,7 @@ class Table(AnyTable):
     (2, "something of the host's")
     """
 
-    __slots__ = ("allowances", "raw", "room", "type")
+    __slots__ = ("allowances", "holders", "raw", "room", "type")
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class Table(AnyTable):
         limits = type.limits
         self.room = Room() if room is None else room
         self.allowances = Allowances()
+        self.holders = Holders()
         self.raw: list[Any] = []
         if elements is None:
             self.take(limits.min)

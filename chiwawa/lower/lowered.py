@@ -12,7 +12,7 @@ through a table. A function with neither loops nor calls has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chiwawa.module import Func, Instr, Module
@@ -157,10 +157,6 @@ def safepoints_of(lowered: Lowered, imported: int, everywhere: bool) -> set[int]
     return result
 
 
-#: Under which name a module keeps what ``recursive_functions`` finds.
-RECURSIVE = "recursive"
-
-
 def recursive_functions(spaces: Spaces) -> frozenset[int]:
     """The functions whose frames count towards the depth at which the call stack is exhausted:
     those that can be entered again while they run, being on a cycle of the call graph, where a call
@@ -169,21 +165,36 @@ def recursive_functions(spaces: Spaces) -> frozenset[int]:
 
     So a call of a function that cannot recur costs nothing.
     """
-    return spaces.module.once(RECURSIVE, lambda: _recursive_functions(spaces))
-
-
-#: The same of ``tailing_functions``.
-TAILING = "tailing"
+    return _once(spaces, "recursive")
 
 
 def tailing_functions(spaces: Spaces) -> frozenset[int]:
     """The functions that may end in a tail call."""
+    return _once(spaces, "tailing")
 
-    def find() -> frozenset[int]:
-        funcs = enumerate(spaces.module.funcs, spaces.imported_funcs)
-        return frozenset(index for index, func in funcs if func.summary.ends_in_calls)
 
-    return spaces.module.once(TAILING, find)
+def suspendable_functions(spaces: Spaces) -> frozenset[int]:
+    """The functions that have a safepoint (see the top of this file), where not every boundary is
+    one."""
+    return _once(spaces, "suspendable")
+
+
+def _once(spaces: Spaces, name: str) -> frozenset[int]:
+    return spaces.module.once(name, lambda: SETS[name](spaces))
+
+
+def _tailing_functions(spaces: Spaces) -> frozenset[int]:
+    funcs = enumerate(spaces.module.funcs, spaces.imported_funcs)
+    return frozenset(index for index, func in funcs if func.summary.ends_in_calls)
+
+
+def _suspendable_functions(spaces: Spaces) -> frozenset[int]:
+    return frozenset(
+        index
+        for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs)
+        for summary in (func.summary,)
+        if summary.loops or summary.calls or summary.indirect
+    )
 
 
 def _recursive_functions(spaces: Spaces) -> frozenset[int]:
@@ -261,3 +272,12 @@ def _components(graph: list[Sequence[int]]) -> Iterator[list[int]]:
                         component.append(stack.pop())
                     on_stack.difference_update(component)
                     yield component
+
+
+#: Sets of functions that only reading all of a module's functions can tell, under which names it
+#: keeps them.
+SETS: dict[str, Callable[[Spaces], frozenset[int]]] = {
+    "recursive": _recursive_functions,
+    "tailing": _tailing_functions,
+    "suspendable": _suspendable_functions,
+}

@@ -26,6 +26,8 @@ from wasmtime import _ffi
 from chiwawa_runtime.state.types import V128, FuncType, ValType
 
 _dll: Any = _ffi.dll
+#: Where wasmtime's library is.
+LIBRARY: str = _dll._name
 
 
 class Func(Structure):

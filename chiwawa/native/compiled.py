@@ -7,11 +7,11 @@ rewritten module, by its digest, the machine code that wasmtime has made of it.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 
 import wasmtime
 
@@ -135,12 +135,6 @@ def kept_code(digest: bytes, cache: Cache, how: How) -> wasmtime.Module | None:
 
 def _code_key(digest: bytes, how: How) -> str:
     machine = (sys.platform, platform.machine(), str(stack_size()))
-    return key_of("compiled", digest, str(how), _version(), *machine)
-
-
-def _version() -> str:
-    """Of wasmtime, which takes no code but its own version's anyway."""
-    try:
-        return metadata.version("wasmtime")
-    except metadata.PackageNotFoundError:
-        return ""
+    # It takes no code but its own version's, but each version of it may find its own.
+    library = str(os.path.getsize(capi.LIBRARY))
+    return key_of("compiled", digest, str(how), library, *machine)

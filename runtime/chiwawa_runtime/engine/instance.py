@@ -12,7 +12,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from chiwawa_runtime.collector import uncollected
 from chiwawa_runtime.engine.budget import Budget
 from chiwawa_runtime.engine.calls import StartedFunction, host_function
 from chiwawa_runtime.engine.contract import Engine
@@ -116,20 +115,16 @@ class ModuleInstance:
         self.allowances: list[Allowance] = []
         for spec in program.imports:
             self.link(spec, imports)
-        imported = len(self.functions)
         self.budget.prepare()
         memories = *self.memories, *program.memories[len(self.memories) :]
         check_declared(memories, byte_length, limits.memory, "memory")
         tables = *self.tables, *program.tables[len(self.tables) :]
         check_declared(tables, length, limits.table, "table")
         make = Function if engine.sets_enter else StartedFunction
-        names = program.function_names
-        with uncollected():
-            # A large program has tens of thousands.
-            self.functions += [
-                make(deftype, instance=self, index=index, name=names.get(index))
-                for index, deftype in enumerate(program.functions[imported:], imported)
-            ]
+        for index in range(len(self.functions), len(program.functions)):
+            name = program.function_names.get(index)
+            functype = program.functions[index]
+            self.functions.append(make(functype, instance=self, index=index, name=name))
         self.tables += engine.state.new_tables(program.tables[len(self.tables) :])
         self.memories += engine.state.new_memories(program.memories[len(self.memories) :])
         self.limit(self.memories, byte_length, limits.memory)

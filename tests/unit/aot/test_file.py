@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chiwawa.aot import translate
 from chiwawa.aot.file import WIDTH, literal, raw
-from chiwawa.aot.options import function_names, options_for, suspendable_functions
+from chiwawa.aot.options import function_names, options_for, suspendable
 from chiwawa.api import bundle_of
 from chiwawa.kinds import is_generated
 from chiwawa.lower.lowered import Spaces
@@ -101,8 +101,8 @@ def test_functions_that_loop_or_call_can_be_suspended() -> None:
           (func))
     """)
     spaces = Spaces.of(source)
-    assert suspendable_functions(spaces, everywhere=False) == {2, 3, 4}
-    assert suspendable_functions(spaces, everywhere=True) == {1, 2, 3, 4}
+    assert suspendable(spaces, everywhere=False) == {2, 3, 4}
+    assert suspendable(spaces, everywhere=True) == {1, 2, 3, 4}
     assert options_for(source, everywhere=True).suspendable == {1, 2, 3, 4}
 
 

@@ -7,7 +7,8 @@ whoever restores or captures an instance says so, or asks, of all at once.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from operator import or_
 from typing import overload
 
 from chiwawa_runtime.state.on_demand import OnDemand
@@ -65,27 +66,43 @@ class DataSegments(Sequence[DataSegment]):
 
 
 class HeldSegments(DataSegments):
-    """Those whose bytes Python holds."""
+    """Those whose bytes Python holds. Each is made when it is first asked for, and then is the same
+    object."""
 
-    __slots__ = ("held",)
+    __slots__ = ("contents", "flags", "held")
 
-    def __init__(self, contents: Iterable[bytes]) -> None:
-        self.held = [*map(DataSegment, contents)]
+    def __init__(self, contents: Sequence[bytes]) -> None:
+        self.contents = contents
+        #: Of each that has not been made, whether it has been dropped.
+        self.flags = bytearray(len(contents))
+        self.held: dict[int, DataSegment] = {}
 
     def __len__(self) -> int:
-        return len(self.held)
+        return len(self.contents)
 
     @overload
     def __getitem__(self, index: int) -> DataSegment: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[DataSegment]: ...
     def __getitem__(self, index: int | slice) -> DataSegment | Sequence[DataSegment]:
-        return self.held[index]
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        place = range(len(self))[index]
+        found = self.held.get(place)
+        if found is None:
+            found = self.held[place] = DataSegment(self.contents[place])
+            if self.flags[place]:
+                found.drop()
+        return found
 
     def dropped(self) -> Sequence[bool]:
-        return [each.dropped for each in self.held]
+        flags = [*map(bool, self.flags)]
+        for place, each in self.held.items():
+            flags[place] = each.dropped
+        return flags
 
     def drop(self, which: Sequence[bool]) -> None:
-        for each, dropped in zip(self.held, which, strict=True):
-            if dropped:
+        self.flags = bytearray(map(or_, self.flags, which))
+        for place, each in self.held.items():
+            if which[place]:
                 each.drop()

@@ -9,6 +9,8 @@ instance while a program runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from string import digits
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
@@ -65,6 +67,9 @@ class GeneratedFunctions:
         #: replaced, whose frames may still be there.
         self.known: dict[CodeType, tuple[int, Code]] = {}
         self.instance: ModuleInstance
+        #: What functions may name of the instance by a word and an index, of which there can be
+        #: tens of thousands: what a function names is in the namespace from when it is compiled.
+        self.named: dict[str, Sequence[Any]] = {}
         #: The instance's, with their own side: its engine's ``state`` has made or accepted them.
         self.memories: Sequence[Memory] = ()
         self._callables: list[Callable[..., Any]] = []
@@ -84,12 +89,14 @@ class GeneratedFunctions:
             ("table", instance.tables),
             ("g", instance.globals),
             ("tag", instance.tags),
-            ("elem", instance.elems),
-            ("data", instance.datas),
-            ("ref", instance.functions),
             ("type", self.bundle.program.types),
         ):
             names.update((f"{prefix}{i}", thing) for i, thing in enumerate(things))
+        self.named = {
+            "elem": instance.elems,
+            "data": instance.datas,
+            "ref": instance.functions,
+        }
         for index, function in enumerate(instance.functions[: self.imported]):
             names[self.bundle.imported_names[index]] = imported_entry(function)
         self.take(self.bundle)
@@ -104,10 +111,11 @@ class GeneratedFunctions:
         on."""
         self.bundle = bundle
         self._callables = []
+        first = self._compiled_when_called(bundle)
         for index, code in enumerate(bundle.codes, self.imported):
-            first = self._compiled_when_called(index, code)
-            self._callables.append(first)
-            self._publish(index, code.function.name, first)
+            own = partial(first, index)
+            self._callables.append(own)
+            self._publish(index, code.function.name, own)
 
     def code(self, function: int) -> Code:
         """What is known of a function that the module defines."""
@@ -129,6 +137,10 @@ class GeneratedFunctions:
         # PyPy speeds up lookups in the one namespace that a code object was made with.
         copy = source.__code__.replace()
         self.namespace.update(vectors.named(copy.co_names))
+        for name in copy.co_names:
+            word = name.rstrip(digits)
+            if word in self.named and name not in self.namespace:
+                self.namespace[name] = self.named[word][int(name[len(word) :])]
         self.known[copy] = (index, code)
         return FunctionType(copy, self.namespace, source.__name__, source.__defaults__)
 
@@ -143,31 +155,32 @@ class GeneratedFunctions:
             function.direct = own
             function.enter = generator_around(own)
 
-    def _compiled_when_called(self, index: int, code: Code) -> Callable[..., Any]:
-        """What stands for a function until it has been called."""
-        source = code.function
-        compiled: list[FunctionType] = []
-        bundle = self.bundle
+    def _compiled_when_called(self, bundle: Bundle) -> Callable[..., Any]:
+        """What stands for all functions of ``bundle`` until they have been called: it takes an
+        index, and the arguments."""
+        compiled: dict[int, FunctionType] = {}
 
-        def first(*args: Any) -> Any:
-            if not compiled:
-                own = self._with_own_namespace(index, code, source.made())
-                compiled.append(own)
+        def first(index: int, *args: Any) -> Any:
+            own = compiled.get(index)
+            if own is None:
+                code = bundle.codes[index - self.imported]
+                source = code.function
+                own = compiled[index] = self._with_own_namespace(index, code, source.made())
                 if self.bundle is bundle:
                     self._callables[index - self.imported] = own
                     # A name that was never bound twice is a constant to PyPy.
                     del self.namespace[source.name]
                     self._publish(index, source.name, own)
-            return compiled[0](*args)
+            return own(*args)
 
         return first
 
 
 def generator_around(function: Callable[..., Any]) -> Callable[..., Chain]:
     """A generator function around a plain one, for callers that cannot know which it is."""
+    return partial(_around, function)
 
-    def enter(*args: Any) -> Chain:
-        return function(*args[:-1])
-        yield
 
-    return enter
+def _around(function: Callable[..., Any], *args: Any) -> Chain:
+    return function(*args[:-1])
+    yield

@@ -23,7 +23,7 @@ from chiwawa_runtime.state.memory import most_pages, out_of_bounds, too_large
 from chiwawa_runtime.state.memory_data import MemoryData, octets
 from chiwawa_runtime.state.memory_image import MemoryImage
 from chiwawa_runtime.state.plain import plain
-from chiwawa_runtime.state.store import Function, coerce
+from chiwawa_runtime.state.store import Function, coerce, put
 from chiwawa_runtime.state.subtyping import top
 from chiwawa_runtime.state.table import HOST_LIMIT, ElemSegment
 from chiwawa_runtime.state.table import out_of_bounds as table_out_of_bounds
@@ -198,7 +198,7 @@ class NativeTable(AnyTable):
         return size
 
     def reference(self, ref: object) -> Any:
-        return coerce(ref, self.type.element)
+        return put(ref, self.type.element, self)
 
     def get(self, index: int) -> Any:
         index = coerce(index, self.type.limits.address)
@@ -379,7 +379,7 @@ class NativeGlobal(AnyGlobal):
     def value(self, value: object) -> None:
         if not self.type.mutable:
             raise TypeError("the global is immutable")
-        self.reset(coerce(value, self.type.type))
+        self.reset(put(value, self.type.type, self))
 
     def get(self) -> Any:
         if not self.is_made():

@@ -4,6 +4,7 @@ stop, trap, are counted, written and restored as all others are."""
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import chiwawa
 from chiwawa import Exhaustion, Interrupted, Limits, RunError, Stopped, Trap
-from tests.path_helpers import IN_PYTHON, each_path, next_path
+from tests.path_helpers import IN_PYTHON, PATHS, each_path, next_path
 
 #: What the first one calls is in its table, which the second one fills.
 MAIN = """(module $main
@@ -294,6 +295,51 @@ def test_what_is_reached_by_a_global_is_counted_and_stopped_as_well(path: str) -
         assert (first.requests.passed or 0) + (second.requests.passed or 0) == 5 * stops
     assert stops > 4
     assert run.results == [0]
+
+
+PLUGIN = """(module $plugin
+  (func (export "spin") (param i32) (result i32)
+    (loop $on (br_if $on (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (local.get 0)))"""
+
+
+@pytest.mark.parametrize(("path", "other"), list(itertools.product(PATHS, repeat=2)))
+@pytest.mark.parametrize("by", ["set", "fill", "grow"])
+def test_what_python_puts_into_a_table_is_counted_and_stopped_as_well(
+    path: str, other: str, by: str
+) -> None:
+    main = chiwawa.instantiate(
+        MODULES[0], {"h": {"tick": lambda n: n}}, path=path, limits=Limits(fuel=20)
+    )
+    plugin = chiwawa.instantiate(chiwawa.load(PLUGIN), path=other)
+    table, spin = main.table("t"), plugin.func("spin")
+    index = 5
+    if by == "set":
+        table.set(index, spin)
+    elif by == "fill":
+        table.fill(index, spin, 1)
+    else:
+        index = table.grow(1, spin)
+    run = main.start("call", index, 100)
+    stops = 0
+    while not run.resume():
+        stops += 1
+        assert run.reasons == ["fuel"]
+        assert (main.requests.passed or 0) + (plugin.requests.passed or 0) == 20 * stops
+        assert [frame.name for frame in run.frames][-1] == "call"
+        run.allow(fuel=20)
+    assert run.results == [0]
+    assert stops == 5
+
+
+@each_path
+def test_what_python_puts_into_a_global_is_counted_and_stopped_as_well(path: str) -> None:
+    plugin = chiwawa.instantiate(chiwawa.load(PLUGIN), path=path)
+    first = chiwawa.instantiate(chiwawa.load(REFERRING), path=path, limits=Limits(fuel=20))
+    first.global_("g").value = plugin.func("spin")
+    with pytest.raises(Stopped) as caught:
+        first.call("call", 100)
+    assert [frame.name for frame in caught.value.run.frames] == ["spin", "call"]
 
 
 @each_path

@@ -28,7 +28,7 @@ from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable
 from chiwawa_runtime.state.program import ElemSpec, ImportSpec, Program
-from chiwawa_runtime.state.store import Function, HostFunction
+from chiwawa_runtime.state.store import Function, HostFunction, put
 from chiwawa_runtime.state.subtyping import global_matches, top
 from chiwawa_runtime.state.table import ElemSegment
 from chiwawa_runtime.state.types import (
@@ -214,6 +214,8 @@ class ModuleInstance:
             if not global_matches(given.type, spec.type):
                 raise incompatible(spec, str(given.type))
             self.globals.append(given)
+            if holds_functions(given.type.type):
+                put(given.get(), given.type.type, given)
         elif isinstance(given, Tag) and isinstance(spec.type, TagType):
             if given.type != spec.type:
                 raise incompatible(spec, str(given.type))
@@ -251,6 +253,13 @@ class ModuleInstance:
                     work.append(other)
         for each in found:
             each.reach()
+
+    def be_held(self, thing: AnyTable | AnyGlobal) -> None:
+        """Have it reached by those that have ``thing``: Python puts a function of it there."""
+        if all(each is not self for each in thing.holders):
+            thing.holders.add(self)
+            for each in thing.holders:
+                each.share()
 
     def share_turn(self, turn: Turn) -> None:
         """Who runs it has this one, too."""

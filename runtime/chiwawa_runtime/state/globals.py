@@ -7,7 +7,7 @@ from typing import Any
 from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.interface import AnyGlobal
 from chiwawa_runtime.state.plain import plain
-from chiwawa_runtime.state.store import coerce
+from chiwawa_runtime.state.store import coerce, put
 from chiwawa_runtime.state.types import GlobalType
 
 
@@ -54,7 +54,7 @@ class Global(AnyGlobal):
     def value(self, value: object) -> None:
         if not self.type.mutable:
             raise TypeError("the global is immutable")
-        self.raw = coerce(value, self.type.type)
+        self.raw = put(value, self.type.type, self)
 
     def get(self) -> Any:
         return self.raw

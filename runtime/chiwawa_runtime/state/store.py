@@ -227,6 +227,15 @@ def together(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values) if values else None
 
 
+def put(value: object, valtype: ValType, holder: Any) -> Any:
+    """``value``, coerced, for a table or a global: where it is a function, those that have the
+    ``holder`` may call it from now on."""
+    ref = coerce(value, valtype)
+    if isinstance(ref, Function) and ref.instance is not None:
+        ref.instance.be_held(holder)
+    return ref
+
+
 def coerce_results(value: Any, results: tuple[ValType, ...]) -> Any:
     """What a host function returned, in the form that generated code expects."""
     if not results:

@@ -14,7 +14,7 @@ from chiwawa_runtime.errors import Trap, UnsupportedError
 from chiwawa_runtime.state.allowance import Allowances
 from chiwawa_runtime.state.holders import Holders
 from chiwawa_runtime.state.interface import AnyTable, refused
-from chiwawa_runtime.state.store import Function, coerce
+from chiwawa_runtime.state.store import Function, coerce, put
 from chiwawa_runtime.state.subtyping import matches
 from chiwawa_runtime.state.types import I64, DefType, TableType
 
@@ -130,7 +130,7 @@ class Table(AnyTable):
 
     def reference(self, ref: object) -> Any:
         """``ref``, where the table may hold it. Raises TypeError."""
-        return coerce(ref, self.type.element)
+        return put(ref, self.type.element, self)
 
     def size(self) -> int:
         """Spec 4.4.6, table.size: in elements.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 import chiwawa
 from chiwawa.source import load
-from tests.path_helpers import each_path
+from tests.path_helpers import PATHS, SHARING
 
 #: Calls what is in its table, and then divides by nothing.
 LIBRARY = load("""(module $library
@@ -43,36 +45,42 @@ PROGRAM = load("""(module $program
 CALLS = ("deep", "nothing", "back", "traps", "by table")
 
 
-def trapped(path: str, name: str) -> tuple[str, list[str]]:
-    first = chiwawa.instantiate(LIBRARY, path=path)
-    second = chiwawa.instantiate(PROGRAM, {"library": first.exports}, path=path)
+def trapped(below: str, above: str, name: str) -> tuple[str, list[str]]:
+    first = chiwawa.instantiate(LIBRARY, path=below)
+    second = chiwawa.instantiate(PROGRAM, {"library": first.exports}, path=above)
     with pytest.raises(chiwawa.Trap) as caught:
         second.invoke(name, [3])
     return caught.value.message, [str(place) for place in caught.value.backtrace]
 
 
-@each_path
+@pytest.mark.parametrize(("below", "above"), SHARING)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_backtrace_has_each_frame_once_in_its_own_module(path: str, name: str) -> None:
-    message, places = trapped("interp", name)
+def test_a_backtrace_has_each_frame_once_in_its_own_module(
+    below: str, above: str, name: str
+) -> None:
+    message, places = trapped("interp", "interp", name)
     assert len(places) == {"deep": 7, "nothing": 2, "back": 10, "traps": 3, "by table": 2}[name]
-    if path == "native" and name == "back":
+    if above == "native" and name == "back":
         # Machine code has called what the table has, and that the host, which fails by a trap
         # there: wasmtime says nothing of where.
         del places[7:9]
-    assert trapped(path, name) == (message, places)
+    assert trapped(below, above, name) == (message, places)
 
 
-@each_path
-def test_so_it_has_where_instances_share_nothing(path: str) -> None:
+@pytest.mark.parametrize(("below", "above"), list(itertools.product(PATHS, repeat=2)))
+def test_so_it_has_where_instances_share_nothing(below: str, above: str) -> None:
     library = load("""(module $l
       (func $f (export "f") (param i32) (call $g (local.get 0)))
       (func $g (param i32) unreachable))""")
     program = load("""(module $p
       (import "l" "f" (func $f (param i32)))
       (func (export "main") (call $f (i32.const 1))))""")
-    first = chiwawa.instantiate(library, path=path)
-    second = chiwawa.instantiate(program, {"l": first.exports}, path=path)
+    top = load("""(module $t
+      (import "p" "main" (func $main))
+      (func (export "top") (call $main)))""")
+    first = chiwawa.instantiate(library, path=below)
+    second = chiwawa.instantiate(program, {"l": first.exports}, path=above)
+    third = chiwawa.instantiate(top, {"p": second.exports}, path=below)
     with pytest.raises(chiwawa.Trap) as caught:
-        second.invoke("main")
-    assert [place.name for place in caught.value.backtrace] == ["g", "f", "main"]
+        third.invoke("top")
+    assert [place.name for place in caught.value.backtrace] == ["g", "f", "main", "top"]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Generic, TypeVar
 
 from chiwawa_runtime.engine.segments import DEEPER
@@ -32,15 +32,16 @@ class Unwound(Generic[Owner]):
 
 
 def unwound(
-    error: BaseException, owner_of: Callable[[FrameType], Owner | None]
+    entry: TracebackType | None,
+    owner_of: Callable[[FrameType], Owner | None],
+    end: TracebackType | None = None,
 ) -> list[Unwound[Owner]]:
-    """The frames that ``error`` went through from where it was raised to where it was caught, the
-    youngest first, but those that ``owner_of`` gives no owner. A frame that had called itself again
-    in the next segment had done nothing else, and is left out; it is not where ``deeper`` itself
-    raised, since then there is no such call."""
+    """The frames of a traceback from ``entry`` on, and before ``end`` (None: to where the exception
+    was raised), the youngest first, but those that ``owner_of`` gives no owner. A frame that had
+    called itself again in the next segment had done nothing else, and is left out; it is not where
+    ``deeper`` itself raised, since then there is no such call."""
     result: list[Unwound[Owner]] = []
-    entry = error.__traceback__
-    while entry is not None:
+    while entry is not None and entry is not end:
         frame, line = entry.tb_frame, entry.tb_lineno
         entry = entry.tb_next
         owner = owner_of(frame)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from chiwawa_runtime.engine.calls import StartedFunction
 from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.generated.frames import (
     FrameReader,
+    engine_of,
     location_of,
     take_back,
-    unwound_frames,
 )
 from chiwawa_runtime.engine.segments import Segments
 from chiwawa_runtime.engine.traps import abrupt_of
-from chiwawa_runtime.errors import Exhaustion, Interrupted
+from chiwawa_runtime.engine.unwinding import unwound
+from chiwawa_runtime.errors import Abrupt, Exhaustion, Interrupted
 from chiwawa_runtime.state.types import DefType
 
 if TYPE_CHECKING:
@@ -95,16 +97,43 @@ class GeneratedActivation:
 
     def explain(self, error: BaseException) -> BaseException:
         """The trap or the exception thrown that ``error`` is, where it is one, with where the
-        frames of generated code are, of this and of other instances."""
-        places = unwound_frames(error)
+        frames are: those of generated code, of this and of other instances, and those of what
+        other engines run that these have called."""
+        if isinstance(error, Abrupt) and error.backtrace:
+            # A trap beneath a host function.
+            return error
+        entry, started = self.own(error)
+        places = unwound(entry, engine_of, started)
+        if started is not None:
+            error = started.tb_frame.f_locals["activation"].explain(error)
         trap = abrupt_of(error)
         if trap is None:
             if not isinstance(error, RecursionError | MemoryError) or not places:
                 return error
             trap = Exhaustion()
-        if trap.backtrace:
-            return trap
         locations = (location_of(p.owner.functions, p.frame, p.line) for p in places)
-        trap.backtrace = tuple(location for location in locations if location is not None)
-        trap.origin = places[0].owner.instance if places else None
+        trap.backtrace += tuple(location for location in locations if location is not None)
+        if trap.origin is None and places:
+            trap.origin = places[0].owner.instance
         return trap
+
+    def own(self, error: BaseException) -> tuple[TracebackType | None, TracebackType | None]:
+        """Where the traceback of ``error`` comes into this, and where it leaves it for a function
+        that another engine runs."""
+        entry = first = error.__traceback__
+        while entry is not None:
+            frame = entry.tb_frame
+            if frame.f_code is ADVANCE and frame.f_locals["self"] is self:
+                first = entry
+                break
+            entry = entry.tb_next
+        entry = first
+        while entry is not None:
+            frame = entry.tb_frame
+            if frame.f_code is STARTED and "activation" in frame.f_locals:
+                return first, entry
+            entry = entry.tb_next
+        return first, None
+
+
+ADVANCE = GeneratedActivation.advance.__code__

@@ -46,7 +46,7 @@ def engine_of(frame: FrameType) -> GeneratedEngine | None:
 def unwound_frames(error: BaseException) -> list[Unwound[GeneratedEngine]]:
     """The frames of generated functions, of whichever instance, that ``error`` went through, the
     youngest first."""
-    return unwound(error, engine_of)
+    return unwound(error.__traceback__, engine_of)
 
 
 # Reading.

@@ -83,10 +83,11 @@ def placed(
     engines: dict[str, Any] = {each.machine.name: each for each in machine.vault.owners}
     engines[machine.name] = engine
     places: list[Placed] = []
+    called = len(machine.vault.going) > 1
     met = False
     for frame in frames:
         name = frame.module_name
-        if met and name != machine.name:
+        if called and met and name != machine.name:
             return places, False
         met = met or name == machine.name
         owner = engines.get(name or "", engine)

@@ -168,7 +168,7 @@ CALLING = chiwawa.load("""(module $program
 
 
 @each_path
-def test_what_traps_where_only_a_table_leads_is_dumped_before_the_call(path: str) -> None:
+def test_what_traps_where_only_a_table_leads_is_dumped(path: str) -> None:
     calls = chiwawa.record_calls()
     counted = chiwawa.Limits(fuel=1000)
     first = chiwawa.instantiate(CALLED_BY_TABLE, path=path, calls=calls, limits=counted)
@@ -184,5 +184,6 @@ def test_what_traps_where_only_a_table_leads_is_dumped_before_the_call(path: str
     )
     with pytest.raises(chiwawa.Trap, match=DIVIDED):
         run.go()
-    (frame,) = checkpoint.decode(recorder.core_dump()).frames
-    assert [value for _, value in frame.stack] == [50, 0]
+    youngest, oldest = checkpoint.decode(recorder.core_dump()).frames
+    assert [value for _, value in youngest.stack] == [1, 0]
+    assert [value for _, value in oldest.locals] == [50]

@@ -259,6 +259,10 @@ def info_lines(session: Session) -> Iterator[str]:
     swift = "" if machine.swift is None else f"{machine.swift.name}, stepped on "
     yield f"path {swift}{machine.path}, {len(machine.frames())} frames"
     for number in machine.instances.by_number:
+        listing = machine.code[number]
+        if not machine.instances.alone:
+            name = listing.name or called(listing.module.names.module, "the program")
+            yield f"instance {number}: {printable(name)}"
         yield from memory_lines(machine, number)
     moments = machine.history.moments
     size = f"{machine.history.bytes} bytes"

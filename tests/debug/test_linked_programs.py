@@ -109,6 +109,8 @@ def test_breakpoints_stop_before_their_instruction_in_any_instance(
     said = on(debug, path, "tbreak 2:0+0x01", "break $one+0x01", "continue", "continue", "info")
     assert said[3:7] == ["breakpoint 2", arrivals("$one")[0], "breakpoint 1", through[0]]
     assert "breakpoint 2: $one (function 2) at 0x0001: local.get $n" in said
+    instances = [line for line in said if line.startswith("instance ")]
+    assert instances == ["instance 0: $program", "instance 1: library", "instance 2: middle"]
     # What is stepped out of is not come to again.
     said = on(debug, path, "break library:store", "continue", "finish", "backtrace")
     assert said[-3].startswith("-> #0  library:$add (function 1) at 0x0017")

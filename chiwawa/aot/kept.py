@@ -17,15 +17,13 @@ from types import CodeType
 from typing import NamedTuple
 
 from chiwawa.cache import Cache, key_of
+from chiwawa.kept_entries import add_entries, read_entries
 from chiwawa_runtime.engine.code_rows import TypeCodes, WrittenCode, write_row
 from chiwawa_runtime.engine.deferred import Deferred
 from chiwawa_runtime.engine.translation import Code
 from chiwawa_runtime.state.deftypes import close, opened, type_indexes
 from chiwawa_runtime.state.program import Program
 from chiwawa_runtime.state.type_text import valtype
-
-#: What a process has made is not worth a new file where it is less than this part of the old one.
-LEAST = 256
 
 
 class Entry(NamedTuple):
@@ -41,7 +39,8 @@ class Kept:
 
     def __init__(self, cache: Cache, program: Program, *how: str) -> None:
         self.program = program
-        self.entries = _read(cache, key := _key(program, how))
+        key = _key(program, how)
+        self.entries = {i: Entry(*parts) for i, parts in read_entries(cache, key).items()}
         #: What this process has translated.
         self.made: dict[int, tuple[str, dict[str, str], CodeType]] = {}
         self._types = type_indexes(program.types)
@@ -86,23 +85,6 @@ def _key(program: Program, how: tuple[str, ...]) -> str:
     return key_of("translated", program.hash, *how, importlib.util.MAGIC_NUMBER, *python)
 
 
-def _read(cache: Cache, key: str) -> dict[int, Entry]:
-    data = cache.read(key)
-    if data is None:
-        return {}
-    return {index: Entry(*parts) for index, parts in marshal.loads(data).items()}
-
-
 def _keep(cache: Cache, key: str, made: Mapping[int, tuple[str, dict[str, str], CodeType]]) -> None:
-    """Keep what has been ``made`` beside what is there by now, which others may have written."""
-    new = {i: Entry(row, types, marshal.dumps(code)) for i, (row, types, code) in made.items()}
-    if not new:
-        return
-    old = _read(cache, key)
-    if _size(new) * LEAST >= _size(old):
-        both = {index: tuple(entry) for index, entry in {**old, **new}.items()}
-        cache.keep(key, marshal.dumps(both))
-
-
-def _size(entries: Mapping[int, Entry]) -> int:
-    return sum(len(entry.code) for entry in entries.values())
+    new = {i: (row, types, marshal.dumps(code)) for i, (row, types, code) in made.items()}
+    add_entries(cache, key, new)

@@ -17,6 +17,7 @@ from chiwawa.native.compiled import compiled
 from chiwawa.native.engine_types import constant_type
 from chiwawa.native.guest import Guest
 from chiwawa.native.hosts import asked_function, host_function, told_function
+from chiwawa.native.kept_points import KeptPoints
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
@@ -320,10 +321,17 @@ class NativeEngine:
             found = self.lowered[function] = lower(self.spaces, function)
         return found
 
+    def keep_points(self) -> KeptPoints:
+        return KeptPoints(self.spaces, self.cache)
+
     def suspension_points(self, function: int) -> SuspensionPoints:
         points = self.known_points.get(function)
         if points is None:
-            points = points_of(self.lower(function))
+            kept = self.spaces.module.once("kept points", self.keep_points)
+            points = kept.get(function)
+            if points is None:
+                points = points_of(self.lower(function))
+                kept.add(function, points)
             self.known_points[function] = points
         return points
 

@@ -110,6 +110,22 @@ def write_row(
     """The line of a function. ``lines`` pairs lines with code offsets; ``code`` gives the codes of
     value types, ``type_index`` the indexes of function types. The rest is as in
     ``translation.Code``."""
+    locals_, *places = write_points(points, code, type_index)
+    fields = [
+        "g" if generator else "",
+        str(first_line),
+        str(slots),
+        locals_,
+        " ".join(f"{line}:{offset}" for line, offset in lines),
+    ]
+    return "|".join([*fields, *places])
+
+
+def write_points(
+    points: SuspensionPoints, code: TypeCodes, type_index: Mapping[FuncType, int]
+) -> list[str]:
+    """The fields of a line that say where the function can be suspended: locals, safepoints, calls,
+    and where there are such, locals without a value."""
     stacks = StackWriter(code)
     safepoints = [f"{offset}:{stacks.write(stack)}" for offset, stack in points.safepoints.items()]
     stacks = StackWriter(code)
@@ -117,15 +133,7 @@ def write_row(
     for offset, call in points.calls.items():
         callee = f"{type_index[call.type]}t" if call.function is None else str(call.function)
         calls.append(f"{offset}:{stacks.write(call.below)}:{callee}")
-    fields = [
-        "g" if generator else "",
-        str(first_line),
-        str(slots),
-        "".join(map(code, points.locals)),
-        " ".join(f"{line}:{offset}" for line, offset in lines),
-        " ".join(safepoints),
-        " ".join(calls),
-    ]
+    fields = ["".join(map(code, points.locals)), " ".join(safepoints), " ".join(calls)]
     places = points.safepoints.keys() | points.calls.keys()
     unset = [
         f"{offset}:{','.join(map(str, sorted(some)))}"
@@ -133,7 +141,38 @@ def write_row(
         if offset in places
     ]
     # Few functions have such locals.
-    return "|".join([*fields, " ".join(unset)] if unset else fields)
+    return [*fields, " ".join(unset)] if unset else fields
+
+
+def read_points(
+    fields: Sequence[str],
+    valtypes: Mapping[str, ValType],
+    types: Sequence[DefType],
+    functions: Sequence[DefType],
+) -> SuspensionPoints:
+    """What ``write_points`` has written, with the types that the codes stand for, the module's, and
+    those of all its functions."""
+    locals_, safepoints, calls, *unset = fields
+    stops = {}
+    stacks = StackReader(valtypes)
+    for entry in safepoints.split():
+        offset, _, stack = entry.partition(":")
+        stops[int(offset)] = stacks.read(stack)
+    places = {}
+    stacks = StackReader(valtypes)
+    for entry in calls.split():
+        offset, stack, callee = entry.split(":")
+        below = stacks.read(stack)
+        if callee.endswith("t"):
+            call = CallPoint(below, types[int(callee[:-1])].functype, None)
+        else:
+            call = CallPoint(below, functions[int(callee)].functype, int(callee))
+        places[int(offset)] = call
+    known = {}
+    for entry in unset[0].split() if unset else ():
+        offset, _, some = entry.partition(":")
+        known[int(offset)] = frozenset(map(int, some.split(",")))
+    return SuspensionPoints(read_types(locals_, valtypes), stops, places, known)
 
 
 class WrittenCode:
@@ -165,24 +204,5 @@ class WrittenCode:
 
     @cached_property
     def points(self) -> SuspensionPoints:
-        locals_, _, safepoints, calls, *unset = self._rest.split("|")
-        stops = {}
-        stacks = StackReader(self._valtypes)
-        for entry in safepoints.split():
-            offset, _, stack = entry.partition(":")
-            stops[int(offset)] = stacks.read(stack)
-        places = {}
-        stacks = StackReader(self._valtypes)
-        for entry in calls.split():
-            offset, stack, callee = entry.split(":")
-            below = stacks.read(stack)
-            if callee.endswith("t"):
-                call = CallPoint(below, self._types[int(callee[:-1])].functype, None)
-            else:
-                call = CallPoint(below, self._functions[int(callee)].functype, int(callee))
-            places[int(offset)] = call
-        known = {}
-        for entry in unset[0].split() if unset else ():
-            offset, _, some = entry.partition(":")
-            known[int(offset)] = frozenset(map(int, some.split(",")))
-        return SuspensionPoints(read_types(locals_, self._valtypes), stops, places, known)
+        locals_, _, *places = self._rest.split("|")
+        return read_points([locals_, *places], self._valtypes, self._types, self._functions)

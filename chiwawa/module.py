@@ -367,15 +367,6 @@ class Datas(OnDemand[Data]):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What reading a binary has found out: ``summaries`` of the functions that it defines, and
-    where its data segments are. Who reads it again passes over these and their instructions."""
-
-    summaries: Sequence[Summary]
-    datas: DataColumns
-
-
-@dataclass(frozen=True, slots=True)
 class Custom:
     """A custom section. ``after`` is the id of the known section that it follows (0: it is
     first)."""

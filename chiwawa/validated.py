@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from chiwawa.binary.sections import Known
 from chiwawa.cache import Cache, key_of
-from chiwawa.module import DataColumns, Known, Module, Summary
+from chiwawa.module import DataColumns, Module, Summary
 from chiwawa_runtime.state.on_demand import OnDemand
 
 #: Smaller modules, in bytes, are read as quickly as looked up.

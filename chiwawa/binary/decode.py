@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chiwawa.binary.names import NAME, read_names
 from chiwawa.binary.reader import Reader
-from chiwawa.binary.sections import SECTIONS, CheckBody, Parts
-from chiwawa.module import Custom, Known, Module
+from chiwawa.binary.sections import SECTIONS, CheckBody, Known, Parts
+from chiwawa.module import Custom, Module
 from chiwawa_runtime.errors import Field
 
 MAGIC = b"\0asm"

@@ -33,7 +33,6 @@ from chiwawa.module import (
     Global,
     Import,
     Instr,
-    Known,
     Module,
     PlainExpr,
     Summary,
@@ -53,6 +52,15 @@ CheckBody = Callable[[Module, int, PlainExpr], None]
 EXTERN_KINDS = ("func", "table", "memory", "global", "tag")
 #: What a table begins with that has an initialiser.
 _TABLE_INIT = 0x40
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What reading a binary has found out: ``summaries`` of the functions that it defines, and
+    where its data segments are. Who reads it again passes over these and their instructions."""
+
+    summaries: Sequence[Summary]
+    datas: DataColumns
 
 
 @dataclass(slots=True)

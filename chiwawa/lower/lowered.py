@@ -189,12 +189,14 @@ def _tailing_functions(spaces: Spaces) -> frozenset[int]:
 
 
 def _suspendable_functions(spaces: Spaces) -> frozenset[int]:
-    return frozenset(
-        index
-        for index, func in enumerate(spaces.module.funcs, spaces.imported_funcs)
-        for summary in (func.summary,)
-        if summary.loops or summary.calls or summary.indirect
-    )
+    funcs = enumerate(spaces.module.funcs, spaces.imported_funcs)
+    return frozenset(index for index, func in funcs if may_suspend(func))
+
+
+def may_suspend(func: Func) -> bool:
+    """Whether it has what loops or calls, which may be in code that is never reached."""
+    summary = func.summary
+    return bool(summary.loops or summary.indirect or summary.calls)
 
 
 def _recursive_functions(spaces: Spaces) -> frozenset[int]:

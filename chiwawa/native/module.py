@@ -13,7 +13,14 @@ from chiwawa.binary.encode import contents_of, write_expr, write_section
 from chiwawa.binary.names import write_name
 from chiwawa.binary.reader import Reader
 from chiwawa.binary.sections import SECTIONS, BodySource, ref_func
-from chiwawa.lower.lowered import Spaces, lower, recursive_functions, tailing_functions
+from chiwawa.lower.lowered import (
+    Spaces,
+    lower,
+    may_suspend,
+    recursive_functions,
+    suspendable_functions,
+    tailing_functions,
+)
 from chiwawa.module import Data, Elem, Export, Expr, Func, Global, Instr, Module, TypeUse
 from chiwawa.native import added, code, layout
 from chiwawa.native.added import Added
@@ -32,8 +39,6 @@ from chiwawa.native.unit import (
     Cells,
     Unit,
     deep_functions,
-    may_suspend,
-    suspending,
 )
 from chiwawa.opcodes import TABLE
 from chiwawa_runtime.collector import uncollected
@@ -305,7 +310,7 @@ class _Assembly:
         ):
             for index in range(number):
                 self.export(f"{prefix}{index}", kind, index)
-        entered = escaping(spaces) | (suspending(spaces) if self.tailing else set())
+        entered = escaping(spaces) | (suspendable_functions(spaces) if self.tailing else set())
         module.elems += self.listed({index: index for index in entered}, self.functions)
         if original.start is not None:
             self.export(layout.START, "func", original.start)
@@ -347,7 +352,7 @@ class _Assembly:
         whatever its parameters are."""
         spaces, references = self.spaces, self.references
         resumers = {}
-        for index in sorted(suspending(spaces)):
+        for index in sorted(suspendable_functions(spaces)):
             functype = references.functype(spaces.funcs[index].functype)
             args = b"".join(map(references.some, functype.params))
             body = args + code.BYTE["return_call"] + code.u(index)
@@ -544,7 +549,7 @@ class _Assembly:
             cells=self.cells,
             references=self.references,
             functions=self.functions,
-            suspends=suspending(self.spaces),
+            suspends=suspendable_functions(self.spaces),
             recursive=recursive_functions(self.spaces),
             deep=deep_functions(self.spaces),
             saved=saved,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chiwawa.binary.types import write_valtype
 from chiwawa.lower.lowered import Spaces, recursive_functions
-from chiwawa.module import Func, Instr
+from chiwawa.module import Instr
 from chiwawa.native import code
 from chiwawa.native.layout import (
     BACK,
@@ -248,20 +248,6 @@ class Unit:
 
 def _plus(local: int, more: int) -> bytes:
     return code.local_get(local) + (code.i32(more) + code.ADD if more else b"")
-
-
-def suspending(spaces: Spaces) -> frozenset[int]:
-    """The functions that may have safepoints."""
-    imported = spaces.imported_funcs
-    return frozenset(
-        index for index, func in enumerate(spaces.module.funcs, imported) if may_suspend(func)
-    )
-
-
-def may_suspend(func: Func) -> bool:
-    """Whether it has what loops or calls, which may be in code that is never reached."""
-    summary = func.summary
-    return bool(summary.loops or summary.indirect or summary.calls)
 
 
 def deep_functions(spaces: Spaces) -> frozenset[int]:

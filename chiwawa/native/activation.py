@@ -21,7 +21,6 @@ from chiwawa_runtime.errors import (
     Abrupt,
     Exhaustion,
     Interrupted,
-    RunError,
     Trap,
     UnsupportedError,
 )
@@ -174,28 +173,26 @@ class NativeActivation:
             each.set_most(self.most)
         vault.going.append(self)
         engine.going.append(self)
-        if vault.shared:
-            vault.place()
         try:
             while True:
                 if self.begun:
-                    oldest = self.rewind(machine)
-                    if oldest != self.function:
+                    oldest, function = self.rewind(machine)
+                    if (oldest, function) != (engine, self.function):
                         # The function has ended in a tail call.
-                        self.function = oldest
-                        size = max(len(engine.spaces.funcs[oldest].params), size)
+                        size = max(len(oldest.spaces.funcs[function].params), size)
                         values = (ctypes.c_uint64 * (2 * size))()
                     for i in range(2 * size):
                         values[i] = 0
                 else:
                     self.begun = True
+                    oldest, function = engine, self.function
                     machine.set_register(layout.DEPTH, self.depth)
                     for i, (valtype, value) in enumerate(
                         zip(functype.params, self.args, strict=True)
                     ):
                         vault.put(values, i, valtype, value)
                 try:
-                    trap = machine.call(machine.function(self.function), values, size)
+                    trap = oldest.machine.call(oldest.machine.function(function), values, size)
                 except UnsupportedError:
                     if self.failure is None:
                         raise
@@ -232,8 +229,6 @@ class NativeActivation:
                 if vault.going:
                     # What called back finds its cells as they were.
                     each.forget_records()
-            if vault.shared:
-                vault.place()
 
     def suspend(self, machine: Machine) -> None:
         """Take the frames out of the machine, or of all that they are in."""
@@ -265,9 +260,9 @@ class NativeActivation:
             each.set_register(layout.MODE, 0)
             each.forget_records()
 
-    def rewind(self, machine: Machine) -> int:
+    def rewind(self, machine: Machine) -> tuple[Guest, int]:
         """Have the machine enter the frames again, or all that they are of: give the function of
-        the oldest, which is to be called."""
+        the oldest, which is to be called, and whose it is."""
         engine, standing = self.engine, self.standing
         self.left = 0
         if self.saved is not None:
@@ -276,20 +271,18 @@ class NativeActivation:
             assert standing is not None
             if self.engines:
                 self.left = len(standing)
-                records = b""
                 # Of each, the last one is its oldest.
                 starts = dict(zip(self.engines, self.depths(), strict=True))
                 for each, depth in starts.items():
                     written = self.records_of(each, standing)
                     each.machine.begin_rewinding(written, depth)
-                    if each is engine:
-                        records = written
+                oldest, function = self.engines[-1], standing[-1].function
                 self.saved = self.standing = None
-                return function_of(records)
+                return oldest, function
             records = engine.records.write(standing, engine.keep_reference)
         machine.begin_rewinding(records, self.depth)
         self.saved = self.standing = None
-        return function_of(records)
+        return engine, function_of(records)
 
     def records_of(self, engine: Guest, standing: Sequence[RawFrame]) -> bytes:
         """Of those frames that are of ``engine``. Where one of them has called a function of
@@ -299,7 +292,10 @@ class NativeActivation:
         for position in range(len(standing) - 1, 0, -1):
             if self.engines[position] is engine:
                 callee, function = self.engines[position - 1], standing[position - 1].function
-                functions.append(None if callee is engine else engine.place_of(callee, function))
+                place = None
+                if callee is not engine:
+                    place = engine.place_of(standing[position], callee, function)
+                functions.append(place)
         own = [each for each, of in zip(standing, self.engines, strict=True) if of is engine]
         waits = self.engines[0] is not engine
         written = engine.records.write(own, engine.keep_reference, all_wait=waits)
@@ -382,16 +378,6 @@ class NativeActivation:
         if not isinstance(error, Suspended):
             self.failure = error
         caller.machine.set_register(layout.MODE, layout.INTERRUPTED)
-
-    def failed_inside(self, error: BaseException) -> None:
-        """A host function that another instance's function has called has ended so. That function
-        has been called without an activation of its own, and has no frames that could be kept."""
-        if isinstance(error, Interrupted):
-            error = RunError(
-                "a host function cannot be interrupted here: the native path has called it from "
-                "a function that is in another instance's table"
-            )
-        self.failure = error
 
     # What it looks like from outside.
 

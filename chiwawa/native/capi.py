@@ -206,5 +206,6 @@ class _Bytes(Structure):
     _fields_ = (("size", c_size_t), ("data", c_void_p))
 
 
+discard_trap = function("wasm_trap_delete", None, _p)
 _error_delete = function("wasmtime_error_delete", None, _p)
 _error_message = function("wasmtime_error_message", None, _p, _p)

@@ -16,7 +16,7 @@ from chiwawa.native.activation import ForeignActivation, HostActivation, NativeA
 from chiwawa.native.compiled import compiled
 from chiwawa.native.engine_types import constant_type
 from chiwawa.native.guest import Guest
-from chiwawa.native.hosts import asked_function, host_function, told_function
+from chiwawa.native.hosts import asked_function, entering_function, host_function, told_function
 from chiwawa.native.kept_points import KeptPoints
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
@@ -30,13 +30,16 @@ from chiwawa_runtime.engine.segments import MAX_DEPTH
 from chiwawa_runtime.errors import UnsupportedError
 from chiwawa_runtime.state.allowance import Allowance
 from chiwawa_runtime.state.data_segments import DataSegments
+from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.exceptions import Tag
 from chiwawa_runtime.state.interface import AnyGlobal, AnyMemory, AnyTable, StateOwner
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.store import Function
+from chiwawa_runtime.state.subtyping import top
 from chiwawa_runtime.state.table import HOST_LIMIT
 from chiwawa_runtime.state.types import (
     DefType,
+    FuncType,
     GlobalType,
     MemoryType,
     RefType,
@@ -143,6 +146,8 @@ class NativeEngine:
         self.dropping = False
         #: What is asked before something grows, where somebody is.
         self.asked: capi.Func | None = None
+        #: Where functions of other engines are that frames of this one have called.
+        self.places: dict[tuple[Guest, int, DefType | None], int] = {}
         self.common = common_vault()
         if self.common:
             self.share(self.common[0])
@@ -201,6 +206,7 @@ class NativeEngine:
             self.vault.exceptions.add_tag(tag, machine.item(f"{layout.TAG}{index}"))
         self._machine = machine
         self.asked = None
+        self.places.clear()
         self.place_limits()
         safepoints.begin(machine)
         self.vault.add(self)
@@ -270,9 +276,6 @@ class NativeEngine:
         return self.instance.tables[-1 - thing].allowances.allow(more)
 
     # Who shares its store.
-
-    def enable(self, enabled: bool) -> None:
-        self.safepoints.enable(enabled)
 
     @property
     def tailing(self) -> bool:
@@ -460,15 +463,33 @@ class NativeEngine:
         """Whether its functions call those of ``engine`` without anybody's noticing, and can be
         suspended in them."""
         vault = self.machine.vault
-        return isinstance(engine, NativeEngine) and engine.vault is vault and vault.suspends
+        return isinstance(engine, NativeEngine) and engine.vault is vault
 
-    def place_of(self, engine: Guest, function: int) -> int:
-        """Where the table of functions has one of another engine's that shares the store. Raises
-        UnsupportedError where there is no reference to it."""
+    def place_of(self, caller: RawFrame, engine: Guest, function: int) -> int:
+        """Where ``caller`` finds a function of another engine's that shares the store. Raises
+        UnsupportedError where there is no reference to that."""
+        machine = self.machine
         func = engine.machine.function(function)
         if not func.store:
             raise UnsupportedError("the native path cannot go on in what no table can have")
-        return self.machine.place_of(func)
+        deftype = None
+        if self.tailing:
+            # It calls what takes nothing, and gives what records keep.
+            results = engine.spaces.funcs[function].results
+            kept = (top(each) if isinstance(each, RefType) else each for each in results)
+            deftype = of_functype(FuncType((), tuple(kept)))
+        elif machine.vault.tailing:
+            # The function that it has called may have ended in a call of one of another type.
+            body = self.lower(caller.function).body
+            instr = next(each for each in body if each.offset == caller.offset)
+            deftype = self.spaces.types[instr.imm[0]]
+        key = engine, function, deftype
+        place = self.places.get(key)
+        if place is None:
+            if deftype is not None:
+                func = entering_function(machine.vault, deftype, engine, function)
+            place = self.places[key] = machine.append_function(func)
+        return place
 
 
 def as_bytes(structure: ctypes.Structure, wanted: Any) -> Any:

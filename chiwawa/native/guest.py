@@ -8,6 +8,7 @@ from chiwawa.lower.lowered import Lowered, Spaces
 from chiwawa.native.machine import Machine
 from chiwawa.native.records import Records
 from chiwawa.native.safepoints import NativeSafepoints
+from chiwawa_runtime.engine.contract import RawFrame
 from chiwawa_runtime.engine.instance import ModuleInstance
 from chiwawa_runtime.state.program import SuspensionPoints
 from chiwawa_runtime.state.types import RefType
@@ -38,9 +39,9 @@ class Guest(Protocol):
     def reference(self, valtype: RefType, place: int) -> Any:
         """The reference that a saved frame has, which the guest has put into a table."""
 
-    def place_of(self, engine: Guest, function: int) -> int:
-        """Where the table of functions has one of another engine's that shares the store. Raises
-        UnsupportedError where there is no reference to it."""
+    def place_of(self, caller: RawFrame, engine: Guest, function: int) -> int:
+        """Where ``caller`` finds a function of another engine's that shares the store. Raises
+        UnsupportedError where there is no reference to that."""
 
     def keep_reference(self, valtype: RefType, value: Any) -> int:
         """The opposite, for a frame that is to be entered again."""

@@ -2,8 +2,7 @@
 host, or of another instance.
 
 A callback does not fail where the activation that goes on has called it: what is raised is kept by
-that, and the mode tells the guest to unwind, which saves its frames as it does at a safepoint. It
-fails by a trap where a function has called it that came out of another instance's table.
+that, and the mode tells the guest to unwind, which saves its frames as it does at a safepoint.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ from chiwawa.native.guest import Guest
 from chiwawa.native.layout import TAIL_CALLED
 from chiwawa.native.vault import Vault
 from chiwawa_runtime.engine.calls import HostCall, failure
-from chiwawa_runtime.errors import Interrupted
+from chiwawa_runtime.errors import Exhaustion, Interrupted
+from chiwawa_runtime.state.deftypes import of_functype
 from chiwawa_runtime.state.plain import plain
 from chiwawa_runtime.state.store import Function, coerce_results, holds
 from chiwawa_runtime.state.throwing import Thrown
-from chiwawa_runtime.state.types import I32, I64, FuncType, RefType
+from chiwawa_runtime.state.types import I32, I64, DefType, RefType
 
 #: The environment, the caller, arguments that results come to lie over, and how many: 0, or a trap.
 Called = Callable[[object, Any, Any, int], int]
@@ -55,7 +55,6 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
     def called(env: object, caller: Any, values: Any, count: int) -> int:
         activation = going[-1]
         engine = vault.caller(caller) if vault.shared else activation.engine
-        inner = engine is not activation.engine and not vault.suspends
         args: Sequence[Any] = nothing
         try:
             if integers:
@@ -68,7 +67,7 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
             if call is None:
                 make = partial(activation.call_instance, function, args, depth % TAIL_CALLED)
                 if depth < TAIL_CALLED:
-                    value = make(inner)
+                    value = make(False)
                 else:
                     value = call_at_length(partial(make, True), activation.engine)
             elif depth < TAIL_CALLED:
@@ -86,9 +85,6 @@ def host_function(vault: Vault, function: Function) -> capi.Func:
         except Thrown as thrown:
             return vault.exceptions.throw(thrown.exception)
         except BaseException as error:
-            if inner:
-                activation.failed_inside(error)
-                return capi.trap_new(FAILED, len(FAILED))  # type: ignore[no-any-return]
             activation.failed(error, engine)
             # Numbers stay as they are: an argument lies where a result of its type comes to lie,
             # and is to be there still when the call is made again.
@@ -126,7 +122,7 @@ def asked_function(vault: Vault, allows: Callable[[int, int], bool]) -> capi.Fun
         values[0] = allows((thing ^ 1 << 31) - (1 << 31), more)
         return 0
 
-    return _made(vault, ASKED, asked)
+    return _made(vault, of_functype(ASKED), asked)
 
 
 def told_function(vault: Vault, tell: Callable[[], None]) -> capi.Func:
@@ -136,13 +132,44 @@ def told_function(vault: Vault, tell: Callable[[], None]) -> capi.Func:
         tell()
         return 0
 
-    return _made(vault, PLAIN, told)
+    return _made(vault, of_functype(PLAIN), told)
 
 
-def _made(vault: Vault, functype: FuncType, called: Called) -> capi.Func:
+def entering_function(vault: Vault, deftype: DefType, engine: Guest, index: int) -> capi.Func:
+    """A function of ``deftype`` that calls one of ``engine``'s which has its frame again, so that
+    arguments play no part. That has the same results."""
+    functype = engine.spaces.funcs[index]
+    count = len(functype.results)
+    size = max(len(functype.params), count)
+
+    def called(env: object, caller: Any, values: Any, size_: int) -> int:
+        try:
+            machine = engine.machine
+            own = (ctypes.c_uint64 * (2 * size))()
+            trap = machine.call(machine.function(index), own, size)
+            if trap:
+                exception = vault.thrown()
+                if exception is None:
+                    return trap
+                capi.discard_trap(trap)
+                return vault.exceptions.throw(exception)
+            for i in range(2 * count):
+                values[i] = own[i]
+        except BaseException as error:
+            activation = vault.going[-1]
+            # By a trap of the host's, which wasmtime says in an error.
+            if activation.failure is None:
+                activation.failure = Exhaustion() if type(error) is RecursionError else error
+            return capi.trap_new(FAILED, len(FAILED))  # type: ignore[no-any-return]
+        return 0
+
+    return _made(vault, deftype, called)
+
+
+def _made(vault: Vault, deftype: DefType, called: Called) -> capi.Func:
     callback = capi.Callback(called)
     func = capi.Func()
-    made = capi.func_type(functype)
+    made = function_type(vault.engine, deftype)
     capi.new_unchecked(
         vault.context, capi.address(made.ptr()), callback, None, None, ctypes.byref(func)
     )

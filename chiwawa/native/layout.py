@@ -18,6 +18,7 @@ RECORDS = PREFIX + "records"
 #: Where some functions have locals, and how much of it is used: where there are such functions.
 FRAMES, FP = PREFIX + "frames", PREFIX + "fp"
 FUNCTIONS = PREFIX + "functions"
+RESUMERS = PREFIX + "resumers"
 COUNT = PREFIX + "count"
 INITIALISE = PREFIX + "initialise"
 DROP = PREFIX + "drop"

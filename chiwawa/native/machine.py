@@ -43,8 +43,9 @@ class Machine:
         self.set_most(MAX_DEPTH)
         self.set_limit(layout.NO_LIMIT)
         self.known: dict[int, capi.Func] = {}
-        #: Where functions of others are in the table of functions.
-        self.places: dict[tuple[int, Any], int] = {}
+        #: The table in which callers find by a record whom they are to call.
+        resumers = layout.RESUMERS in self.exports
+        self.callees = self.item(layout.RESUMERS) if resumers else self.functions
 
     def item(self, name: str) -> Any:
         """wasmtime's structure for an export."""
@@ -115,25 +116,21 @@ class Machine:
         at = ctypes.byref(self.functions)
         capi.table_set(self.context, at, self.tables.count + place, ctypes.byref(val))
 
+    def append_function(self, function: capi.Func) -> int:
+        """Put it behind all others that callers find by records: its place."""
+        at, old, val = ctypes.byref(self.callees), ctypes.c_uint64(), capi.Val()
+        val.kind = capi.KINDS["funcref"]
+        val.of.func = function
+        error = capi.table_grow(self.context, at, 1, ctypes.byref(val), ctypes.byref(old))
+        if error:
+            raise MemoryError(capi.message(error))
+        return old.value
+
     def have_told(self, saved: capi.Func, entered: capi.Func) -> None:
         """Have these called whenever a frame has been saved, or is entered again."""
         self.put_function(layout.SAVED_PLACE, saved)
         self.put_function(layout.ENTERED_PLACE, entered)
         self.set(layout.TELL, 1)
-
-    def place_of(self, function: capi.Func) -> int:
-        """Where ``function``, which is another instance's, is in the table of functions."""
-        key = function.store, function.private
-        place = self.places.get(key)
-        if place is None:
-            at, old, null = ctypes.byref(self.functions), ctypes.c_uint64(), capi.Val()
-            null.kind = capi.KINDS["funcref"]
-            error = capi.table_grow(self.context, at, 1, ctypes.byref(null), ctypes.byref(old))
-            if error:
-                raise MemoryError(capi.message(error))
-            place = self.places[key] = old.value
-            self.put_function(place - self.tables.count, function)
-        return place
 
     # Frames that are entered again.
 

@@ -294,7 +294,8 @@ class _Assembly:
         #: others.
         self.tailing = tailing_functions(spaces)
         if self.tailing:
-            module.tables.append(TableType(Limits(most, most), FUNCREF))
+            module.tables.append(TableType(Limits(most), FUNCREF))
+            self.export(layout.RESUMERS, "table", tables + 1)
         globals_, tags = len(original.global_types()), len(original.tag_typeidxs())
         for name in layout.REGISTERS:
             self.add_global(name, I32, layout.RECORDS_AT if name == layout.SP else 0)

@@ -26,8 +26,6 @@ class NativeSafepoints:
         self.going = going
         self.machine: Machine | None = None
         self.pending = False
-        #: Whether what runs may be suspended (see ``Vault.place``).
-        self.enabled = True
         self.counts = NOTHING
         #: The count where the machine was made, until it is.
         self.first = 0
@@ -73,19 +71,12 @@ class NativeSafepoints:
         self.pending = pending
         self.show_request()
 
-    def enable(self, enabled: bool) -> None:
-        if enabled is self.enabled:
-            return
-        self.enabled = enabled
-        self.show_request()
-        self.place_limit()
-
     def show_request(self) -> None:
         machine = self.machine
         shown = None
         # Somebody may ask meanwhile.
-        while machine is not None and shown is not (self.pending and self.enabled):
-            shown = self.pending and self.enabled
+        while machine is not None and shown is not self.pending:
+            shown = self.pending
             machine.request(shown)
 
     def count_from(self, passed: int, stop_at: int | None, reached: Callable[[], None]) -> None:
@@ -139,10 +130,10 @@ class NativeSafepoints:
         count = machine.read_count()
         limits = [NO_LIMIT]
         stop_at = self.stop_at
-        if self.enabled and stop_at is not None and self.started_at < stop_at != self.reached_at:
-            # While it was not enabled, it may have been passed.
+        if stop_at is not None and self.started_at < stop_at != self.reached_at:
+            # It may have been passed where nothing could stop.
             limits.append(max(stop_at, count + 1))
-        if self.enabled and self.look is not None:
+        if self.look is not None:
             limits.append(self.look_at)
         machine.set_limit(min(limits))
 

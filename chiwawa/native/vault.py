@@ -52,9 +52,6 @@ class Owner(Protocol):
     def machine(self) -> Any:
         """The ``Machine`` that it runs."""
 
-    def enable(self, enabled: bool) -> None:
-        """Whether its functions may be suspended (see ``safepoints``)."""
-
     @property
     def tailing(self) -> bool:
         """Whether its functions make tail calls."""
@@ -163,28 +160,17 @@ class Vault:
             self.shared = True
             for owner in self.owners:
                 owner.meet()
-            self.place()
 
     def add(self, owner: Owner) -> None:
         """It has a machine."""
         self.owners.append(owner)
         if self.shared:
             owner.meet()
-            self.place()
 
     @property
-    def suspends(self) -> bool:
-        """Whether a function may be suspended that another instance has called through a table: its
-        frame is entered again by a call of its type, which it is not after tail calls."""
-        return not any(owner.tailing for owner in self.owners)
-
-    def place(self) -> None:
-        """Have all functions suspended where they are to, which may be; but where there are tail
-        calls, of the instance alone whose activation goes on."""
-        suspends = self.suspends
-        running = self.going[-1].engine if self.going else None
-        for owner in self.owners:
-            owner.enable(suspends or owner is running)
+    def tailing(self) -> bool:
+        """Whether there are tail calls."""
+        return any(owner.tailing for owner in self.owners)
 
     def caller(self, caller: int) -> Any:
         """The owner whose functions call a host function as ``caller``."""

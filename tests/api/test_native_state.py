@@ -1,7 +1,6 @@
 """Native instances that have state of each other: they share a store of wasmtime's, in which a
-function in another's table is called without its instance being asked. Where one makes tail calls,
-what has been called so cannot be suspended (``tests/nodiff/test_calls_through_tables.py`` has what
-can)."""
+function in another's table is called without its instance being asked
+(``tests/nodiff/test_calls_through_tables.py`` has more of that)."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chiwawa import HostError, Instance, Interrupted, Run, instantiate, load, paths, start
-from chiwawa_runtime.errors import RunError, UnsupportedError
+from chiwawa import HostError, Instance, Run, instantiate, load, paths, start
+from chiwawa_runtime.errors import UnsupportedError
 from tests.path_helpers import PATHS
 
 pytestmark = pytest.mark.skipif("native" not in PATHS, reason="needs wasmtime")
@@ -32,10 +31,7 @@ USER = load("""(module
   (func (export "twice") (param i32) (result i32)
     (i32.add
       (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0))
-      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0))))
-  (func $ends (export "ends") (param i32) (result i32)
-    (if (local.get 0) (then (return_call $ends (i32.sub (local.get 0) (i32.const 1)))))
-    (local.get 0)))""")
+      (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))""")
 
 
 def library(f: Callable[[int], int]) -> Instance:
@@ -50,7 +46,7 @@ def calls(of: Instance) -> Any:
     return of.exports["calls"].value  # type: ignore[union-attr]
 
 
-def test_a_request_stops_the_caller_and_not_what_it_has_called() -> None:
+def test_a_request_stops_the_caller_as_well_as_what_it_has_called() -> None:
     def f(number: int) -> int:
         run.requests.ask("user")
         below.requests.ask("library")
@@ -78,14 +74,6 @@ def test_what_the_host_raises_ends_the_run_as_it_does_elsewhere() -> None:
         user(below, 4).go()
     with pytest.raises(HostError, match="ValueError: 3"):
         below.invoke("sum", [2])
-
-
-def test_a_host_function_called_so_cannot_be_interrupted() -> None:
-    def f(number: int) -> int:
-        raise Interrupted
-
-    with pytest.raises(RunError, match="another instance's table"):
-        user(library(f), 4).go()
 
 
 def test_state_of_two_instances_takes_that_they_are_made_together() -> None:

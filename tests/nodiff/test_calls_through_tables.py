@@ -265,6 +265,94 @@ def test_what_it_calls_back_may_be_stopped_in_between(path: str) -> None:
     assert run.results == made("interp")[0].invoke("mine", [5])
 
 
+#: Functions that end in calls of functions of the other one, of another type.
+TAILS = (
+    """(module $main
+      (type $f (func (param i32) (result i32)))
+      (type $wide (func (param i64 i32) (result i32)))
+      (table (export "t") 9 funcref)
+      (func (export "nothing"))
+      (func $hop (export "hop") (param i32) (result i32)
+        (if (i32.eqz (local.get 0)) (then (return (i32.const 5))))
+        (return_call_indirect (type $wide) (i64.const 7) (local.get 0) (i32.const 1)))
+      (func $waits (export "waits") (param i32) (result i32)
+        (if (i32.eqz (local.get 0)) (then (return (i32.const 3))))
+        (i32.add (i32.const 100) (call $hop (i32.sub (local.get 0) (i32.const 1)))))
+      (elem (i32.const 0) $hop) (elem (i32.const 2) $waits)
+      (func (export "call") (param i32 i32) (result i32)
+        (call_indirect (type $f) (local.get 1) (local.get 0))))""",
+    """(module $side
+      (import "main" "nothing" (func))
+      (import "main" "t" (table $t 9 funcref))
+      (type $f (func (param i32) (result i32)))
+      (func $wide (param i64 i32) (result i32)
+        (loop $on (br_if $on (i64.ne (i64.const 0)
+          (local.tee 0 (i64.sub (local.get 0) (i64.const 1))))))
+        (return_call_indirect $t (type $f) (i32.sub (local.get 1) (i32.const 1)) (i32.const 2)))
+      (elem (i32.const 1) $wide))""",
+    # One that makes no tail calls, and waits for what does.
+    """(module $third
+      (import "main" "nothing" (func))
+      (import "main" "t" (table $t 9 funcref))
+      (type $f (func (param i32) (result i32)))
+      (func $plain (param i32) (result i32)
+        (i32.mul (i32.const 2) (call_indirect (type $f) (local.get 0) (i32.const 0))))
+      (elem (i32.const 3) $plain))""",
+)
+TAILING = [chiwawa.load(each) for each in TAILS]
+TAIL_CALLS: list[tuple[str, list[int]]] = [
+    ("hop", [4]),
+    ("hop", [5]),
+    ("waits", [6]),
+    ("call", [3, 5]),
+    ("call", [3, 6]),
+]
+
+
+def tailing(path: str) -> list[chiwawa.Instance]:
+    main = chiwawa.instantiate(TAILING[0], path=path, limits=COUNTED)
+    given = {"main": main.exports}
+    return [main, *(chiwawa.instantiate(m, given, path=path, limits=COUNTED) for m in TAILING[1:])]
+
+
+def tail_places(path: str, name: str, args: Sequence[int], each: int) -> list[Any]:
+    instances = tailing(path)
+    run = instances[0].start(name, *args)
+    found: list[Any] = []
+    while not run.resume(fuel=each):
+        found.append(standing(run))
+    return [*found, run.results, [instance.requests.passed for instance in instances]]
+
+
+@each_path
+@pytest.mark.parametrize(("name", "args"), TAIL_CALLS)
+@pytest.mark.parametrize("each", [1, 4])
+def test_it_stops_where_functions_end_in_calls_of_the_others(
+    path: str, name: str, args: list[int], each: int
+) -> None:
+    found = tail_places(path, name, args, each)
+    assert found == tail_places("interp", name, args, each)
+    assert len(found) > 5
+
+
+@pytest.mark.parametrize(("path", "to"), list(itertools.product(PATHS, repeat=2)))
+@pytest.mark.parametrize(("name", "args"), TAIL_CALLS)
+def test_it_goes_on_where_functions_have_ended_in_calls_of_the_others(
+    path: str, to: str, name: str, args: list[int]
+) -> None:
+    expected = tail_places("interp", name, args, 1)
+    run = tailing(path)[0].start(name, *args)
+    paths = itertools.cycle((to, path))
+    stops = 0
+    while not run.resume(fuel=1):
+        assert standing(run) == expected[stops]
+        stops += 1
+        run = chiwawa.restore(
+            TAILING[0], run.checkpoint(), path=next(paths), modules=TAILING[1:], limits=COUNTED
+        )
+    assert run.results == expected[-2]
+
+
 REFERRING = """(module $a
   (type $f (func (param i32) (result i32)))
   (global (export "g") (mut funcref) (ref.null func))

@@ -155,11 +155,10 @@ WAITED_FOR = {
         (i32.add (i32.const 1000)
           (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))""",
 }
-#: How it is called, and on which paths. What comes out of another one's table cannot be interrupted
-#: in machine code (``tests/api/test_native_state.py``).
+#: How it is called, and on which paths.
 THROUGH = [
     *(("direct", below, above) for below, above in product(PATHS, PATHS)),
-    *(("indirect", below, above) for below, above in SHARING if above != "native"),
+    *(("indirect", below, above) for below, above in SHARING),
 ]
 
 

@@ -194,7 +194,7 @@ class NativeEngine:
         safepoints = self.safepoints
         code = compiled(self.spaces.module, self.cache, safepoints.counts, self.canonical_nans)
         if self.vault is None:
-            self.vault = Vault(code.engine, host_function, self.instance.turns[0])
+            self.vault = Vault(code.engine, host_function, self.instance.turn)
         imports = [self.import_(i, spec) for i, spec in enumerate(self.instance.program.imports)]
         try:
             machine = Machine(code, self.vault, imports)

@@ -476,6 +476,30 @@ def test_who_is_gone_is_reached_no_longer_where_python_runs_it() -> None:
 
 
 @each_path
+def test_many_may_have_a_table_in_common(path: str) -> None:
+    """Whoever comes later is reached by those that were there, and counted."""
+    library = chiwawa.load('(module (table (export "t") 300 funcref))')
+    module = chiwawa.load("""(module (import "l" "t" (table $t 300 funcref))
+      (func $f (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+      (func (export "put") (param i32) (table.set $t (local.get 0) (ref.func $f)))
+      (elem declare func $f)
+      (func (export "call") (param i32 i32)
+        (call_indirect $t (param i32) (local.get 1) (local.get 0))))""")
+    first = chiwawa.instantiate(library, path=path, limits=COUNTED)
+    given = {"l": first.exports}
+    instances = [
+        chiwawa.instantiate(module, given, path=path, limits=Limits(fuel=50)) for _ in range(100)
+    ]
+    for index, instance in enumerate(instances):
+        instance.invoke("put", [index])
+        instance.allow(fuel=50)
+    run = instances[3].start("call", 90, 1000)
+    assert not run.resume()
+    assert run.reasons == ["fuel"]
+    assert {*instances[3].reached} == {first, *instances}
+
+
+@each_path
 def test_who_may_come_into_an_instance_takes_its_turn(path: str) -> None:
     """While one is run, no other thread runs the other."""
 

@@ -6,7 +6,7 @@ holds between two boundaries, with the frames of its activation, is the whole st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -97,13 +97,16 @@ class ModuleInstance:
         self.linked: tuple[ModuleInstance, ...] = (self,)
         #: Those that import its functions.
         self.importers = Holders()
-        #: Those besides whose functions a run of it may be in, since it has something in common
-        #: with them in which there may be functions. It keeps none of them alive.
+        #: What it has in which there may be functions that others put there.
+        self.referring: tuple[AnyTable | AnyGlobal, ...] = ()
+        #: Whom its runs may come into, but itself and ``linked``, and the turns of all these: as
+        #: they were when instances had met so often. It keeps none of them alive.
         self.beside_linked = Holders()
+        self.all_turns: tuple[Turn, ...] = ()
+        self.met = -1
         self.requests.beneath_of = self.requests_beneath
-        #: What a thread must have to run it: the turns of all that it may come into, its own first.
-        self.turns: tuple[Turn, ...] = (Turn(),)
-        #: Of these, those that have to do with its engine alone.
+        self.turn = Turn()
+        #: What a thread must have to run it, besides the turns of all that it may come into.
         self.common_turns: tuple[Turn, ...] = ()
         #: Instruments, where there are any.
         self.observer: Observer | None = None
@@ -148,9 +151,17 @@ class ModuleInstance:
     @property
     def reached(self) -> tuple[ModuleInstance, ...]:
         """All whose functions a run of it may be in, itself first."""
-        if not self.beside_linked.known:
-            return self.linked
-        return tuple(dict.fromkeys((*self.linked, *self.beside_linked)))
+        if self.met != meetings.number:
+            self.look_around()
+        return (*self.linked, *self.beside_linked) if self.beside_linked.known else self.linked
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """What a thread must have to run it: the turns of all that it may come into, its own
+        first."""
+        if self.met != meetings.number:
+            self.look_around()
+        return self.all_turns
 
     def requests_beneath(self) -> Iterator[Requests]:
         for each in self.reached:
@@ -178,7 +189,8 @@ class ModuleInstance:
     def end_budget(self) -> None:
         """It is not, any more."""
         for each in self.reached:
-            each.bounds.remove(self.budget)
+            if self.budget in each.bounds:
+                each.bounds.remove(self.budget)
         self.budget.end()
 
     def link(self, spec: ImportSpec, imports: Imports) -> None:
@@ -243,58 +255,50 @@ class ModuleInstance:
     def share(self) -> None:
         """Have it known to those whose runs may come into it from now on, and whom its own may come
         into."""
-        for thing in self.referring():
+        if not self.referring:
+            self.referring = (
+                *(each for each in self.tables if holds_functions(each.type.element)),
+                *(each for each in self.globals if holds_functions(each.type.type)),
+            )
+        for thing in self.referring:
             thing.holders.add(self)
-        found = {self: None}
-        for each in (work := [self]):
-            for other in (*each.importers, *each.sharing()):
-                if other not in found:
-                    found[other] = None
-                    work.append(other)
-        for each in found:
-            each.reach()
+        self.meet()
+
+    def meet(self) -> None:
+        """Have it, and all that may come into it, know that they may come into others by now."""
+        self.met = -1
+        found = closure(self, lambda each: each.importers)
+        before = [(each, {*each.reached}) for each in found if each.budget.limited]
+        # Nobody else has anything to do with most.
+        meetings.number += len(found) > 1
+        for each, known in before:
+            each.budget.prepare()
+            if each.budget.begun:
+                for other in each.reached:
+                    if other not in known:
+                        other.bounds.append(each.budget)
+                each.budget.extend()
 
     def be_held(self, thing: AnyTable | AnyGlobal) -> None:
         """Have it reached by those that have ``thing``: Python puts a function of it there."""
         if all(each is not self for each in thing.holders):
             thing.holders.add(self)
-            for each in thing.holders:
-                each.share()
+            for each in [*thing.holders]:
+                each.meet()
 
     def share_turn(self, turn: Turn) -> None:
         """Who runs it has this one, too."""
         self.common_turns = turn, *self.common_turns
-        if turn not in self.turns:
-            self.turns += (turn,)
+        self.met = -1
 
-    def referring(self) -> Iterator[AnyTable | AnyGlobal]:
-        """What it has in which there may be functions."""
-        yield from (each for each in self.tables if holds_functions(each.type.element))
-        yield from (each for each in self.globals if holds_functions(each.type.type))
-
-    def sharing(self) -> Iterator[ModuleInstance]:
-        """Those that have some of that, too."""
-        for thing in self.referring():
-            yield from thing.holders
-
-    def reach(self) -> None:
+    def look_around(self) -> None:
         """Find out whom its runs may come into."""
-        found = {self: None}
-        for each in (work := [self]):
-            for other in (*each.linked, *each.sharing()):
-                if other not in found:
-                    found[other] = None
-                    work.append(other)
-        further = [each for each in found if each not in self.reached]
-        for each in further:
-            self.beside_linked.add(each)
-        turns = dict.fromkeys(each.turns[0] for each in self.reached)
-        self.turns = (*turns, *(each for each in self.common_turns if each not in turns))
-        self.budget.prepare()
-        if self.budget.begun and further:
-            for each in further:
-                each.bounds.append(self.budget)
-            self.budget.extend()
+        self.met = meetings.number
+        found = closure(self, lambda each: each.linked)
+        linked = {*self.linked}
+        self.beside_linked = Holders(each for each in found if each not in linked)
+        turns = dict.fromkeys(each.turn for each in (*self.linked, *self.beside_linked))
+        self.all_turns = tuple(dict.fromkeys((*turns, *self.common_turns)))
 
     def limit(
         self,
@@ -419,6 +423,34 @@ def kind_of(given: object) -> str:
         if isinstance(given, kind):
             return word
     return type(given).__name__.lower()
+
+
+class Meetings:
+    """How often instances have come to have something in common."""
+
+    number = 0
+
+
+meetings = Meetings()
+
+
+def closure(
+    instance: ModuleInstance, others: Callable[[ModuleInstance], Iterable[ModuleInstance]]
+) -> Collection[ModuleInstance]:
+    """All that ``others`` and what they have in common lead to from ``instance``, itself first."""
+    found = {instance: None}
+    things: set[int] = set()
+    for each in (work := [instance]):
+        met = [*others(each)]
+        for thing in each.referring:
+            if id(thing) not in things:
+                things.add(id(thing))
+                met += thing.holders
+        for other in met:
+            if other not in found:
+                found[other] = None
+                work.append(other)
+    return found
 
 
 def holds_functions(valtype: ValType) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import ref
 
@@ -12,8 +12,8 @@ class Holders:
 
     __slots__ = ("known",)
 
-    def __init__(self) -> None:
-        self.known: tuple[ref[Any], ...] = ()
+    def __init__(self, holders: Iterable[Any] = ()) -> None:
+        self.known: tuple[ref[Any], ...] = tuple(map(ref, holders))
 
     def add(self, holder: Any) -> None:
         if all(each is not holder for each in self):

@@ -37,7 +37,7 @@ class Native:
                 "another path (interp or aot)"
             )
         from chiwawa.native import capi
-        from chiwawa.native.module import check_names, check_types
+        from chiwawa.native.checks import check_names, check_types
 
         if source.module.tag_typeidxs() and not capi.has_exceptions():
             return "the native path has no exceptions with this version of wasmtime"

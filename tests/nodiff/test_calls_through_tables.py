@@ -13,6 +13,7 @@ import pytest
 
 import chiwawa
 from chiwawa import Exhaustion, Interrupted, Limits, RunError, Stopped, Trap
+from tests.nodiff.in_turn_helpers import IN_TURN
 from tests.path_helpers import IN_PYTHON, PATHS, each_path, next_path
 
 #: What the first one calls is in its table, which the second one fills.
@@ -263,6 +264,75 @@ def test_what_it_calls_back_may_be_stopped_in_between(path: str) -> None:
         raise AssertionError
     assert inner[1] == expected
     assert run.results == made("interp")[0].invoke("mine", [5])
+
+
+TURNS: list[tuple[str, list[Any]]] = [
+    *(("go", ["x", n]) for n in (0, 1, 2, 3, 7)),
+    *(("catches", [n]) for n in (1, 4)),
+]
+
+
+def in_turn(
+    path: str, tick: Callable[[Any, int], Any], limits: Limits = COUNTED
+) -> list[chiwawa.Instance]:
+    host = {"h": {"t": tick}}
+    first = chiwawa.instantiate(IN_TURN[0], host, path=path, limits=limits)
+    given = {**host, "a": first.exports}
+    others = (chiwawa.instantiate(m, given, path=path, limits=limits) for m in IN_TURN[1:])
+    return [first, *others]
+
+
+def turns(path: str, name: str, args: Sequence[Any], each: int) -> list[Any]:
+    instances = in_turn(path, lambda ref, n: ref)
+    run = instances[0].start(name, *args)
+    found: list[Any] = []
+    while not run.resume(fuel=each):
+        found.append(repr(standing(run)))
+    return [*found, run.results, [instance.requests.passed for instance in instances]]
+
+
+@each_path
+@pytest.mark.parametrize(("name", "args"), TURNS)
+def test_all_that_frames_hold_is_there_again(path: str, name: str, args: list[Any]) -> None:
+    for each in (1, 2, 5):
+        assert turns(path, name, args, each) == turns("interp", name, args, each)
+
+
+@pytest.mark.parametrize(("path", "to"), list(itertools.product(PATHS, repeat=2)))
+@pytest.mark.parametrize(("name", "args"), [("go", [None, 7]), ("catches", [4])])
+def test_all_that_frames_hold_travels(path: str, to: str, name: str, args: list[Any]) -> None:
+    run = in_turn(path, lambda ref, n: ref)[0].start(name, *args)
+    paths = itertools.cycle((to, path))
+    host = {"h": {"t": lambda ref, n: ref}}
+    while not run.resume(fuel=1):
+        run = chiwawa.restore(
+            IN_TURN[0],
+            run.checkpoint(),
+            host,
+            path=next(paths),
+            modules=IN_TURN[1:],
+            limits=COUNTED,
+        )
+    assert run.results == turns("interp", name, args, 1)[-2]
+
+
+@each_path
+def test_host_functions_of_all_of_them_can_be_interrupted(path: str) -> None:
+    left = 0
+
+    def tick(ref: Any, n: int) -> Any:
+        nonlocal left
+        left += 1
+        if left % 2:
+            raise Interrupted
+        return ref
+
+    run = in_turn(path, tick, Limits())[0].start("go", "x", 7)
+    stops = 0
+    while not run.resume():
+        stops += 1
+    assert stops == 3
+    assert run.results == turns("interp", "go", ["x", 7], 1)[-2]
 
 
 #: Functions that end in calls of functions of the other one, of another type.

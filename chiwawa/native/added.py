@@ -28,7 +28,7 @@ from chiwawa.native.layout import (
     UNWINDING,
     WHERE,
 )
-from chiwawa.native.unit import DEEP, SHALLOW, Cells
+from chiwawa.native.unit import DEEP, Cells
 from chiwawa_runtime.state.types import I32, I64, PAGE, FuncType, NumType, RefType, ValType
 
 PLAIN = FuncType((), ())
@@ -57,22 +57,12 @@ def told(cells: Cells, tell: bytes) -> bytes:
     return cells.cell(TELL) + code.IF + tell + code.END
 
 
-def saved(cells: Cells, kind: int, room: int, tell: bytes) -> Added:
+def saved(cells: Cells, room: int, tell: bytes) -> Added:
     """``(size, function)``, as complements: the head of a record whose values there are, and the
     mode that says that frames are saved. No record of the module takes more than ``room``, and
-    there is that again for the next. ``kind`` is the function's; ``tell`` tells the host."""
+    there is that again for the next. ``tell`` tells the host."""
     size, function = map(code.local_get, range(2))
     body = b"".join(_complement(each) + code.local_set(each) for each in range(2))
-    if kind != SHALLOW:
-        starts = cells.get(WHERE) + code.EQZ
-        # Nothing is entered again here, but a request may be pending.
-        ceiling = cells.cell(CEILING) + code.i32(0xFFFFFF) + code.AND
-        deep = cells.get(DEPTH) + ceiling + code.BYTE["i32.ge_s"]
-        body += starts + deep + code.AND + code.IF + cells.set(MODE, code.i32(EXHAUSTED))
-        if kind == DEEP:
-            # It does not come to its first safepoint.
-            body += cells.uncounted()
-        body += code.END
     for address, value in (
         (RECORD_SIZE, size),
         (RECORD_FUNCTION, function),
@@ -87,6 +77,21 @@ def saved(cells: Cells, kind: int, room: int, tell: bytes) -> Added:
     body += code.i32(16) + code.BYTE["i32.shl"] + code.BYTE["i32.gt_u"] + code.IF
     body += code.i32(room // PAGE + 16) + code.BYTE["memory.grow"] + code.u(cells.records)
     return Added(SAVED, (), body + _or_fail() + code.END + told(cells, tell))
+
+
+def saved_if_deep(cells: Cells, kind: int, save: bytes) -> Added:
+    """The same for functions that recur, which end where they begin too deep. ``kind`` is theirs;
+    ``save`` calls what is made by ``saved``."""
+    starts = cells.get(WHERE) + code.EQZ
+    # Nothing is entered again here, but a request may be pending.
+    ceiling = cells.cell(CEILING) + code.i32(0xFFFFFF) + code.AND
+    deep = cells.get(DEPTH) + ceiling + code.BYTE["i32.ge_s"]
+    body = starts + deep + code.AND + code.IF + cells.set(MODE, code.i32(EXHAUSTED))
+    if kind == DEEP:
+        # It does not come to its first safepoint.
+        body += cells.uncounted()
+    body += code.END + b"".join(map(code.local_get, range(2)))
+    return Added(SAVED, (), body + save)
 
 
 def next_(cells: Cells, tell: bytes) -> Added:

@@ -34,7 +34,6 @@ from chiwawa.native.unit import (
     FEWEST,
     LATE,
     REFERENCES,
-    SHALLOW,
     Cells,
     Unit,
     deep_functions,
@@ -438,12 +437,11 @@ class _Assembly:
     def unit(self) -> Unit:
         """What rewriting the functions needs, with the functions for it added."""
         cells = self.cells
-        # Their bodies are known when all functions are.
-        kinds = (SHALLOW, DEEP, LATE if self.counting else DEEP)
-        self.saved = dict.fromkeys(kinds, 0)
-        for kind in self.saved:
-            self.saved[kind] = self.add(added.saved(cells, kind, 0, b""))
-        saved = tuple(self.saved[kind] for kind in kinds)
+        # Its body is known when all functions are.
+        self.saved = self.add(added.saved(cells, 0, b""))
+        save = code.call(self.saved)
+        deep = self.add(added.saved_if_deep(cells, DEEP, save))
+        late = self.add(added.saved_if_deep(cells, LATE, save)) if self.counting else deep
         next_ = self.add(added.next_(cells, self.calling(layout.ENTERED_PLACE, added.PLAIN)))
         resumed = self.add(added.resumed(cells))
         keep: dict[ValType, int] = {}
@@ -473,7 +471,7 @@ class _Assembly:
             suspends=suspendable_functions(self.spaces),
             recursive=recursive_functions(self.spaces),
             deep=deep_functions(self.spaces),
-            saved=saved,
+            saved=(self.saved, deep, late),
             next=next_,
             resumed=resumed,
             keep=keep,
@@ -533,10 +531,9 @@ class _Assembly:
         )
         self.drop_references(max(refers, default=0))
         room = max(sizes, default=0)
-        for kind, index in self.saved.items():
-            tell = self.calling(layout.SAVED_PLACE, added.PLAIN)
-            function = added.saved(self.cells, kind, room, tell)
-            self.added[index - len(self.spaces.funcs)] = function.coded()
+        tell = self.calling(layout.SAVED_PLACE, added.PLAIN)
+        function = added.saved(self.cells, room, tell)
+        self.added[self.saved - len(self.spaces.funcs)] = function.coded()
         self.module.mems[-1] = MemoryType(Limits(-(-(layout.RECORDS_AT + room) // PAGE)))
         if any(homed) or any(reclaim):
             self.add_homes(any(homed))

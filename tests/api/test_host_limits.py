@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 import chiwawa
 from chiwawa import Exhaustion, Limits
+from tests.collecting_helpers import collect
 from tests.path_helpers import IN_PYTHON, PATHS, SHARING, each_path
 
 #: How deep its functions are is in the global.
@@ -246,9 +246,7 @@ def test_what_is_imported_counts_as_well(path: str) -> None:
         return
     # Whoever is gone has no say.
     del instance
-    # PyPy lets go of what others refer to by one more collection each.
-    for _ in range(5):
-        gc.collect()
+    collect()
     assert given(below, "grow", 9) == 3
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from chiwawa.execution import Source
 from chiwawa.validated import SMALL
 from chiwawa_runtime.errors import Trap
 from chiwawa_runtime.run.starting import Setup
+from tests.collecting_helpers import collect
 
 WAT = """(module (type $unary (func (param i32) (result i32))) (memory 1)
   (table 1 funcref) (elem (i32.const 0) $deep) (data (i32.const 0) "{data}")
@@ -76,16 +76,10 @@ def ends(binary: bytes, cache: Cache, setup: Setup) -> None:
         instance.invoke("both")
 
 
-def gone() -> None:
-    """The modules of before. PyPy lets go of what others refer to by one more collection each."""
-    for _ in range(4):
-        gc.collect()
-
-
 def test_it_is_translated_once(binary: bytes, cache: Cache, translated: list[int]) -> None:
     first = deep(binary, cache)
     assert translated == [0]
-    gone()
+    collect()
     assert deep(binary, cache) == first
     assert translated == [0]
     assert deep(binary, NO_CACHE) == first
@@ -94,11 +88,11 @@ def test_it_is_translated_once(binary: bytes, cache: Cache, translated: list[int
 
 def test_what_is_called_later_is_added(binary: bytes, cache: Cache, translated: list[int]) -> None:
     deep(binary, cache)
-    gone()
+    collect()
 
     ends(binary, cache, AOT)
     assert translated == [0, 1]
-    gone()
+    collect()
     ends(binary, cache, AOT)
     deep(binary, cache)
     assert translated == [0, 1]
@@ -109,7 +103,7 @@ def test_other_ways_to_translate_are_kept_apart(
 ) -> None:
     for setup in (AOT, Setup(path="aot", granularity="instruction"), CANONICAL):
         ends(binary, cache, setup)
-        gone()
+        collect()
     assert translated == [1, 0] * 3
     for setup in (AOT, Setup(path="aot", granularity="instruction"), CANONICAL):
         ends(binary, cache, setup)
@@ -120,7 +114,7 @@ def test_what_is_damaged_is_translated_anew(
     binary: bytes, cache: Cache, translated: list[int]
 ) -> None:
     first = deep(binary, cache)
-    gone()
+    collect()
     assert cache.folder is not None
     for file in Path(cache.folder).iterdir():
         data = bytearray(file.read_bytes())
@@ -134,6 +128,6 @@ def test_what_is_damaged_is_translated_anew(
 def test_small_modules_are_not_kept(cache: Cache, translated: list[int]) -> None:
     small = chiwawa.load(WAT.format(data="")).binary
     first = deep(small, cache)
-    gone()
+    collect()
     assert deep(small, cache) == first
     assert translated == [0, 0]

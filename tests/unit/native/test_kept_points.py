@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from chiwawa.lower.lowered import Spaces, lower
 from chiwawa.lower.points import points_of
 from chiwawa.validated import SMALL
 from chiwawa_runtime.run.starting import Setup
+from tests.collecting_helpers import collect
 
 pytest.importorskip("wasmtime")
 
@@ -84,7 +84,7 @@ def moved(binary: bytes, cache: Cache) -> tuple[bytes, object]:
 def test_they_are_worked_out_once(binary: bytes, cache: Cache, lowered: list[int]) -> None:
     first = moved(binary, cache)
     assert lowered == [1]
-    gc.collect()
+    collect()
     assert moved(binary, cache) == first
     assert lowered == [1]
     assert moved(binary, NO_CACHE) == first
@@ -100,7 +100,7 @@ def test_what_is_kept_is_what_was_found_out(binary: bytes, cache: Cache) -> None
         for index in (1, 2):
             kept.add(index, points_of(lower(spaces, index)))
         del kept
-        gc.collect()
+        collect()
     assert found[0] == [None, None]
     assert found[1] == [points_of(lower(spaces, index)) for index in (1, 2)]
     assert found[1][0] is not None
@@ -111,7 +111,7 @@ def test_what_is_damaged_is_worked_out_anew(
     binary: bytes, cache: Cache, lowered: list[int]
 ) -> None:
     first = moved(binary, cache)
-    gc.collect()
+    collect()
     assert cache.folder is not None
     for file in Path(cache.folder).iterdir():
         data = bytearray(file.read_bytes())
@@ -126,6 +126,6 @@ def test_of_a_small_module_nothing_is_kept(cache: Cache) -> None:
     kept = KeptPoints(spaces, cache)
     kept.add(1, points_of(lower(spaces, 1)))
     del kept
-    gc.collect()
+    collect()
     assert cache.folder is not None
     assert not Path(cache.folder).exists()

@@ -38,11 +38,6 @@ def binary() -> bytes:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(str(tmp_path / "cache"))
-
-
-@pytest.fixture
 def translated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The functions that are, in turn."""
     indexes: list[int] = []

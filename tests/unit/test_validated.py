@@ -37,11 +37,6 @@ def binary() -> bytes:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(str(tmp_path / "cache"))
-
-
-@pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The bodies that are checked."""
     positions: list[int] = []

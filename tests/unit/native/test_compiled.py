@@ -31,11 +31,6 @@ def binary() -> bytes:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(str(tmp_path / "cache"))
-
-
-@pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done, in turn."""
     steps: list[str] = []

@@ -51,11 +51,6 @@ def binary() -> bytes:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(str(tmp_path / "cache"))
-
-
-@pytest.fixture
 def lowered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The functions that are, in turn."""
     indexes: list[int] = []

@@ -394,6 +394,28 @@ def test_what_a_preloaded_module_reads_and_writes_is_so_once(
     assert said[9:] == ["bc!the program has ended", said[10], "the program has ended"]
 
 
+GREETING = r"""(module $library
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\06\00\00\00")
+  (data (i32.const 16) "hello\n")
+  (func (export "_initialize")
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+  (func (export "echo") (result i32) (i32.const 33)))"""
+
+
+@each_path
+@pytest.mark.parametrize("given", [(), ("--dir", ".")], ids=["nothing", "a directory"])
+def test_what_a_preloaded_module_says_at_its_start_is_said_by_each_run(
+    tmp_path: Path, debug: Debug, path: str, given: tuple[str, ...]
+) -> None:
+    (tmp_path / "library.wat").write_text(GREETING)
+    (tmp_path / "program.wat").write_text(ECHOING)
+    run = ("program.wat", "--preload", "library=library.wat", *given)
+    said = on(debug, path, "step", "step", "back 100", "run", "continue", "run", run=run)
+    assert [at for at, line in enumerate(said) if line == "hello"] == [0, 6, 9], said
+
+
 @each_path
 def test_a_linked_program_is_debugged_from_its_record(
     tmp_path: Path, debug: Debug, path: str
